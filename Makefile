@@ -1,0 +1,41 @@
+# vivavoce: `make serve` to talk to it, `make test` for what CI runs.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: serve install test test-all lint bench clean system-packages
+
+serve: install  ## start the server on http://127.0.0.1:8080
+	@$(BIN)/vivavoce serve $(ARGS)
+
+install: $(STAMP)  ## make .venv with everything in it
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "vivavoce needs Python 3.11: set PYTHON=/path/to/python3.11"; exit 1; }
+	@bash deploy/system-packages.sh install
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet torch==2.13.0 $(TORCH_INDEX)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+system-packages:
+	@bash deploy/system-packages.sh test
+
+test: install system-packages  ## what CI runs: types and every test that is not slow
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+test-all: install system-packages  ## the slow tests too
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Debian packages that Python wheels cannot bring. Usage: system-packages.sh install|test
+#   install  what the server needs: libGL and GLib, which the face-mesh detector loads
+#   test     what the tests need besides: a browser, speech engines, a player
+# Installs as root or with passwordless sudo; otherwise says what is missing and goes on, and the
+# tests that need it are skipped with the same message.
+set -euo pipefail
+
+case "${1:-install}" in
+  install) packages=(libgl1 libglib2.0-0) ;;
+  test) packages=(libgl1 libglib2.0-0 chromium espeak-ng libespeak-ng1 flite fonts-dejavu-core) ;;
+  *) echo "usage: $0 install|test" >&2; exit 2 ;;
+esac
+
+command -v dpkg-query >/dev/null || { echo "not a Debian system: please provide ${packages[*]}"; exit 0; }
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" = 0 ]; then
+  as_root=()
+elif sudo -n true 2>/dev/null; then
+  as_root=(sudo -n)
+else
+  echo "missing Debian packages (install with: sudo apt-get install ${missing[*]})"
+  exit 0
+fi
+echo "installing Debian packages: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,0 +1,1 @@
+"""GPU ops. Tensors in, tensors out; `kernels.reference` is the specification of each."""

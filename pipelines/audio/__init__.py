@@ -1,0 +1,1 @@
+"""Hops of sound to features."""

@@ -1,0 +1,1 @@
+"""The `portrait` renderer: one photo, warped in layers by its face mesh."""

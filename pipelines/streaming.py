@@ -1,0 +1,39 @@
+"""The state contract of streaming modules, and the small pieces they share.
+
+A stateful module offers
+
+    init_state(batch: int) -> State          a dataclass of tensors, first dimension the slot
+    step(x, state, active) -> y              one hop for the slots in `active` (bool [B]), in place
+    forward(x) -> y                          a fresh state and one long step: offline = streaming
+
+and states its `hop` and `look_ahead`. An inactive slot's state is untouched and its output is
+meaningless. State tensors are allocated once and never rebound, so a captured graph stays valid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import torch
+from torch import Tensor
+
+
+class SlotState:
+    """Base of state dataclasses: every field is a tensor or another `SlotState`."""
+
+    def reset(self, slots: Tensor) -> None:
+        """Start the slots in `slots` (bool [B]) over. Zero unless a class says otherwise."""
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, SlotState):
+                value.reset(slots)
+            else:
+                masked_write(value, torch.zeros_like(value), slots)
+
+
+def masked_write(held: Tensor, new: Tensor, active: Tensor) -> None:
+    """Write `new` into `held` ([B, ...], same shape) for the slots in `active` (bool [B])."""
+    if held.shape != new.shape:
+        raise ValueError(f"state holds {tuple(held.shape)}, cannot take {tuple(new.shape)}")
+    mask = active.view(-1, *([1] * (held.dim() - 1)))
+    held.copy_(torch.where(mask, new, held))

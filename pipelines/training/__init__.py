@@ -1,0 +1,1 @@
+"""Generators of training and test material, losses, training commands. Imported by nothing above."""
