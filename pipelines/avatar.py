@@ -1,0 +1,175 @@
+"""The avatar pipeline: one hop of sound in, one frame of face out, for every active slot.
+
+    hop [B, 640] -> LogMel -> SignalMotion -> PortraitRenderer -> I420 planes
+
+The pipeline owns its streaming state. It knows nothing of clocks, queues or networks: whoever
+drives it passes hops and gets frames, and the frame that a hop completes lies `look_ahead` samples
+before that hop.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pipelines.audio.mel import LogMel, MelConfig
+from pipelines.identity import IdentityFeatures
+from pipelines.motion.controls import Controls
+from pipelines.motion.signal import SignalMotion
+from pipelines.portrait.render import PortraitRenderer
+
+SAMPLE_RATE_HZ = 16_000
+FPS = 25
+HOP_SAMPLES = SAMPLE_RATE_HZ // FPS  # 640: one video frame per hop
+SIZES = (256, 512)
+
+Behaviour = Literal["idle", "listening", "speaking"]
+BEHAVIOURS: tuple[Behaviour, ...] = ("idle", "listening", "speaking")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named combination of features, motion model and renderer."""
+
+    name: str
+    summary: str
+
+
+PRESETS: dict[str, Preset] = {
+    "portrait": Preset(
+        name="portrait",
+        summary="one photo, warped in layers by its face mesh; real time on a CPU",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step made.
+
+    motion: float32 [B, MOTION_DIM], in the units of `pipelines.motion.space`; rows of inactive
+        slots are meaningless.
+    behaviour: int8 [B], an index into `BEHAVIOURS`.
+    frames: slot -> uint8 [size * 3 // 2, size], I420 planes; only for the slots asked for.
+    """
+
+    motion: Tensor
+    behaviour: Tensor
+    frames: dict[int, Tensor]
+
+
+class AvatarPipeline:
+    """A preset with `slots` rows of streaming state.
+
+    Args:
+        preset: a name in `PRESETS`.
+        slots: the number of rows, fixed for life.
+        size: picture size of a slot until `set_size` says otherwise, 256 or 512 pixels.
+        device: "cpu" or "cuda".
+        seed: seed of the motion of slot 0; slot s starts with seed + s.
+
+    Raises:
+        ValueError: unknown preset or size, or no slots.
+    """
+
+    def __init__(
+        self,
+        preset: str = "portrait",
+        slots: int = 1,
+        size: int = 512,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        if preset not in PRESETS:
+            raise ValueError(f"unknown pipeline {preset!r}; known: {', '.join(PRESETS)}")
+        if slots < 1:
+            raise ValueError(f"slots must be at least 1, got {slots}")
+        self.preset = PRESETS[preset]
+        self.slots = slots
+        self.device = device
+        self._check_size(size)
+        self._sizes = [size] * slots
+        self._identities: list[IdentityFeatures | None] = [None] * slots
+        self._renderers: dict[int, PortraitRenderer] = {}
+        mel = MelConfig()
+        self._mel = LogMel(mel)
+        self._motion = SignalMotion(mel, seed=seed)
+        with torch.inference_mode():
+            seeds = torch.arange(slots, dtype=torch.int64, device=device) + seed
+            self._mel_state = self._mel.init_state(slots)
+            self._motion_state = self._motion.init_state(slots, device, seeds)
+            self._controls = Controls().to_tensor().repeat(slots, 1).to(device)
+        if self.look_ahead % HOP_SAMPLES:
+            raise ValueError(f"look-ahead of {self.look_ahead} samples is not a whole number of hops")
+
+    @property
+    def look_ahead(self) -> int:
+        """Samples after a frame's own hop that must be heard before it can be drawn."""
+        return self._mel.look_ahead + self._motion.look_ahead
+
+    @staticmethod
+    def _check_size(size: int) -> None:
+        if size not in SIZES:
+            raise ValueError(f"size must be one of {SIZES}, got {size}")
+
+    def _renderer(self, size: int) -> PortraitRenderer:
+        if size not in self._renderers:
+            self._renderers[size] = PortraitRenderer(self.slots, size, self.device)
+        return self._renderers[size]
+
+    def size(self, slot: int) -> int:
+        """The picture size of `slot` in pixels."""
+        return self._sizes[slot]
+
+    def set_size(self, slot: int, size: int) -> None:
+        """Draw `slot` at `size` pixels from its next frame on."""
+        self._check_size(size)
+        if size != self._sizes[slot]:
+            self._sizes[slot] = size
+            identity = self._identities[slot]
+            if identity is not None:
+                self._renderer(size).set_identity(slot, identity)
+
+    def set_identity(self, slot: int, identity: IdentityFeatures) -> None:
+        """Give `slot` a face from its next frame on; its motion goes on undisturbed."""
+        self._identities[slot] = identity
+        self._renderer(self._sizes[slot]).set_identity(slot, identity)
+
+    def set_controls(self, slot: int, controls: Controls) -> None:
+        """Set the behaviour controls of `slot` from its next hop on."""
+        with torch.inference_mode():
+            self._controls[slot] = controls.to_tensor().to(self.device)
+
+    @torch.inference_mode()
+    def reset(self, slot: int, seed: int) -> None:
+        """Start `slot` over as if nothing had been heard, with the motion of `seed`."""
+        slots = torch.zeros(self.slots, dtype=torch.bool, device=self.device)
+        slots[slot] = True
+        seeds = torch.full((self.slots,), seed, dtype=torch.int64, device=self.device)
+        self._motion.set_seed(self._motion_state, slots, seeds)
+        self._mel_state.reset(slots)
+        self._motion_state.reset(slots)
+        self._controls[slot] = Controls().to_tensor().to(self.device)
+
+    @torch.inference_mode()
+    def step(self, hops: Tensor, speech: Tensor, active: Tensor, render: Tensor) -> StepResult:
+        """Hear one hop in the slots of `active` and draw the slots of `render`.
+
+        Args:
+            hops: float32 [B, 640], samples in [-1, 1] at 16 kHz.
+            speech: bool [B], whether the hop holds a voice (VAD).
+            active: bool [B], slots whose state advances.
+            render: bool [B], slots to draw; a subset of `active` that have an identity.
+        """
+        features = self._mel.step(hops, self._mel_state, active)
+        motion = self._motion.step(features, speech, self._controls, self._motion_state, active)
+        frames: dict[int, Tensor] = {}
+        wanted = [slot for slot, on in enumerate(render.tolist()) if on]
+        for size in sorted({self._sizes[slot] for slot in wanted}):
+            slots = [slot for slot in wanted if self._sizes[slot] == size]
+            planes = self._renderer(size).render(motion[slots], slots)
+            frames.update(zip(slots, planes, strict=True))
+        return StepResult(motion, self._motion.behaviour(self._motion_state), frames)

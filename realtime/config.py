@@ -1,0 +1,99 @@
+"""Server configuration: the only reader of configuration files, flags and the environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+MIB = 1024 * 1024
+
+
+def default_data_dir() -> Path:
+    """Where enrolled avatars are kept: $VIVAVOCE_DATA, else the XDG data folder."""
+    if "VIVAVOCE_DATA" in os.environ:
+        return Path(os.environ["VIVAVOCE_DATA"])
+    base = os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local" / "share"))
+    return Path(base) / "vivavoce"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """Everything an operator can set. Field names are the keys of the TOML file.
+
+    Raises:
+        ValueError: a value outside its range; the message names field, value and rule.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    pipeline: str = "portrait"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    size: int = 512
+    max_sessions: int = 8
+    cpu_share: float = 0.75  # of the machine's cores that admitted sessions may fill
+    video_codec: Literal["auto", "VP8", "H264"] = "auto"
+    data_dir: Path = field(default_factory=default_data_dir)
+    identity_cache_bytes: int = 256 * MIB
+    max_sdp_bytes: int = 64 * 1024
+    max_image_bytes: int = 15 * MIB
+    max_avatars: int = 200
+    connect_timeout_s: float = 20.0  # from the offer to the first connected transport
+    ping_timeout_s: float = 8.0  # a data channel that pinged once and then went silent
+    drain_timeout_s: float = 20.0  # what SIGTERM grants running sessions
+    log_json: bool = False
+
+    def __post_init__(self) -> None:
+        def check(ok: bool, name: str, rule: str) -> None:
+            if not ok:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: {rule}")
+
+        check(0 <= self.port <= 65535, "port", "must be between 0 and 65535")
+        check(self.device in ("auto", "cpu", "cuda"), "device", "must be auto, cpu or cuda")
+        check(self.size in (256, 512), "size", "must be 256 or 512")
+        check(1 <= self.max_sessions <= 256, "max_sessions", "must be between 1 and 256")
+        check(0.1 <= self.cpu_share <= 1.0, "cpu_share", "must be between 0.1 and 1")
+        check(
+            self.video_codec in ("auto", "VP8", "H264"), "video_codec", "must be auto, VP8 or H264"
+        )
+        check(self.ping_timeout_s >= 3, "ping_timeout_s", "must be at least 3 seconds")
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in ("127.0.0.1", "localhost", "::1")
+
+
+def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
+    """Read a TOML file (if given) and lay `overrides` (flags that were set) over it.
+
+    Raises:
+        ValueError: unreadable file, unknown key, wrong type or value out of range.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ValueError(f"cannot read the configuration {path}: {error}") from error
+    values.update(overrides)
+    known = {f.name: f for f in dataclasses.fields(ServerConfig)}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"unknown setting {name!r}; known: {', '.join(sorted(known))}")
+        values[name] = _coerce(name, value, ServerConfig.__dataclass_fields__[name].type)
+    return ServerConfig(**values)
+
+
+def _coerce(name: str, value: Any, kind: Any) -> Any:
+    if kind == "Path":
+        return Path(value).expanduser()
+    if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    expected = {"int": int, "float": float, "bool": bool}.get(str(kind), str)
+    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+        raise ValueError(f"{name} = {value!r}: must be of type {expected.__name__}")
+    return value
