@@ -1,0 +1,270 @@
+"""The avatars a server offers: the shipped cast and what users have uploaded.
+
+Enrolling a photo (face mesh, matte, inpainting) takes a second or two of pure computation on
+untrusted bytes, so it runs in a worker process of its own: neither a running session nor the
+server notices, whatever the image holds. The worker is started on demand and ends when idle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import multiprocessing
+import os
+import re
+import secrets
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from pipelines.identity import IdentityCache, IdentityFeatures, IdentityStore
+from pipelines.portrait.enrol import EnrolmentError, content_key, enrol
+from realtime.errors import AtCapacity, AvatarRejected, UnknownAvatar
+from realtime.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+WORKER_IDLE_S = 60.0
+PICTURE_PX = 384
+NAME_RULE = "1 to 60 characters, no control characters"
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """One face that a session can wear. `key` is the content address of its identity features."""
+
+    id: str
+    name: str
+    kind: Literal["cast", "upload"]
+    key: str
+
+    def describe(self) -> dict[str, str]:
+        """What `GET /v1/avatars` says of it."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "kind": self.kind,
+            "image": f"/v1/avatars/{self.id}/image",
+        }
+
+
+def cast_dir() -> Path:
+    """The folder of shipped portraits: in an installed package or in a checkout."""
+    import pipelines
+
+    package = Path(pipelines.__file__).parent
+    installed = package / "_cast"
+    return installed if installed.is_dir() else package.parent / "cast"
+
+
+def check_name(name: str) -> str:
+    """Return `name` without outer blanks, or raise AvatarRejected where it breaks NAME_RULE."""
+    name = name.strip()
+    if not 1 <= len(name) <= 60 or not name.isprintable():
+        raise AvatarRejected(f"the avatar's name must have {NAME_RULE}")
+    return name
+
+
+def _enrol_into(root: Path, photo: bytes) -> tuple[str, str, str]:
+    """In the worker: enrol and store. Returns ("ok", key, "") or ("error", code, message)."""
+    try:
+        features = enrol(photo)
+    except EnrolmentError as error:
+        return "error", error.code, str(error)
+    IdentityStore(root).save(features)
+    return "ok", features.key, ""
+
+
+def _worker_init() -> None:
+    os.nice(5)  # running sessions come first
+    import torch
+
+    torch.set_num_threads(1)
+
+
+class AvatarLibrary:
+    """Lists, enrols, loads and deletes avatars.
+
+    Args:
+        data_dir: where uploads and identity features are kept.
+        cache_bytes: memory that identity features may take while no session wears them.
+        max_avatars: uploads kept at most.
+    """
+
+    def __init__(
+        self, data_dir: Path, cache_bytes: int, max_avatars: int, metrics: Metrics
+    ) -> None:
+        self._uploads = data_dir / "avatars"
+        self._uploads.mkdir(parents=True, exist_ok=True)
+        self._store = IdentityStore(data_dir / "identities")
+        self._cache = IdentityCache(self._store, cache_bytes)
+        self._max_avatars = max_avatars
+        self._metrics = metrics
+        self._avatars: dict[str, Avatar] = {}
+        self._photos: dict[str, Path] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._worker: ProcessPoolExecutor | None = None
+        self._worker_used = 0.0
+        self._reaper: asyncio.Task[None] | None = None
+        for photo in sorted(cast_dir().glob("*.png")):
+            key = content_key(photo.read_bytes())
+            self._avatars[photo.stem] = Avatar(photo.stem, photo.stem.title(), "cast", key)
+            self._photos[photo.stem] = photo
+        for record in sorted(self._uploads.glob("*.json")):
+            self._adopt(record)
+
+    def _adopt(self, record: Path) -> None:
+        try:
+            fields = json.loads(record.read_text())
+            avatar = Avatar(record.stem, str(fields["name"]), "upload", str(fields["key"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.warning("ignoring the broken avatar record %s: %s", record.name, error)
+            return
+        if self._store.path(avatar.key).exists():
+            self._avatars[avatar.id] = avatar
+        else:
+            logger.warning("ignoring avatar %s: its identity features are gone", avatar.id)
+
+    def list(self) -> list[Avatar]:
+        """Every avatar, the cast first."""
+        return list(self._avatars.values())
+
+    def get(self, avatar_id: str) -> Avatar:
+        """The avatar of this id (or, failing that, of this name).
+
+        Raises:
+            UnknownAvatar: there is none.
+        """
+        if avatar_id in self._avatars:
+            return self._avatars[avatar_id]
+        for avatar in self._avatars.values():
+            if avatar.name.lower() == avatar_id.lower():
+                return avatar
+        names = ", ".join(self._avatars) or "none yet"
+        raise UnknownAvatar(f"no avatar is called {avatar_id!r}; there are: {names}")
+
+    async def identity(self, avatar: Avatar) -> IdentityFeatures:
+        """The identity features, from memory, disk, or (cast, first use) by enrolment."""
+        cached = self._cache.peek(avatar.key)
+        if cached is not None:
+            return cached
+        async with self._locks.setdefault(avatar.key, asyncio.Lock()):
+            if not self._store.path(avatar.key).exists():
+                if avatar.id not in self._photos:
+                    raise UnknownAvatar(f"the features of avatar {avatar.id!r} are gone")
+                await self._enrol(await asyncio.to_thread(self._photos[avatar.id].read_bytes))
+            return await asyncio.to_thread(self._cache.get, avatar.key)
+
+    async def enrol_cast(self) -> None:
+        """Enrol the cast members that this machine has not enrolled before."""
+        for avatar in self.list():
+            if avatar.kind == "cast" and not self._store.path(avatar.key).exists():
+                try:
+                    await self.identity(avatar)
+                    logger.info("enrolled cast member %s", avatar.name)
+                except AvatarRejected as error:
+                    logger.error("cast member %s cannot be enrolled: %s", avatar.name, error)
+        await asyncio.to_thread(self._close_worker)
+
+    async def create(self, name: str, photo: bytes) -> Avatar:
+        """Turn a photo into an avatar.
+
+        Raises:
+            AvatarRejected: bad name, or no avatar can be made of the image.
+            AtCapacity: too many uploads are kept already.
+        """
+        name = check_name(name)
+        if sum(a.kind == "upload" for a in self._avatars.values()) >= self._max_avatars:
+            raise AtCapacity(
+                f"this server keeps at most {self._max_avatars} uploaded avatars; delete one first"
+            )
+        key = await self._enrol(photo)
+        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:24] or "avatar"
+        avatar = Avatar(f"{slug}-{secrets.token_hex(3)}", name, "upload", key)
+        record = json.dumps({"name": name, "key": key})
+        await asyncio.to_thread((self._uploads / f"{avatar.id}.json").write_text, record)
+        self._avatars[avatar.id] = avatar
+        return avatar
+
+    async def delete(self, avatar: Avatar) -> None:
+        """Forget an uploaded avatar. Sessions that wear it keep their face.
+
+        Raises:
+            AvatarRejected: it belongs to the shipped cast.
+        """
+        if avatar.kind == "cast":
+            raise AvatarRejected(f"{avatar.name} belongs to the shipped cast and stays")
+        self._avatars.pop(avatar.id, None)
+        (self._uploads / f"{avatar.id}.json").unlink(missing_ok=True)
+        if all(a.key != avatar.key for a in self._avatars.values()):
+            self._cache.forget(avatar.key)
+            self._store.path(avatar.key).unlink(missing_ok=True)
+
+    async def picture(self, avatar: Avatar) -> bytes:
+        """A square JPEG of the avatar."""
+        if avatar.id in self._photos:
+            return await asyncio.to_thread(_jpeg_of_file, self._photos[avatar.id])
+        features = await self.identity(avatar)
+        canvas = Image.fromarray(features.tensors["canvas"].numpy())
+        return await asyncio.to_thread(_jpeg, canvas)
+
+    async def _enrol(self, photo: bytes) -> str:
+        begin = time.monotonic()
+        if self._worker is None:
+            self._worker = ProcessPoolExecutor(
+                1, mp_context=multiprocessing.get_context("spawn"), initializer=_worker_init
+            )
+        self._worker_used = begin
+        if self._reaper is None or self._reaper.done():
+            self._reaper = asyncio.create_task(self._reap())
+        future = asyncio.wrap_future(self._worker.submit(_enrol_into, self._store.root, photo))
+        try:
+            verdict, what, message = await future
+        except BrokenProcessPool as error:
+            self._worker = None
+            raise AvatarRejected("the image made the enrolment fail; try another file") from error
+        self._worker_used = time.monotonic()
+        self._metrics.enrol_ms.observe((self._worker_used - begin) * 1000)
+        if verdict == "error":
+            rejected = AvatarRejected(message)
+            rejected.code = what
+            raise rejected
+        return what
+
+    async def _reap(self) -> None:
+        while self._worker is not None:
+            await asyncio.sleep(WORKER_IDLE_S / 4)
+            if time.monotonic() - self._worker_used > WORKER_IDLE_S:
+                await asyncio.to_thread(self._close_worker)
+
+    def _close_worker(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.shutdown(wait=True, cancel_futures=True)
+
+    async def close(self) -> None:
+        """End the worker."""
+        if self._reaper is not None:
+            self._reaper.cancel()
+            await asyncio.gather(self._reaper, return_exceptions=True)
+        await asyncio.to_thread(self._close_worker)
+
+
+def _jpeg_of_file(path: Path) -> bytes:
+    with Image.open(path) as image:
+        return _jpeg(image.convert("RGB"))
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    image = image.copy()
+    image.thumbnail((PICTURE_PX, PICTURE_PX), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=88)
+    return out.getvalue()
