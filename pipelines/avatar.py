@@ -10,8 +10,6 @@ before that hop.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor
 
@@ -25,9 +23,6 @@ SAMPLE_RATE_HZ = 16_000
 FPS = 25
 HOP_SAMPLES = SAMPLE_RATE_HZ // FPS  # 640: one video frame per hop
 SIZES = (256, 512)
-
-Behaviour = Literal["idle", "listening", "speaking"]
-BEHAVIOURS: tuple[Behaviour, ...] = ("idle", "listening", "speaking")
 
 
 @dataclass(frozen=True)
@@ -52,7 +47,7 @@ class StepResult:
 
     motion: float32 [B, MOTION_DIM], in the units of `pipelines.motion.space`; rows of inactive
         slots are meaningless.
-    behaviour: int8 [B], an index into `BEHAVIOURS`.
+    behaviour: int8 [B], an index into `pipelines.motion.space.BEHAVIOURS`.
     frames: slot -> uint8 [size * 3 // 2, size], I420 planes; only for the slots asked for.
     """
 

@@ -44,6 +44,7 @@ class ServerConfig:
     connect_timeout_s: float = 20.0  # from the offer to the first connected transport
     ping_timeout_s: float = 8.0  # a data channel that pinged once and then went silent
     drain_timeout_s: float = 20.0  # what SIGTERM grants running sessions
+    allow_remote: bool = False
     log_json: bool = False
 
     def __post_init__(self) -> None:
@@ -60,6 +61,11 @@ class ServerConfig:
             self.video_codec in ("auto", "VP8", "H264"), "video_codec", "must be auto, VP8 or H264"
         )
         check(self.ping_timeout_s >= 3, "ping_timeout_s", "must be at least 3 seconds")
+        check(
+            self.loopback or self.allow_remote,
+            "host",
+            "anyone who reaches the port could use the server; add --allow-remote if that is meant",
+        )
 
     @property
     def loopback(self) -> bool:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pipelines.avatar import BEHAVIOURS, HOP_SAMPLES, AvatarPipeline, Behaviour, StepResult
+from pipelines.avatar import HOP_SAMPLES, AvatarPipeline, StepResult
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import Controls
+from pipelines.motion.space import BEHAVIOURS, Behaviour
 from realtime.gpu_thread import GpuThread
 from realtime.ingest import Hop
 from realtime.metrics import Metrics

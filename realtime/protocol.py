@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from pipelines.avatar import Behaviour
+from pipelines.motion.space import Behaviour
 
 MAX_EVENT_BYTES = 64 * 1024
 

@@ -10,6 +10,8 @@ the right edge (clockwise in the picture).
 
 from __future__ import annotations
 
+from typing import Literal
+
 BLENDSHAPES: tuple[str, ...] = (
     # mouth and jaw, weights in [0, 1]
     "jawOpen",
@@ -66,3 +68,6 @@ POSE: tuple[str, ...] = (
 MOTION_NAMES: tuple[str, ...] = BLENDSHAPES + POSE
 MOTION_INDEX: dict[str, int] = {name: i for i, name in enumerate(MOTION_NAMES)}
 MOTION_DIM: int = len(MOTION_NAMES)
+
+Behaviour = Literal["idle", "listening", "speaking"]
+BEHAVIOURS: tuple[Behaviour, ...] = ("idle", "listening", "speaking")

@@ -1,0 +1,186 @@
+"""The `vivavoce` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from realtime.config import ServerConfig, load_config
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a subcommand. Exit status 0, or 1 with a one-line error on stderr."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args) or 0)
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        print(f"vivavoce {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="vivavoce", description="A live voice in, the talking face out, in sync."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the server")
+    serve.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    serve.add_argument("--port", type=int, help="port to listen on (default 8080)")
+    serve.add_argument("--pipeline", help="pipeline preset (default portrait)")
+    serve.add_argument("--device", choices=("auto", "cpu", "cuda"))
+    serve.add_argument("--size", type=int, choices=(256, 512), help="picture size in pixels")
+    serve.add_argument("--max-sessions", type=int, help="sessions at once, at most (default 8)")
+    serve.add_argument("--video-codec", choices=("auto", "VP8", "H264"))
+    serve.add_argument("--data-dir", type=Path, help="where avatars are kept")
+    serve.add_argument(
+        "--allow-remote",
+        action="store_true",
+        default=None,
+        help="listen beyond this machine, where anyone who reaches the port may use the server",
+    )
+    serve.add_argument("--log-json", action="store_true", default=None, help="one JSON per line")
+    serve.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
+    serve.set_defaults(run=_serve)
+
+    render = commands.add_parser("render", help="a WAV file to a talking MP4, hop by hop")
+    render.add_argument("--avatar", required=True, metavar="NAME|IMAGE")
+    render.add_argument("--audio", required=True, type=Path, metavar="in.wav")
+    render.add_argument("--out", required=True, type=Path, metavar="out.mp4")
+    render.add_argument("--pipeline", default="portrait")
+    render.add_argument("--size", type=int, default=512, choices=(256, 512))
+    render.add_argument("--seed", type=int, default=0)
+    render.add_argument("--stats", type=Path, metavar="stats.json")
+    render.add_argument("--data-dir", type=Path, help="where avatars are kept")
+    render.set_defaults(run=_render)
+
+    enrol = commands.add_parser("enrol", help="turn a photo into an avatar")
+    enrol.add_argument("image", type=Path, metavar="IMAGE")
+    enrol.add_argument("--name", help="the avatar's name (default: the file's)")
+    enrol.add_argument("--data-dir", type=Path, help="where avatars are kept")
+    enrol.set_defaults(run=_enrol)
+
+    weights = commands.add_parser("weights", help="trained weights: list, import, info")
+    verbs = weights.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs.add_parser("list", help="what is installed")
+    importing = verbs.add_parser("import", help="bring a published checkpoint")
+    importing.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    importing.add_argument("--as", dest="name", required=True, metavar="NAME")
+    info = verbs.add_parser("info", help="what a weights file holds")
+    info.add_argument("name", metavar="NAME")
+    weights.set_defaults(run=_weights)
+
+    bench = commands.add_parser("bench", help="measure: pipeline, sessions, latency, ...")
+    bench.add_argument("suite", metavar="SUITE")
+    bench.add_argument("rest", nargs=argparse.REMAINDER)
+    bench.set_defaults(run=_bench)
+    return parser
+
+
+def _config(args: argparse.Namespace, names: tuple[str, ...]) -> ServerConfig:
+    flags = {name: getattr(args, name, None) for name in names}
+    return load_config(
+        getattr(args, "config", None), {k: v for k, v in flags.items() if v is not None}
+    )
+
+
+def _serve(args: argparse.Namespace) -> int:
+    names = (
+        "host port pipeline device size max_sessions video_codec data_dir allow_remote log_json"
+    )
+    config = _config(args, tuple(names.split()))
+    from realtime.serve import serve
+
+    return serve(config)
+
+
+def _render(args: argparse.Namespace) -> int:
+    from realtime.render import RenderJob, render
+
+    config = _config(args, ("data_dir",))
+    job = RenderJob(
+        avatar=args.avatar,
+        audio=args.audio,
+        out=args.out,
+        pipeline=args.pipeline,
+        size=args.size,
+        seed=args.seed,
+        stats=args.stats,
+        data_dir=config.data_dir,
+    )
+    summary = render(job, progress=True)
+    print(
+        f"{args.out}: {summary.frames} frames, {summary.media_s:.1f} s, "
+        f"real-time factor {summary.real_time_factor:.2f}"
+    )
+    return 0
+
+
+def _enrol(args: argparse.Namespace) -> int:
+    import asyncio
+
+    from realtime.avatars import AvatarLibrary
+    from realtime.errors import VivavoceError
+    from realtime.metrics import Metrics
+
+    config = _config(args, ("data_dir",))
+    photo = args.image.read_bytes()
+
+    async def run() -> str:
+        library = AvatarLibrary(
+            config.data_dir, config.identity_cache_bytes, config.max_avatars, Metrics()
+        )
+        try:
+            return (await library.create(args.name or args.image.stem[:60], photo)).id
+        finally:
+            await library.close()
+
+    try:
+        avatar_id = asyncio.run(run())
+    except VivavoceError as error:
+        raise ValueError(f"{args.image}: {error}") from error
+    print(f"{args.image}: enrolled as {avatar_id}")
+    return 0
+
+
+def _weights(args: argparse.Namespace) -> int:
+    from pipelines.weights import describe_weights, import_checkpoint, list_weights
+
+    if args.verb == "list":
+        names = list_weights()
+        print("\n".join(names) if names else "no weights installed; `portrait` needs none")
+    elif args.verb == "info":
+        print(describe_weights(args.name))
+    else:
+        print(import_checkpoint(args.checkpoint, args.name))
+    return 0
+
+
+def _bench(args: argparse.Namespace) -> int:
+    import importlib
+
+    suites = {
+        "kernels": "benchmarks.bench_portrait",
+        "pipeline": "benchmarks.bench_pipeline",
+        "encoders": "benchmarks.bench_encoders",
+        "sessions": "benchmarks.bench_sessions",
+        "latency": "benchmarks.bench_latency",
+        "lips": "benchmarks.lips",
+    }
+    if args.suite not in suites:
+        raise ValueError(f"unknown suite {args.suite!r}; known: {', '.join(suites)}")
+    try:
+        module = importlib.import_module(suites[args.suite])
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"{error}; benchmarks run from a checkout with the dev extra installed"
+        ) from error
+    return int(module.main(args.rest) or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""The running server, without HTTP: one engine, the avatars, the open sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pipelines.avatar import SIZES, AvatarPipeline
+from realtime.avatars import AvatarLibrary
+from realtime.clock import MonotonicClock
+from realtime.config import ServerConfig
+from realtime.engine import Engine
+from realtime.errors import AtCapacity, UnknownSession, VivavoceError
+from realtime.metrics import Metrics
+from realtime.scheduler import Admission
+from realtime.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SessionRequest:
+    """What a client asks for. None takes the server's default."""
+
+    sdp: str
+    avatar: str | None = None
+    size: int | None = None
+    seed: int | None = None
+
+
+class Draining(AtCapacity):
+    """The server is shutting down and takes no new sessions."""
+
+    code = "draining"
+
+
+class NotReady(VivavoceError):
+    """The server is still starting."""
+
+    code = "starting"
+    status = 503
+
+
+class Service:
+    """Owns what all sessions share. `start` before use, `stop` to end everything."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.config = config
+        self.metrics = Metrics()
+        self.clock = MonotonicClock()
+        self.sessions: dict[str, Session] = {}
+        self.avatars = AvatarLibrary(
+            config.data_dir, config.identity_cache_bytes, config.max_avatars, self.metrics
+        )
+        device = _device(config.device)
+        cores = float(len(os.sched_getaffinity(0)))
+        self._admission = Admission(
+            max_sessions=config.max_sessions,
+            cores=cores,
+            cpu_share=config.cpu_share,
+            cuda=device == "cuda",
+        )
+        pipeline = AvatarPipeline(
+            config.pipeline, config.max_sessions, config.size, device, seed=0
+        )
+        self._engine = Engine(pipeline, self._admission, self.metrics)
+        self._background: set[asyncio.Task[None]] = set()
+        self._ready = False
+        self._draining = False
+
+    async def start(self) -> None:
+        """Warm up: the first session must not pay for first calls."""
+        # The event loop and the inference thread share one interpreter lock; the default switch
+        # interval of 5 ms would show as jitter of both tracks.
+        sys.setswitchinterval(0.001)
+        avatars = self.avatars.list()
+        if avatars:
+            identity = await self.avatars.identity(avatars[0])
+            await self._engine.warm_up(identity, SIZES)
+        await self._engine.start()
+        self._ready = True
+        self._spawn(self.avatars.enrol_cast())
+        logger.info("ready: measured costs %s", self._admission.describe())
+
+    def _spawn(self, coroutine: Any) -> None:
+        task: asyncio.Task[None] = asyncio.create_task(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def drain(self) -> None:
+        """Take no new session, tell the running ones, and grant them `drain_timeout_s`."""
+        self._draining = True
+        for session in list(self.sessions.values()):
+            session.announce_end("the server is shutting down")
+        deadline = self.clock.now() + self.config.drain_timeout_s
+        while self.sessions and self.clock.now() < deadline:
+            await asyncio.sleep(0.1)
+
+    async def stop(self) -> None:
+        """End every session and everything else."""
+        self._draining = True
+        await asyncio.gather(*(s.close("drained") for s in list(self.sessions.values())))
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._engine.stop()
+        await self.avatars.close()
+
+    def check_ready(self) -> None:
+        """Raise unless one more session of the default size would be admitted now."""
+        if not self._ready:
+            raise NotReady("the server is starting; try again in a moment")
+        if self._draining:
+            raise Draining("the server is shutting down")
+        self._admission.check(self.config.size, self._engine.running_sizes)
+
+    async def open_session(self, request: SessionRequest) -> Session:
+        """Admit, build and answer one session.
+
+        Raises:
+            BadOffer, UnknownAvatar, AtCapacity, NotReady.
+        """
+        try:
+            return await self._open_session(request)
+        except AtCapacity as refusal:
+            self.metrics.refused.labels(refusal.code).inc()
+            raise
+
+    async def _open_session(self, request: SessionRequest) -> Session:
+        offer = Session.check_offer(request.sdp, self.config)
+        size = request.size or self.config.size
+        if not self._ready:
+            raise NotReady("the server is starting; try again in a moment")
+        if self._draining:
+            raise Draining("the server is shutting down")
+        self._admission.check(size, self._engine.running_sizes)
+        if request.avatar is None and not self.avatars.list():
+            raise VivavoceError("this server has no avatars; upload a photo first")
+        avatar = self.avatars.get(request.avatar or self.avatars.list()[0].id)
+        identity = await self.avatars.identity(avatar)
+        session = Session(
+            id=secrets.token_urlsafe(12),
+            avatar=avatar,
+            size=size,
+            seed=request.seed if request.seed is not None else secrets.randbits(31),
+            engine=self._engine,
+            admission=self._admission,
+            avatars=self.avatars,
+            metrics=self.metrics,
+            config=self.config,
+            clock=self.clock,
+            on_closed=self._forget,
+        )
+        await session.open(offer, identity)
+        self.sessions[session.id] = session
+        return session
+
+    def session(self, session_id: str) -> Session:
+        """The open session of this id.
+
+        Raises:
+            UnknownSession: there is none.
+        """
+        try:
+            return self.sessions[session_id]
+        except KeyError:
+            raise UnknownSession(
+                f"no session {session_id!r}: it has ended or never was"
+            ) from None
+
+    def _forget(self, session: Session) -> None:
+        self.sessions.pop(session.id, None)
+
+    def ice_servers(self) -> list[dict[str, Any]]:
+        """STUN and TURN servers a client should use; none are needed on one machine."""
+        return []
+
+    def engine_costs(self) -> dict[str, Any]:
+        """Measured costs and the rung of the degradation ladder."""
+        return {"costs": self._admission.describe(), "rung": self._engine.rung}
+
+
+def _device(wanted: str) -> str:
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device = 'cuda', but PyTorch finds no CUDA device; use cpu or auto")
+    return wanted

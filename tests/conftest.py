@@ -1,0 +1,13 @@
+"""Shared settings of the tests: one thread per process, no GPU, quick hypothesis examples."""
+
+import os
+
+os.environ.setdefault("TRITON_INTERPRET", "1")
+os.environ.setdefault("GLOG_minloglevel", "2")
+
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("vivavoce", max_examples=50, deadline=None)
+settings.load_profile("vivavoce")
