@@ -10,6 +10,7 @@ before that hop.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -98,7 +99,7 @@ class AvatarPipeline:
             self._motion_state = self._motion.init_state(slots, device, seeds)
             self._controls = Controls().to_tensor().repeat(slots, 1).to(device)
         if self.look_ahead % HOP_SAMPLES:
-            raise ValueError(f"look-ahead of {self.look_ahead} samples is not a whole number of hops")
+            raise ValueError(f"look-ahead of {self.look_ahead} samples is not whole hops")
 
     @property
     def look_ahead(self) -> int:

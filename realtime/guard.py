@@ -79,12 +79,12 @@ class Guard:
                 status_code=403,
             )
         origin = headers.get("origin")
-        if method not in ("GET", "HEAD", "OPTIONS") and origin is not None:
-            if urlsplit(origin).netloc != host:
-                return JSONResponse(
-                    error_body("forbidden_origin", "requests from other sites are not taken"),
-                    status_code=403,
-                )
+        changes = method not in ("GET", "HEAD", "OPTIONS")
+        if changes and origin is not None and urlsplit(origin).netloc != host:
+            return JSONResponse(
+                error_body("forbidden_origin", "requests from other sites are not taken"),
+                status_code=403,
+            )
         return None
 
 

@@ -11,7 +11,7 @@ ENROL_EDGES_MS = (250, 500, 750, 1000, 1500, 2000, 3000, 5000, 10000)
 
 
 class Metrics:
-    """The server's metrics in a registry of their own, so that servers in one process do not mix."""
+    """The metrics of one server, in a registry of their own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

@@ -23,7 +23,7 @@ def new_event_id() -> str:
 
 
 class BadEvent(ValueError):
-    """A client event that cannot be understood; `event_id` is the client's, where it could be read."""
+    """A client event that cannot be understood; `event_id` is its own, where it could be read."""
 
     def __init__(self, message: str, event_id: str | None = None) -> None:
         super().__init__(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -67,11 +68,10 @@ class Service:
             cpu_share=config.cpu_share,
             cuda=device == "cuda",
         )
-        pipeline = AvatarPipeline(
-            config.pipeline, config.max_sessions, config.size, device, seed=0
-        )
+        pipeline = AvatarPipeline(config.pipeline, config.max_sessions, config.size, device, seed=0)
         self._engine = Engine(pipeline, self._admission, self.metrics)
         self._background: set[asyncio.Task[None]] = set()
+        self._empty = asyncio.Event()  # set when the last session has ended
         self._ready = False
         self._draining = False
 
@@ -99,9 +99,10 @@ class Service:
         self._draining = True
         for session in list(self.sessions.values()):
             session.announce_end("the server is shutting down")
-        deadline = self.clock.now() + self.config.drain_timeout_s
-        while self.sessions and self.clock.now() < deadline:
-            await asyncio.sleep(0.1)
+        if self.sessions:
+            self._empty.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), self.config.drain_timeout_s)
 
     async def stop(self) -> None:
         """End every session and everything else."""
@@ -171,12 +172,12 @@ class Service:
         try:
             return self.sessions[session_id]
         except KeyError:
-            raise UnknownSession(
-                f"no session {session_id!r}: it has ended or never was"
-            ) from None
+            raise UnknownSession(f"no session {session_id!r}: it has ended or never was") from None
 
     def _forget(self, session: Session) -> None:
         self.sessions.pop(session.id, None)
+        if not self.sessions:
+            self._empty.set()
 
     def ice_servers(self) -> list[dict[str, Any]]:
         """STUN and TURN servers a client should use; none are needed on one machine."""
