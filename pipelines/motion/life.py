@@ -189,7 +189,9 @@ class Life(nn.Module):
         lattice = len(_DRIFT) * 4
         period = self.periods[:lattice:4]
         fraction = (state.frame[:, None] % period) / period
-        noise = spline(draws[:, :lattice].unflatten(1, (-1, 4)), fraction, self.powers, self.basis)
+        noise = spline(
+            draws[:, :lattice].reshape(len(draws), -1, 4), fraction, self.powers, self.basis
+        )
         drift = noise @ self.silent + talk[:, None] * (noise @ self.extra)
         return (
             dict(zip(self.drifts, drift.unbind(1), strict=True)),

@@ -1,0 +1,166 @@
+"""Synthetic speech with phone times, from the engines that Debian packages.
+
+A voice is named engine:voice, as in espeak:en-us+f3, flite:slt or festival:ked_diphone. A speaker
+stays on one side of the split: flite's and festival's slt are one woman, their kal one man.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import wave
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+from pipelines.training.espeak import library
+from pipelines.training.phones import RATE_HZ, Phone, Utterance, from_festvox, from_ipa
+
+TRAINING_VOICES: tuple[str, ...] = (
+    "espeak:en-us+m1", "espeak:en-us+m3", "espeak:en-us+m7", "espeak:en-us+f1", "espeak:en-us+f2",
+    "espeak:en-us+f4", "espeak:en-us+croak", "espeak:en+m2", "espeak:en+f5",
+    "espeak:en-gb-x-rp+linda", "espeak:en-gb-scotland+m5", "flite:rms", "flite:slt",
+)  # fmt: skip
+HELD_OUT_VOICES: tuple[str, ...] = ("flite:awb", "festival:ked_diphone")
+
+# espeak-ng marks a stop where it bursts and counts its closure to the sound before: level of the
+# voice band around 5 sentences of two voices falls 50 ms before the mark of p, t, k.
+_CLOSURES_S = {"P": 0.05, "T": 0.05, "K": 0.05, "CH": 0.05, "B": 0.02, "D": 0.02, "G": 0.02}
+_CLOSURE_SHARE = 0.5  # of the sound before, at most
+
+_FESTIVAL_VOICES = {  # where Debian puts them
+    "kal_diphone": "english/kal_diphone",
+    "ked_diphone": "english/ked_diphone",
+    "cmu_us_slt_arctic_hts": "us/cmu_us_slt_arctic_hts",
+}
+_PACKAGES = {
+    "kal_diphone": "festvox-kallpc16k",
+    "ked_diphone": "festvox-kdlpc16k",
+    "cmu_us_slt_arctic_hts": "festvox-us-slt-hts",
+}
+
+
+def missing(voice: str) -> str | None:
+    """What must be installed before `voice` can speak, or None if it can."""
+    engine, name = _split(voice)
+    if engine == "espeak":
+        try:
+            library()
+        except RuntimeError as error:
+            return str(error)
+        return None
+    if shutil.which(engine) is None:
+        return f"{engine} is missing; on Debian: apt-get install {engine}"
+    if engine == "festival":
+        if name not in _FESTIVAL_VOICES:
+            return f"unknown festival voice {name!r}; known: {', '.join(_FESTIVAL_VOICES)}"
+        if not Path("/usr/share/festival/voices", _FESTIVAL_VOICES[name]).is_dir():
+            return f"festival's {name} is missing; on Debian: apt-get install {_PACKAGES[name]}"
+    return None
+
+
+def synthesise(text: str, voice: str, *, rate: float = 1.0, pitch: float = 1.0) -> Utterance:
+    """Speak one sentence. `rate` is speed; `pitch` (espeak only) scales the voice's mean pitch."""
+    if not 0.4 <= rate <= 2.5:
+        raise ValueError(f"rate must lie in [0.4, 2.5], got {rate}")
+    engine, name = _split(voice)
+    lack = missing(voice)
+    if lack is not None:
+        raise RuntimeError(lack)
+    if engine == "espeak":
+        samples, phones = _espeak(text, name, rate, pitch)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            say = _flite if engine == "flite" else _festival
+            samples, phones = say(text, name, rate, Path(folder))
+    return Utterance(samples, _join(phones, len(samples) / RATE_HZ), text, voice)
+
+
+def _split(voice: str) -> tuple[str, str]:
+    engine, _, name = voice.partition(":")
+    if engine not in {"espeak", "flite", "festival"} or not name:
+        raise ValueError(f"expected espeak:NAME, flite:NAME or festival:NAME, got {voice!r}")
+    return engine, name
+
+
+def _espeak(
+    text: str, name: str, rate: float, pitch: float
+) -> tuple[NDArray[np.float32], list[tuple[str, float]]]:
+    pcm, starts = library().say(text, name, rate, pitch)
+    samples = _at_rate(pcm, library().rate_hz)
+    ends = [start for start, _ in starts[1:]] + [len(samples) / RATE_HZ]
+    phones: list[tuple[str, float]] = [("SIL", starts[0][0])] if starts else []
+    for (start, symbol), end in zip(starts, ends, strict=True):
+        labels = from_ipa(symbol)
+        early = _CLOSURES_S.get(labels[0], 0.0)
+        if early and len(phones) > 1:
+            (_, before), (label, mark) = phones[-2:]
+            start = mark - min(early, _CLOSURE_SHARE * (mark - before))
+            phones[-1] = (label, start)
+        share = (end - start) / len(labels)
+        phones += [(label, start + share * (i + 1)) for i, label in enumerate(labels)]
+    return samples, phones
+
+
+def _flite(
+    text: str, name: str, rate: float, folder: Path
+) -> tuple[NDArray[np.float32], list[tuple[str, float]]]:
+    sound = folder / "speech.wav"
+    command = ["flite", "-voice", name, "--setf", f"duration_stretch={1.0 / rate:.4f}"]
+    command += ["-psdur", "-t", text, "-o", str(sound)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    phones: list[tuple[str, float]] = []
+    for entry in printed.split():
+        label, _, end = entry.partition(":")
+        if phones and float(end) < phones[-1][1]:
+            raise ValueError(f"flite times restart at each sentence; one at a time, got {text!r}")
+        phones.append((from_festvox(label), float(end)))
+    return _read(sound), phones
+
+
+def _festival(
+    text: str, name: str, rate: float, folder: Path
+) -> tuple[NDArray[np.float32], list[tuple[str, float]]]:
+    sound, segments, script = folder / "speech.wav", folder / "segs", folder / "say.scm"
+    quoted = text.replace("\\", " ").replace('"', " ")
+    script.write_text(
+        f"(voice_{name})\n(Parameter.set 'Duration_Stretch {1.0 / rate:.4f})\n"
+        f'(set! said (utt.synth (Utterance Text "{quoted}")))\n'
+        f'(utt.save.wave said "{sound}" \'riff)\n(utt.save.segs said "{segments}")\n'
+    )
+    subprocess.run(["festival", "-b", str(script)], check=True, capture_output=True)
+    rows = [line.split() for line in segments.read_text().splitlines()]
+    return _read(sound), [(from_festvox(row[2]), float(row[0])) for row in rows if len(row) == 3]
+
+
+def _read(path: Path) -> NDArray[np.float32]:
+    with wave.open(str(path)) as sound:
+        rate_hz = sound.getframerate()
+        pcm = np.frombuffer(sound.readframes(sound.getnframes()), dtype="<i2")
+    return _at_rate(pcm, rate_hz)
+
+
+def _at_rate(pcm: NDArray[np.int16], rate_hz: int) -> NDArray[np.float32]:
+    samples = pcm.astype(np.float64) / 32_768.0
+    if rate_hz != RATE_HZ:
+        samples = resample_poly(samples, RATE_HZ, rate_hz)
+    return samples.astype(np.float32).clip(-1.0, 1.0)
+
+
+def _join(phones: list[tuple[str, float]], length_s: float) -> tuple[Phone, ...]:
+    """Phones from (label, end), without empty ones, neighbouring silences as one."""
+    joined: list[Phone] = []
+    start = 0.0
+    for label, end in [*phones, ("SIL", length_s)]:
+        end = min(end, length_s)
+        if end - start < 1e-4:
+            continue
+        if joined and label == "SIL" == joined[-1].label:
+            joined[-1] = Phone("SIL", joined[-1].start_s, end)
+        else:
+            joined.append(Phone(label, start, end))
+        start = end
+    return tuple(joined)
