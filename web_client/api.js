@@ -1,0 +1,131 @@
+import { ClientError } from "./errors.js";
+
+/** @typedef {{id: string, name: string, kind: "cast" | "upload", image: string}} Avatar */
+/** @typedef {{name: string, label?: string, min: number, max: number, default: number}} Control */
+/** @typedef {{id: string, sdp: string, type: "answer", playout_delay_ms?: number}} SessionAnswer */
+
+const DEFAULT_RETRY_S = 5;
+
+/**
+ * @param {number} status
+ * @param {string | null} retryAfter the header's value
+ * @param {any} body the parsed body, if it was JSON
+ * @returns {ClientError}
+ */
+function refusal(status, retryAfter, body) {
+  const reason = body?.error ?? {};
+  const seconds = Number.parseFloat(retryAfter ?? "");
+  return new ClientError(reason.code ?? `http_${status}`, {
+    message: reason.message,
+    status,
+    retryAfterS: status === 503 ? (Number.isFinite(seconds) ? seconds : DEFAULT_RETRY_S) : undefined,
+  });
+}
+
+/** The server's HTTP calls. Every failure is a `ClientError`. */
+export class Api {
+  /** @returns {Promise<Avatar[]>} */
+  async avatars() {
+    return (await this.#json("GET", "/v1/avatars")).avatars;
+  }
+
+  /**
+   * @param {string} pipeline
+   * @returns {Promise<Control[]>} empty if the server does not describe any
+   */
+  async controls(pipeline) {
+    const { pipelines } = await this.#json("GET", "/v1/pipelines");
+    return pipelines.find((/** @type {any} */ p) => p.name === pipeline)?.controls ?? [];
+  }
+
+  /** @returns {Promise<RTCIceServer[]>} */
+  async iceServers() {
+    try {
+      return (await this.#json("GET", "/v1/ice-servers")).ice_servers ?? [];
+    } catch (error) {
+      if (error instanceof ClientError && error.status === 404) return [];
+      throw error;
+    }
+  }
+
+  /** @returns {Promise<"ready" | "full" | "unreachable">} */
+  async readiness() {
+    try {
+      return (await fetch("/ready", { cache: "no-store" })).ok ? "ready" : "full";
+    } catch {
+      return "unreachable";
+    }
+  }
+
+  /**
+   * @param {{sdp: string, avatar: string, pipeline: string}} offer
+   * @returns {Promise<SessionAnswer>}
+   */
+  createSession(offer) {
+    return this.#json("POST", "/v1/sessions", { ...offer, type: "offer", audio: "microphone" });
+  }
+
+  /** @param {string} id @param {string} avatar */
+  changeAvatar(id, avatar) {
+    return this.#json("PATCH", `/v1/sessions/${encodeURIComponent(id)}`, { avatar });
+  }
+
+  /** Survives the page being closed. @param {string} id */
+  async endSession(id) {
+    try {
+      await fetch(`/v1/sessions/${encodeURIComponent(id)}`, { method: "DELETE", keepalive: true });
+    } catch {
+      // The server is gone, and the session with it.
+    }
+  }
+
+  /** @param {string} id */
+  deleteAvatar(id) {
+    return this.#json("DELETE", `/v1/avatars/${encodeURIComponent(id)}`);
+  }
+
+  /**
+   * @param {File} image
+   * @param {string} name
+   * @param {(sent: number) => void} onProgress share of the bytes sent, 0..1
+   * @param {AbortSignal} signal
+   * @returns {Promise<Avatar>}
+   */
+  createAvatar(image, name, onProgress, signal) {
+    const form = new FormData();
+    form.append("name", name);
+    form.append("image", image);
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest(); // fetch does not report upload progress
+      request.open("POST", "/v1/avatars");
+      request.responseType = "json";
+      request.upload.onprogress = (e) => e.lengthComputable && onProgress(e.loaded / e.total);
+      request.upload.onload = () => onProgress(1);
+      request.onerror = () => reject(new ClientError("server_unreachable"));
+      request.onabort = () => reject(new ClientError("aborted"));
+      request.onload = () => {
+        if (request.status < 300) resolve(request.response);
+        else reject(refusal(request.status, request.getResponseHeader("Retry-After"), request.response));
+      };
+      signal.addEventListener("abort", () => request.abort());
+      request.send(form);
+    });
+  }
+
+  /** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
+  async #json(method, path, body) {
+    let response;
+    try {
+      response = await fetch(path, {
+        method,
+        headers: body === undefined ? {} : { "Content-Type": "application/json" },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      });
+    } catch (cause) {
+      throw new ClientError("server_unreachable", { cause });
+    }
+    const parsed = await response.json().catch(() => null);
+    if (!response.ok) throw refusal(response.status, response.headers.get("Retry-After"), parsed);
+    return parsed;
+  }
+}

@@ -1,0 +1,382 @@
+import { AvatarGallery } from "./avatars.js";
+import { Controls, FALLBACK_CONTROLS } from "./controls.js";
+import { byId } from "./dom.js";
+import { ErrorCard } from "./error_card.js";
+import { asClientError, explain } from "./errors.js";
+import { Microphone } from "./microphone.js";
+import { MicrophonePanel } from "./microphone_panel.js";
+import { ServerEvent, errorOf } from "./protocol.js";
+import { Recorder } from "./recorder.js";
+import { Session } from "./session.js";
+import { Shortcuts } from "./shortcuts.js";
+import { Stage } from "./stage.js";
+import { StatsCollector } from "./stats.js";
+import { StatsPanel } from "./stats_panel.js";
+import { ThemeToggle } from "./theme.js";
+import { Toasts } from "./toasts.js";
+import { UploadDialog } from "./upload.js";
+
+/** @typedef {import("./errors.js").ClientError} ClientError */
+/** @typedef {import("./api.js").Avatar} Avatar */
+
+const PIPELINE = "portrait";
+const READINESS_INTERVAL_MS = 10_000;
+const CONTROLS_EVERY_MS = 80;
+const GHOSTS = 8;
+const CONNECTION_TEXT = {
+  new: ["Connecting", "busy"],
+  connecting: ["Connecting", "busy"],
+  connected: ["Connected", "good"],
+  disconnected: ["Reconnecting", "busy"],
+  failed: ["Connection lost", "bad"],
+};
+
+/** The whole page: joins the parts, holds at most one session. */
+export class App {
+  /** @type {"ready" | "connecting" | "live" | "failed"} */ state = "ready";
+  /** @type {Session | null} */ session = null;
+  /** @type {StatsCollector | null} */ collector = null;
+  avatarState = "idle";
+  #stage = new Stage();
+  #microphone = new Microphone();
+  #gallery = new AvatarGallery(byId("gallery"));
+  #controls = new Controls(byId("controls"), byId("controls-reset"));
+  #errors = new ErrorCard();
+  #toasts = new Toasts(byId("toasts"));
+  #statsPanel = new StatsPanel(byId("stats-panel"));
+  /** @type {Recorder | null} */ #recorder = null;
+  #recordTimer = 0;
+  #readyTimer = 0;
+  #controlsTimer = 0;
+  /** @type {Record<string, number>} sliders moved and not yet sent */ #pendingControls = {};
+  /** The face to fall back to if the server refuses a change. @type {string | null} */ #faceBefore = null;
+  #listeners = new AbortController();
+
+  /**
+   * @param {import("./api.js").Api} api
+   * @param {import("./preferences.js").Preferences} preferences
+   */
+  constructor(api, preferences) {
+    this.api = api;
+    this.preferences = preferences;
+    this.#microphonePanel = new MicrophonePanel(this.#microphone, preferences);
+    this.#upload = new UploadDialog(api);
+    this.#theme = new ThemeToggle(byId("theme"), preferences);
+    this.#shortcuts = new Shortcuts({
+      start: () => this.toggle(),
+      m: () => this.#toggleMute(),
+      v: () => this.#setSilent(!this.#stage.video.muted),
+      r: () => this.#toggleRecording(),
+      s: () => this.#toggleStats(),
+      f: () => this.#stage.toggleFullscreen(),
+      "?": () => this.#showHelp(),
+    });
+    this.#wire();
+    this.#stage.setBadge(preferences.get("badge", "off") === "on");
+    this.#stage.setStats(preferences.get("stats", "off") === "on");
+  }
+
+  #microphonePanel;
+  #upload;
+  #theme;
+  #shortcuts;
+
+  /** Fetches the faces and the controls. @param {string | null} wanted avatar id or name */
+  async load(wanted) {
+    this.#gallery.showGhosts(GHOSTS);
+    this.#controls.show(FALLBACK_CONTROLS);
+    this.#readyTimer = setInterval(() => this.#checkReady(), READINESS_INTERVAL_MS);
+    try {
+      await this.#refreshAvatars(wanted ?? this.preferences.get("avatar", ""));
+    } catch (error) {
+      this.#gallery.show([]);
+      this.#fail(asClientError(error));
+      return;
+    }
+    await this.#checkReady();
+    const controls = await this.api.controls(PIPELINE).catch(() => []); // an older server: keep the usual four
+    if (controls.length) this.#controls.show(controls);
+  }
+
+  /** Start, cancel or stop, whichever applies. */
+  toggle() {
+    if (this.state === "live" || this.state === "connecting") this.stop();
+    else this.start();
+  }
+
+  async start() {
+    const avatar = this.#gallery.selected;
+    if (!avatar || this.session) return;
+    this.#errors.hide();
+    const session = new Session(this.api, this.#microphone, { avatar: avatar.id, pipeline: PIPELINE });
+    this.session = session;
+    this.#setState("connecting");
+    session.addEventListener("step", (e) => this.#stage.setStep(/** @type {CustomEvent} */ (e).detail));
+    session.addEventListener("server", (e) => this.#onServer(/** @type {CustomEvent} */ (e).detail));
+    session.addEventListener("connection", () => this.#showConnection());
+    session.addEventListener("lost", (e) => this.#fail(/** @type {CustomEvent} */ (e).detail));
+    try {
+      await session.start(this.#microphonePanel.deviceId);
+      await this.#goLive(session);
+    } catch (error) {
+      if (session === this.session) this.#fail(asClientError(error));
+    }
+  }
+
+  /** Ends the session, if any, and returns to the gallery's still picture. */
+  async stop() {
+    await this.#endSession();
+    this.#setState("ready");
+  }
+
+  destroy() {
+    this.#listeners.abort();
+    clearInterval(this.#readyTimer);
+    clearTimeout(this.#controlsTimer);
+    this.session?.destroy();
+    const parts = [this.#shortcuts, this.#theme, this.#upload, this.#microphonePanel, this.#microphone, this.#gallery,
+      this.#controls, this.#errors, this.#toasts, this.#statsPanel, this.#stage];
+    for (const part of parts) part.destroy();
+  }
+
+  #wire() {
+    const on = (/** @type {EventTarget} */ target, /** @type {string} */ type, /** @type {(e: any) => void} */ run) =>
+      target.addEventListener(type, run, { signal: this.#listeners.signal });
+    on(byId("start"), "click", () => this.toggle());
+    on(byId("mute"), "click", () => this.#toggleMute());
+    on(byId("speaker"), "click", () => this.#setSilent(!this.#stage.video.muted));
+    on(byId("record"), "click", () => this.#toggleRecording());
+    on(byId("stats"), "click", () => this.#toggleStats());
+    on(byId("fullscreen"), "click", () => this.#stage.toggleFullscreen());
+    on(byId("help"), "click", () => this.#showHelp());
+    on(byId("tip-close"), "click", () => this.#closeTip());
+    on(byId("badge-toggle"), "change", (e) => this.#setBadge(e.target.checked));
+    on(this.#gallery, "choose", (e) => this.#choose(e.detail));
+    on(this.#gallery, "remove", (e) => this.#remove(e.detail));
+    on(this.#upload, "created", (e) => this.#onCreated(e.detail));
+    on(this.#controls, "change", (e) => this.#onControls(e.detail));
+    on(this.#errors, "retry", () => this.#retry());
+    on(this.#errors, "dismiss", () => this.#setState("ready"));
+    on(window, "pagehide", () => this.session?.destroy());
+    /** @type {HTMLInputElement} */ (byId("badge-toggle")).checked = this.preferences.get("badge", "off") === "on";
+  }
+
+  // ---- session ----
+
+  /** @param {Session} session */
+  async #goLive(session) {
+    const peer = /** @type {import("./peer.js").Peer} */ (session.peer);
+    this.collector = new StatsCollector(peer.pc, this.#stage.video, () => session.serverStats);
+    this.collector.addEventListener("snapshot", (e) => this.#statsPanel.show(/** @type {CustomEvent} */ (e).detail));
+    this.#setState("live");
+    session.setControls(this.#controls.changed());
+    const heard = await this.#stage.play(session.stream);
+    if (!heard) this.#setSilent(true);
+    byId("tip").hidden = !heard || this.#stage.video.muted || this.preferences.get("tip", "") === "seen";
+  }
+
+  async #endSession() {
+    await this.#saveRecording();
+    this.collector?.destroy();
+    this.collector = null;
+    this.session?.destroy();
+    this.session = null;
+    this.#microphone.close();
+    this.#stage.play(null);
+    this.#statsPanel.clear();
+    this.#gallery.setBusy(null);
+    byId("tip").hidden = true;
+  }
+
+  /** @param {ClientError} error */
+  async #fail(error) {
+    await this.#endSession();
+    if (error.code === "aborted") return this.#setState("ready");
+    this.#setState("failed");
+    this.#errors.show(error);
+  }
+
+  #retry() {
+    this.#setState("ready");
+    if (this.#gallery.avatars.length) this.start();
+    else location.reload();
+  }
+
+  /** @param {App["state"]} state */
+  #setState(state) {
+    this.state = state;
+    this.#stage.setPhase(state === "failed" ? "ready" : state);
+    byId("welcome").hidden = state === "failed";
+    this.#microphonePanel.inSession = state === "live" || state === "connecting";
+    if (state !== "failed") this.#errors.hide();
+    this.#showConnection();
+  }
+
+  /** @param {import("./protocol.js").ProtocolEvent} event */
+  #onServer(event) {
+    if (event.type === ServerEvent.AVATAR_STATE) {
+      this.avatarState = String(event.state);
+      this.#stage.setAvatarState(this.avatarState);
+    } else if (event.type === ServerEvent.SESSION_UPDATED) {
+      this.#faceBefore = null;
+      this.#gallery.setBusy(null);
+    } else if (event.type === ServerEvent.ERROR) {
+      this.#onServerError(errorOf(event));
+    }
+  }
+
+  /** @param {{code: string, message: string}} reason */
+  #onServerError({ message }) {
+    this.#toasts.show(message || "The server reported an error.");
+    if (this.#faceBefore) this.#showFace(this.#faceBefore);
+    this.#faceBefore = null;
+    this.#gallery.setBusy(null);
+  }
+
+  #showConnection() {
+    const state = this.session?.peer?.pc.connectionState ?? (this.session ? "new" : null);
+    if (state) this.#chip(...(CONNECTION_TEXT[state] ?? CONNECTION_TEXT.new));
+    else this.#checkReady();
+  }
+
+  async #checkReady() {
+    if (this.session || document.hidden) return;
+    const readiness = await this.api.readiness();
+    if (this.session) return;
+    if (readiness === "ready") this.#chip("Server ready", "good");
+    else if (readiness === "full") this.#chip("Server busy", "busy");
+    else this.#chip("Server offline", "bad");
+  }
+
+  /** @param {string} text @param {string} tone */
+  #chip(text, tone) {
+    byId("connection-text").textContent = text;
+    byId("connection").dataset.tone = tone;
+  }
+
+  // ---- faces ----
+
+  /** @param {string | null} wanted id or name */
+  async #refreshAvatars(wanted) {
+    this.#gallery.show(await this.api.avatars());
+    const face = this.#gallery.find(wanted) ?? this.#gallery.avatars[0];
+    byId("gallery-hint").textContent = face ? "" : "No faces yet: bring your own.";
+    /** @type {HTMLButtonElement} */ (byId("start")).disabled = !face;
+    if (face) this.#showFace(face.id);
+    this.#gallery.reveal();
+  }
+
+  /** @param {string} id */
+  #showFace(id) {
+    const avatar = this.#gallery.find(id);
+    if (!avatar) return;
+    this.#gallery.select(id);
+    this.#stage.showAvatar(avatar);
+    this.preferences.set("avatar", id);
+  }
+
+  /** @param {Avatar} avatar */
+  async #choose(avatar) {
+    const before = this.#gallery.selectedId;
+    if (avatar.id === before) return;
+    this.#showFace(avatar.id);
+    if (this.state === "failed") this.#setState("ready");
+    if (this.state !== "live" || !this.session) return;
+    this.#faceBefore = before;
+    this.#gallery.setBusy(avatar.id);
+    try {
+      await this.session.changeAvatar(avatar.id);
+    } catch (error) {
+      this.#onServerError({ code: "", message: explain(asClientError(error)).title });
+    }
+  }
+
+  /** @param {Avatar} avatar */
+  async #onCreated(avatar) {
+    this.#toasts.show(`${avatar.name} is ready.`);
+    const before = this.#gallery.selectedId;
+    await this.#refreshAvatars(this.state === "live" ? before : avatar.id);
+    const created = this.#gallery.find(avatar.id);
+    if (created) this.#choose(created);
+    this.#gallery.reveal();
+  }
+
+  /** @param {Avatar} avatar */
+  async #remove(avatar) {
+    if (!confirm(`Remove ${avatar.name} from this server?`)) return;
+    try {
+      await this.api.deleteAvatar(avatar.id);
+      await this.#refreshAvatars(this.#gallery.selectedId);
+    } catch (error) {
+      this.#toasts.show(`Could not remove ${avatar.name}. ${explain(asClientError(error)).text}`);
+    }
+  }
+
+  // ---- buttons ----
+
+  /** @param {Record<string, number>} values */
+  #onControls(values) {
+    Object.assign(this.#pendingControls, values);
+    clearTimeout(this.#controlsTimer);
+    this.#controlsTimer = setTimeout(() => {
+      this.session?.setControls(this.#pendingControls);
+      this.#pendingControls = {};
+    }, CONTROLS_EVERY_MS);
+  }
+
+  #toggleMute() {
+    this.#microphone.muted = !this.#microphone.muted;
+    this.#stage.setMuted(this.#microphone.muted);
+    this.#microphonePanel.refresh();
+  }
+
+  /** @param {boolean} silent */
+  #setSilent(silent) {
+    this.#stage.setSilent(silent);
+    if (silent) byId("tip").hidden = true;
+  }
+
+  #closeTip() {
+    byId("tip").hidden = true;
+    this.preferences.set("tip", "seen");
+  }
+
+  /** @param {boolean} shown */
+  #setBadge(shown) {
+    this.#stage.setBadge(shown);
+    this.preferences.set("badge", shown ? "on" : null);
+  }
+
+  #toggleStats() {
+    const shown = byId("stats-panel").hidden;
+    this.#stage.setStats(shown);
+    this.preferences.set("stats", shown ? "on" : null);
+  }
+
+  #showHelp() {
+    /** @type {HTMLDialogElement} */ (byId("help-dialog")).showModal();
+  }
+
+  async #toggleRecording() {
+    if (this.#recorder) return this.#saveRecording();
+    if (this.state !== "live" || !this.session?.stream) return;
+    try {
+      this.#recorder = new Recorder(this.session.stream, this.#gallery.selected?.name ?? "avatar");
+    } catch (error) {
+      this.#toasts.show(explain(asClientError(error)).title);
+      return;
+    }
+    const tick = () => this.#stage.setRecording(this.#recorder?.elapsedS ?? null);
+    this.#recordTimer = setInterval(tick, 500);
+    tick();
+  }
+
+  async #saveRecording() {
+    const recorder = this.#recorder;
+    if (!recorder) return;
+    this.#recorder = null;
+    clearInterval(this.#recordTimer);
+    this.#stage.setRecording(null);
+    this.#toasts.show(`Saved “${await recorder.save()}”`);
+  }
+}

@@ -1,0 +1,99 @@
+import { element } from "./dom.js";
+
+/** Used until the server describes its own. @type {import("./api.js").Control[]} */
+export const FALLBACK_CONTROLS = [
+  { name: "expression", min: 0, max: 2, default: 1 },
+  { name: "head_motion", min: 0, max: 2, default: 1 },
+  { name: "gaze", min: 0, max: 2, default: 1 },
+  { name: "blink_rate", min: 0, max: 2, default: 1 },
+];
+const LABELS = {
+  expression: "Expression",
+  head_motion: "Head motion",
+  gaze: "Gaze",
+  blink_rate: "Blinking",
+};
+const STEPS_IN_RANGE = 40;
+
+/**
+ * The sliders for the avatar's temperament.
+ *
+ * Events: `change` (CustomEvent of `{[name]: value}` with the sliders that moved).
+ */
+export class Controls extends EventTarget {
+  /** @type {import("./api.js").Control[]} */ #controls = [];
+  #onInput = (/** @type {Event} */ e) => this.#onSlider(/** @type {HTMLInputElement} */ (e.target));
+  #onReset = () => this.#reset();
+
+  /** @param {HTMLElement} root @param {HTMLElement} reset */
+  constructor(root, reset) {
+    super();
+    this.root = root;
+    this.reset = reset;
+    root.addEventListener("input", this.#onInput);
+    reset.addEventListener("click", this.#onReset);
+  }
+
+  /** @param {import("./api.js").Control[]} controls */
+  show(controls) {
+    this.#controls = controls;
+    this.root.replaceChildren(...controls.map((control) => this.#slider(control)));
+    for (const input of this.#inputs()) this.#paint(input);
+  }
+
+  /** @returns {Record<string, number>} values that differ from their defaults */
+  changed() {
+    const moved = this.#inputs().filter((input) => Number(input.value) !== this.#default(input.name));
+    return Object.fromEntries(moved.map((input) => [input.name, Number(input.value)]));
+  }
+
+  destroy() {
+    this.root.removeEventListener("input", this.#onInput);
+    this.reset.removeEventListener("click", this.#onReset);
+    this.root.replaceChildren();
+  }
+
+  /** @returns {HTMLInputElement[]} */
+  #inputs() {
+    return [...this.root.querySelectorAll("input")];
+  }
+
+  /** @param {string} name */
+  #default(name) {
+    return this.#controls.find((c) => c.name === name)?.default;
+  }
+
+  /** @param {import("./api.js").Control} control */
+  #slider({ name, label, min, max, default: value }) {
+    const shown = label ?? LABELS[name] ?? name.replace(/_/g, " ").replace(/^./, (c) => c.toUpperCase());
+    const input = element("input", { type: "range", id: `control-${name}`, name, min: String(min), max: String(max),
+      step: String((max - min) / STEPS_IN_RANGE), value: String(value) });
+    return element("div", { class: "control" },
+      element("label", { for: `control-${name}` }, shown), element("output", { for: `control-${name}` }), input);
+  }
+
+  /** @param {HTMLInputElement} input */
+  #onSlider(input) {
+    this.#paint(input);
+    this.dispatchEvent(new CustomEvent("change", { detail: { [input.name]: Number(input.value) } }));
+  }
+
+  #reset() {
+    for (const input of this.#inputs()) {
+      input.value = String(this.#default(input.name));
+      this.#paint(input);
+    }
+    const values = Object.fromEntries(this.#controls.map((c) => [c.name, c.default]));
+    this.dispatchEvent(new CustomEvent("change", { detail: values }));
+  }
+
+  /** @param {HTMLInputElement} input */
+  #paint(input) {
+    const share = (Number(input.value) - Number(input.min)) / (Number(input.max) - Number(input.min));
+    input.style.setProperty("--fill", `${(share * 100).toFixed(1)}%`);
+    const percent = `${Math.round(Number(input.value) * 100)} %`;
+    input.setAttribute("aria-valuetext", percent);
+    const output = input.parentElement?.querySelector("output");
+    if (output) output.textContent = percent;
+  }
+}

@@ -1,0 +1,184 @@
+/** Failures the page can name, and their plain-language explanations. */
+
+/** The way to a talking face, in order; an error says which step failed. */
+export const STEPS = Object.freeze([
+  { id: "microphone", label: "Microphone" },
+  { id: "offer", label: "Server" },
+  { id: "ice", label: "Connection" },
+  { id: "media", label: "Picture" },
+]);
+
+/** @typedef {"microphone" | "offer" | "ice" | "media" | "live"} Step */
+
+export class ClientError extends Error {
+  /**
+   * @param {string} code a key of `EXPLANATIONS`, or a code from the server
+   * @param {{message?: string, step?: Step, retryAfterS?: number, status?: number, cause?: unknown}} [details]
+   */
+  constructor(code, details = {}) {
+    super(details.message ?? code, { cause: details.cause });
+    this.name = "ClientError";
+    this.code = code;
+    this.step = details.step ?? null;
+    this.retryAfterS = details.retryAfterS ?? null;
+    this.status = details.status ?? null;
+  }
+
+  /** @param {Step} step */
+  at(step) {
+    this.step ??= step;
+    return this;
+  }
+}
+
+/** @typedef {{title: string, text: string, advice: string}} Explanation */
+
+/** @type {Record<string, Explanation>} */
+const EXPLANATIONS = {
+  insecure_context: {
+    title: "The browser keeps the microphone locked here",
+    text: "Browsers only open the microphone on secure pages: https, or localhost.",
+    advice: "Open this page as https://…, or as http://127.0.0.1 on the machine that runs the server.",
+  },
+  webrtc_unsupported: {
+    title: "This browser cannot make the call",
+    text: "The picture and the voice travel over WebRTC, which this browser does not offer.",
+    advice: "Use a current Chrome, Edge, Firefox or Safari.",
+  },
+  no_microphone: {
+    title: "No microphone found",
+    text: "The face moves to your voice, so it needs a microphone.",
+    advice: "Plug one in, or switch on the built-in one, then try again.",
+  },
+  permission_refused: {
+    title: "The microphone is blocked",
+    text: "The browser was told not to let this page listen.",
+    advice: "Click the icon at the left of the address bar, allow the microphone, then try again.",
+  },
+  microphone_busy: {
+    title: "The microphone is busy",
+    text: "Another program holds it, or the system refused to open it.",
+    advice: "Close other calls and recorders, or choose another microphone, then try again.",
+  },
+  microphone_lost: {
+    title: "The microphone went away",
+    text: "It was unplugged or switched off during the session.",
+    advice: "Plug it in again or choose another one, then start again.",
+  },
+  server_unreachable: {
+    title: "The server does not answer",
+    text: "The page could not reach the avatar server.",
+    advice: "Check that it is running and that you are online, then try again.",
+  },
+  at_capacity: {
+    title: "Every seat is taken",
+    text: "The server animates as many faces as it can keep in sync, and right now it is full.",
+    advice: "We try again by ourselves as soon as the server expects room.",
+  },
+  draining: {
+    title: "The server is restarting",
+    text: "It finishes the sessions it has and takes no new ones.",
+    advice: "We try again by ourselves in a moment.",
+  },
+  avatar_not_found: {
+    title: "This face is gone",
+    text: "The server does not know the chosen avatar any more.",
+    advice: "Choose another face.",
+  },
+  bad_request: {
+    title: "The server refused the call",
+    text: "It could not use what this browser offered.",
+    advice: "Reload the page. If it happens again, try another browser.",
+  },
+  server_error: {
+    title: "Something broke on the server",
+    text: "The server met an error while it answered.",
+    advice: "Try again. If it happens again, look at the server's log.",
+  },
+  ice_failed: {
+    title: "No way through the network",
+    text: "The server answered, but picture and voice found no path between it and this browser.",
+    advice: "A firewall or VPN often blocks this. Try another network, or ask the operator to set up TURN.",
+  },
+  media_timeout: {
+    title: "Connected, but no picture came",
+    text: "The connection stands, yet no video frame arrived in time.",
+    advice: "Try again. If it happens again, look at the server's log.",
+  },
+  server_gone: {
+    title: "The connection to the server was lost",
+    text: "The server stopped answering in the middle of the session.",
+    advice: "Check that it is running and that you are online, then start again.",
+  },
+  session_ended: {
+    title: "The server ended the session",
+    text: "",
+    advice: "Start again when you like.",
+  },
+  recording_unsupported: {
+    title: "Recording is not available",
+    text: "This browser cannot record a received call.",
+    advice: "Use a current Chrome, Edge, Firefox or Safari.",
+  },
+  unknown: {
+    title: "Something went wrong",
+    text: "",
+    advice: "Try again, or reload the page.",
+  },
+};
+
+const ALIASES = {
+  unknown_avatar: "avatar_not_found",
+  no_such_avatar: "avatar_not_found",
+  shutting_down: "draining",
+};
+
+/**
+ * @param {ClientError} error
+ * @returns {Explanation}
+ */
+export function explain(error) {
+  const code = ALIASES[error.code] ?? error.code;
+  if (code in EXPLANATIONS) {
+    const known = EXPLANATIONS[code];
+    const text = known.text || (error.message !== error.code ? error.message : "");
+    return { ...known, text };
+  }
+  const status = error.status ?? 0;
+  let fallback = EXPLANATIONS.unknown;
+  if (status === 503) fallback = EXPLANATIONS.at_capacity;
+  else if (status >= 500) fallback = EXPLANATIONS.server_error;
+  else if (status >= 400) fallback = EXPLANATIONS.bad_request;
+  return { ...fallback, text: error.message !== error.code ? error.message : fallback.text };
+}
+
+/** @returns {boolean} whether waiting is likely to help, so that the page may retry by itself */
+export function mayRetryAlone(/** @type {ClientError} */ error) {
+  return error.status === 503;
+}
+
+/**
+ * @param {unknown} cause anything thrown by getUserMedia
+ * @returns {ClientError}
+ */
+export function fromMicrophone(cause) {
+  const name = cause instanceof Error ? cause.name : "";
+  const code =
+    {
+      NotFoundError: "no_microphone",
+      OverconstrainedError: "no_microphone",
+      NotAllowedError: "permission_refused",
+      SecurityError: "permission_refused",
+      NotReadableError: "microphone_busy",
+      AbortError: "microphone_busy",
+    }[name] ?? "unknown";
+  return new ClientError(code, { step: "microphone", message: String(cause), cause });
+}
+
+/**
+ * @param {unknown} error
+ * @returns {ClientError}
+ */
+export function asClientError(error) {
+  return error instanceof ClientError ? error : new ClientError("unknown", { message: String(error), cause: error });
+}

@@ -1,0 +1,34 @@
+/**
+ * Entry point. `/` is the product page, `/?view=...` the clean page for capture;
+ * `/?avatar=NAME` preselects a face.
+ *
+ * For end-to-end tests and the curious, `window.vivavoce` offers
+ *   state        "ready" | "connecting" | "live" | "failed"
+ *   sessionId    the server's id, or null
+ *   avatarState  "idle" | "listening" | "speaking"
+ *   stats()      the last Snapshot (see stats.js), or null outside a session
+ *   pc           the RTCPeerConnection, or null
+ *   timings      milliseconds from Start to the end of each step
+ *   events       the last server events, newest last
+ */
+import { Api } from "./api.js";
+import { App } from "./app.js";
+import { CleanView } from "./clean_view.js";
+import { Preferences } from "./preferences.js";
+
+const query = new URLSearchParams(location.search);
+const api = new Api();
+const page = query.has("view") ? new CleanView(api, query) : new App(api, new Preferences());
+
+window.vivavoce = {
+  get state() { return page.state; },
+  get sessionId() { return page.session?.id ?? null; },
+  get avatarState() { return page.avatarState; },
+  get pc() { return page.session?.peer?.pc ?? null; },
+  get timings() { return page.session?.timings ?? {}; },
+  get events() { return page.session?.recentEvents ?? []; },
+  async stats() { return page.collector?.latest ?? (await page.collector?.sample()) ?? null; },
+};
+
+if (page instanceof App) page.load(query.get("avatar"));
+else page.start();

@@ -1,0 +1,156 @@
+import { byId, setIcon } from "./dom.js";
+import { StepList } from "./step_list.js";
+
+const REST_MS = 2800;
+const STATES = {
+  idle: { text: "Idle", tone: "quiet" },
+  listening: { text: "Listening", tone: "busy" },
+  speaking: { text: "Speaking", tone: "good" },
+};
+const START = {
+  ready: { text: "Start", icon: "wave", action: "start" },
+  connecting: { text: "Cancel", icon: "close", action: "cancel" },
+  live: { text: "Stop", icon: "stop", action: "stop" },
+};
+
+/** @typedef {"ready" | "connecting" | "live"} Phase */
+
+/** The stage: picture, chips, badge and the look of the dock. Knows nothing of the network. */
+export class Stage {
+  video = /** @type {HTMLVideoElement} */ (byId("avatar-video"));
+  #root = byId("stage");
+  #steps = new StepList(byId("steps"));
+  #restTimer = 0;
+  #onMove = () => this.#wake();
+  #onFullscreen = () => this.#showFullscreen();
+
+  constructor() {
+    this.#root.addEventListener("pointermove", this.#onMove);
+    this.#root.addEventListener("keydown", this.#onMove);
+    document.addEventListener("fullscreenchange", this.#onFullscreen);
+  }
+
+  /** @param {import("./api.js").Avatar} avatar */
+  showAvatar({ name, image }) {
+    for (const id of ["poster", "backdrop"]) {
+      const picture = /** @type {HTMLImageElement} */ (byId(id));
+      picture.src = image;
+      picture.hidden = false;
+    }
+    byId("avatar-name").textContent = name;
+  }
+
+  /** @param {Phase} phase */
+  setPhase(phase) {
+    this.#root.dataset.phase = phase;
+    const { text, icon, action } = START[phase];
+    const start = /** @type {HTMLButtonElement} */ (byId("start"));
+    start.dataset.action = action;
+    byId("start-text").textContent = text;
+    setIcon(start, icon);
+    byId("connecting").hidden = phase !== "connecting";
+    byId("state").hidden = phase !== "live";
+    if (phase !== "live") this.setAvatarState("idle");
+    /** @type {HTMLButtonElement} */ (byId("record")).disabled = phase !== "live";
+  }
+
+  /** @param {string} step */
+  setStep(step) {
+    this.#steps.advance(step);
+  }
+
+  /** @param {string} state idle, listening or speaking */
+  setAvatarState(state) {
+    const { text, tone } = STATES[state] ?? STATES.idle;
+    this.#root.dataset.avatar = state;
+    byId("state").dataset.tone = tone;
+    byId("state-text").textContent = text;
+  }
+
+  /**
+   * @param {MediaStream | null} stream
+   * @returns {Promise<boolean>} false if the browser refused to play sound without a click
+   */
+  async play(stream) {
+    this.video.srcObject = stream;
+    if (!stream) return true;
+    try {
+      await this.video.play();
+      return true;
+    } catch {
+      this.video.muted = true;
+      await this.video.play().catch(() => undefined); // a stream replaced meanwhile: nothing to play
+      return false;
+    }
+  }
+
+  /** @param {number | null} seconds null when nothing is being recorded */
+  setRecording(seconds) {
+    byId("recording").hidden = seconds === null;
+    this.#press("record", seconds !== null, "Stop recording", "Record to a file", "R");
+    if (seconds === null) return;
+    const whole = Math.floor(seconds);
+    byId("recording-time").textContent = `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+  }
+
+  /** @param {boolean} muted */
+  setMuted(muted) {
+    setIcon(byId("mute"), muted ? "mic-off" : "mic");
+    this.#press("mute", muted, "Unmute microphone", "Mute microphone", "M");
+  }
+
+  /** @param {boolean} silent */
+  setSilent(silent) {
+    this.video.muted = silent;
+    setIcon(byId("speaker"), silent ? "speaker-off" : "speaker");
+    this.#press("speaker", silent, "Let the avatar be heard", "Silence the avatar's voice", "V");
+  }
+
+  /** @param {boolean} shown */
+  setStats(shown) {
+    byId("stats-panel").hidden = !shown;
+    this.#press("stats", shown, "Hide measurements", "Show measurements", "S");
+  }
+
+  /** @param {boolean} shown */
+  setBadge(shown) {
+    byId("badge").hidden = !shown;
+  }
+
+  toggleFullscreen() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else if (this.#root.requestFullscreen) this.#root.requestFullscreen();
+    else /** @type {any} */ (this.video).webkitEnterFullscreen?.(); // iPhone: the video alone
+  }
+
+  destroy() {
+    clearTimeout(this.#restTimer);
+    this.#root.removeEventListener("pointermove", this.#onMove);
+    this.#root.removeEventListener("keydown", this.#onMove);
+    document.removeEventListener("fullscreenchange", this.#onFullscreen);
+    this.#steps.destroy();
+    this.video.srcObject = null;
+  }
+
+  #showFullscreen() {
+    const full = document.fullscreenElement === this.#root;
+    setIcon(byId("fullscreen"), full ? "shrink" : "expand");
+    this.#press("fullscreen", full, "Leave full screen", "Full screen", "F");
+    this.#wake();
+  }
+
+  /** In full screen the dock leaves when the pointer rests. */
+  #wake() {
+    this.#root.classList.remove("resting");
+    clearTimeout(this.#restTimer);
+    if (document.fullscreenElement !== this.#root) return;
+    this.#restTimer = setTimeout(() => this.#root.classList.add("resting"), REST_MS);
+  }
+
+  /** @param {string} id @param {boolean} on @param {string} onLabel @param {string} offLabel @param {string} key */
+  #press(id, on, onLabel, offLabel, key) {
+    const button = byId(id);
+    button.setAttribute("aria-pressed", String(on)); // the name stays, the state changes
+    button.title = `${on ? onLabel : offLabel} (${key})`;
+  }
+}
