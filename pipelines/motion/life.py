@@ -90,8 +90,10 @@ class LifeState(SlotState):
         masked_write(self.values, _rest(self.values), slots)
 
     def set_seed(self, slots: Tensor, seeds: Tensor) -> None:
-        """Key the slots in `slots` (bool [B]) by `seeds` (int64 [B]) until their next reset."""
-        masked_write(self.key, seed_keys(seeds.to(self.key.device)), slots)
+        """Key the slots in `slots` (bool [B]) by `seeds` (int64 [B]), resets included."""
+        keys = seed_keys(seeds.to(self.key.device))
+        masked_write(self.home, keys, slots)
+        masked_write(self.key, keys, slots)
 
 
 class Life(nn.Module):
