@@ -1,0 +1,72 @@
+"""One photo to identity features: what the `portrait` renderer needs, found once.
+
+Features are small and size-free (canvas, matte, what lies behind, face mesh); `bake` turns them
+into what a renderer of one frame size reads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.identity import IdentityFeatures, content_key
+from pipelines.portrait.canvas import CANVAS, choose_crop, cut, to_canvas
+from pipelines.portrait.detect import FaceMesh, find_face, person_mask
+from pipelines.portrait.errors import EnrolmentError
+from pipelines.portrait.matte import fill_behind, refine_matte
+from pipelines.portrait.photo import Image8, decode
+
+PRESET = "portrait"
+FORMAT_VERSION = 1
+CROP_RULE = f"head-and-shoulders-{CANVAS}"
+
+__all__ = ["EnrolmentError", "enrol", "identity_key"]
+
+
+def identity_key(photo: bytes) -> str:
+    """Return the content address that `enrol(photo)` gives, without looking at the picture."""
+    return content_key(photo, CROP_RULE, PRESET, FORMAT_VERSION)
+
+
+def enrol(photo: bytes) -> IdentityFeatures:
+    """Turn a JPEG, PNG or WebP of one face into identity features; raises `EnrolmentError`.
+
+    Tensors: canvas uint8 [S, S, 3] (also the preview), matte uint8 [S, S], background uint8
+    [S, S, 3], landmarks float32 [478, 3] (canvas coordinates, see `geometry`).
+    """
+    pixels = decode(photo)
+    return describe(pixels, find_face(pixels), identity_key(photo))
+
+
+def describe(photo: Image8, face: FaceMesh, key: str) -> IdentityFeatures:
+    """Build the features of a photo whose face is known."""
+    crop = choose_crop(face, photo.shape[1], photo.shape[0])
+    canvas = cut(photo, crop)
+    picture = torch.from_numpy(canvas.copy()).permute(2, 0, 1).float() / 255.0
+    mask = torch.from_numpy(person_mask(canvas))[None]
+    matte = refine_matte(mask, picture)
+    background = fill_behind(picture, matte)
+    return IdentityFeatures(
+        key=key,
+        tensors={
+            "canvas": torch.from_numpy(canvas.copy()),
+            "matte": _bytes(matte[0]),
+            "background": _bytes(background.permute(1, 2, 0)),
+            "landmarks": torch.from_numpy(to_canvas(face.points, crop)),
+        },
+        meta={
+            "preset": PRESET,
+            "format": str(FORMAT_VERSION),
+            "face_px": str(round(face.height)),
+        },
+    )
+
+
+def _bytes(x: Tensor) -> Tensor:
+    return (x * 255.0).round().clamp(0, 255).to(torch.uint8).contiguous()
+
+
+def preview(identity: IdentityFeatures) -> Image8:
+    """The canvas as uint8 [S, S, 3]: the avatar's picture."""
+    return np.asarray(identity.tensors["canvas"].numpy())

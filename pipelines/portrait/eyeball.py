@@ -1,0 +1,85 @@
+"""The eye behind the lids: the white without its iris, and the iris completed under the lids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.portrait.geometry import IRIS, Array, Face, Side
+from pipelines.portrait.matte import blur, push_pull
+
+
+@dataclass(frozen=True)
+class Eyeball:
+    """Pictures of one eye, aligned with canvas pixels [top:top + H, left:left + W]."""
+
+    white: Tensor  # [3, H, W] in [0, 1]
+    iris: Tensor  # [4, H, W] premultiplied
+    left: int
+    top: int
+
+
+def paint_eyeball(face: Face, side: Side, picture: Tensor) -> Eyeball:
+    """Take the eye of `side` apart; `picture` is the canvas, float32 [3, S, S] in [0, 1]."""
+    size = picture.shape[-1]
+    rim = face.eyes[side]
+    corners = np.array([[rim.left, rim.upper[0]], [rim.right, rim.upper[-1]]], np.float32)
+    centre = (face.to_canvas(corners).mean(axis=0) + 1) / 2 * size
+    reach = face.unit * size / 2 * rim.half_width
+    left, top = int(centre[0] - 1.5 * reach), int(centre[1] - 1.2 * reach)
+    width, height = int(3.0 * reach) + 1, int(2.4 * reach) + 1
+    left, top = max(0, min(left, size - width)), max(0, min(top, size - height))
+    patch = picture[:, top : top + height, left : left + width]
+    at = _face_grid(face, left, top, patch.shape[-1], patch.shape[-2], size)
+    x, y = at[..., 0], at[..., 1]
+    margin = 2.0 / (face.unit * size)  # one pixel in face units
+    inside = (y > rim.upper_at(x) + margin) & (y < rim.lower_at(x) - margin)
+    inside &= (x > rim.left + margin) & (x < rim.right - margin)
+    points = face.points[list(IRIS[side]), :2]
+    middle = points[0]
+    radius = float(np.linalg.norm(points[1:] - middle, axis=1).mean())
+    distance = np.hypot(x - middle[0], y - middle[1])
+    return Eyeball(
+        white=_white(patch, inside & (distance > 1.10 * radius)),
+        iris=_iris(patch, inside, distance, radius),
+        left=left,
+        top=top,
+    )
+
+
+def _white(patch: Tensor, known: Array) -> Tensor:
+    mask = torch.from_numpy(known.astype(np.float32))[None]
+    if mask.sum() < 4:
+        return torch.full_like(patch, 0.85)
+    filled = push_pull(patch, mask)
+    return filled * (1 - mask) + patch * mask
+
+
+def _iris(patch: Tensor, inside: Array, distance: Array, radius: float) -> Tensor:
+    """Complete the disc with the mean colour at each distance from its centre."""
+    bins = np.clip((distance / radius * 10).astype(np.int64), 0, 12)
+    colours = patch.numpy()
+    profile = np.zeros((13, 3), dtype=np.float32)
+    last = np.array([0.05, 0.04, 0.04], dtype=np.float32)
+    for i in range(13):
+        ring = inside & (bins == i)
+        if ring.sum() >= 3:
+            last = np.median(colours[:, ring], axis=1).astype(np.float32)
+        profile[i] = last
+    completed = torch.from_numpy(profile[bins].transpose(2, 0, 1).copy())
+    known = torch.from_numpy(inside.astype(np.float32))[None]
+    colour = blur(completed, 1.0) * (1 - known) + patch * known
+    alpha = np.clip((1.10 - distance / radius) / 0.12, 0.0, 1.0).astype(np.float32)
+    alpha_t = torch.from_numpy(alpha)[None]
+    return torch.cat([colour * alpha_t, alpha_t])
+
+
+def _face_grid(face: Face, left: int, top: int, width: int, height: int, size: int) -> Array:
+    """Face coordinates of pixel centres of a canvas patch: [height, width, 2]."""
+    x = (2 * (left + np.arange(width)) + 1) / size - 1
+    y = (2 * (top + np.arange(height)) + 1) / size - 1
+    grid = np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
+    return face.to_face(grid)

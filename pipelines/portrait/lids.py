@@ -1,0 +1,81 @@
+"""How eye and brow shapes move the skin around the eyes: the upper and the lower lid as layers.
+
+Channels are those of the mouth's fields: dx, dy, receding edge, shading.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipelines.portrait.geometry import BROW, SIDES, Array, Face, Rim, Side, bump, smoothstep
+from pipelines.portrait.mouth import Layered
+
+_MEET = 0.86  # of the opening: where the lids meet, measured from the upper one
+
+
+def lid_shapes(face: Face, side: Side, x: Array, y: Array) -> dict[str, Layered]:
+    """Fields of the shapes of one eye at points (x, y) in face units."""
+    rim = face.eyes[side]
+    brow = float(face.points[list(BROW[side]), 1].mean())
+    upper_fall, lower_fall, inside = _falls(rim, brow, x, y)
+    gap = np.maximum(rim.lower_at(x) - rim.upper_at(x), 0.0) * inside
+    size = rim.gap
+
+    def layered(up: Array, low: Array) -> Layered:
+        upper = np.zeros((4, x.size), dtype=np.float32)
+        lower = np.zeros((4, x.size), dtype=np.float32)
+        upper[1], lower[1] = up * upper_fall, low * lower_fall
+        return Layered(upper, lower)
+
+    blink = layered(_MEET * gap, -(1.0 - _MEET) * gap)
+    blink.upper[3] = -0.10 * bump(y, rim.middle * 0 + float(rim.upper.min()), 0.03) * (gap > 0)
+    arch = np.sqrt(np.clip(gap / max(size, 1e-4), 0.0, 1.0))
+    return {
+        f"eyeBlink{side}": blink,
+        f"eyeSquint{side}": layered(0.16 * gap, -0.30 * gap),
+        f"eyeWide{side}": layered(-0.30 * size * arch, 0.05 * size * arch),
+    }
+
+
+def _falls(rim: Rim, brow: float, x: Array, y: Array) -> tuple[Array, Array, Array]:
+    """Weights 1 at the rim: upward to the brow, downward to the cheek, and across the corners."""
+    top = float(rim.upper.min())
+    room = np.maximum(0.85 * (top - brow) + (rim.upper_at(x) - top), 0.03)
+    above = np.maximum(rim.upper_at(x) - y, 0.0)
+    below = np.maximum(y - rim.lower_at(x), 0.0)
+    u = (x - rim.middle) / rim.half_width
+    inside = 1.0 - smoothstep(0.9, 1.15, np.abs(u))
+    return 1.0 - smoothstep(0.0, room, above), 1.0 - smoothstep(0.0, 0.07, below), inside
+
+
+def brow_shapes(face: Face, x: Array, y: Array) -> dict[str, Array]:
+    """Fields of brow and cheek shapes, the same for both lid layers, each [4, P]."""
+    shapes: dict[str, Array] = {"browInnerUp": np.zeros((4, x.size), dtype=np.float32)}
+    for side in SIDES:
+        sign = -1.0 if side == "Right" else 1.0
+        chain = face.points[list(BROW[side]), :2]
+        outer, inner, mid = chain[0], chain[-1], chain[2]
+        level = 1.0 - 0.85 * smoothstep(float(mid[1]), float(face.eyes[side].upper.min()), y)
+
+        def lift(at: Array, wide: float, tall: float, level: Array = level) -> Array:
+            return bump(x, float(at[0]), wide) * bump(y, float(at[1]), tall) * level
+
+        down = np.zeros((4, x.size), dtype=np.float32)
+        down[1] = 0.035 * lift(inner, 0.10, 0.09) + 0.022 * lift(mid, 0.12, 0.09)
+        down[0] = -0.014 * sign * lift(inner, 0.09, 0.08)
+        frown = bump(x, float(inner[0]) * 0.45, 0.018) * bump(y, float(inner[1]), 0.05)
+        down[3] = -0.12 * frown
+        outer_up = np.zeros((4, x.size), dtype=np.float32)
+        outer_up[1] = -0.045 * lift((outer + mid) / 2, 0.11, 0.11)
+        squint = np.zeros((4, x.size), dtype=np.float32)
+        eye = face.eyes[side]
+        squint[1] = (
+            -0.022
+            * bump(x, eye.middle + sign * 0.03, 0.12)
+            * bump(y, float(eye.lower.max()) + 0.09, 0.075)
+        )
+        shapes[f"browDown{side}"] = down
+        shapes[f"browOuterUp{side}"] = outer_up
+        shapes[f"cheekSquint{side}"] = squint
+        shapes["browInnerUp"][1] += -0.042 * lift(inner, 0.11, 0.11)
+    return shapes

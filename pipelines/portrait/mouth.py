@@ -1,0 +1,272 @@
+"""How jaw and lip shapes move the skin: smooth analytic fields above and below the lip line.
+
+The skin above and below the line are two layers with a field each. The fields agree beyond the
+mouth corners and differ between them: that difference is the opening. Each field has four
+channels at a point: dx, dy (face units), how far the layer's edge recedes (face units, a rolled
+lip), and shading (added to 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.portrait.geometry import Array, Face, bump, smoothstep
+
+JAW_DROP = 0.185  # lower lip at jawOpen 1, face units
+LIP_LIFT = 0.012  # upper lip at jawOpen 1
+CORNER_SHARE = 0.40  # how far the corners follow the lower lip
+
+
+@dataclass(frozen=True)
+class Layered:
+    """Fields of one shape at P points: the upper and the lower layer, each [4, P]."""
+
+    upper: Array
+    lower: Array
+
+
+@dataclass(frozen=True)
+class MouthSpace:
+    """Points [P] in the coordinates that mouth fields are written in."""
+
+    x: Array
+    y: Array
+    u: Array  # -1 and 1 at the inner corners
+    above: Array  # height above the upper rim, 0 below it
+    below: Array  # depth below the lower rim, 0 above it
+    open: Array  # the profile of an opening: 1 in the middle, 0 at and beyond the corners
+    beside: Array  # 1 up to the corners, falling off in the cheeks
+    nose: float  # distance from the line to the nose base
+    chin: float  # distance from the line to the chin
+    lip_upper: float  # heights of the red of the lips
+    lip_lower: float
+    gap: Array  # opening in the photo at this x
+    half: float  # half the distance of the corners
+
+
+def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
+    """Express points (x, y) in face units in mouth coordinates."""
+    rim = face.mouth
+    left, right = -rim.left, rim.right
+    u = np.where(x < 0, x / left, x / right).astype(np.float32)
+    inside = np.clip(np.abs(u), 0.0, 1.0)
+    beyond = np.maximum(np.abs(u) - 1.0, 0.0) * rim.half_width
+    upper, lower = rim.upper_at(x), rim.lower_at(x)
+    middle = len(rim.x) // 2
+    return MouthSpace(
+        x=x,
+        y=y,
+        u=u,
+        above=np.maximum(upper - y, 0.0),
+        below=np.maximum(y - lower, 0.0),
+        open=((1.0 - inside**2.3) ** 0.72).astype(np.float32),
+        beside=np.exp(-((beyond / 0.13) ** 2)).astype(np.float32),
+        nose=max(0.08, -face.nose),
+        chin=max(0.15, face.chin),
+        lip_upper=max(0.015, float(rim.upper[middle] - face.lips.upper[middle])),
+        lip_lower=max(0.02, float(face.lips.lower[middle] - rim.lower[middle])),
+        gap=np.maximum(lower - upper, 0.0),
+        half=rim.half_width,
+    )
+
+
+Shape = Callable[[MouthSpace], Layered]
+
+
+def _zeros(m: MouthSpace) -> Array:
+    return np.zeros((4, m.x.size), dtype=np.float32)
+
+
+def _both(m: MouthSpace, dx: Array | float = 0.0, dy: Array | float = 0.0) -> Layered:
+    field = _zeros(m)
+    field[0], field[1] = dx, dy
+    return Layered(field, field.copy())
+
+
+def _sum(*parts: Layered) -> Layered:
+    return Layered(
+        np.sum([p.upper for p in parts], axis=0), np.sum([p.lower for p in parts], axis=0)
+    )
+
+
+def _upper_fall(m: MouthSpace) -> Array:
+    """1 at the line, 0 at the nose base; reaches higher in the cheeks."""
+    reach = m.nose * (1.05 + 0.6 * smoothstep(0.7, 1.6, np.abs(m.u)))
+    return 1.0 - smoothstep(0.0, reach, m.above)
+
+
+def _jaw_weight(m: MouthSpace) -> Array:
+    """Share of the jaw's travel below the lips: rigid at the chin, none at the hinge and neck."""
+    across = np.exp(-((np.abs(m.x) / 0.30) ** 3.2))
+    neck = 1.0 - smoothstep(m.chin - 0.01, m.chin + 0.36, m.y)
+    return (0.86 * across * neck).astype(np.float32)
+
+
+def _lower_share(m: MouthSpace, line: Array) -> Array:
+    """From `line` at the lower rim to the jaw's own travel at the chin."""
+    t = smoothstep(0.35 * m.lip_lower, m.lip_lower + 0.6 * (m.chin - m.lip_lower), m.below)
+    return (line * (1.0 - t) + _jaw_weight(m) * t).astype(np.float32)
+
+
+def jaw_open(m: MouthSpace) -> Layered:
+    upper, lower = _zeros(m), _zeros(m)
+    line_low = (CORNER_SHARE + (1.0 - CORNER_SHARE) * m.open) * m.beside
+    line_up = CORNER_SHARE * (1.0 - m.open) * m.beside
+    upper[1] = (JAW_DROP * line_up - LIP_LIFT * m.open) * _upper_fall(m)
+    lower[1] = JAW_DROP * _lower_share(m, line_low)
+    narrow = -0.13 * m.x * bump(m.x, 0.0, 0.26) * bump(m.y, 0.03, 0.16)
+    upper[0] = lower[0] = narrow
+    fold = bump(np.abs(m.u), 1.35, 0.28) * bump(m.y, -0.02, 0.10)
+    upper[3] = lower[3] = -0.10 * fold
+    return Layered(upper, lower)
+
+
+def mouth_close(m: MouthSpace) -> Layered:
+    """Undoes the opening of an equal jawOpen: lips meet a little below their place at rest."""
+    upper, lower = _zeros(m), _zeros(m)
+    gap = (JAW_DROP + LIP_LIFT) * m.open
+    upper[1] = 0.22 * gap * _upper_fall(m)
+    reach = 1.0 - smoothstep(m.lip_lower, m.lip_lower + 0.7 * (m.chin - m.lip_lower), m.below)
+    lower[1] = -0.78 * gap * reach
+    return Layered(upper, lower)
+
+
+def _gather(m: MouthSpace, pull: float) -> Layered:
+    """Draw the corners toward the midline."""
+    dx = -pull * m.x * np.exp(-((np.abs(m.x) / 0.27) ** 2.5)) * bump(m.y, 0.0, 0.17)
+    return _both(m, dx)
+
+
+def _thicken(m: MouthSpace, amount: float) -> Layered:
+    """Swell the red of the lips away from the line."""
+    upper, lower = _zeros(m), _zeros(m)
+    top = smoothstep(0.0, m.lip_upper, m.above) * (1 - smoothstep(m.lip_upper, m.nose, m.above))
+    reach = m.lip_lower + 0.12
+    low = smoothstep(0.0, m.lip_lower, m.below) * (1 - smoothstep(m.lip_lower, reach, m.below))
+    middle = bump(m.u, 0.0, 0.75)
+    upper[1], lower[1] = -amount * top * middle, amount * low * middle
+    return Layered(upper, lower)
+
+
+def _part(
+    m: MouthSpace, up: float, down: float, centre: float = 0.0, width: float = 9.0
+) -> Layered:
+    """Part the lips by `up` and `down` around `centre` (in half mouth widths)."""
+    upper, lower = _zeros(m), _zeros(m)
+    where = m.open * bump(m.u, centre, width)
+    upper[1] = -up * where * _upper_fall(m)
+    reach = 1.0 - smoothstep(m.lip_lower, m.lip_lower + 0.75 * (m.chin - m.lip_lower), m.below)
+    lower[1] = down * where * reach
+    return Layered(upper, lower)
+
+
+def _roll(m: MouthSpace, upper_share: float, lower_share: float, where: Array) -> Layered:
+    """Roll the lips in: their edge recedes into the red, and the rest follows to close up."""
+    upper, lower = _zeros(m), _zeros(m)
+    up, low = upper_share * m.lip_upper * where, lower_share * m.lip_lower * where
+    upper[2], lower[2] = up, low
+    upper[1] = up * (1.0 - smoothstep(0.5 * m.lip_upper, m.nose, m.above))
+    lower[1] = -low * (1.0 - smoothstep(0.5 * m.lip_lower, 0.8 * m.chin, m.below))
+    return Layered(upper, lower)
+
+
+def funnel(m: MouthSpace) -> Layered:
+    return _sum(_gather(m, 0.30), _part(m, 0.022, 0.030), _thicken(m, 0.010))
+
+
+def pucker(m: MouthSpace) -> Layered:
+    return _sum(_gather(m, 0.40), _thicken(m, 0.014))
+
+
+def smile(m: MouthSpace, sign: float) -> Layered:
+    dx = 0.055 * sign * bump(m.x, sign * m.half, 0.13) * bump(m.y, -0.01, 0.11)
+    dy = -0.055 * bump(m.x, sign * m.half * 1.1, 0.12) * bump(m.y, -0.02, 0.13)
+    cheek = -0.022 * bump(m.x, sign * 0.26, 0.13) * bump(m.y, -0.22, 0.13)
+    field = _both(m, dx, dy + cheek)
+    fold = bump(m.x, sign * (m.half + 0.065), 0.035) * bump(m.y, -0.06, 0.10)
+    apple = bump(m.x, sign * 0.24, 0.09) * bump(m.y, -0.20, 0.08)
+    for layer in (field.upper, field.lower):
+        layer[3] = -0.13 * fold + 0.05 * apple
+    return field
+
+
+def frown(m: MouthSpace, sign: float) -> Layered:
+    dy = 0.045 * bump(m.x, sign * m.half * 1.1, 0.10) * bump(m.y, 0.02, 0.12)
+    return _both(m, -0.01 * sign * bump(m.x, sign * m.half, 0.12) * bump(m.y, 0.0, 0.1), dy)
+
+
+def stretch(m: MouthSpace, sign: float) -> Layered:
+    dx = 0.060 * sign * bump(m.x, sign * m.half, 0.14) * bump(m.y, 0.02, 0.13)
+    dy = 0.012 * bump(m.x, sign * m.half, 0.12) * bump(m.y, 0.0, 0.10)
+    return _both(m, dx, dy)
+
+
+def mouth_shift(m: MouthSpace, sign: float) -> Layered:
+    return _both(m, 0.055 * sign * bump(m.x, 0.0, 0.22) * bump(m.y, 0.0, 0.14))
+
+
+def jaw_shift(m: MouthSpace, sign: float) -> Layered:
+    upper, lower = _zeros(m), _zeros(m)
+    lower[0] = 0.07 * sign * _lower_share(m, 0.5 * m.beside)
+    upper[0] = 0.035 * sign * m.beside * _upper_fall(m)
+    return Layered(upper, lower)
+
+
+def press(m: MouthSpace, sign: float) -> Layered:
+    side = smoothstep(-0.6, 0.6, sign * m.u) * m.open
+    rolled = _roll(m, 0.30, 0.30, side)
+    dx = -0.012 * sign * bump(m.x, sign * m.half, 0.12) * bump(m.y, 0.0, 0.1)
+    return _sum(rolled, _both(m, dx))
+
+
+def cheek_puff(m: MouthSpace) -> Layered:
+    dx = np.zeros_like(m.x)
+    shade = np.zeros_like(m.x)
+    for sign in (-1.0, 1.0):
+        blob = bump(m.x, sign * 0.26, 0.13) * bump(m.y, 0.0, 0.15)
+        dx += sign * 0.045 * blob
+        shade += 0.06 * blob
+    field = _sum(_both(m, dx), _gather(m, 0.06))
+    field.upper[3] += shade
+    field.lower[3] += shade
+    return field
+
+
+def rest_closure(m: MouthSpace) -> Layered:
+    """Press together lips that are apart in the photo, so that zero motion is a closed mouth."""
+    upper, lower = _zeros(m), _zeros(m)
+    upper[1] = 0.30 * m.gap * _upper_fall(m)
+    chin = 0.35 * m.gap * (1.0 - smoothstep(0.0, 0.30, m.below))
+    reach = 1.0 - smoothstep(m.lip_lower, m.lip_lower + 0.5 * (m.chin - m.lip_lower), m.below)
+    lower[1] = -0.70 * m.gap * reach * 0.65 - 0.70 * chin
+    return Layered(upper, lower)
+
+
+SHAPES: dict[str, Shape] = {
+    "jawOpen": jaw_open,
+    "jawLeft": lambda m: jaw_shift(m, 1.0),
+    "jawRight": lambda m: jaw_shift(m, -1.0),
+    "mouthClose": mouth_close,
+    "mouthFunnel": funnel,
+    "mouthPucker": pucker,
+    "mouthLeft": lambda m: mouth_shift(m, 1.0),
+    "mouthRight": lambda m: mouth_shift(m, -1.0),
+    "mouthSmileLeft": lambda m: smile(m, 1.0),
+    "mouthSmileRight": lambda m: smile(m, -1.0),
+    "mouthFrownLeft": lambda m: frown(m, 1.0),
+    "mouthFrownRight": lambda m: frown(m, -1.0),
+    "mouthStretchLeft": lambda m: stretch(m, 1.0),
+    "mouthStretchRight": lambda m: stretch(m, -1.0),
+    "mouthRollLower": lambda m: _roll(m, 0.0, 0.6, m.open),
+    "mouthRollUpper": lambda m: _roll(m, 0.6, 0.0, m.open),
+    "mouthPressLeft": lambda m: press(m, 1.0),
+    "mouthPressRight": lambda m: press(m, -1.0),
+    "mouthLowerDownLeft": lambda m: _part(m, 0.0, 0.045, 0.45, 0.75),
+    "mouthLowerDownRight": lambda m: _part(m, 0.0, 0.045, -0.45, 0.75),
+    "mouthUpperUpLeft": lambda m: _part(m, 0.040, 0.0, 0.45, 0.75),
+    "mouthUpperUpRight": lambda m: _part(m, 0.040, 0.0, -0.45, 0.75),
+    "cheekPuff": cheek_puff,
+}
