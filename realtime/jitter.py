@@ -1,0 +1,97 @@
+"""How late packets come, and how much delay that asks for. Arithmetic on positions only.
+
+A packet is useful if it arrives before the hop it belongs to must leave, `wait` after the hop's
+nominal end. `DelayControl` remembers the last arrivals and answers two questions: must sound be
+placed later on the timeline so that nearly all packets are useful, and could it be placed
+earlier? The unit of both is `quantum`, the step in which packet ends meet hop ends: between two
+such steps, placing sound later adds delay but no time for packets to arrive.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+HOP = 1_920
+"""Samples of a hop at 48 kHz."""
+
+_WINDOW = 100  # arrivals remembered: 2 s of 20 ms packets
+_MISSABLE = 0.03  # share of packets that may come too late
+_SPARE = 480  # do not shorten the delay unless this much (10 ms) would be left
+_BURST_S = 0.005  # arrivals closer than this are one event: what held them up, held up all
+
+
+def unwrap(value: int, last: int, bits: int) -> int:
+    """The integer congruent to `value` modulo 2^bits that lies nearest to `last`."""
+    half = 1 << (bits - 1)
+    return last + ((value - last + half) & ((1 << bits) - 1)) - half
+
+
+class DelayControl:
+    """Decides by how many samples sound should move on the timeline."""
+
+    def __init__(self, wait: int, max_insert: int) -> None:
+        self._wait = wait
+        self._max_insert = max_insert
+        self._arrived = np.zeros(_WINDOW, np.int64)  # media time of arrival
+        self._placed = np.zeros(_WINDOW, np.int64)  # where the packet starts
+        self._count = 0
+        self._last_event = -1.0
+        self._transit: int | None = None
+        self.jitter_samples = 0.0
+        """Smoothed difference of transit times (RFC 3550, section 6.4.1), samples at 48 kHz."""
+
+    def forget(self) -> None:
+        """The timeline was anchored anew: earlier arrivals say nothing."""
+        self._count = 0
+        self._transit = None
+
+    @property
+    def full(self) -> bool:
+        """Whether enough arrivals were seen to dare shorten the delay."""
+        return self._count >= _WINDOW
+
+    def arrival(self, position: int, media_now: int, now: float) -> None:
+        """A packet starting at `position` arrived at media time `media_now`, local time `now`."""
+        transit = media_now - position
+        if self._transit is not None:
+            self.jitter_samples += (abs(transit - self._transit) - self.jitter_samples) / 16
+        self._transit = transit
+        if now - self._last_event < _BURST_S:
+            return
+        self._last_event = now
+        row = self._count % _WINDOW
+        self._arrived[row], self._placed[row] = media_now, position
+        self._count += 1
+
+    def moved(self, shift: int) -> None:
+        """Sound is now placed `shift` samples later (negative: earlier)."""
+        self._placed += shift
+        if self._transit is not None:
+            self._transit -= shift
+
+    def to_insert(self, quantum: int) -> int:
+        """Samples of delay to add now: the fewest quanta that make nearly all packets useful."""
+        shift = 0
+        while self._lateness(shift) > self._wait and shift + quantum <= self._max_insert:
+            shift += quantum
+        return shift
+
+    def to_remove(self, quantum: int) -> int:
+        """Samples of delay that are not needed: whole quanta, 0 until enough was seen."""
+        shift = 0
+        while self.full and self._lateness(-shift - quantum) <= self._wait - _SPARE:
+            shift += quantum
+            if shift >= 25 * HOP:  # one second: no real surplus is larger
+                break
+        return shift
+
+    def _lateness(self, shift: int) -> int:
+        """Arrival after the hop's nominal end that only a few packets exceed, were all moved."""
+        count = min(self._count, _WINDOW)
+        if count < 2:
+            return -HOP
+        placed: NDArray[np.int64] = self._placed[:count] + shift
+        late = self._arrived[:count] - (placed // HOP + 1) * HOP
+        rank = max(1, int(_MISSABLE * count))
+        return int(np.partition(late, count - 1 - rank)[count - 1 - rank])

@@ -1,0 +1,258 @@
+"""When media is due, and what is waiting for that moment.
+
+`PlayoutClock` maps media time to local time, once for both tracks. `PlayoutBuffer` holds finished
+media until then. Audio is delivered whole and in order; a picture that comes too late is dropped,
+a missing one is replaced by the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+MODEL_RATE_HZ = 16_000
+FRAME_SAMPLES = 640
+"""Media time of one video frame, in samples at 16 kHz."""
+VOICE_SAMPLES = 1_920
+"""The same span at 48 kHz."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowthConfig:
+    """When and how the playout delay may grow."""
+
+    step_s: float = 0.010
+    max_s: float = 0.200  # in all
+    window: int = 50  # frames looked back on: 2 s
+    share: float = 0.08  # of them late: sustained lateness
+    patience_s: float = 2.0  # wait this long for a pause, then grow anyway
+
+
+class PlayoutClock:
+    """Media position `p` (samples at 16 kHz) is due at `start + p / 16000 + delay_s`."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        delay_s: float,
+        *,
+        start: float | None = None,
+        growth: GrowthConfig | None = None,
+    ) -> None:
+        if delay_s < 0:
+            raise ValueError(f"the playout delay is {delay_s} s; it cannot be negative")
+        self.clock = clock
+        self.start = clock.now() if start is None else start
+        self.settled_delay_s = delay_s
+        self.delay_s = delay_s
+        self._growth = growth or GrowthConfig()
+        self._late: deque[bool] = deque(maxlen=self._growth.window)
+        self._wanted_since: float | None = None
+
+    def due(self, position: int) -> float:
+        """Local time at which `position` leaves."""
+        return self.start + position / MODEL_RATE_HZ + self.delay_s
+
+    def position(self, now: float) -> int:
+        """The position that is due at local time `now`."""
+        return int((now - self.start - self.delay_s) * MODEL_RATE_HZ // 1)
+
+    @property
+    def grown_s(self) -> float:
+        """How much the delay grew since it was settled."""
+        return self.delay_s - self.settled_delay_s
+
+    def report(self, position: int, ready: float) -> float:
+        """A frame for `position` was ready at local time `ready`; returns how late that was, s."""
+        lateness = ready - self.due(position)
+        self._late.append(lateness > 0)
+        config = self._growth
+        full = len(self._late) == config.window
+        if full and sum(self._late) > config.share * config.window:
+            if self.grown_s + config.step_s <= config.max_s + 1e-9 and self._wanted_since is None:
+                self._wanted_since = self.clock.now()
+        return lateness
+
+    def pause(self, *, quiet: bool) -> None:
+        """Between two pieces of audio: grow now if that is wanted and cannot be heard."""
+        if self._wanted_since is None:
+            return
+        if quiet or self.clock.now() - self._wanted_since > self._growth.patience_s:
+            self.delay_s += self._growth.step_s
+            self._wanted_since = None
+            self._late.clear()
+            logger.info("playout delay is now %.0f ms", self.delay_s * 1000)
+
+
+@dataclass(frozen=True)
+class PlayFrame:
+    """40 ms of finished media: the voice, and the picture that goes with it."""
+
+    start: int
+    """Media position in samples at 16 kHz, a multiple of 640."""
+    voice: NDArray[np.int16]
+    """[1920] at 48 kHz."""
+    picture: NDArray[np.uint8] | None
+    """I420 planes, [H * 3 // 2, W]; None repeats the last picture."""
+    ready: float
+    """Local time at which it was finished."""
+    arrived: float
+    """Local time at which the last sample it shows came in."""
+    generation: int = 0
+    """The buffer's generation when the work on it began."""
+
+
+@dataclass
+class PlayoutStats:
+    """Counters since the session began."""
+
+    late_pictures: int = 0
+    repeated_pictures: int = 0
+    skipped_pictures: int = 0
+    stale_frames: int = 0
+    refused_frames: int = 0
+    silent_gaps: int = 0
+    skipped_audio_ms: float = 0.0
+
+
+class PlayoutBuffer:
+    """Finished media of one session, by media position. Used from the event loop only."""
+
+    def __init__(self, playout: PlayoutClock, *, capacity: int = 25) -> None:
+        self._playout = playout
+        self._capacity = capacity
+        self._voices: dict[int, NDArray[np.int16]] = {}
+        self._pictures: dict[int, PlayFrame] = {}
+        self._last_picture: NDArray[np.uint8] | None = None
+        self._newest = -FRAME_SAMPLES
+        self._played = 0
+        self._shown = -FRAME_SAMPLES
+        self._silent_until = 0  # cleared: nothing will come for positions before this
+        self._waiters: set[asyncio.Future[None]] = set()
+        self.generation = 0
+        self.closed = False
+        self.stats = PlayoutStats()
+        self.added_delays: deque[float] = deque(maxlen=256)
+        """From the arrival of the last sample a picture shows to its hand-over, seconds."""
+
+    @property
+    def played(self) -> int:
+        """Position up to which audio was handed over."""
+        return self._played
+
+    def __len__(self) -> int:
+        return len(self._voices)
+
+    def put(self, frame: PlayFrame) -> bool:
+        """Add a finished frame; False if it is of an earlier generation, or there is no room."""
+        if frame.start % FRAME_SAMPLES or len(frame.voice) != VOICE_SAMPLES:
+            raise ValueError(
+                f"a frame starts at a multiple of {FRAME_SAMPLES} and carries {VOICE_SAMPLES} "
+                f"samples of voice; got start {frame.start} and {len(frame.voice)} samples"
+            )
+        if self.closed or frame.generation != self.generation:
+            self.stats.stale_frames += 1
+            return False
+        if len(self._voices) >= self._capacity:
+            self.stats.refused_frames += 1
+            return False
+        self._playout.report(frame.start, frame.ready)
+        self._newest = max(self._newest, frame.start)
+        if frame.start + FRAME_SAMPLES > self._played:
+            self._voices[frame.start] = frame.voice
+        if frame.picture is not None:
+            if frame.start > self._shown:
+                self._pictures[frame.start] = frame
+            else:
+                self.stats.late_pictures += 1
+                if frame.start == self._shown:  # better late than an older picture repeated
+                    self._last_picture = frame.picture
+        self._wake()
+        return True
+
+    def clear(self, resume: int = 0) -> int:
+        """Drop all media not yet played (barge-in); returns the played position.
+
+        Frames whose work began before are refused from now on; up to `resume`, the position of
+        the first frame still to be begun, silence is played.
+        """
+        self.generation += 1
+        self._voices.clear()
+        self._pictures.clear()
+        self._silent_until = max(resume, self._newest + FRAME_SAMPLES)
+        self._wake()
+        return self._played
+
+    def close(self) -> None:
+        """End the session: nothing is taken or given any more."""
+        self.generation += 1
+        self.closed = True
+        self._voices.clear()
+        self._pictures.clear()
+        self._last_picture = None
+        self._wake()
+
+    def take_voice(self, position: int, count: int) -> NDArray[np.int16] | None:
+        """Audio from `position` on, int16 [3 * count]; None while it may still come.
+
+        `count` (samples at 16 kHz) must not reach over the end of a frame.
+        """
+        start = position // FRAME_SAMPLES * FRAME_SAMPLES
+        voice = self._voices.get(start)
+        if voice is None:
+            if position >= self._silent_until and start > self._newest:
+                return None
+            self.stats.silent_gaps += 1
+            voice = np.zeros(VOICE_SAMPLES, np.int16)
+        first = 3 * (position - start)
+        self._played = position + count
+        if self._played >= start + FRAME_SAMPLES:
+            self._voices.pop(start, None)
+        return voice[first : first + 3 * count]
+
+    def skip_audio(self, position: int) -> None:
+        """Give up all audio before `position`: the process was held up for too long."""
+        self.stats.skipped_audio_ms += (position - self._played) * 1000 / MODEL_RATE_HZ
+        self._played = position
+        for start in [s for s in self._voices if s + FRAME_SAMPLES <= position]:
+            del self._voices[start]
+
+    def has_picture(self, position: int) -> bool:
+        """Whether the picture of exactly this position is there."""
+        return position in self._pictures
+
+    def take_picture(self, position: int) -> NDArray[np.uint8] | None:
+        """The picture of `position`, else the last one; None before the first."""
+        frame = self._pictures.pop(position, None)
+        self._shown = max(self._shown, position)
+        for start in [s for s in self._pictures if s < position]:
+            self.stats.late_pictures += 1
+            del self._pictures[start]
+        if frame is not None:
+            assert frame.picture is not None
+            self._last_picture = frame.picture
+            self.added_delays.append(self._playout.clock.now() - frame.arrived)
+        elif self._last_picture is not None:
+            self.stats.repeated_pictures += 1
+        return self._last_picture
+
+    def changed(self) -> asyncio.Future[None]:
+        """Done at the next put, clear or close."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.add(waiter)
+        waiter.add_done_callback(self._waiters.discard)
+        return waiter
+
+    def _wake(self) -> None:
+        for waiter in list(self._waiters):
+            if not waiter.done():
+                waiter.set_result(None)

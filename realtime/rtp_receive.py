@@ -1,0 +1,218 @@
+"""The microphone's receiver, in place of aiortc's `RTCRtpReceiver` (checked with 1.16.0).
+
+aiortc's audio receiver holds 80 ms before it decodes and keeps what a loss adds to that. This
+one decodes each packet as it comes and gives it to `Ingest`. It offers what `RTCPeerConnection`,
+`RTCRtpTransceiver` and `RTCDtlsTransport` ask of a receiver: `track`, `_track`, `transport`,
+`setTransport`, `receive`, `stop`, `getStats`, `_set_rtcp_ssrc`, `_handle_rtp_packet`,
+`_handle_rtcp_packet`, `_handle_disconnect`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import Protocol
+
+import av
+import numpy as np
+from aiortc import MediaStreamTrack, RTCStatsReport, rtp
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
+from numpy.typing import NDArray
+
+from realtime.clock import Clock
+from realtime.jitter import unwrap
+
+logger = logging.getLogger(__name__)
+
+_MAX_STREAMS = 4
+"""SSRCs reported on; a microphone has one at a time."""
+
+
+class PacketSink(Protocol):
+    """Where decoded packets go; `Ingest` is one."""
+
+    def push(
+        self,
+        rtp_timestamp: int,
+        sequence: int,
+        pcm48: NDArray[np.int16],
+        now: float,
+        *,
+        ssrc: int = 0,
+    ) -> None: ...
+
+
+class OpusDecoder:
+    """One packet in, mono PCM out. Gaps are the sink's business."""
+
+    def __init__(self) -> None:
+        self._context = av.CodecContext.create("libopus", "r")
+        self._context.format = "s16"  # type: ignore[attr-defined]
+        self._context.layout = "mono"  # type: ignore[attr-defined]
+        self._context.sample_rate = 48_000  # type: ignore[attr-defined]
+
+    def decode(self, payload: bytes) -> NDArray[np.int16]:
+        """Opus packet -> int16 [n] at 48 kHz; raises `av.FFmpegError` on garbage."""
+        frames = self._context.decode(av.Packet(payload))  # type: ignore[attr-defined]
+        parts = [np.ascontiguousarray(f.to_ndarray()[0], np.int16) for f in frames]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int16)
+
+
+class StreamReport:
+    """Reception statistics of one SSRC (RFC 3550, appendix A.3 and A.8)."""
+
+    def __init__(self, ssrc: int, rate: int) -> None:
+        self.ssrc = ssrc
+        self._rate = rate
+        self._base: int | None = None
+        self._highest = 0
+        self._received = 0
+        self._expected_prior = 0
+        self._received_prior = 0
+        self._transit: float | None = None
+        self._rtp_time = 0
+        self._jitter = 0.0
+        self.lsr = 0
+        self.lsr_time = 0.0
+
+    def add(self, sequence: int, timestamp: int, now: float) -> None:
+        """Count one packet."""
+        if self._base is None:
+            self._base = self._highest = sequence
+            self._rtp_time = timestamp
+        self._highest = max(self._highest, unwrap(sequence, self._highest, 16))
+        self._received += 1
+        self._rtp_time = unwrap(timestamp, self._rtp_time, 32)
+        transit = now * self._rate - self._rtp_time
+        if self._transit is not None:
+            self._jitter += (min(abs(transit - self._transit), self._rate) - self._jitter) / 16
+        self._transit = transit
+
+    def report(self, now: float) -> rtp.RtcpReceiverInfo:
+        """The report block for the time since the last one."""
+        assert self._base is not None
+        expected = self._highest - self._base + 1
+        interval = expected - self._expected_prior
+        lost = interval - (self._received - self._received_prior)
+        self._expected_prior, self._received_prior = expected, self._received
+        since = now - self.lsr_time if self.lsr else 0.0
+        return rtp.RtcpReceiverInfo(
+            ssrc=self.ssrc,
+            fraction_lost=min(255, (lost << 8) // interval) if interval > 0 and lost > 0 else 0,
+            packets_lost=rtp.clamp_packets_lost(expected - self._received),
+            highest_sequence=self._highest & 0xFFFFFFFF,
+            jitter=int(self._jitter),
+            lsr=self.lsr,
+            dlsr=int(min(since, 65535) * 65536),
+        )
+
+
+class MicrophoneReceiver:
+    """Decodes Opus packets on arrival (30 us each) and passes them on."""
+
+    def __init__(self, transport: RTCDtlsTransport, sink: PacketSink, clock: Clock) -> None:
+        self.kind = "audio"
+        self._track: MediaStreamTrack | None = None
+        self._transport = transport
+        self._sink = sink
+        self._clock = clock
+        self._decoder: OpusDecoder | None = None
+        self._payload_types: set[int] = set()
+        self._streams: dict[int, StreamReport] = {}
+        self._rtcp_ssrc: int | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.undecodable = 0
+        """Packets that were not Opus."""
+        self.ended = asyncio.Event()
+        """The peer said goodbye or is gone."""
+
+    @property
+    def track(self) -> MediaStreamTrack | None:
+        return self._track
+
+    @property
+    def transport(self) -> RTCDtlsTransport:
+        return self._transport
+
+    def setTransport(self, transport: RTCDtlsTransport) -> None:
+        self._transport = transport
+
+    def _set_rtcp_ssrc(self, ssrc: int) -> None:
+        self._rtcp_ssrc = ssrc
+
+    async def getStats(self) -> RTCStatsReport:
+        return RTCStatsReport()
+
+    async def receive(self, parameters: RTCRtpReceiveParameters) -> None:
+        """Start receiving (called by aiortc once DTLS is up)."""
+        if self._task is not None:
+            return
+        self._payload_types = {
+            c.payloadType for c in parameters.codecs if c.mimeType.lower() == "audio/opus"
+        }
+        self._decoder = OpusDecoder()
+        self._transport._register_rtp_receiver(self, parameters)
+        self._task = asyncio.create_task(self._run_rtcp(), name="report-microphone")
+
+    async def stop(self) -> None:
+        """Stop for good."""
+        if self._task is None:
+            return
+        self._transport._unregister_rtp_receiver(self)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._decoder = None
+
+    def _handle_disconnect(self) -> None:
+        self.ended.set()
+
+    async def _handle_rtcp_packet(self, packet: rtp.AnyRtcpPacket) -> None:
+        if isinstance(packet, rtp.RtcpSrPacket):
+            stream = self._streams.get(packet.ssrc)
+            if stream is not None:
+                stream.lsr = (packet.sender_info.ntp_timestamp >> 16) & 0xFFFFFFFF
+                stream.lsr_time = self._clock.now()
+        elif isinstance(packet, rtp.RtcpByePacket):
+            self.ended.set()
+
+    async def _handle_rtp_packet(self, packet: rtp.RtpPacket, arrival_time_ms: int) -> None:
+        """Called by the DTLS transport, which an exception would end."""
+        if packet.payload_type not in self._payload_types or self._decoder is None:
+            return
+        now = self._clock.now()
+        try:
+            self._count(packet, now)
+            if not packet.payload:
+                return
+            pcm = self._decoder.decode(packet.payload)
+            if len(pcm):
+                self._sink.push(
+                    packet.timestamp, packet.sequence_number, pcm, now, ssrc=packet.ssrc
+                )
+        except (av.FFmpegError, ValueError, RuntimeError) as error:
+            self.undecodable += 1
+            if self.undecodable in (1, 100, 10_000):
+                logger.warning("audio packet ignored (%d so far): %s", self.undecodable, error)
+
+    def _count(self, packet: rtp.RtpPacket, now: float) -> None:
+        stream = self._streams.get(packet.ssrc)
+        if stream is None:
+            if len(self._streams) >= _MAX_STREAMS:
+                del self._streams[next(iter(self._streams))]
+            stream = self._streams[packet.ssrc] = StreamReport(packet.ssrc, 48_000)
+        stream.add(packet.sequence_number, packet.timestamp, now)
+
+    async def _run_rtcp(self) -> None:
+        while True:
+            await asyncio.sleep(0.5 + random.random())
+            if self._rtcp_ssrc is None or not self._streams:
+                continue
+            now = self._clock.now()
+            reports = [stream.report(now) for stream in self._streams.values()]
+            packet = rtp.RtcpRrPacket(ssrc=self._rtcp_ssrc, reports=reports)
+            try:
+                await self._transport._send_rtp(bytes(packet))
+            except ConnectionError:
+                return
