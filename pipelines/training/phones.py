@@ -75,7 +75,7 @@ def from_ipa(symbol: str) -> tuple[str, ...]:
                 rest = rest[length:]
                 break
         else:
-            if rest[0] != "ː":
+            if rest[0] not in "ː:":
                 raise ValueError(f"unknown IPA symbol {rest[0]!r} in {symbol!r}")
             rest = rest[1:]
     return tuple(labels) or ("SIL",)
