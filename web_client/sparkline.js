@@ -36,8 +36,7 @@ export class Sparkline {
   }
 
   #draw() {
-    const first = POINTS - this.#values.length;
-    const points = this.#values.map((value, i) => (value === null ? "" : `${this.#x(first + i)},${this.#y(value)}`));
+    const points = this.#values.map((value, i) => (value === null ? "" : `${this.#x(i)},${this.#y(value)}`));
     this.#line.setAttribute("points", points.filter(Boolean).join(" "));
   }
 

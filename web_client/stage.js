@@ -32,11 +32,10 @@ export class Stage {
 
   /** @param {import("./api.js").Avatar} avatar */
   showAvatar({ name, image }) {
-    for (const id of ["poster", "backdrop"]) {
-      const picture = /** @type {HTMLImageElement} */ (byId(id));
-      picture.src = image;
-      picture.hidden = false;
-    }
+    const poster = /** @type {HTMLImageElement} */ (byId("poster"));
+    poster.src = image;
+    poster.hidden = false;
+    byId("backdrop").style.setProperty("--face", `url("${CSS.escape(image)}")`);
     byId("avatar-name").textContent = name;
   }
 

@@ -14,14 +14,14 @@ const LEAD = [
 
 /** @type {{label: string, text: (s: Snapshot) => string}[]} */
 const ROWS = [
-  { label: "Voice to picture (est.)", text: (s) => ms(s.endToEndMs) },
+  { label: "Voice to picture, estimate", text: (s) => ms(s.endToEndMs) },
   { label: "Round trip", text: (s) => ms(s.roundTripMs) },
   { label: "Received", text: (s) => (s.bitrateKbps === null ? "–" : `${Math.round(s.bitrateKbps)} kbit/s`) },
-  { label: "Packets lost, down / up", text: (s) => `${percent(s.lossPercent)} / ${percent(s.uplinkLossPercent)}` },
+  { label: "Packets lost, down / up", text: (s) => `${tenths(s.lossPercent)} / ${tenths(s.uplinkLossPercent)} %` },
   { label: "Playout, picture / voice", text: (s) => `${whole(s.videoPlayoutMs)} / ${ms(s.audioPlayoutMs)}` },
   { label: "Freezes", text: (s) => whole(s.freezes) },
   { label: "Longest frame gap", text: (s) => ms(s.longestGapMs) },
-  { label: "Server dropped / repeated / late", text: (s) => [s.serverDropped, s.serverRepeated, s.serverLate].map(whole).join(" / ") },
+  { label: "Dropped / repeated / late", text: (s) => [s.serverDropped, s.serverRepeated, s.serverLate].map(whole).join(" / ") },
   { label: "Picture", text: (s) => [s.size, s.codec].filter(Boolean).join(" ") || "–" },
 ];
 
@@ -97,6 +97,6 @@ function ms(value) {
 }
 
 /** @param {number | null} value */
-function percent(value) {
-  return value === null ? "–" : `${value.toFixed(1)} %`;
+function tenths(value) {
+  return value === null ? "–" : value.toFixed(1);
 }
