@@ -25,7 +25,7 @@ from typing import Literal
 from PIL import Image
 
 from pipelines.identity import IdentityCache, IdentityFeatures, IdentityStore
-from pipelines.portrait.enrol import EnrolmentError, content_key, enrol
+from pipelines.portrait.enrol import EnrolmentError, enrol, identity_key
 from realtime.errors import AtCapacity, AvatarRejected, UnknownAvatar
 from realtime.metrics import Metrics
 
@@ -84,6 +84,7 @@ def _enrol_into(root: Path, photo: bytes) -> tuple[str, str, str]:
 
 def _worker_init() -> None:
     os.nice(5)  # running sessions come first
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the detector's native chatter
     import torch
 
     torch.set_num_threads(1)
@@ -114,7 +115,7 @@ class AvatarLibrary:
         self._worker_used = 0.0
         self._reaper: asyncio.Task[None] | None = None
         for photo in sorted(cast_dir().glob("*.png")):
-            key = content_key(photo.read_bytes())
+            key = identity_key(photo.read_bytes())
             self._avatars[photo.stem] = Avatar(photo.stem, photo.stem.title(), "cast", key)
             self._photos[photo.stem] = photo
         for record in sorted(self._uploads.glob("*.json")):
@@ -152,9 +153,8 @@ class AvatarLibrary:
 
     async def identity(self, avatar: Avatar) -> IdentityFeatures:
         """The identity features, from memory, disk, or (cast, first use) by enrolment."""
-        cached = self._cache.peek(avatar.key)
-        if cached is not None:
-            return cached
+        if avatar.key in self._cache:
+            return self._cache.get(avatar.key)
         async with self._locks.setdefault(avatar.key, asyncio.Lock()):
             if not self._store.path(avatar.key).exists():
                 if avatar.id not in self._photos:
@@ -204,7 +204,7 @@ class AvatarLibrary:
         self._avatars.pop(avatar.id, None)
         (self._uploads / f"{avatar.id}.json").unlink(missing_ok=True)
         if all(a.key != avatar.key for a in self._avatars.values()):
-            self._cache.forget(avatar.key)
+            self._cache.drop(avatar.key)
             self._store.path(avatar.key).unlink(missing_ok=True)
 
     async def picture(self, avatar: Avatar) -> bytes:

@@ -89,9 +89,7 @@ def _config(args: argparse.Namespace, names: tuple[str, ...]) -> ServerConfig:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    names = (
-        "host port pipeline device size max_sessions video_codec data_dir allow_remote log_json"
-    )
+    names = "host port pipeline device size max_sessions video_codec data_dir allow_remote log_json"
     config = _config(args, tuple(names.split()))
     from realtime.serve import serve
 

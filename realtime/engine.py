@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pipelines.avatar import HOP_SAMPLES, AvatarPipeline, StepResult
 from pipelines.identity import IdentityFeatures
@@ -43,8 +44,8 @@ class EngineFrame:
     """
 
     start: int
-    planes: np.ndarray | None
-    motion: np.ndarray
+    planes: NDArray[np.uint8] | None
+    motion: NDArray[np.float32]
     behaviour: Behaviour
     arrived: float
     ready: float
@@ -123,10 +124,9 @@ class Engine:
                     arrived=0.0,
                     concealed=0,
                 )
-                begin = time.monotonic()
                 slot = Slot(0, size, lambda frame: None)
-                await self._thread.run(self._step, [(slot, hop, True)])
-                times.append(time.monotonic() - begin)
+                _, cpu_s = await self._thread.run(self._step, [(slot, hop, True)])
+                times.append(cpu_s)
             self.admission.measured_step(size, float(np.median(times[5:])))
 
     async def open(
@@ -203,8 +203,8 @@ class Engine:
                 await self._work.wait()
                 continue
             begin = time.monotonic()
-            result = await self._thread.run(self._step, batch)
-            self._hand_out(batch, result, begin, time.monotonic())
+            result, cpu_s = await self._thread.run(self._step, batch)
+            self._hand_out(batch, result, cpu_s, begin, time.monotonic())
 
     def _next_batch(self) -> list[tuple[Slot, Hop, bool]]:
         waiting = sorted(
@@ -221,7 +221,9 @@ class Engine:
             batch.append((slot, hop, draw))
         return batch
 
-    def _step(self, batch: list[tuple[Slot, Hop, bool]]) -> StepResult:
+    def _step(self, batch: list[tuple[Slot, Hop, bool]]) -> tuple[StepResult, float]:
+        """On the inference thread: one pipeline step, and the CPU seconds that it took."""
+        begin = time.thread_time()
         self._active.zero_()
         self._render.zero_()
         limit = LADDER[self._ladder.rung].max_size
@@ -233,15 +235,21 @@ class Engine:
             self._render[row] = draw
             self.pipeline.set_size(row, min(slot.size, limit))
         device = self.pipeline.device
-        return self.pipeline.step(
+        result = self.pipeline.step(
             self._hops.to(device),
             self._speech.to(device),
             self._active.to(device),
             self._render,
         )
+        return result, time.thread_time() - begin
 
     def _hand_out(
-        self, batch: list[tuple[Slot, Hop, bool]], result: StepResult, begin: float, ready: float
+        self,
+        batch: list[tuple[Slot, Hop, bool]],
+        result: StepResult,
+        cpu_s: float,
+        begin: float,
+        ready: float,
     ) -> None:
         behaviour = result.behaviour.tolist()
         motion = result.motion.cpu().numpy()
@@ -254,7 +262,7 @@ class Engine:
             if draw:
                 slot.step_ms.add(step_s * 1000)
                 self.admission.measured_step(
-                    self.pipeline.size(slot.index), step_s / len(result.frames)
+                    self.pipeline.size(slot.index), cpu_s / len(result.frames)
                 )
             else:
                 self._metrics.frames.labels("skipped").inc()

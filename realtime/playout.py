@@ -77,9 +77,10 @@ class PlayoutClock:
         self._late.append(lateness > 0)
         config = self._growth
         full = len(self._late) == config.window
-        if full and sum(self._late) > config.share * config.window:
-            if self.grown_s + config.step_s <= config.max_s + 1e-9 and self._wanted_since is None:
-                self._wanted_since = self.clock.now()
+        room = self.grown_s + config.step_s <= config.max_s + 1e-9
+        sustained = full and sum(self._late) > config.share * config.window
+        if sustained and room and self._wanted_since is None:
+            self._wanted_since = self.clock.now()
         return lateness
 
     def pause(self, *, quiet: bool) -> None:
@@ -95,20 +96,16 @@ class PlayoutClock:
 
 @dataclass(frozen=True)
 class PlayFrame:
-    """40 ms of finished media: the voice, and the picture that goes with it."""
+    """A finished picture."""
 
     start: int
     """Media position in samples at 16 kHz, a multiple of 640."""
-    voice: NDArray[np.int16]
-    """[1920] at 48 kHz."""
-    picture: NDArray[np.uint8] | None
-    """I420 planes, [H * 3 // 2, W]; None repeats the last picture."""
+    picture: NDArray[np.uint8]
+    """I420 planes, [H * 3 // 2, W]."""
     ready: float
     """Local time at which it was finished."""
     arrived: float
     """Local time at which the last sample it shows came in."""
-    generation: int = 0
-    """The buffer's generation when the work on it began."""
 
 
 @dataclass
@@ -118,14 +115,17 @@ class PlayoutStats:
     late_pictures: int = 0
     repeated_pictures: int = 0
     skipped_pictures: int = 0
-    stale_frames: int = 0
-    refused_frames: int = 0
+    stale: int = 0
+    refused: int = 0
     silent_gaps: int = 0
     skipped_audio_ms: float = 0.0
 
 
 class PlayoutBuffer:
-    """Finished media of one session, by media position. Used from the event loop only."""
+    """Media of one session waiting for its time. Used from the event loop only.
+
+    Voice and pictures come apart (the voice never waits for a picture) and leave together.
+    """
 
     def __init__(self, playout: PlayoutClock, *, capacity: int = 25) -> None:
         self._playout = playout
@@ -133,12 +133,11 @@ class PlayoutBuffer:
         self._voices: dict[int, NDArray[np.int16]] = {}
         self._pictures: dict[int, PlayFrame] = {}
         self._last_picture: NDArray[np.uint8] | None = None
-        self._newest = -FRAME_SAMPLES
+        self._newest = -FRAME_SAMPLES  # start of the newest voice
         self._played = 0
         self._shown = -FRAME_SAMPLES
-        self._silent_until = 0  # cleared: nothing will come for positions before this
+        self._cleared = 0  # what belongs before this position is not wanted any more
         self._waiters: set[asyncio.Future[None]] = set()
-        self.generation = 0
         self.closed = False
         self.stats = PlayoutStats()
         self.added_delays: deque[float] = deque(maxlen=256)
@@ -150,51 +149,61 @@ class PlayoutBuffer:
         return self._played
 
     def __len__(self) -> int:
+        """Voices waiting."""
         return len(self._voices)
 
-    def put(self, frame: PlayFrame) -> bool:
-        """Add a finished frame; False if it is of an earlier generation, or there is no room."""
-        if frame.start % FRAME_SAMPLES or len(frame.voice) != VOICE_SAMPLES:
+    def put_voice(self, start: int, voice: NDArray[np.int16]) -> bool:
+        """Add 40 ms of voice, int16 [1920] at 48 kHz; False if it is stale or there is no room."""
+        if start % FRAME_SAMPLES or len(voice) != VOICE_SAMPLES:
             raise ValueError(
-                f"a frame starts at a multiple of {FRAME_SAMPLES} and carries {VOICE_SAMPLES} "
-                f"samples of voice; got start {frame.start} and {len(frame.voice)} samples"
+                f"voice starts at a multiple of {FRAME_SAMPLES} and has {VOICE_SAMPLES} samples; "
+                f"got {len(voice)} samples at {start}"
             )
-        if self.closed or frame.generation != self.generation:
-            self.stats.stale_frames += 1
+        if self.closed or start < self._cleared or start + FRAME_SAMPLES <= self._played:
+            self.stats.stale += 1
             return False
         if len(self._voices) >= self._capacity:
-            self.stats.refused_frames += 1
+            self.stats.refused += 1
             return False
-        self._playout.report(frame.start, frame.ready)
-        self._newest = max(self._newest, frame.start)
-        if frame.start + FRAME_SAMPLES > self._played:
-            self._voices[frame.start] = frame.voice
-        if frame.picture is not None:
-            if frame.start > self._shown:
-                self._pictures[frame.start] = frame
-            else:
-                self.stats.late_pictures += 1
-                if frame.start == self._shown:  # better late than an older picture repeated
-                    self._last_picture = frame.picture
+        self._voices[start] = voice
+        self._newest = max(self._newest, start)
         self._wake()
         return True
 
-    def clear(self, resume: int = 0) -> int:
+    def put_picture(self, frame: PlayFrame) -> bool:
+        """Add a picture; False if it is stale or late, or there is no room."""
+        if frame.start % FRAME_SAMPLES:
+            raise ValueError(f"pictures start at multiples of {FRAME_SAMPLES}, got {frame.start}")
+        if self.closed or frame.start < self._cleared:
+            self.stats.stale += 1
+            return False
+        self._playout.report(frame.start, frame.ready)
+        if frame.start <= self._shown:
+            self.stats.late_pictures += 1
+            if frame.start == self._shown:  # if one must be repeated, then rather this one
+                self._last_picture = frame.picture
+            return False
+        if len(self._pictures) >= self._capacity:
+            self.stats.refused += 1
+            return False
+        self._pictures[frame.start] = frame
+        self._wake()
+        return True
+
+    def clear(self) -> int:
         """Drop all media not yet played (barge-in); returns the played position.
 
-        Frames whose work began before are refused from now on; up to `resume`, the position of
-        the first frame still to be begun, silence is played.
+        What belongs to positions up to the newest voice seen so far is refused from now on, so
+        pictures still being drawn cannot follow; silence takes the place of the voice.
         """
-        self.generation += 1
         self._voices.clear()
         self._pictures.clear()
-        self._silent_until = max(resume, self._newest + FRAME_SAMPLES)
+        self._cleared = self._newest + FRAME_SAMPLES
         self._wake()
         return self._played
 
     def close(self) -> None:
         """End the session: nothing is taken or given any more."""
-        self.generation += 1
         self.closed = True
         self._voices.clear()
         self._pictures.clear()
@@ -209,7 +218,7 @@ class PlayoutBuffer:
         start = position // FRAME_SAMPLES * FRAME_SAMPLES
         voice = self._voices.get(start)
         if voice is None:
-            if position >= self._silent_until and start > self._newest:
+            if start > self._newest and position >= self._cleared:
                 return None
             self.stats.silent_gaps += 1
             voice = np.zeros(VOICE_SAMPLES, np.int16)
@@ -238,7 +247,6 @@ class PlayoutBuffer:
             self.stats.late_pictures += 1
             del self._pictures[start]
         if frame is not None:
-            assert frame.picture is not None
             self._last_picture = frame.picture
             self.added_delays.append(self._playout.clock.now() - frame.arrived)
         elif self._last_picture is not None:

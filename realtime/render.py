@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from pipelines.avatar import FPS, HOP_SAMPLES, AvatarPipeline
 from pipelines.identity import IdentityFeatures, IdentityStore
-from pipelines.portrait.enrol import MAX_BYTES, EnrolmentError, content_key, enrol
+from pipelines.portrait.enrol import EnrolmentError, enrol, identity_key
+from pipelines.portrait.photo import MAX_BYTES
 from realtime.avatars import AvatarLibrary
 from realtime.errors import VivavoceError
 from realtime.metrics import Metrics
@@ -142,9 +143,9 @@ def load_identity(avatar: str, data_dir: Path) -> IdentityFeatures:
         if path.is_file():
             store = IdentityStore(data_dir / "identities")
             if path.stat().st_size > MAX_BYTES:
-                raise ValueError(f"{path} is larger than {MAX_BYTES >> 20} MiB")
+                raise ValueError(f"{path} is larger than {MAX_BYTES / 1e6:.0f} MB")
             photo = path.read_bytes()
-            key = content_key(photo)
+            key = identity_key(photo)
             if not store.path(key).exists():
                 store.save(enrol(photo))
             return store.load(key)
@@ -154,7 +155,7 @@ def load_identity(avatar: str, data_dir: Path) -> IdentityFeatures:
 
 
 async def _load_named(avatar: str, data_dir: Path) -> IdentityFeatures:
-    library = AvatarLibrary(data_dir, 0, 1, Metrics())
+    library = AvatarLibrary(data_dir, 1, 1, Metrics())
     try:
         return await library.identity(library.get(avatar))
     finally:

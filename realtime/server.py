@@ -172,9 +172,7 @@ def _add_sessions(app: FastAPI, service: Service) -> None:
         session = await service.open_session(_session_request(body))
         headers = {"Location": f"/v1/sessions/{session.id}"}
         if kind == "application/sdp":
-            return Response(
-                session.answer_sdp, 201, headers=headers, media_type="application/sdp"
-            )
+            return Response(session.answer_sdp, 201, headers=headers, media_type="application/sdp")
         answer = {
             "id": session.id,
             "sdp": session.answer_sdp,
@@ -236,9 +234,7 @@ def _add_avatars(app: FastAPI, service: Service) -> None:
     @app.get("/v1/avatars/{avatar_id}/image")
     async def avatar_image(avatar_id: str) -> Response:
         picture = await service.avatars.picture(service.avatars.get(avatar_id))
-        return Response(
-            picture, media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"}
-        )
+        return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
 
 
 def _add_operations(app: FastAPI, service: Service) -> None:
@@ -270,5 +266,3 @@ def _add_operations(app: FastAPI, service: Service) -> None:
         return PlainTextResponse(
             generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST
         )
-
-

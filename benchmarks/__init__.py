@@ -1,0 +1,1 @@
+"""Measurements. Every figure in the README comes from a script here."""

@@ -1,0 +1,110 @@
+"""A server process and real Chromium with a WAV file as its microphone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+    "--allow-loopback-in-peer-connection",
+    "--autoplay-policy=no-user-gesture-required",
+)
+
+
+def free_port() -> int:
+    """A TCP port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class ServerProcess:
+    """`vivavoce serve` on a free port of this machine."""
+
+    def __init__(self, data_dir: Path, *flags: str, log: Path | None = None) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log_path = log or data_dir / "server.log"
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self._log = self.log_path.open("w")
+        command = [sys.executable, "-m", "realtime.cli", "serve", "--port", str(self.port)]
+        self.process = subprocess.Popen(
+            [*command, "--data-dir", str(data_dir), *flags],
+            stderr=self._log,
+            stdout=self._log,
+            cwd=Path(__file__).parent.parent,
+            env=os.environ | {"GLOG_minloglevel": "2"},
+        )
+
+    def wait_ready(self, timeout_s: float = 120) -> None:
+        """Wait until `/ready` says yes.
+
+        Raises:
+            RuntimeError: the process ended, or the time is over; with the log.
+        """
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(self.url + "/ready", timeout=2).close()
+                return
+            time.sleep(0.2)
+        raise RuntimeError("the server did not become ready:\n" + self.log_path.read_text()[-4000:])
+
+    def stop(self, timeout_s: float = 30) -> int:
+        """SIGTERM, then wait; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+        self._log.close()
+        return self.process.returncode
+
+
+@contextlib.contextmanager
+def server(data_dir: Path, *flags: str) -> Iterator[ServerProcess]:
+    """A ready server, stopped at the end."""
+    process = ServerProcess(data_dir, *flags)
+    try:
+        process.wait_ready()
+        yield process
+    finally:
+        process.stop()
+
+
+@contextlib.contextmanager
+def chromium(microphone: Path | None, *flags: str):  # type: ignore[no-untyped-def]
+    """A Playwright browser (Debian's Chromium) that hears `microphone` in a loop."""
+    from playwright.sync_api import sync_playwright
+
+    if CHROMIUM is None:
+        raise RuntimeError("no Chromium here; install it with: apt-get install chromium")
+    args = [*FLAGS, *flags]
+    if microphone is not None:
+        args.append(f"--use-file-for-fake-audio-capture={microphone}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=args)
+        try:
+            yield browser
+        finally:
+            browser.close()

@@ -1,0 +1,411 @@
+"""One peer: its microphone, its slot in the engine, its two tracks, its lifetime.
+
+The voice goes straight from the microphone to the playout buffer and never waits for a picture;
+pictures follow through the engine and meet it there, on one playout clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from aiortc import RTCDataChannel
+from numpy.typing import NDArray
+
+from pipelines.identity import IdentityFeatures
+from pipelines.motion.controls import Controls
+from pipelines.motion.space import MOTION_NAMES, Behaviour
+from pipelines.portrait.bake import prepare
+from realtime import rtc
+from realtime.avatars import Avatar, AvatarLibrary
+from realtime.clock import Clock
+from realtime.config import ServerConfig
+from realtime.engine import HOP_S, Engine, EngineFrame, Slot
+from realtime.errors import VivavoceError
+from realtime.ingest import Hop, Ingest
+from realtime.logs import session_id
+from realtime.metrics import Metrics
+from realtime.playout import PlayFrame, PlayoutBuffer, PlayoutClock
+from realtime.protocol import (
+    AvatarMotion,
+    AvatarState,
+    BadEvent,
+    ErrorDetail,
+    ErrorEvent,
+    OutputClear,
+    OutputCleared,
+    Ping,
+    Pong,
+    ServerEvent,
+    SessionCreated,
+    SessionInfo,
+    SessionUpdate,
+    SessionUpdated,
+    SpeechStarted,
+    SpeechStopped,
+    Stats,
+    parse_client_event,
+)
+from realtime.scheduler import Admission
+from realtime.tracks import AvatarAudioTrack, AvatarVideoTrack
+
+logger = logging.getLogger(__name__)
+
+MARGIN_S = 0.020  # of the playout delay, for what no measurement foresees
+RATE_HZ = 16_000
+_NO_VOICE = np.zeros(0, np.int16)
+
+
+class Session:
+    """See the module's docstring. `open` answers the offer; `close` ends everything, once."""
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        avatar: Avatar,
+        size: int,
+        seed: int,
+        engine: Engine,
+        admission: Admission,
+        avatars: AvatarLibrary,
+        metrics: Metrics,
+        config: ServerConfig,
+        clock: Clock,
+        on_closed: Callable[[Session], None],
+    ) -> None:
+        self.id = id
+        self.avatar = avatar
+        self.size = size
+        self.answer_sdp = ""
+        self._seed = seed
+        self._engine = engine
+        self._admission = admission
+        self._avatars = avatars
+        self._metrics = metrics
+        self._config = config
+        self._clock = clock
+        self._on_closed = on_closed
+        self._ingest = Ingest()
+        self._controls = Controls()
+        self._behaviour: Behaviour = "idle"
+        self._motion_events = False
+        self._opened = clock.now()
+        self._last_ping: float | None = None
+        self._started = asyncio.Event()
+        self._heard = asyncio.Event()
+        self._closing = False
+        self._closed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._channel: RTCDataChannel | None = None
+        self._slot: Slot | None = None
+        self._peer: rtc.Peer | None = None
+        self._playout: PlayoutClock
+        self._buffer: PlayoutBuffer
+
+    # Life
+
+    async def open(self, offer_sdp: str, identity: IdentityFeatures) -> None:
+        """Take a slot, build the tracks and answer the offer.
+
+        Raises:
+            AtCapacity: one more session would make others late.
+            BadOffer: the offer cannot be used after all.
+        """
+        token = session_id.set(self.id)
+        try:
+            await asyncio.to_thread(prepare, identity, self.size)
+            self._slot = await self._engine.open(identity, self.size, self._seed, self._deliver)
+            self._metrics.sessions.labels(str(self.size)).inc()
+            self._metrics.sessions_opened.inc()
+            self._playout = PlayoutClock(self._clock, self._settled_delay_s())
+            self._buffer = PlayoutBuffer(self._playout)
+            self._peer = await rtc.connect(
+                offer_sdp,
+                ingest=self,
+                audio_track=AvatarAudioTrack(self._playout, self._buffer),
+                video_track=AvatarVideoTrack(self._playout, self._buffer),
+                playout_clock=self._playout,
+                on_channel=self._on_channel,
+                on_state=self._on_state,
+                config=rtc.RtcConfig(
+                    video_codec=self._config.video_codec,
+                    host_addresses=rtc.host_addresses(self._config.host),
+                    connect_timeout_s=self._config.connect_timeout_s,
+                ),
+            )
+            self.answer_sdp = self._peer.answer_sdp
+            self._spawn(self._watch())
+            logger.info("opened: avatar %s, %d px", self.avatar.id, self.size)
+        except BaseException:
+            await self.close("failed")
+            raise
+        finally:
+            session_id.reset(token)
+
+    def _settled_delay_s(self) -> float:
+        """Look-ahead, the hop itself, the microphone's patience, measured compute, a margin."""
+        compute = self._engine.latency.at(0.95) or self._admission.cost_s(self.size)
+        wait = self._ingest.config.wait_s
+        return self._engine.look_ahead_s + HOP_S + wait + min(compute, HOP_S) + MARGIN_S
+
+    @property
+    def playout_delay_ms(self) -> int:
+        """The delay of picture and voice behind the microphone, in milliseconds."""
+        return round(self._playout.delay_s * 1000)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+
+    def _reap(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("session %s failed", self.id, exc_info=error)
+            if not self._closing:
+                closing = asyncio.get_running_loop().create_task(self.close("error"))
+                self._tasks.add(closing)
+
+    async def close(self, reason: str) -> None:
+        """End the session and give everything back. Safe to call again."""
+        if self._closing:
+            await self._closed.wait()
+            return
+        self._closing = True
+        if self._slot is not None:
+            self._engine.close(self._slot)
+            self._metrics.sessions.labels(str(self.size)).dec()
+            self._metrics.sessions_ended.labels(reason).inc()
+            self._metrics.concealed_ms.inc(self._ingest.stats.concealed_samples / 16)
+            self._buffer_close()
+        current = asyncio.current_task()
+        mine = [task for task in self._tasks if task is not current]
+        for task in mine:
+            task.cancel()
+        await asyncio.gather(*mine, return_exceptions=True)
+        if self._peer is not None:
+            await self._peer.close()
+        logger.info("%s closed: %s", self.id, reason)
+        self._on_closed(self)
+        self._closed.set()
+
+    def _buffer_close(self) -> None:
+        if hasattr(self, "_buffer"):
+            self._buffer.close()
+
+    def _on_state(self, state: str) -> None:
+        if state == "connected" and not self._started.is_set():
+            now = self._clock.now()
+            self._ingest.start(now)
+            self._playout.start = now
+            self._started.set()
+            self._spawn(self._listen())
+            self._spawn(self._report())
+        elif state in ("failed", "closed") and not self._closing:
+            self._end_soon("connection_lost" if self._started.is_set() else "never_connected")
+
+    def _end_soon(self, reason: str) -> None:
+        closing = asyncio.create_task(self.close(reason))
+        self._tasks.add(closing)
+
+    async def _watch(self) -> None:
+        """End the session when pings have come and then stop."""
+        session_id.set(self.id)
+        await self._started.wait()
+        while True:
+            await asyncio.sleep(1.0)
+            silent = self._clock.now() - (self._last_ping or self._clock.now())
+            if silent > self._config.ping_timeout_s:
+                logger.warning("no ping for %.0f s: the peer is gone", silent)
+                self._end_soon("peer_gone")
+                return
+
+    # Media
+
+    def push(
+        self,
+        rtp_timestamp: int,
+        sequence: int,
+        pcm48: NDArray[np.int16],
+        now: float,
+        *,
+        ssrc: int = 0,
+    ) -> None:
+        """Take one decoded microphone packet (`rtp_receive.PacketSink`)."""
+        if self._started.is_set() and not self._closing:
+            self._ingest.push(rtp_timestamp, sequence, pcm48, now, ssrc=ssrc)
+            self._heard.set()
+
+    async def _listen(self) -> None:
+        """Pull hops as they complete; voice to the playout buffer, sound to the engine."""
+        session_id.set(self.id)
+        while True:
+            for hop in self._ingest.pull(self._clock.now()):
+                self._take(hop)
+            self._heard.clear()
+            left = self._ingest.next_deadline() - self._clock.now()
+            if left > 0:
+                try:
+                    async with asyncio.timeout(left):
+                        await self._heard.wait()
+                except TimeoutError:
+                    pass
+
+    def _take(self, hop: Hop) -> None:
+        assert self._slot is not None
+        self._buffer.put_voice(hop.start, hop.voice, self._buffer.generation)
+        self._engine.submit(self._slot, hop)
+        for edge in hop.edges:
+            kind = SpeechStarted if edge.kind == "started" else SpeechStopped
+            self._send(kind(audio_ms=edge.position // 16))
+
+    def _deliver(self, frame: EngineFrame) -> None:
+        if frame.planes is not None:
+            self._buffer.put_picture(
+                PlayFrame(
+                    start=frame.start,
+                    voice=_NO_VOICE,
+                    picture=frame.planes,
+                    ready=frame.ready,
+                    arrived=frame.arrived,
+                    generation=self._buffer.generation,
+                )
+            )
+        if frame.behaviour != self._behaviour:
+            self._behaviour = frame.behaviour
+            self._send(AvatarState(state=frame.behaviour))
+        if self._motion_events:
+            values = dict(
+                zip(MOTION_NAMES, [round(float(v), 4) for v in frame.motion], strict=True)
+            )
+            self._send(AvatarMotion(t=frame.start / RATE_HZ, values=values))
+
+    async def set_avatar(self, avatar_id: str) -> None:
+        """Change the face; voice, motion and connection go on.
+
+        Raises:
+            UnknownAvatar: there is no such avatar.
+        """
+        avatar = self._avatars.get(avatar_id)
+        identity = await self._avatars.identity(avatar)
+        await asyncio.to_thread(prepare, identity, self.size)
+        assert self._slot is not None
+        await self._engine.set_identity(self._slot, identity)
+        self.avatar = avatar
+        logger.info("session %s now wears %s", self.id, avatar.id)
+
+    # Events
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        if channel.label != "events":
+            return
+        self._channel = channel
+        channel.on("message", self._on_message)
+        self._send(SessionCreated(session=self._info()))
+
+    def _on_message(self, message: str | bytes) -> None:
+        try:
+            event = parse_client_event(message)
+        except BadEvent as error:
+            detail = ErrorDetail(code="bad_event", message=str(error), event_id=error.event_id)
+            self._send(ErrorEvent(error=detail))
+            return
+        if isinstance(event, Ping):
+            self._last_ping = self._clock.now()
+            self._send(Pong(client_event_id=event.event_id))
+        elif isinstance(event, OutputClear):
+            assert self._slot is not None
+            self._engine.clear(self._slot)
+            played = self._buffer.clear()
+            self._send(OutputCleared(played_ms=played // 16))
+        else:
+            self._spawn(self._update(event))
+
+    async def _update(self, event: SessionUpdate) -> None:
+        session_id.set(self.id)
+        assert self._slot is not None
+        try:
+            if event.avatar is not None:
+                await self.set_avatar(event.avatar)
+        except VivavoceError as error:
+            detail = ErrorDetail(code=error.code, message=str(error), event_id=event.event_id)
+            self._send(ErrorEvent(error=detail))
+            return
+        if event.controls is not None:
+            wanted = event.controls.model_dump(exclude_none=True)
+            self._controls = replace(self._controls, **wanted)
+            await self._engine.set_controls(self._slot, self._controls)
+        if event.motion_events is not None:
+            self._motion_events = event.motion_events
+        self._send(SessionUpdated(session=self._info()))
+
+    def announce_end(self, message: str) -> None:
+        """Tell the client that the session is about to end."""
+        self._send(ErrorEvent(error=ErrorDetail(code="session_ending", message=message)))
+
+    def _send(self, event: ServerEvent) -> None:
+        channel = self._channel
+        if channel is not None and channel.readyState == "open" and not self._closing:
+            channel.send(event.model_dump_json())
+
+    # Reports
+
+    async def _report(self) -> None:
+        """Send `stats` once a second."""
+        session_id.set(self.id)
+        sent = 0
+        while True:
+            await asyncio.sleep(1.0)
+            assert self._peer is not None
+            total = self._peer.stats()["video"]["frames"]
+            self._send(self._stats(total - sent))
+            sent = total
+
+    def _stats(self, fps: float) -> Stats:
+        assert self._slot is not None
+        playout, heard = self._buffer.stats, self._ingest.stats
+        delays = sorted(self._buffer.added_delays)
+        return Stats(
+            fps=fps,
+            added_delay_ms=round(delays[int(0.95 * len(delays))] * 1000, 1) if delays else None,
+            playout_delay_ms=round(self._playout.delay_s * 1000, 1),
+            av_skew_ms=None,
+            late=playout.late_pictures,
+            dropped=playout.skipped_pictures,
+            repeated=playout.repeated_pictures,
+            concealed_ms=heard.concealed_samples / 16,
+            jitter_ms=round(heard.jitter_ms, 1),
+            step_ms=_rounded(self._slot.step_ms.at(0.5)),
+            size=self._engine.pipeline.size(self._slot.index),
+            rung=self._engine.rung,
+        )
+
+    def _info(self) -> SessionInfo:
+        return SessionInfo(
+            id=self.id,
+            avatar=self.avatar.id,
+            pipeline=self._engine.pipeline.preset.name,
+            size=self.size,
+            controls=asdict(self._controls),
+            playout_delay_ms=self.playout_delay_ms,
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What `GET /v1/sessions/{id}` says."""
+        stats = self._stats(0).model_dump(exclude={"type", "event_id", "fps"})
+        return self._info().model_dump() | {
+            "state": self._behaviour,
+            "connected": self._started.is_set(),
+            "age_s": round(self._clock.now() - self._opened, 1),
+            "microphone": asdict(self._ingest.stats),
+            "measurements": stats,
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
