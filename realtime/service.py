@@ -20,7 +20,7 @@ from realtime.config import ServerConfig
 from realtime.engine import Engine
 from realtime.errors import AtCapacity, UnknownSession, VivavoceError
 from realtime.metrics import Metrics
-from realtime.offer import check_offer
+from realtime.offer import parse_offer
 from realtime.scheduler import Admission
 from realtime.session import Session
 
@@ -136,7 +136,7 @@ class Service:
             raise
 
     async def _open_session(self, request: SessionRequest) -> Session:
-        check_offer(request.sdp, max_bytes=self.config.max_sdp_bytes)
+        offer = parse_offer(request.sdp, max_bytes=self.config.max_sdp_bytes)
         size = request.size or self.config.size
         if not self._ready:
             raise NotReady("the server is starting; try again in a moment")
@@ -160,7 +160,7 @@ class Service:
             clock=self.clock,
             on_closed=self._forget,
         )
-        await session.open(request.sdp, identity)
+        await session.open(offer, identity)
         self.sessions[session.id] = session
         return session
 

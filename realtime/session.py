@@ -13,7 +13,6 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
-from aiortc import RTCDataChannel
 from numpy.typing import NDArray
 
 from pipelines.identity import IdentityFeatures
@@ -57,7 +56,6 @@ logger = logging.getLogger(__name__)
 
 MARGIN_S = 0.020  # of the playout delay, for what no measurement foresees
 RATE_HZ = 16_000
-_NO_VOICE = np.zeros(0, np.int16)
 
 
 class Session:
@@ -101,7 +99,7 @@ class Session:
         self._closing = False
         self._closed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._channel: RTCDataChannel | None = None
+        self._channel: rtc.EventChannel | None = None
         self._slot: Slot | None = None
         self._peer: rtc.Peer | None = None
         self._playout: PlayoutClock
@@ -109,7 +107,7 @@ class Session:
 
     # Life
 
-    async def open(self, offer_sdp: str, identity: IdentityFeatures) -> None:
+    async def open(self, offer: rtc.Offer, identity: IdentityFeatures) -> None:
         """Take a slot, build the tracks and answer the offer.
 
         Raises:
@@ -125,17 +123,16 @@ class Session:
             self._playout = PlayoutClock(self._clock, self._settled_delay_s())
             self._buffer = PlayoutBuffer(self._playout)
             self._peer = await rtc.connect(
-                offer_sdp,
+                offer,
                 ingest=self,
                 audio_track=AvatarAudioTrack(self._playout, self._buffer),
                 video_track=AvatarVideoTrack(self._playout, self._buffer),
-                playout_clock=self._playout,
+                playout=self._playout,
                 on_channel=self._on_channel,
                 on_state=self._on_state,
+                on_encoded=self._on_encoded,
                 config=rtc.RtcConfig(
-                    video_codec=self._config.video_codec,
-                    host_addresses=rtc.host_addresses(self._config.host),
-                    connect_timeout_s=self._config.connect_timeout_s,
+                    video_codec=self._config.video_codec, loopback=self._config.loopback
                 ),
             )
             self.answer_sdp = self._peer.answer_sdp
@@ -214,9 +211,15 @@ class Session:
         self._tasks.add(closing)
 
     async def _watch(self) -> None:
-        """End the session when pings have come and then stop."""
+        """End the session when the peer never connects, or its pings stop."""
         session_id.set(self.id)
-        await self._started.wait()
+        try:
+            async with asyncio.timeout(self._config.connect_timeout_s):
+                await self._started.wait()
+        except TimeoutError:
+            logger.warning("no connection within %.0f s", self._config.connect_timeout_s)
+            self._end_soon("never_connected")
+            return
         while True:
             await asyncio.sleep(1.0)
             silent = self._clock.now() - (self._last_ping or self._clock.now())
@@ -258,7 +261,7 @@ class Session:
 
     def _take(self, hop: Hop) -> None:
         assert self._slot is not None
-        self._buffer.put_voice(hop.start, hop.voice, self._buffer.generation)
+        self._buffer.put_voice(hop.start, hop.voice)
         self._engine.submit(self._slot, hop)
         for edge in hop.edges:
             kind = SpeechStarted if edge.kind == "started" else SpeechStopped
@@ -269,11 +272,9 @@ class Session:
             self._buffer.put_picture(
                 PlayFrame(
                     start=frame.start,
-                    voice=_NO_VOICE,
                     picture=frame.planes,
                     ready=frame.ready,
                     arrived=frame.arrived,
-                    generation=self._buffer.generation,
                 )
             )
         if frame.behaviour != self._behaviour:
@@ -284,6 +285,12 @@ class Session:
                 zip(MOTION_NAMES, [round(float(v), 4) for v in frame.motion], strict=True)
             )
             self._send(AvatarMotion(t=frame.start / RATE_HZ, values=values))
+
+    def _on_encoded(self, seconds: float) -> None:
+        self._metrics.stage_ms.labels("encode").observe(seconds * 1000)
+        self._metrics.frames.labels("sent").inc()
+        if self._slot is not None:
+            self._admission.measured_encode(self._engine.pipeline.size(self._slot.index), seconds)
 
     async def set_avatar(self, avatar_id: str) -> None:
         """Change the face; voice, motion and connection go on.
@@ -301,11 +308,11 @@ class Session:
 
     # Events
 
-    def _on_channel(self, channel: RTCDataChannel) -> None:
+    def _on_channel(self, channel: rtc.EventChannel) -> None:
         if channel.label != "events":
             return
         self._channel = channel
-        channel.on("message", self._on_message)
+        channel.on_message = self._on_message
         self._send(SessionCreated(session=self._info()))
 
     def _on_message(self, message: str | bytes) -> None:
@@ -349,9 +356,8 @@ class Session:
         self._send(ErrorEvent(error=ErrorDetail(code="session_ending", message=message)))
 
     def _send(self, event: ServerEvent) -> None:
-        channel = self._channel
-        if channel is not None and channel.readyState == "open" and not self._closing:
-            channel.send(event.model_dump_json())
+        if self._channel is not None and not self._closing:
+            self._channel.send(event.model_dump_json())
 
     # Reports
 
@@ -362,7 +368,7 @@ class Session:
         while True:
             await asyncio.sleep(1.0)
             assert self._peer is not None
-            total = self._peer.stats()["video"]["frames"]
+            total = self._peer.stats().frames_sent
             self._send(self._stats(total - sent))
             sent = total
 
