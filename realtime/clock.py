@@ -15,7 +15,7 @@ class Clock(Protocol):
         ...
 
     async def sleep_until(self, deadline: float) -> None:
-        """Return once `now() >= deadline`."""
+        """Return at `deadline`, give or take the scheduler; at once if it has passed."""
         ...
 
 
@@ -26,5 +26,6 @@ class MonotonicClock:
         return time.monotonic()
 
     async def sleep_until(self, deadline: float) -> None:
-        while (left := deadline - time.monotonic()) > 0:
+        left = deadline - time.monotonic()
+        if left > 0:
             await asyncio.sleep(left)

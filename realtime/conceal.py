@@ -6,6 +6,8 @@ a stretch of sound with itself one period later. Both work on int16 arrays and k
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,7 +90,7 @@ class Concealer:
         out = np.empty(len(pcm), np.float32)
         concealed = 0
         edges = [0, *(np.flatnonzero(np.diff(present)) + 1).tolist(), len(pcm)]
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in itertools.pairwise(edges):
             if present[start]:
                 out[start:stop] = self._join(pcm[start:stop].astype(np.float32))
             else:

@@ -6,10 +6,11 @@ owns its encoders; bitrate limits are theirs, not the process's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import av
 from aiortc.codecs import get_encoder
@@ -40,7 +41,8 @@ class BitrateConfig:
 
 def default_bitrate(width: int, height: int) -> int:
     """What a talking face of this size needs: 0.5 Mbit/s at 256 px, 1.2 at 512."""
-    return round(500_000 * (width * height / 256**2) ** 0.63)
+    area: float = width * height / 256**2
+    return int(500_000 * math.pow(area, 0.63))
 
 
 class VideoEncoder(Protocol):
@@ -202,9 +204,9 @@ class OpusEncoder:
     def __init__(self, *, bps: int = 48_000, expected_loss_percent: int = 5) -> None:
         context = av.CodecContext.create("libopus", "w")
         context.bit_rate = bps
-        context.format = "s16"  # type: ignore[attr-defined]
-        context.layout = "mono"  # type: ignore[attr-defined]
-        context.sample_rate = 48_000  # type: ignore[attr-defined]
+        context.format = "s16"
+        context.layout = "mono"
+        context.sample_rate = 48_000
         context.time_base = _AUDIO_TIME_BASE
         context.options = {
             "application": "voip",
@@ -214,7 +216,7 @@ class OpusEncoder:
         }
         self._context = context
 
-    def encode(self, frame: av.AudioFrame) -> Sequence[av.Packet]:
+    def encode(self, frame: av.AudioFrame) -> Sequence[av.Packet[Any]]:
         """Packets for a 20 ms frame; their PTS (48 kHz) is of the sound they decode to."""
-        packets: Sequence[av.Packet] = self._context.encode(frame)  # type: ignore[attr-defined]
+        packets: Sequence[av.Packet[Any]] = self._context.encode(frame)
         return packets

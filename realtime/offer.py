@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aiortc import RTCRtpSender, sdp
+from aiortc import RTCRtpSender
 from aiortc.codecs import CODECS
 from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
+from aiortc.sdp import MediaDescription, SessionDescription
 
 from realtime.encoders import VideoCodec
 from realtime.errors import BadOffer
@@ -32,18 +33,18 @@ class Offer:
     """A checked offer."""
 
     sdp: str
-    description: sdp.SessionDescription
+    description: SessionDescription
     microphone: bool
     """It sends audio to us."""
     channel: bool
     """It has a data channel."""
 
-    def media(self, kind: str) -> sdp.MediaDescription:
+    def media(self, kind: str) -> MediaDescription:
         """Its one m-line of this kind."""
         return next(m for m in self.description.media if m.kind == kind)
 
 
-def check_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
+def parse_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
     """Parse and check an offer: one audio line, one video line, at most one data channel, bundled.
 
     Raises `BadOffer` with a message that tells the sender what to change.
@@ -53,7 +54,7 @@ def check_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
     if not text.startswith("v=0"):
         raise BadOffer("the offer is not SDP: it must begin with v=0")
     try:
-        description = sdp.SessionDescription.parse(text)
+        description = SessionDescription.parse(text)
         description.type = "offer"
         _check_lines(description)
         audio = next(m for m in description.media if m.kind == "audio")
@@ -85,7 +86,7 @@ def _capabilities(kind: str) -> list[RTCRtpCodecCapability]:
     return capabilities
 
 
-def _check_lines(description: sdp.SessionDescription) -> None:
+def _check_lines(description: SessionDescription) -> None:
     kinds = [m.kind for m in description.media]
     if kinds.count("audio") != 1 or kinds.count("video") != 1:
         raise BadOffer(
@@ -106,8 +107,8 @@ def _check_lines(description: sdp.SessionDescription) -> None:
         _check_transport(media)
 
 
-def _check_transport(media: sdp.MediaDescription) -> None:
-    if not media.ice.usernameFragment or not media.ice.password:
+def _check_transport(media: MediaDescription) -> None:
+    if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
         raise BadOffer(f"the {media.kind} m-line has no a=ice-ufrag or a=ice-pwd")
     if media.dtls is None or not media.dtls.fingerprints:
         raise BadOffer(f"the {media.kind} m-line has no a=fingerprint or no a=setup")
@@ -119,7 +120,7 @@ def _check_transport(media: sdp.MediaDescription) -> None:
         raise BadOffer("the data channel's m-line has no a=sctp-port")
 
 
-def _check_media(media: sdp.MediaDescription, codecs: str, directions: set[str]) -> None:
+def _check_media(media: MediaDescription, codecs: str, directions: set[str]) -> None:
     if not media.rtcp_mux:
         raise BadOffer(f"the {media.kind} m-line has no a=rtcp-mux")
     if media.direction not in directions:

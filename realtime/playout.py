@@ -159,7 +159,7 @@ class PlayoutBuffer:
                 f"voice starts at a multiple of {FRAME_SAMPLES} and has {VOICE_SAMPLES} samples; "
                 f"got {len(voice)} samples at {start}"
             )
-        if self.closed or start < self._cleared or start + FRAME_SAMPLES <= self._played:
+        if self._stale(start) or start + FRAME_SAMPLES <= self._played:
             self.stats.stale += 1
             return False
         if len(self._voices) >= self._capacity:
@@ -171,10 +171,10 @@ class PlayoutBuffer:
         return True
 
     def put_picture(self, frame: PlayFrame) -> bool:
-        """Add a picture; False if it is stale or late, or there is no room."""
+        """Add the picture of a frame; False if it is stale or late, or there is no room."""
         if frame.start % FRAME_SAMPLES:
             raise ValueError(f"pictures start at multiples of {FRAME_SAMPLES}, got {frame.start}")
-        if self.closed or frame.start < self._cleared:
+        if self._stale(frame.start):
             self.stats.stale += 1
             return False
         self._playout.report(frame.start, frame.ready)
@@ -189,6 +189,9 @@ class PlayoutBuffer:
         self._pictures[frame.start] = frame
         self._wake()
         return True
+
+    def _stale(self, start: int) -> bool:
+        return self.closed or start < self._cleared
 
     def clear(self) -> int:
         """Drop all media not yet played (barge-in); returns the played position.

@@ -19,7 +19,8 @@ def _low_pass() -> NDArray[np.float32]:
     n = np.arange(-_HALF_WIDTH, _HALF_WIDTH + 1)
     cutoff = 7_700 / WEBRTC_RATE_HZ
     taps = 2 * cutoff * np.sinc(2 * cutoff * n) * np.kaiser(len(n), 6.0)
-    return (taps / taps.sum()).astype(np.float32)
+    normalised: NDArray[np.float32] = (taps / taps.sum()).astype(np.float32)
+    return normalised
 
 
 class Decimator:

@@ -9,14 +9,14 @@ own ICE agents is wrapped to choose the addresses they bind.
 from __future__ import annotations
 
 import asyncio
-import functools
 import ipaddress
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
 
 import ifaddr
+from aioice import Candidate
 from aiortc import (
     MediaStreamTrack,
     RTCConfiguration,
@@ -31,9 +31,10 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters
 from aiortc.sdp import candidate_from_sdp
 
+from realtime.channel import EventChannel
 from realtime.encoders import BitrateConfig, OpusEncoder, VideoCodec, video_encoder
 from realtime.errors import BadOffer
-from realtime.offer import Offer, audio_preferences, check_offer, video_preferences
+from realtime.offer import Offer, audio_preferences, parse_offer, video_preferences
 from realtime.playout import PlayoutClock
 from realtime.rtp_receive import MicrophoneReceiver, PacketSink
 from realtime.rtp_send import (
@@ -44,6 +45,8 @@ from realtime.rtp_send import (
     MediaSender,
     VideoFrameEncoder,
 )
+
+__all__ = ["EventChannel", "Offer", "Peer", "PeerStats", "RtcConfig", "connect", "parse_offer"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,33 +59,51 @@ class RtcConfig:
     """How peers are connected and what is sent to them."""
 
     video_codec: Literal["auto", "VP8", "H264"] = "auto"
+    """Preferred; the other is taken if the peer has only that."""
     bitrate: BitrateConfig = field(default_factory=BitrateConfig)
+    loopback: bool = False
+    """Receive media on 127.0.0.1 too. aioice leaves it out, but a browser or test on the same
+    machine may have nothing else in common with us."""
     host_addresses: tuple[str, ...] | None = None
-    """Addresses to receive media on; None: all of the machine's but loopback."""
+    """Receive media on exactly these addresses; overrides `loopback`."""
     ice_servers: tuple[RTCIceServer, ...] = ()
     connect_timeout_s: float = 20.0
     """A peer that is not connected by then has failed."""
 
+    def addresses(self) -> list[str] | None:
+        """Addresses to bind, or None to leave the choice to aioice."""
+        if self.host_addresses is not None:
+            return list(self.host_addresses)
+        return local_addresses() if self.loopback else None
 
-def host_addresses(listen_host: str) -> tuple[str, ...]:
-    """Addresses on which a server listening on `listen_host` should offer media.
 
-    A browser on the same machine may reach us from any of its addresses, so loopback always
-    comes with the machine's own; a particular address is offered alone.
-    """
-    try:
-        address = ipaddress.ip_address(listen_host)
-    except ValueError:  # a name, such as localhost
-        address = ipaddress.ip_address("127.0.0.1")
-    if not address.is_loopback and not address.is_unspecified:
-        return (str(address),)
-    own = [
-        str(ip.ip)
-        for adapter in ifaddr.get_adapters()
-        for ip in adapter.ips
-        if isinstance(ip.ip, str)
-    ]
-    return tuple(dict.fromkeys(["127.0.0.1", *own]))
+def local_addresses() -> list[str]:
+    """Every IPv4 address of this machine, loopback first."""
+    found = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
+    usable = [a for a in found if isinstance(a, str) and not ipaddress.ip_address(a).is_link_local]
+    return list(dict.fromkeys(["127.0.0.1", *usable]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerStats:
+    """Numbers of a peer since it was connected, as they are now."""
+
+    state: PeerState = "connecting"
+    video_codec: str = ""
+    frames_sent: int = 0
+    packets_sent: int = 0
+    bytes_sent: int = 0
+    keyframe_requests: int = 0
+    retransmitted: int = 0
+    rtt_s: float | None = None
+    remote_loss: float = 0.0
+    """Share of our video packets that the peer missed in its last report."""
+    remb_bps: int | None = None
+    """What the peer says it can receive."""
+    target_bps: int | None = None
+    """What the video encoder aims at."""
+    undecodable: int = 0
+    """Packets from the microphone that were not Opus."""
 
 
 class Peer:
@@ -91,9 +112,11 @@ class Peer:
     def __init__(self, config: RtcConfig, on_state: Callable[[PeerState], None]) -> None:
         self._config = config
         self._on_state = on_state
-        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=list(config.ice_servers)))
+        servers = list(config.ice_servers)
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         self._senders: dict[str, MediaSender] = {}
         self._receiver: MicrophoneReceiver | None = None
+        self._encoder: VideoFrameEncoder | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.state: PeerState = "connecting"
@@ -104,18 +127,30 @@ class Peer:
         """Make the next video frame complete in itself."""
         self._senders["video"].force_keyframe()
 
-    def stats(self) -> dict[str, Any]:
-        """Numbers of the connection as it is now."""
-        report: dict[str, Any] = {k: asdict(s.stats) for k, s in self._senders.items()}
-        video = self._senders.get("video")
-        if video is not None and isinstance(video.encoder, VideoFrameEncoder):
-            report["video"]["target_bps"] = video.encoder.encoder.target_bps
-        if self._receiver is not None:
-            report["microphone"] = {"undecodable": self._receiver.undecodable}
-        return report | {"state": self.state, "video_codec": self.video_codec}
+    def stats(self) -> PeerStats:
+        """Numbers of the connection."""
+        video = self._senders["video"].stats
+        audio = self._senders["audio"].stats
+        return PeerStats(
+            state=self.state,
+            video_codec=self.video_codec,
+            frames_sent=video.frames,
+            packets_sent=video.packets + audio.packets,
+            bytes_sent=video.payload_bytes + audio.payload_bytes,
+            keyframe_requests=video.keyframe_requests,
+            retransmitted=video.retransmitted,
+            rtt_s=audio.rtt_s if video.rtt_s is None else video.rtt_s,
+            remote_loss=video.remote_loss,
+            remb_bps=video.remb_bps,
+            target_bps=None if self._encoder is None else self._encoder.encoder.target_bps,
+            undecodable=0 if self._receiver is None else self._receiver.undecodable,
+        )
 
     async def add_ice_candidate(self, candidate: str | None, mid: str | None = None) -> None:
-        """Add a trickled candidate ("candidate:..." or its value); None: there are no more."""
+        """Add a trickled candidate ("candidate:..." or what follows it); None: there are no more.
+
+        Without `mid` it belongs to the first m-line, which carries the bundle.
+        """
         if candidate is None:
             await self._connection.addIceCandidate(None)
             return
@@ -135,10 +170,13 @@ class Peer:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        if self._watchdog is not None and self._watchdog is not asyncio.current_task():
+        if self._watchdog is not None:
             self._watchdog.cancel()
             await asyncio.gather(self._watchdog, return_exceptions=True)
         await self._connection.close()
+        # A connection closed before it was up stops its transceivers but not our tracks.
+        for sender in self._senders.values():
+            await sender.stop()
         self._set_state("closed")
 
     # Building it
@@ -146,24 +184,26 @@ class Peer:
     def _set_up(
         self,
         offer: Offer,
-        sink: PacketSink,
         audio_track: MediaStreamTrack,
         video_track: MediaStreamTrack,
-        playout_clock: PlayoutClock,
-        on_channel: Callable[[RTCDataChannel], None],
+        playout: PlayoutClock,
+        on_encoded: Callable[[float], None],
     ) -> None:
-        media_clock = MediaClock(playout_clock)
+        media_clock = MediaClock(playout)
+        first = _AUTO if self._config.video_codec == "auto" else self._config.video_codec
+
+        def make_video_encoder(codec: RTCRtpCodecParameters) -> FrameEncoder:
+            self.video_codec = codec.name
+            encoder = video_encoder(codec, self._config.bitrate)
+            self._encoder = VideoFrameEncoder(encoder, on_encoded)
+            return self._encoder
+
         audio = self._connection.addTransceiver(audio_track, "sendrecv")
         audio.setCodecPreferences(audio_preferences())
-        self._put_sender(audio, audio_track, media_clock, _audio_encoder)
-        if offer.microphone:
-            self._put_receiver(audio, sink, playout_clock)
-        first = _AUTO if self._config.video_codec == "auto" else self._config.video_codec
+        self._put_sender(audio, audio_track, media_clock, _make_audio_encoder)
         video = self._connection.addTransceiver(video_track, "sendonly")
         video.setCodecPreferences(video_preferences(first))
-        self._put_sender(video, video_track, media_clock, self._video_encoder)
-        self._connection.on("connectionstatechange", self._state_changed)
-        self._connection.on("datachannel", on_channel)
+        self._put_sender(video, video_track, media_clock, make_video_encoder)
 
     def _put_sender(
         self,
@@ -183,17 +223,20 @@ class Peer:
         transceiver.receiver._set_rtcp_ssrc(sender._ssrc)
         self._senders[track.kind] = sender
 
-    def _put_receiver(
-        self, transceiver: RTCRtpTransceiver, sink: PacketSink, playout_clock: PlayoutClock
-    ) -> None:
-        receiver = MicrophoneReceiver(transceiver.receiver.transport, sink, playout_clock.clock)
+    def _put_receiver(self, sink: PacketSink, playout: PlayoutClock) -> None:
+        transceiver = self._connection.getTransceivers()[0]
+        transport = transceiver.receiver.transport
+        receiver = MicrophoneReceiver(transport, sink, playout.clock)
         receiver._set_rtcp_ssrc(self._senders["audio"]._ssrc)
         transceiver._RTCRtpTransceiver__receiver = receiver  # type: ignore[attr-defined]
         self._receiver = receiver
 
-    def _video_encoder(self, codec: RTCRtpCodecParameters) -> FrameEncoder:
-        self.video_codec = codec.name
-        return VideoFrameEncoder(video_encoder(codec, self._config.bitrate))
+    def _listen(self, on_channel: Callable[[EventChannel], None]) -> None:
+        def on_datachannel(channel: RTCDataChannel) -> None:
+            on_channel(EventChannel(channel))
+
+        self._connection.on("connectionstatechange", self._state_changed)
+        self._connection.on("datachannel", on_datachannel)
 
     async def _answer(self, offer: Offer) -> None:
         await self._connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
@@ -203,9 +246,10 @@ class Peer:
             transports.add(transceiver.receiver.transport)
         if self._connection.sctp is not None:
             transports.add(self._connection.sctp.transport)
-        if self._config.host_addresses is not None:
+        addresses = self._config.addresses()
+        if addresses is not None:
             for transport in transports:
-                _bind_to(transport, list(self._config.host_addresses))
+                _bind_to(transport, addresses)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
         self.answer_sdp = self._connection.localDescription.sdp
         self._watchdog = asyncio.create_task(self._watch(), name="watch-peer")
@@ -213,13 +257,16 @@ class Peer:
     async def _watch(self) -> None:
         await asyncio.sleep(self._config.connect_timeout_s)
         if self.state == "connecting":
-            logger.info("peer not connected after %.0f s", self._config.connect_timeout_s)
+            logger.info("not connected after %.0f s", self._config.connect_timeout_s)
             self._set_state("failed")
 
     def _state_changed(self) -> None:
         state = self._connection.connectionState
-        if state in ("connected", "failed", "closed"):
-            self._set_state(state)
+        if state == "closed" and self._closing is None:
+            # The peer said goodbye and aiortc closes by itself; join in.
+            self._closing = asyncio.create_task(self._close(), name="close-peer")
+        elif state in ("connected", "failed"):
+            self._set_state(cast(PeerState, state))
 
     def _set_state(self, state: PeerState) -> None:
         if self.state in ("closed", state):
@@ -229,24 +276,31 @@ class Peer:
 
 
 async def connect(
-    offer_sdp: str,
+    offer: Offer,
     *,
     ingest: PacketSink,
     audio_track: MediaStreamTrack,
     video_track: MediaStreamTrack,
-    playout_clock: PlayoutClock,
-    on_channel: Callable[[RTCDataChannel], None],
+    playout: PlayoutClock,
+    on_channel: Callable[[EventChannel], None],
     on_state: Callable[[PeerState], None],
     config: RtcConfig,
+    on_encoded: Callable[[float], None] = lambda seconds: None,
 ) -> Peer:
-    """Answer an offer. Raises `BadOffer` before anything is allocated if it cannot be used.
+    """Answer an offer (see `parse_offer`).
 
-    `on_state` hears "connected", "failed" and, once everything is released, "closed".
+    `on_state` hears "connected", "failed" and, once everything is released, "closed"; `on_encoded`
+    the CPU seconds that each video frame took.
+
+    Raises:
+        BadOffer: the offer cannot be used after all; nothing stays allocated for it.
     """
-    offer = check_offer(offer_sdp)
     peer = Peer(config, on_state)
     try:
-        peer._set_up(offer, ingest, audio_track, video_track, playout_clock, on_channel)
+        peer._set_up(offer, audio_track, video_track, playout, on_encoded)
+        if offer.microphone:
+            peer._put_receiver(ingest, playout)
+        peer._listen(on_channel)
         await peer._answer(offer)
     except (ValueError, OperationError, InvalidAccessError, InvalidStateError) as error:
         await peer.close()
@@ -257,7 +311,7 @@ async def connect(
     return peer
 
 
-def _audio_encoder(codec: RTCRtpCodecParameters) -> FrameEncoder:
+def _make_audio_encoder(codec: RTCRtpCodecParameters) -> FrameEncoder:
     return AudioFrameEncoder(OpusEncoder())
 
 
@@ -276,12 +330,14 @@ def _complete_negotiation(transceiver: RTCRtpTransceiver, offer: Offer) -> None:
 
 def _bind_to(transport: RTCDtlsTransport, addresses: list[str]) -> None:
     """Gather host candidates on these addresses instead of on all but loopback."""
-    ice = transport.transport._connection
+    ice: Any = transport.transport._connection
     gather = ice.get_component_candidates
 
-    @functools.wraps(gather)
-    async def gather_here(component: int, addresses_: list[str] = addresses, **kwargs: Any) -> Any:
-        kwargs.pop("addresses", None)
-        return await gather(component=component, addresses=addresses_, **kwargs)
+    async def gather_here(
+        component: int, addresses: list[str] = addresses, timeout: int = 5
+    ) -> list[Candidate]:
+        found: list[Candidate] = await gather(component, chosen, timeout)
+        return found
 
-    ice.get_component_candidates = gather_here  # type: ignore[method-assign]
+    chosen = addresses
+    ice.get_component_candidates = gather_here

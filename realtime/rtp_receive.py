@@ -49,13 +49,13 @@ class OpusDecoder:
 
     def __init__(self) -> None:
         self._context = av.CodecContext.create("libopus", "r")
-        self._context.format = "s16"  # type: ignore[attr-defined]
-        self._context.layout = "mono"  # type: ignore[attr-defined]
-        self._context.sample_rate = 48_000  # type: ignore[attr-defined]
+        self._context.format = "s16"
+        self._context.layout = "mono"
+        self._context.sample_rate = 48_000
 
     def decode(self, payload: bytes) -> NDArray[np.int16]:
         """Opus packet -> int16 [n] at 48 kHz; raises `av.FFmpegError` on garbage."""
-        frames = self._context.decode(av.Packet(payload))  # type: ignore[attr-defined]
+        frames = self._context.decode(av.Packet(payload))
         parts = [np.ascontiguousarray(f.to_ndarray()[0], np.int16) for f in frames]
         return np.concatenate(parts) if parts else np.zeros(0, np.int16)
 
@@ -150,7 +150,9 @@ class MicrophoneReceiver:
         if self._task is not None:
             return
         self._payload_types = {
-            c.payloadType for c in parameters.codecs if c.mimeType.lower() == "audio/opus"
+            codec.payloadType
+            for codec in parameters.codecs
+            if codec.mimeType.lower() == "audio/opus" and codec.payloadType is not None
         }
         self._decoder = OpusDecoder()
         self._transport._register_rtp_receiver(self, parameters)
@@ -188,9 +190,8 @@ class MicrophoneReceiver:
                 return
             pcm = self._decoder.decode(packet.payload)
             if len(pcm):
-                self._sink.push(
-                    packet.timestamp, packet.sequence_number, pcm, now, ssrc=packet.ssrc
-                )
+                sequence = packet.sequence_number
+                self._sink.push(packet.timestamp, sequence, pcm, now, ssrc=packet.ssrc)
         except (av.FFmpegError, ValueError, RuntimeError) as error:
             self.undecodable += 1
             if self.undecodable in (1, 100, 10_000):

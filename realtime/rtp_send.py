@@ -9,9 +9,11 @@ media time, it sends the playout-delay header extension, and its encoder belongs
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import struct
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -58,10 +60,11 @@ class MediaClock:
         return round((now + self._wall_offset) * 2**32), round(media * rate)
 
 
-class HeaderExtensions:
+class SentExtensions(rtp.HeaderExtensionsMap):
     """Serialises the extensions that were negotiated; stands in for aiortc's map on sending."""
 
     def __init__(self, parameters: RTCRtpSendParameters, mid: str) -> None:
+        super().__init__()
         self._ids = {x.uri: x.id for x in parameters.headerExtensions}
         self._mid = mid.encode()
 
@@ -80,10 +83,6 @@ class HeaderExtensions:
             extensions.append((x_id, bytes([0x80 * voiced | level])))
         packed: tuple[int, bytes] = rtp.pack_header_extensions(extensions)
         return packed
-
-    def get(self, extension_profile: int, extension_value: bytes) -> rtp.HeaderExtensions:
-        """Unused on sending; there to satisfy the type."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -114,16 +113,21 @@ class VideoFrameEncoder:
 
     rate = 90_000
 
-    def __init__(self, encoder: VideoEncoder) -> None:
+    def __init__(self, encoder: VideoEncoder, on_encoded: Callable[[float], None]) -> None:
         self.encoder = encoder
+        self._on_encoded = on_encoded
 
     async def encode(self, frame: av.VideoFrame, keyframe: bool) -> list[Encoded]:
         loop = asyncio.get_running_loop()
-        payloads = await loop.run_in_executor(
-            None, lambda: self.encoder.encode(frame, keyframe=keyframe)
-        )
+        payloads, seconds = await loop.run_in_executor(None, self._encode, frame, keyframe)
+        self._on_encoded(seconds)
         assert frame.pts is not None
         return [Encoded(payloads, frame.pts)] if payloads else []
+
+    def _encode(self, frame: av.VideoFrame, keyframe: bool) -> tuple[list[bytes], float]:
+        begin = time.thread_time()
+        payloads = self.encoder.encode(frame, keyframe=keyframe)
+        return payloads, time.thread_time() - begin
 
     def set_target(self, bps: int) -> None:
         self.encoder.set_target(bps)
@@ -198,7 +202,7 @@ class MediaSender:
         self._sequence = random16() % 32768  # no early wrap, which breaks SRTP after loss
         self._rtx_sequence = random16() % 32768
         self._rtx_payload_type: int | None = None
-        self._extensions: HeaderExtensions | None = None
+        self._extensions: SentExtensions | None = None
         self._history: dict[int, rtp.RtpPacket] = {}
         self._keyframe = False
         self._cname: str | None = None
@@ -224,8 +228,9 @@ class MediaSender:
         if self._tasks:
             return
         codec = parameters.codecs[0]
+        assert codec.payloadType is not None
         self._cname = parameters.rtcp.cname
-        self._extensions = HeaderExtensions(parameters, parameters.muxId)
+        self._extensions = SentExtensions(parameters, parameters.muxId)
         for other in parameters.codecs:
             if is_rtx(other) and other.parameters.get("apt") == codec.payloadType:
                 self._rtx_payload_type = other.payloadType
@@ -319,10 +324,8 @@ class MediaSender:
         await self._send_rtcp(packets)
 
     async def _send_rtcp(self, packets: list[rtp.AnyRtcpPacket]) -> None:
-        try:
+        with contextlib.suppress(ConnectionError):
             await self._transport._send_rtp(b"".join(bytes(p) for p in packets))
-        except ConnectionError:
-            pass
 
     async def _handle_rtcp_packet(self, packet: rtp.AnyRtcpPacket) -> None:
         """Called by the DTLS transport, which an exception would end."""
