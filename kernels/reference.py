@@ -37,8 +37,19 @@ def rgb_to_i420(rgb: Tensor) -> Tensor:
     """
     n, _, height, width = rgb.shape
     matrix = rgb.new_tensor(BT601)
-    y = torch.einsum("c,nchw->nhw", matrix[0], rgb) + OFFSET[0]
-    small = F.avg_pool2d(rgb, 2)
-    chroma = torch.einsum("kc,nchw->nkhw", matrix[1:], small) + OFFSET[1]
-    planes = torch.cat([y.reshape(n, -1), chroma.reshape(n, -1)], dim=1)
-    return planes.round().clamp(0, 255).to(torch.uint8).view(n, height * 3 // 2, width)
+    small = mean_of_four(rgb)
+    planes = torch.empty(n, height * 3 // 2 * width, dtype=rgb.dtype, device=rgb.device)
+    luma, chroma = planes[:, : height * width], planes[:, height * width :]
+    torch.matmul(matrix[:1], rgb.reshape(n, 3, -1), out=luma.view(n, 1, -1))
+    torch.matmul(matrix[1:], small.reshape(n, 3, -1), out=chroma.view(n, 2, -1))
+    luma += OFFSET[0] + 0.5
+    chroma += OFFSET[1] + 0.5
+    return planes.clamp_(0.0, 255.0).to(torch.uint8).view(n, height * 3 // 2, width)
+
+
+def mean_of_four(picture: Tensor) -> Tensor:
+    """Halve [N, C, H, W] in both directions by the mean of 2 x 2 pixels."""
+    n, c, height, width = picture.shape
+    rows = picture.view(n, c, height // 2, 2, width)
+    summed = rows[:, :, :, 0] + rows[:, :, :, 1]
+    return (summed[..., ::2] + summed[..., 1::2]) * 0.25

@@ -8,31 +8,42 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.portrait.geometry import IRIS, Array, Face, Side
+from pipelines.portrait.geometry import IRIS, SIDES, Array, Face, Side
 from pipelines.portrait.matte import blur, push_pull
 
 
 @dataclass(frozen=True)
-class Eyeball:
-    """Pictures of one eye, aligned with canvas pixels [top:top + H, left:left + W]."""
+class Eyeballs:
+    """Pictures of both eyes, right then left, aligned with canvas pixels from their corners."""
 
-    white: Tensor  # [3, H, W] in [0, 1]
-    iris: Tensor  # [4, H, W] premultiplied
-    left: int
-    top: int
+    pictures: Tensor  # [4, 4, H, W] premultiplied: both whites, then both irises
+    corners: tuple[tuple[int, int], ...]  # left, top of each eye's pictures
 
 
-def paint_eyeball(face: Face, side: Side, picture: Tensor) -> Eyeball:
-    """Take the eye of `side` apart; `picture` is the canvas, float32 [3, S, S] in [0, 1]."""
+def paint_eyeballs(face: Face, picture: Tensor) -> Eyeballs:
+    """Take the eyes apart; `picture` is the canvas, float32 [3, S, S] in [0, 1]."""
     size = picture.shape[-1]
-    rim = face.eyes[side]
-    corners = np.array([[rim.left, rim.upper[0]], [rim.right, rim.upper[-1]]], np.float32)
-    centre = (face.to_canvas(corners).mean(axis=0) + 1) / 2 * size
-    reach = face.unit * size / 2 * rim.half_width
-    left, top = int(centre[0] - 1.5 * reach), int(centre[1] - 1.2 * reach)
+    reach = max(rim.half_width for rim in face.eyes.values()) * face.unit * size / 2
     width, height = int(3.0 * reach) + 1, int(2.4 * reach) + 1
-    left, top = max(0, min(left, size - width)), max(0, min(top, size - height))
-    patch = picture[:, top : top + height, left : left + width]
+    whites, irises, corners = [], [], []
+    for side in SIDES:
+        rim = face.eyes[side]
+        ends = np.array([[rim.left, rim.upper[0]], [rim.right, rim.upper[-1]]], np.float32)
+        centre = (face.to_canvas(ends).mean(axis=0) + 1) / 2 * size
+        left = max(0, min(int(centre[0] - 1.5 * reach), size - width))
+        top = max(0, min(int(centre[1] - 1.2 * reach), size - height))
+        patch = picture[:, top : top + height, left : left + width]
+        white, iris = _take_apart(face, side, patch, left, top, size)
+        whites.append(torch.cat([white, torch.ones_like(white[:1])]))
+        irises.append(iris)
+        corners.append((left, top))
+    return Eyeballs(torch.stack(whites + irises), tuple(corners))
+
+
+def _take_apart(
+    face: Face, side: Side, patch: Tensor, left: int, top: int, size: int
+) -> tuple[Tensor, Tensor]:
+    rim = face.eyes[side]
     at = _face_grid(face, left, top, patch.shape[-1], patch.shape[-2], size)
     x, y = at[..., 0], at[..., 1]
     margin = 2.0 / (face.unit * size)  # one pixel in face units
@@ -42,12 +53,8 @@ def paint_eyeball(face: Face, side: Side, picture: Tensor) -> Eyeball:
     middle = points[0]
     radius = float(np.linalg.norm(points[1:] - middle, axis=1).mean())
     distance = np.hypot(x - middle[0], y - middle[1])
-    return Eyeball(
-        white=_white(patch, inside & (distance > 1.10 * radius)),
-        iris=_iris(patch, inside, distance, radius),
-        left=left,
-        top=top,
-    )
+    white = _white(patch, inside & (distance > 1.10 * radius))
+    return white, _iris(patch, inside, distance, radius)
 
 
 def _white(patch: Tensor, known: Array) -> Tensor:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from pipelines.portrait.geometry import Array, Face, smoothstep
 
@@ -59,24 +62,43 @@ def pose_fields(face: Face, x: Array, y: Array, z: Array) -> Array:
     return np.stack([w * x, w * (y - _PIVOT_Y), w * (z - _PIVOT_Z), w]).astype(np.float32)
 
 
-def pose_matrix(
-    pose: Sequence[float], interocular: float
-) -> tuple[list[list[float]], list[list[float]]]:
-    """Return (coefficients [2, 4] of the pose fields, rotation [2, 2] in the picture plane).
+@dataclass(frozen=True)
+class Pose:
+    """One head pose in canvas coordinates."""
 
-    `pose` is (yaw, pitch, roll) in degrees, then (x, y, z) in interocular distances.
-    """
-    yaw, pitch, roll = (math.radians(a) for a in pose[:3])
+    coefficients: Tensor  # [2, 4] of the pose fields
+    rotation: Tensor  # [2, 2] of displacements that ride on the head
+    rows: tuple[tuple[float, ...], ...]  # both as floats: coefficients, rotation
+
+    def displace(self, field: Sequence[float]) -> tuple[float, float]:
+        """Displacement of a point whose pose fields are `field` [4]."""
+        x, y = (sum(c * f for c, f in zip(row, field, strict=True)) for row in self.rows[:2])
+        return x, y
+
+
+def read_pose(values: Sequence[float], face: Face) -> Pose:
+    """Turn (yaw, pitch, roll) in degrees and (x, y, z) in interocular distances into a `Pose`."""
+    yaw, pitch, roll = (math.radians(a) for a in values[:3])
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
     cr, sr = math.cos(roll), math.sin(roll)
-    turned = [[cy, 0.0, sy], [sp * sy, cp, -sp * cy]]  # yaw, then pitch; rows x and y
-    scale = 1.0 + pose[5] * interocular / _CAMERA
-    rotation = [
-        [scale * (cr * turned[0][i] - sr * turned[1][i]) for i in range(3)],
-        [scale * (sr * turned[0][i] + cr * turned[1][i]) for i in range(3)],
-    ]
-    coefficients = [
-        [rotation[0][0] - 1.0, rotation[0][1], rotation[0][2], pose[3] * interocular],
-        [rotation[1][0], rotation[1][1] - 1.0, rotation[1][2], pose[4] * interocular],
-    ]
-    return coefficients, [rotation[0][:2], rotation[1][:2]]
+    scale = 1.0 + values[5] * face.interocular / _CAMERA
+    yx, yy, yz = cy, 0.0, sy  # yaw, then pitch: rows x and y of the rotation
+    px, py, pz = sp * sy, cp, -sp * cy
+    rotation = np.array(
+        [
+            [cr * yx - sr * px, cr * yy - sr * py, cr * yz - sr * pz],
+            [sr * yx + cr * px, sr * yy + cr * py, sr * yz + cr * pz],
+        ]
+    )
+    rotation *= scale
+    shift = np.array([values[3], values[4]]) * face.interocular
+    moved = np.concatenate([rotation - np.eye(2, 3), shift[:, None]], axis=1)
+    axes = face.axes.astype(np.float64)
+    coefficients = axes.T @ moved * face.unit
+    turned = axes.T @ rotation[:, :2] @ axes
+    return Pose(
+        torch.from_numpy(coefficients.astype(np.float32)),
+        torch.from_numpy(turned.astype(np.float32)),
+        tuple(tuple(row) for row in np.concatenate([coefficients]).tolist())
+        + tuple(tuple(row) for row in turned.tolist()),
+    )

@@ -1,12 +1,10 @@
 """Paints what is behind the lips: two rows of teeth with gums, and the tongue.
 
 Drawn once per identity, in millimetres of an average mouth, and tinted with the photo's light.
-Pictures are premultiplied RGBA, float32 [4, H, W] in [0, 1]; their frame is `TeethFrame`.
+Pictures are premultiplied RGBA, float32 [4, H, W] in [0, 1].
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,39 +21,28 @@ _UPPER_LENGTH = (10.2, 8.9, 10.0, 8.4, 7.6, 7.0, 6.5)
 _LOWER_LENGTH = (8.4, 8.6, 9.4, 8.2, 7.4, 6.8, 6.2)
 
 
-@dataclass(frozen=True)
-class TeethFrame:
-    """Extent of a picture in millimetres: x right, y down, origin at the incisal midline."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
+# All three pictures cover the same extent, so that one batched sampling reads them: x right, y
+# down, origin at the incisal midline (of the tongue: the middle of its back).
+HALF_WIDTH, TOP, BOTTOM = 36.0, -20.0, 28.0  # mm
 
 
-UPPER_FRAME = TeethFrame(-36.0, -18.0, 36.0, 4.0)
-LOWER_FRAME = TeethFrame(-36.0, -4.0, 36.0, 24.0)
-TONGUE_FRAME = TeethFrame(-32.0, -12.0, 32.0, 36.0)
-
-
-def _grid(frame: TeethFrame, scale: float) -> tuple[Array, Array]:
-    width = max(8, round((frame.right - frame.left) * scale))
-    height = max(8, round((frame.bottom - frame.top) * scale))
-    x = frame.left + (np.arange(width) + 0.5) * (frame.right - frame.left) / width
-    y = frame.top + (np.arange(height) + 0.5) * (frame.bottom - frame.top) / height
+def _grid(scale: float) -> tuple[Array, Array]:
+    width, height = round(2 * HALF_WIDTH * scale), round((BOTTOM - TOP) * scale)
+    x = ((np.arange(width) + 0.5) / width - 0.5) * 2 * HALF_WIDTH
+    y = TOP + (np.arange(height) + 0.5) / height * (BOTTOM - TOP)
     gx, gy = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
     return gx, gy
 
 
 def upper_teeth(scale: float, tint: Array) -> Tensor:
     """The upper row with its gum, `scale` pixels per mm, lit by `tint` [3]."""
-    x, y = _grid(UPPER_FRAME, scale)
+    x, y = _grid(scale)
     return _row(x, -y, _UPPER_EDGES, _UPPER_LENGTH, tint, scale, curve=0.0022)
 
 
 def lower_teeth(scale: float, tint: Array) -> Tensor:
     """The lower row with its gum, seen a little from above."""
-    x, y = _grid(LOWER_FRAME, scale)
+    x, y = _grid(scale)
     return _row(x, y, _LOWER_EDGES, _LOWER_LENGTH, tint * 0.9, scale, curve=0.0016)
 
 
@@ -96,7 +83,7 @@ def _row(
 
 def tongue(scale: float, tint: Array) -> Tensor:
     """A tongue seen from the front: a dome with a shallow groove."""
-    x, y = _grid(TONGUE_FRAME, scale)
+    x, y = _grid(scale)
     top = 0.018 * x**2 + 1.1 * np.exp(-((x / 2.5) ** 2))
     depth = y - top
     alpha = np.clip(depth * scale / 2 + 0.5, 0, 1) * np.clip((25 - np.abs(x)) / 3, 0, 1)

@@ -1,0 +1,184 @@
+"""Openings: the mouth, and both eyes, where a layer of skin above and one below part.
+
+Around each opening lies a lattice of the displacement of both layers, finer than that of the whole
+picture, in coordinates local to it. `trace` follows every pixel of a small window of the frame
+back through both layers, and tells how much of it is skin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipelines.portrait.geometry import Array, Face
+from pipelines.portrait.pose import Pose, depth, pose_fields
+
+LayerFields = Callable[[str, Array, Array], Array]  # layer, x, y -> [K + 1, 4, P], face units
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+_MARGIN = 0.05  # canvas units of lattice around the window: the photo under a moved head
+_COARSE = 2  # pixels between the points that are followed back
+_ITERATIONS = 4
+
+
+@dataclass(frozen=True)
+class Openings:
+    """`count` openings of one kind and size, at one frame size."""
+
+    count: int
+    fields: Tensor  # [K + 1, count * 2 * 4 * P]: upper, lower; dx, dy (local), px inside, shade
+    pose: Tensor  # [4, count * P] pose fields, canvas units
+    rows: int
+    columns: int
+    scale: Tensor  # [count, 2] canvas to local units; local is -1..1 over the lattice
+    middle: Tensor  # [count, 2] canvas coordinates of the lattice's middle
+    coarse: Tensor  # [count, h, w, 2] window points relative to its corner, local units
+    anchors: tuple[tuple[float, ...], ...]  # pose fields at the middle
+    width: int  # of the window, pixels
+    height: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """What `trace` found for one opening."""
+
+    size: int  # of the frame, pixels
+    left: int
+    top: int
+    source: Tensor  # [2, H, W] canvas coordinates in the photo
+    shade: Tensor  # [H, W] added to 1
+    inside: Tensor  # [2, H, W] pixels inside the upper and the lower skin, negative in the gap
+    cover: Tensor  # [H, W] share of skin
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        """Rows and columns of the frame."""
+        height, width = self.cover.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+
+def build(
+    face: Face, boxes: Sequence[Box], layers: Sequence[LayerFields], step: float, size: int
+) -> Openings:
+    """Evaluate the fields of openings in `boxes` (face units) for frames of `size` pixels.
+
+    `step` is the distance of lattice points in pixels at 512.
+    """
+    bounds = [_canvas_bounds(face, box) for box in boxes]
+    extent = np.max([high - low for low, high in bounds], axis=0)
+    width, height = (min(size, 2 * int(np.ceil(v * size / 4)) + 1) for v in extent)
+    span = extent + 2 * _MARGIN
+    columns, rows = (int(np.ceil(v * 256 / step)) for v in span)
+    scale = (2.0 / span).astype(np.float32)
+    fields, poses, middles, anchors = [], [], [], []
+    for (low, high), layer in zip(bounds, layers, strict=True):
+        middle = ((low + high) / 2).astype(np.float32)
+        points = face.to_face(_cells(middle, span, columns, rows)).reshape(-1, 2)
+        x, y = points[:, 0], points[:, 1]
+        both = [_local(face, layer(name, x, y), scale, size) for name in ("upper", "lower")]
+        fields.append(np.stack(both, axis=1))
+        poses.append(pose_fields(face, x, y, depth(face, x, y)))
+        middles.append(middle)
+        at = face.to_face(middle[None])
+        anchor = pose_fields(face, at[:, 0], at[:, 1], depth(face, at[:, 0], at[:, 1]))
+        anchors.append(tuple(float(v) for v in anchor[:, 0]))
+    n = len(bounds)
+    return Openings(
+        count=n,
+        fields=torch.from_numpy(np.stack(fields, axis=1)).reshape(len(fields[0]), -1),
+        pose=torch.from_numpy(np.concatenate(poses, axis=1)),
+        rows=rows,
+        columns=columns,
+        scale=torch.from_numpy(scale).expand(n, 2).contiguous(),
+        middle=torch.from_numpy(np.stack(middles)),
+        coarse=_coarse(width, height, size, scale).expand(n, -1, -1, -1).contiguous(),
+        anchors=tuple(anchors),
+        width=width,
+        height=height,
+    )
+
+
+def trace(openings: Openings, weights: Tensor, pose: Pose, size: int) -> list[Window]:
+    """Follow the windows of `openings` back to the photo for shape `weights` [1, K + 1]."""
+    n, rows, columns = openings.count, openings.rows, openings.columns
+    lattice = (weights @ openings.fields).view(n, 2, 4, rows * columns)
+    head = (pose.coefficients @ openings.pose).view(2, n, -1).transpose(0, 1)  # [n, 2, P]
+    scale = openings.scale.view(n, 1, 2, 1)
+    lattice[:, :, :2] = pose.rotation @ lattice[:, :, :2] + head[:, None] * scale
+    field = lattice.view(2 * n, 4, rows, columns)
+    moved = [pose.displace(anchor) for anchor in openings.anchors]
+    corners = [_corner(openings, i, moved[i], size) for i in range(n)]
+    at = torch.tensor(corners, dtype=torch.float32) * (2.0 / size) + (1.0 / size - 1.0)
+    at = (at - openings.middle) * openings.scale
+    points = (openings.coarse + at[:, None, None]).repeat_interleave(2, dim=0)  # [2n, h, w, 2]
+    start = (torch.tensor(moved) * openings.scale).repeat_interleave(2, dim=0)
+    where = points - start[:, None, None]
+    xy = field[:, :2]
+    for _ in range(_ITERATIONS):
+        where = points - _sample(xy, where).permute(0, 2, 3, 1)
+    found = _sample(field, where)
+    found[:, :2] = where.permute(0, 3, 1, 2)
+    fine = F.interpolate(
+        found, (openings.height, openings.width), mode="bilinear", align_corners=True
+    ).view(n, 2, 4, openings.height, openings.width)
+    return [_window(openings, i, size, corners[i], fine[i]) for i in range(n)]
+
+
+def _window(
+    openings: Openings, index: int, size: int, corner: tuple[int, int], fine: Tensor
+) -> Window:
+    upper, lower = fine[0], fine[1]
+    inside = fine[:, 2]
+    choose = (upper[2] - lower[2] + 0.5).clamp_(0.0, 1.0)
+    mixed = torch.lerp(lower, upper, choose)
+    scale, middle = openings.scale[index].view(2, 1, 1), openings.middle[index].view(2, 1, 1)
+    cover = (inside + 0.5).clamp_(0.0, 1.0).sum(0).clamp_(max=1.0)
+    source = mixed[:2] / scale + middle
+    return Window(size, corner[0], corner[1], source, mixed[3], inside, cover)
+
+
+def _sample(field: Tensor, where: Tensor) -> Tensor:
+    return F.grid_sample(field, where, padding_mode="border", align_corners=False)
+
+
+def _corner(
+    openings: Openings, index: int, moved: tuple[float, float], size: int
+) -> tuple[int, int]:
+    """Left top pixel of the window, centred on where the opening has gone, inside the frame."""
+    x, y = openings.middle[index].tolist()
+    left = round((x + moved[0] + 1) / 2 * size - openings.width / 2)
+    top = round((y + moved[1] + 1) / 2 * size - openings.height / 2)
+    return (
+        max(0, min(left, size - openings.width)),
+        max(0, min(top, size - openings.height)),
+    )
+
+
+def _canvas_bounds(face: Face, box: Box) -> tuple[Array, Array]:
+    corners = np.array([[box[i], box[j]] for i in (0, 2) for j in (1, 3)], dtype=np.float32)
+    canvas = face.to_canvas(corners)
+    return canvas.min(axis=0), canvas.max(axis=0)
+
+
+def _cells(middle: Array, span: Array, columns: int, rows: int) -> Array:
+    x = middle[0] + ((np.arange(columns) + 0.5) / columns - 0.5) * span[0]
+    y = middle[1] + ((np.arange(rows) + 0.5) / rows - 0.5) * span[1]
+    return np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
+
+
+def _local(face: Face, fields: Array, scale: Array, size: int) -> Array:
+    """Fields [K, 4, P] in face units: displacement to local units, distance to pixels."""
+    moved = face.vectors(np.stack([fields[:, 0], fields[:, 1]], axis=-1)) * scale
+    pixels = fields[:, 2] * (face.unit * size / 2)
+    return np.stack([moved[..., 0], moved[..., 1], pixels, fields[:, 3]], axis=1).astype(np.float32)
+
+
+def _coarse(width: int, height: int, size: int, scale: Array) -> Tensor:
+    x = torch.linspace(0, width - 1, width // _COARSE + 1) * (2.0 / size) * float(scale[0])
+    y = torch.linspace(0, height - 1, height // _COARSE + 1) * (2.0 / size) * float(scale[1])
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
