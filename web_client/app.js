@@ -169,7 +169,8 @@ export class App {
     this.collector = new StatsCollector(peer.pc, this.#stage.video, () => session.serverStats);
     this.collector.addEventListener("snapshot", (e) => this.#statsPanel.show(/** @type {CustomEvent} */ (e).detail));
     this.#setState("live");
-    session.setControls(this.#controls.changed());
+    const controls = this.#controls.changed();
+    if (Object.keys(controls).length) session.setControls(controls);
     const heard = await this.#stage.play(session.stream);
     if (!heard) this.#setSilent(true);
     byId("tip").hidden = !heard || this.#stage.video.muted || this.preferences.get("tip", "") === "seen";
@@ -185,6 +186,8 @@ export class App {
     this.#stage.play(null);
     this.#statsPanel.clear();
     this.#gallery.setBusy(null);
+    this.#faceBefore = null;
+    if (this.#gallery.selectedId) this.#showFace(this.#gallery.selectedId);
     byId("tip").hidden = true;
   }
 
@@ -218,11 +221,18 @@ export class App {
       this.avatarState = String(event.state);
       this.#stage.setAvatarState(this.avatarState);
     } else if (event.type === ServerEvent.SESSION_UPDATED) {
-      this.#faceBefore = null;
-      this.#gallery.setBusy(null);
+      this.#onUpdated(/** @type {any} */ (event).session?.avatar);
     } else if (event.type === ServerEvent.ERROR) {
       this.#onServerError(errorOf(event));
     }
+  }
+
+  /** @param {string | undefined} face the one now in force */
+  #onUpdated(face) {
+    if (!this.#faceBefore || (face && face !== this.#gallery.selectedId)) return;
+    this.#faceBefore = null;
+    this.#gallery.setBusy(null);
+    if (this.#gallery.selectedId) this.#showFace(this.#gallery.selectedId);
   }
 
   /** @param {{code: string, message: string}} reason */
@@ -279,10 +289,10 @@ export class App {
   async #choose(avatar) {
     const before = this.#gallery.selectedId;
     if (avatar.id === before) return;
-    this.#showFace(avatar.id);
     if (this.state === "failed") this.#setState("ready");
-    if (this.state !== "live" || !this.session) return;
-    this.#faceBefore = before;
+    if (this.state !== "live" || !this.session) return this.#showFace(avatar.id);
+    this.#faceBefore ??= before;
+    this.#gallery.select(avatar.id);
     this.#gallery.setBusy(avatar.id);
     try {
       await this.session.changeAvatar(avatar.id);

@@ -29,6 +29,8 @@ const ROWS = [
 export class StatsPanel {
   /** @type {{value: HTMLElement, line: Sparkline}[]} */ #leads = [];
   /** @type {HTMLElement[]} */ #rows = [];
+  /** On a narrow stage only the first three show until the panel is tapped. */
+  #onClick = () => (this.root.dataset.full = String(this.root.dataset.full !== "true"));
 
   /** @param {HTMLElement} root */
   constructor(root) {
@@ -47,6 +49,7 @@ export class StatsPanel {
       this.#rows.push(value);
     }
     root.replaceChildren(lead, rows);
+    root.addEventListener("click", this.#onClick);
   }
 
   /** @param {Snapshot} snapshot */
@@ -71,6 +74,7 @@ export class StatsPanel {
   }
 
   destroy() {
+    this.root.removeEventListener("click", this.#onClick);
     this.root.replaceChildren();
   }
 }
