@@ -80,7 +80,7 @@ const EXPLANATIONS = {
     text: "It finishes the sessions it has and takes no new ones.",
     advice: "We try again by ourselves in a moment.",
   },
-  avatar_not_found: {
+  unknown_avatar: {
     title: "This face is gone",
     text: "The server does not know the chosen avatar any more.",
     advice: "Choose another face.",
@@ -127,20 +127,13 @@ const EXPLANATIONS = {
   },
 };
 
-const ALIASES = {
-  unknown_avatar: "avatar_not_found",
-  no_such_avatar: "avatar_not_found",
-  shutting_down: "draining",
-};
-
 /**
  * @param {ClientError} error
  * @returns {Explanation}
  */
 export function explain(error) {
-  const code = ALIASES[error.code] ?? error.code;
-  if (code in EXPLANATIONS) {
-    const known = EXPLANATIONS[code];
+  if (error.code in EXPLANATIONS) {
+    const known = EXPLANATIONS[error.code];
     const text = known.text || (error.message !== error.code ? error.message : "");
     return { ...known, text };
   }

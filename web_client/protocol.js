@@ -7,9 +7,6 @@
 /** What the page may send. */
 export const ClientEvent = Object.freeze({
   SESSION_UPDATE: "session.update",
-  INPUT_AUDIO_APPEND: "input_audio_buffer.append",
-  INPUT_AUDIO_COMMIT: "input_audio_buffer.commit",
-  INPUT_AUDIO_CLEAR: "input_audio_buffer.clear",
   OUTPUT_AUDIO_CLEAR: "output_audio_buffer.clear",
   PING: "ping",
 });
@@ -20,8 +17,6 @@ export const ServerEvent = Object.freeze({
   SESSION_UPDATED: "session.updated",
   SPEECH_STARTED: "input_audio_buffer.speech_started",
   SPEECH_STOPPED: "input_audio_buffer.speech_stopped",
-  OUTPUT_STARTED: "output_audio_buffer.started",
-  OUTPUT_STOPPED: "output_audio_buffer.stopped",
   OUTPUT_CLEARED: "output_audio_buffer.cleared",
   AVATAR_STATE: "avatar.state",
   AVATAR_MOTION: "avatar.motion",
