@@ -21,21 +21,19 @@ from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 class LipsConfig:
     """Levels in dB below the speaker's own, times in steps of 10 ms before the newest one."""
 
-    low_db: float = -24.0  # where the mouth begins to open
-    high_db: float = -2.0  # where it is fully open
-    close_db: float = 6.0  # how much less a close vowel counts
-    tilt: float = 0.0  # how much more an open one does
-    hiss_db: float = 4.0  # over the body of the spectrum, where hissing narrows the mouth
-    hiss: float = 0.7
-    murmur_db: float = 9.0
-    murmur: float = 0.5
-    burst_db: float = -30.0  # a dip with more hiss than this after it is no lip closure
+    low_db: float = -31.0  # where the mouth begins to open
+    high_db: float = -9.0  # where it is fully open
+    close_db: float = 9.0  # how much less a close vowel counts
+    tilt: float = 0.12  # and how much more an open one does
+    hiss_db: float = 6.0  # over the body of the spectrum, where hissing narrows the mouth
+    hiss: float = 0.4
+    burst_db: float = -35.0  # a dip with more hiss than this after it is no lip closure
     burst_ahead: int = 6
-    narrow: float = 0.12  # opening kept in such a dip
-    centre: float = 4.5  # of the smoothing; the frame due is 8.75 old, so this leads by 42 ms
-    half_width: float = 4.5
-    gamma: float = 1.0
-    jaw: float = 0.42  # jawOpen of a loud open vowel
+    narrow: float = 0.16  # opening kept in such a dip
+    centre: float = 6.2  # of the smoothing; the frame due is 8.75 old, so this leads by 26 ms
+    half_width: float = 5.0
+    gamma: float = 1.15
+    jaw: float = 0.38  # jawOpen of a loud open vowel
 
 
 ARTICULATORS: dict[str, dict[str, float]] = {
@@ -67,14 +65,12 @@ class Lips(nn.Module):
         """level: [B, history] in dB per band, gate [B] in [0, 1] -> motion [B, MOTION_DIM]."""
         config = self.config
         body = torch.maximum(level["open"], level["close"] - config.close_db)
-        if config.tilt:
-            body = body + config.tilt * (level["open"] - level["close"]).clamp(-10.0, 10.0)
+        body = body + config.tilt * (level["open"] - level["close"]).clamp(-10.0, 10.0)
         opening = ((body - config.low_db) / (config.high_db - config.low_db)).clamp(0.0, 1.2)
         hissing = torch.sigmoid((level["hiss"] - body - config.hiss_db) / 3.0) * torch.sigmoid(
             (level["hiss"] + 30.0) / 3.0
         )
-        murmur = torch.sigmoid((level["murmur"] - body - config.murmur_db) / 3.0)
-        opening = opening * (1.0 - config.hiss * hissing) * (1.0 - config.murmur * murmur)
+        opening = opening * (1.0 - config.hiss * hissing)
         ahead = F.pad(level["hiss"], (0, config.burst_ahead), value=-50.0)
         burst = F.max_pool1d(ahead, config.burst_ahead + 1, 1)
         burst = torch.sigmoid((burst - config.burst_db) / 3.0)

@@ -2,7 +2,7 @@
 
 Per slot it follows the noise floor of each band and the level of the loud parts of speech, so that
 a microphone's gain and a fan do not matter, and a gate says where anything like a voice is: sound
-well above the noise for at least 50 ms, with more benefit of the doubt where a voice-activity
+well above the noise for at least 60 ms, with more benefit of the doubt where a voice-activity
 detector hears speech. Clicks and steady noise do not open it.
 """
 
@@ -41,18 +41,22 @@ class VoiceConfig:
 
     history: int = 24
     hops: int = 3  # flags that count for a frame: its own and those of the look-ahead
-    floor_start_db: float = -58.0
+    floor_start_db: float = -46.0
     floor_fall: float = 0.35  # share of the way down
     floor_rise_db: float = 0.06  # where speech is flagged
+    floor_rise_steady_db: float = 0.4  # and the sound does not change as speech does
     floor_rise_quiet_db: float = 0.6
+    steady_db: float = 6.0  # changes less than this in the history kept
     subtract: float = 2.0  # times the noise power
-    peak_start_db: float = -55.0
+    peak_start_db: float = -46.0
     peak_attack: float = 0.6  # share of the way up
     peak_release: float = 0.01  # share of the way down, while a voice is there
-    gate_steps: int = 5  # a sound must last this long
+    gate_steps: int = 6  # a sound must last this long
     gate_db: float = 9.0  # above the noise, where speech is flagged
     gate_unflagged_db: float = 20.0  # where it is not
-    gate_depth_db: float = 26.0  # below the speaker's own level nothing opens it
+    gate_least_db: float = -56.0  # below full scale nothing opens it
+    gate_depth_db: float = 20.0  # nor this far below the speaker's own level
+    gate_keep_db: float = 8.0  # an open gate stays so at this much less
     gate_close: float = 0.25  # of the way shut, per hop
 
 
@@ -113,13 +117,19 @@ class Voice(nn.Module):
         flags = torch.cat([state.flags[:, 1:], speech.float()[:, None]], 1)
         flagged = flags.amax(1)
         newest = (power[:, -2 * features.shape[1] :] + 1e-12).log()
-        floor = self._floor(newest[:, features.shape[1] :].amin(1), flagged, state)
+        whole = power[:, :, _VOICE]
+        steady = whole.amax(1) < whole.amin(1) * math.exp(config.steady_db * DB)
+        floor = self._floor(newest[:, features.shape[1] :].amin(1), flagged, steady, state)
         # The loudest that lasted for all of gate_steps.
         lasting = -F.max_pool1d(-newest[:, :, _VOICE], config.gate_steps, 1).amin(1)
         above = lasting - floor[:, _VOICE]
         need = config.gate_unflagged_db + flagged * (config.gate_db - config.gate_unflagged_db)
         heard = above > need * DB
-        voiced = heard & (lasting > state.peak[:, 0] - config.gate_depth_db * DB)
+        keep = (state.gate > 0.0) * (config.gate_keep_db * DB)
+        least = (state.peak[:, 0] - config.gate_depth_db * DB - keep).clamp_min(
+            config.gate_least_db * DB
+        )
+        voiced = heard & (lasting > least)
         rate = torch.where(lasting > state.peak[:, 0], config.peak_attack, config.peak_release)
         peak = torch.lerp(state.peak[:, 0], lasting, rate * heard)
         gate = torch.maximum(voiced.float(), state.gate - config.gate_close)
@@ -135,10 +145,11 @@ class Voice(nn.Module):
         level = ((power - noise) / own).clamp_min(1e-5).log() / DB
         return dict(zip(BANDS, level.unbind(2), strict=True))
 
-    def _floor(self, low: Tensor, flagged: Tensor, state: VoiceState) -> Tensor:
+    def _floor(self, low: Tensor, flagged: Tensor, steady: Tensor, state: VoiceState) -> Tensor:
         """Fall fast to the quietest of the hop, rise slowly, more slowly in speech."""
         config = self.config
-        slow, fast = config.floor_rise_db * DB, config.floor_rise_quiet_db * DB
+        slow = torch.where(steady, config.floor_rise_steady_db * DB, config.floor_rise_db * DB)
+        fast = config.floor_rise_quiet_db * DB
         rise = fast + flagged * (slow - fast)
         risen = torch.minimum(state.floor + rise[:, None], low)
         fallen = torch.lerp(state.floor, low, config.floor_fall)
