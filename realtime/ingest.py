@@ -250,22 +250,23 @@ class Ingest:
             self.stats.lost = max(0, self.stats.lost - 1)
 
     def _place(self, rtp_time: int, pcm: NDArray[np.int16], media_now: int, now: float) -> None:
-        length = len(pcm)
-        quantum = gcd(length, HOP)
+        quantum = gcd(len(pcm), HOP)
         newest = rtp_time >= self._rtp_time
         position = self._position(rtp_time)
         self._control.arrival(position, media_now, now)
         self.stats.jitter_ms = self._control.jitter_samples * 1000 / WEBRTC_RATE_HZ
         if newest:
             insert = max(self._control.to_insert(quantum), self._step(position, quantum, now))
-            if insert:
-                self._move(rtp_time, insert)
+            if insert:  # and give up what was left to cut, so that packets meet hops again
+                self._move(rtp_time, insert - self._surplus % quantum)
                 self._surplus = 0
                 self._late_since = None
             else:
                 pcm = self._shorten(rtp_time, pcm, quantum, now)
             position = self._position(rtp_time)
-        if position + length <= self._emitted:
+        if not len(pcm):
+            return
+        if position + len(pcm) <= self._emitted:
             self.stats.late += 1
             return
         self._write(position, pcm, now)
@@ -293,7 +294,7 @@ class Ingest:
             self._surplus_since = now if self._surplus else None
         if self._surplus <= 0:
             return pcm
-        pause = not self._vad.speech and int(np.abs(pcm).max()) < 3_000
+        pause = self._vad.pausing and int(np.abs(pcm).max()) < 3_000
         urgent = (
             self._surplus > self.config.urgent_s * WEBRTC_RATE_HZ
             and self._surplus_since is not None
@@ -302,7 +303,10 @@ class Ingest:
         self._packets_to_cut -= 1
         if not pause and not (urgent and self._packets_to_cut <= 0):
             return pcm
-        shorter, cut = compress(pcm, self._surplus, at_pitch=not pause)
+        if pause and self._surplus >= len(pcm):
+            shorter, cut = pcm[:0], len(pcm)
+        else:
+            shorter, cut = compress(pcm, self._surplus, at_pitch=not pause)
         if cut:
             self._packets_to_cut = 5
             self._surplus -= cut

@@ -24,6 +24,7 @@ FRAME_SAMPLES = 640
 """Media time of one video frame, in samples at 16 kHz."""
 VOICE_SAMPLES = 1_920
 """The same span at 48 kHz."""
+_SETTLING = MODEL_RATE_HZ  # the first second, while the connection comes up, tells nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,8 @@ class PlayoutClock:
     def report(self, position: int, ready: float) -> float:
         """A frame for `position` was ready at local time `ready`; returns how late that was, s."""
         lateness = ready - self.due(position)
-        self._late.append(lateness > 0)
+        if position >= _SETTLING:
+            self._late.append(lateness > 0)
         config = self._growth
         full = len(self._late) == config.window
         room = self.grown_s + config.step_s <= config.max_s + 1e-9

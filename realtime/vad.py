@@ -22,6 +22,8 @@ class VadConfig:
     onset_frames: int = 3  # voiced frames within the last five that start speech
     hangover_frames: int = 12  # unvoiced frames in a row that end it: 240 ms
     floor: float = 0.001  # frames with a smaller RMS (full scale 1) are never speech
+    over_noise: float = 2.0  # nor are frames that exceed the background's RMS by less
+    noise_rise: float = 1.005  # how fast the estimate of the background rises, per frame
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,13 @@ class VoiceActivity:
         self._recent = [False] * 5
         self._unvoiced = 0
         self._position = 0
+        self._noise = float("inf")
         self.speech = False
+
+    @property
+    def pausing(self) -> bool:
+        """Nobody spoke in the last 80 ms: a breath between phrases counts too."""
+        return self._unvoiced >= 4
 
     def __call__(self, samples: NDArray[np.float32]) -> tuple[SpeechEdge, ...]:
         """`samples` float32 [n * 320] -> the edges inside them; `speech` holds at their end."""
@@ -72,7 +80,9 @@ class VoiceActivity:
         return None
 
     def _voiced(self, frame: NDArray[np.float32]) -> bool:
-        if float(np.dot(frame, frame)) < self._config.floor**2 * FRAME_SAMPLES:
-            return False
+        rms = float(np.sqrt(np.mean(frame * frame)))
+        self._noise = max(self._config.floor, min(rms, self._noise * self._config.noise_rise))
         pcm = (frame * 32767.0).astype("<i2").tobytes()
-        return bool(self._vad.is_speech(pcm, _RATE_HZ))
+        # Asked in any case: the detector learns the background from what it is shown.
+        voiced = bool(self._vad.is_speech(pcm, _RATE_HZ))
+        return voiced and rms > self._config.floor and rms > self._config.over_noise * self._noise
