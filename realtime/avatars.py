@@ -55,15 +55,6 @@ class Avatar:
         }
 
 
-def cast_dir() -> Path:
-    """The folder of shipped portraits: in an installed package or in a checkout."""
-    import pipelines
-
-    package = Path(pipelines.__file__).parent
-    installed = package / "_cast"
-    return installed if installed.is_dir() else package.parent / "cast"
-
-
 def check_name(name: str) -> str:
     """Return `name` without outer blanks, or raise AvatarRejected where it breaks NAME_RULE."""
     name = name.strip()
@@ -95,12 +86,18 @@ class AvatarLibrary:
 
     Args:
         data_dir: where uploads and identity features are kept.
+        cast_dir: a folder of portraits that come with the server, PNG.
         cache_bytes: memory that identity features may take while no session wears them.
         max_avatars: uploads kept at most.
     """
 
     def __init__(
-        self, data_dir: Path, cache_bytes: int, max_avatars: int, metrics: Metrics
+        self,
+        data_dir: Path,
+        cast_dir: Path,
+        cache_bytes: int,
+        max_avatars: int,
+        metrics: Metrics,
     ) -> None:
         self._uploads = data_dir / "avatars"
         self._uploads.mkdir(parents=True, exist_ok=True)
@@ -114,7 +111,7 @@ class AvatarLibrary:
         self._worker: ProcessPoolExecutor | None = None
         self._worker_used = 0.0
         self._reaper: asyncio.Task[None] | None = None
-        for photo in sorted(cast_dir().glob("*.png")):
+        for photo in sorted(cast_dir.glob("*.png")):
             key = identity_key(photo.read_bytes())
             self._avatars[photo.stem] = Avatar(photo.stem, photo.stem.title(), "cast", key)
             self._photos[photo.stem] = photo

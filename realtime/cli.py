@@ -109,6 +109,7 @@ def _render(args: argparse.Namespace) -> int:
         seed=args.seed,
         stats=args.stats,
         data_dir=config.data_dir,
+        cast_dir=config.cast_dir,
     )
     summary = render(job, progress=True)
     print(
@@ -130,7 +131,11 @@ def _enrol(args: argparse.Namespace) -> int:
 
     async def run() -> str:
         library = AvatarLibrary(
-            config.data_dir, config.identity_cache_bytes, config.max_avatars, Metrics()
+            config.data_dir,
+            config.cast_dir,
+            config.identity_cache_bytes,
+            config.max_avatars,
+            Metrics(),
         )
         try:
             return (await library.create(args.name or args.image.stem[:60], photo)).id

@@ -20,6 +20,13 @@ def default_data_dir() -> Path:
     return Path(base) / "vivavoce"
 
 
+def shipped_cast_dir() -> Path:
+    """The shipped portraits: beside the packages in a checkout, inside one when installed."""
+    root = Path(__file__).parent.parent
+    installed = root / "pipelines" / "_cast"
+    return installed if installed.is_dir() else root / "cast"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
     """Everything an operator can set. Field names are the keys of the TOML file.
@@ -34,9 +41,10 @@ class ServerConfig:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     size: int = 512
     max_sessions: int = 8
-    cpu_share: float = 0.75  # of the machine's cores that admitted sessions may fill
+    load_share: float = 0.75  # of the machine that sessions may fill; above 1 oversells it
     video_codec: Literal["auto", "VP8", "H264"] = "auto"
     data_dir: Path = field(default_factory=default_data_dir)
+    cast_dir: Path = field(default_factory=shipped_cast_dir)
     identity_cache_bytes: int = 256 * MIB
     max_sdp_bytes: int = 64 * 1024
     max_image_bytes: int = 15 * MIB
@@ -56,7 +64,7 @@ class ServerConfig:
         check(self.device in ("auto", "cpu", "cuda"), "device", "must be auto, cpu or cuda")
         check(self.size in (256, 512), "size", "must be 256 or 512")
         check(1 <= self.max_sessions <= 256, "max_sessions", "must be between 1 and 256")
-        check(0.1 <= self.cpu_share <= 1.0, "cpu_share", "must be between 0.1 and 1")
+        check(0.1 <= self.load_share <= 10.0, "load_share", "must be between 0.1 and 10")
         check(
             self.video_codec in ("auto", "VP8", "H264"), "video_codec", "must be auto, VP8 or H264"
         )

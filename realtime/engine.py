@@ -115,7 +115,7 @@ class Engine:
         for size in sizes:
             await self._thread.run(self._prepare, 0, identity, size, 0)
             times = []
-            for n in range(30):
+            for n in range(20):
                 hop = Hop(
                     start=n * HOP_SAMPLES,
                     samples=rng.normal(0, 0.05, HOP_SAMPLES).astype(np.float32),

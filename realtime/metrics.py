@@ -73,3 +73,7 @@ class Metrics:
             buckets=ENROL_EDGES_MS,
             registry=self.registry,
         )
+        for stage in ("wait", "step", "encode"):
+            self.stage_ms.labels(stage)
+        for fate in ("sent", "repeated", "dropped", "skipped"):
+            self.frames.labels(fate)

@@ -43,6 +43,7 @@ class RenderJob:
     audio: Path
     out: Path
     data_dir: Path
+    cast_dir: Path
     pipeline: str = "portrait"
     size: int = 512
     seed: int = 0
@@ -125,23 +126,23 @@ def read_sound(path: Path) -> Iterator[NDArray[np.int16]]:
             resampler = av.AudioResampler(format="s16", layout="mono", rate=WEBRTC_RATE_HZ)
             for decoded in container.decode(container.streams.audio[0]):
                 for part in resampler.resample(decoded):
-                    yield part.to_ndarray().reshape(-1)
+                    yield part.to_ndarray().reshape(-1).astype(np.int16, copy=False)
             for part in resampler.resample(None):
-                yield part.to_ndarray().reshape(-1)
+                yield part.to_ndarray().reshape(-1).astype(np.int16, copy=False)
     except (av.FFmpegError, OSError) as error:
         raise ValueError(f"cannot read the sound {path}: {error}") from error
 
 
-def load_identity(avatar: str, data_dir: Path) -> IdentityFeatures:
+def load_identity(job: RenderJob) -> IdentityFeatures:
     """The features of an avatar by name, or of a photo by path (kept for the next time).
 
     Raises:
         ValueError: no such avatar or file, or no avatar can be made of the photo.
     """
     try:
-        path = Path(avatar)
+        path = Path(job.avatar)
         if path.is_file():
-            store = IdentityStore(data_dir / "identities")
+            store = IdentityStore(job.data_dir / "identities")
             if path.stat().st_size > MAX_BYTES:
                 raise ValueError(f"{path} is larger than {MAX_BYTES / 1e6:.0f} MB")
             photo = path.read_bytes()
@@ -149,15 +150,15 @@ def load_identity(avatar: str, data_dir: Path) -> IdentityFeatures:
             if not store.path(key).exists():
                 store.save(enrol(photo))
             return store.load(key)
-        return asyncio.run(_load_named(avatar, data_dir))
+        return asyncio.run(_load_named(job))
     except (EnrolmentError, VivavoceError) as error:
         raise ValueError(str(error)) from error
 
 
-async def _load_named(avatar: str, data_dir: Path) -> IdentityFeatures:
-    library = AvatarLibrary(data_dir, 1, 1, Metrics())
+async def _load_named(job: RenderJob) -> IdentityFeatures:
+    library = AvatarLibrary(job.data_dir, job.cast_dir, 1, 1, Metrics())
     try:
-        return await library.identity(library.get(avatar))
+        return await library.identity(library.get(job.avatar))
     finally:
         await library.close()
 
@@ -209,7 +210,7 @@ def render(job: RenderJob, progress: bool = False) -> RenderSummary:
     if not job.out.parent.is_dir():
         raise ValueError(f"no such folder: {job.out.parent}")
     torch.set_num_threads(1)
-    identity = load_identity(job.avatar, job.data_dir)
+    identity = load_identity(job)
     pipeline = AvatarPipeline(job.pipeline, slots=1, size=job.size, seed=job.seed)
     pipeline.set_identity(0, identity)
     total = sum(len(chunk) for chunk in read_sound(job.audio))

@@ -100,15 +100,16 @@ class Admission:
 
     Every session costs CPU time per frame: the inference step and the encoder, both measured (at
     start-up, then live), and the packets, a constant from `benchmarks/bench_sessions.py`. The
-    inference steps must fit on their one thread and the whole on the machine's share of cores.
+    inference steps must fit on their one thread and the whole on the machine's cores, up to
+    `load_share` of each.
     """
 
     MEDIA_S = 0.003  # per 40 ms: RTP, SRTP, Opus both ways, event loop
-    INFERENCE_SHARE = 0.75
 
-    def __init__(self, *, max_sessions: int, cores: float, cpu_share: float, cuda: bool) -> None:
+    def __init__(self, *, max_sessions: int, cores: float, load_share: float, cuda: bool) -> None:
         self.max_sessions = max_sessions
-        self._core_budget_s = cores * cpu_share * HOP_S
+        self._thread_budget_s = load_share * HOP_S
+        self._core_budget_s = cores * load_share * HOP_S
         self._cuda = cuda
         self._step_s: dict[int, float] = {}
         self._encode_s: dict[int, float] = {}
@@ -141,7 +142,7 @@ class Admission:
             return  # the first session is always welcome; the ladder copes with a slow machine
         sizes = [*running, size]
         inference = sum(self._step_s.get(s, 0.0) for s in sizes)
-        if not self._cuda and inference > self.INFERENCE_SHARE * HOP_S:
+        if not self._cuda and inference > self._thread_budget_s:
             raise AtCapacity(
                 f"drawing one more face would take {inference * 1000:.0f} ms of every 40 ms; "
                 "the running sessions would suffer"

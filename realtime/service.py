@@ -59,14 +59,18 @@ class Service:
         self.clock = MonotonicClock()
         self.sessions: dict[str, Session] = {}
         self.avatars = AvatarLibrary(
-            config.data_dir, config.identity_cache_bytes, config.max_avatars, self.metrics
+            config.data_dir,
+            config.cast_dir,
+            config.identity_cache_bytes,
+            config.max_avatars,
+            self.metrics,
         )
         device = _device(config.device)
         cores = float(len(os.sched_getaffinity(0)))
         self._admission = Admission(
             max_sessions=config.max_sessions,
             cores=cores,
-            cpu_share=config.cpu_share,
+            load_share=config.load_share,
             cuda=device == "cuda",
         )
         pipeline = AvatarPipeline(config.pipeline, config.max_sessions, config.size, device, seed=0)

@@ -63,7 +63,7 @@ def hop(n: int, level: float) -> Hop:
 
 @pytest.fixture
 async def engine():
-    gate = Admission(max_sessions=3, cores=2.0, cpu_share=0.75, cuda=False)
+    gate = Admission(max_sessions=3, cores=2.0, load_share=0.75, cuda=False)
     engine = Engine(EchoPipeline(3), gate, Metrics())
     await engine.start()
     yield engine

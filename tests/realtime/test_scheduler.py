@@ -7,7 +7,7 @@ from realtime.scheduler import LADDER, Admission, Ladder, Quantile
 
 
 def admission(**changes):
-    settings = {"max_sessions": 4, "cores": 2.0, "cpu_share": 0.75, "cuda": False} | changes
+    settings = {"max_sessions": 4, "cores": 2.0, "load_share": 0.75, "cuda": False} | changes
     return Admission(**settings)
 
 
