@@ -149,7 +149,11 @@ class AvatarClient:
             await asyncio.sleep(every_s)
 
     def skews_ms(self) -> NDArray[np.float64]:
-        """Video minus audio arrival of equal media time, for every video frame, in ms."""
+        """Video minus audio lag behind media time, for every video frame, in ms.
+
+        Opus packets lie 6.5 ms beside the frames (the codec's look-ahead, which their RTP times
+        account for), so each frame is compared with the nearest packet, both less media time.
+        """
         if not self.audio.reports or not self.video.reports:
             return np.zeros(0)
         heard = sorted(
@@ -162,9 +166,10 @@ class AvatarClient:
             last[rtp_time] = at
         skews = []
         for rtp_time, at in last.items():
-            i = int(np.argmin(np.abs(media - self.video.sender_time(rtp_time))))
-            if abs(media[i] - self.video.sender_time(rtp_time)) < 0.005:
-                skews.append((at - local[i]) * 1000)
+            shown = self.video.sender_time(rtp_time)
+            i = int(np.argmin(np.abs(media - shown)))
+            if abs(media[i] - shown) <= 0.010:
+                skews.append(((at - shown) - (local[i] - media[i])) * 1000)
         return np.array(skews)
 
     def frame_times(self) -> NDArray[np.float64]:

@@ -85,10 +85,13 @@ class Service:
         # The event loop and the inference thread share one interpreter lock; the default switch
         # interval of 5 ms would show as jitter of both tracks.
         sys.setswitchinterval(0.001)
-        avatars = self.avatars.list()
-        if avatars:
-            identity = await self.avatars.identity(avatars[0])
-            await self._engine.warm_up(identity, SIZES)
+        for avatar in self.avatars.list()[:1]:
+            try:
+                identity = await self.avatars.identity(avatar)
+            except VivavoceError as error:
+                logger.error("cannot warm up with avatar %s: %s", avatar.id, error)
+            else:
+                await self._engine.warm_up(identity, SIZES)
         await self._engine.start()
         self._ready = True
         self._spawn(self.avatars.enrol_cast())
