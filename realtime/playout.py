@@ -24,6 +24,8 @@ FRAME_SAMPLES = 640
 """Media time of one video frame, in samples at 16 kHz."""
 VOICE_SAMPLES = 1_920
 """The same span at 48 kHz."""
+HOPELESS_S = 1.0
+"""Media later than this is given up: the process was held up, and no delay would make up for it."""
 _SETTLING = MODEL_RATE_HZ  # the first second, while the connection comes up, tells nothing
 
 
@@ -76,7 +78,7 @@ class PlayoutClock:
         """A frame for `position` was ready at local time `ready`; returns how late that was, s."""
         lateness = ready - self.due(position)
         if position >= _SETTLING:
-            self._late.append(lateness > 0)
+            self._late.append(0 < lateness < HOPELESS_S)
         config = self._growth
         full = len(self._late) == config.window
         room = self.grown_s + config.step_s <= config.max_s + 1e-9
@@ -164,7 +166,7 @@ class PlayoutBuffer:
         if self._stale(start) or start + FRAME_SAMPLES <= self._played:
             self.stats.stale += 1
             return False
-        if len(self._voices) >= self._capacity:
+        if len(self._voices) >= self._capacity and not self._drop_hopeless():
             self.stats.refused += 1
             return False
         self._voices[start] = voice
@@ -190,6 +192,14 @@ class PlayoutBuffer:
             return False
         self._pictures[frame.start] = frame
         self._wake()
+        return True
+
+    def _drop_hopeless(self) -> bool:
+        """Make room by the oldest voice, if that is so late that it would be skipped anyway."""
+        oldest = min(self._voices)
+        if self._playout.clock.now() - self._playout.due(oldest) < HOPELESS_S:
+            return False
+        del self._voices[oldest]
         return True
 
     def _stale(self, start: int) -> bool:

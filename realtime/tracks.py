@@ -11,7 +11,13 @@ import numpy as np
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
-from realtime.playout import FRAME_SAMPLES, MODEL_RATE_HZ, PlayoutBuffer, PlayoutClock
+from realtime.playout import (
+    FRAME_SAMPLES,
+    HOPELESS_S,
+    MODEL_RATE_HZ,
+    PlayoutBuffer,
+    PlayoutClock,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +29,6 @@ VIDEO_CLOCK_HZ = 90_000
 _AUDIO_TIME_BASE = Fraction(1, AUDIO_RATE_HZ)
 _VIDEO_TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
 _GRACE_S = 0.015  # a picture may leave this much late rather than be replaced
-_HOPELESS_S = 1.0  # behind by more than this, the clock is met again by a jump
 _QUIET = 300  # peak of 20 ms, int16, in which nobody hears a 10 ms pause
 
 
@@ -60,7 +65,7 @@ class AvatarAudioTrack(_PacedTrack):
         self._check_live()
         now = await self._wait_until(self._position)
         behind = now - self._playout.due(self._position)
-        if behind > _HOPELESS_S:
+        if behind > HOPELESS_S:
             self._catch_up(now)
         while (voice := self._buffer.take_voice(self._position, AUDIO_SAMPLES)) is None:
             await self._buffer.changed()
