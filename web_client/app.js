@@ -120,6 +120,7 @@ export class App {
       await this.#goLive(session);
     } catch (error) {
       if (session === this.session) this.#fail(asClientError(error));
+      else if (!this.session) this.#microphone.close(); // cancelled while the browser was still asking
     }
   }
 
@@ -158,6 +159,7 @@ export class App {
     on(this.#errors, "retry", () => this.#retry());
     on(this.#errors, "dismiss", () => this.#setState("ready"));
     on(window, "pagehide", () => this.session?.destroy());
+    on(window, "pageshow", (e) => e.persisted && location.reload()); // back from the cache: that session is over
     /** @type {HTMLInputElement} */ (byId("badge-toggle")).checked = this.preferences.get("badge", "off") === "on";
   }
 
@@ -295,7 +297,7 @@ export class App {
     this.#gallery.select(avatar.id);
     this.#gallery.setBusy(avatar.id);
     try {
-      await this.session.changeAvatar(avatar.id);
+      if (await this.session.changeAvatar(avatar.id)) this.#onUpdated(avatar.id);
     } catch (error) {
       this.#onServerError({ code: "", message: explain(asClientError(error)).title });
     }

@@ -95,6 +95,11 @@ const EXPLANATIONS = {
     text: "The server met an error while it answered.",
     advice: "Try again. If it happens again, look at the server's log.",
   },
+  body_too_large: {
+    title: "This file is too large",
+    text: "The server takes photos up to a certain size.",
+    advice: "Use a smaller version of the photo, for example a screenshot of it.",
+  },
   ice_failed: {
     title: "No way through the network",
     text: "The server answered, but picture and voice found no path between it and this browser.",
@@ -143,6 +148,11 @@ export function explain(error) {
   else if (status >= 500) fallback = EXPLANATIONS.server_error;
   else if (status >= 400) fallback = EXPLANATIONS.bad_request;
   return { ...fallback, text: error.message !== error.code ? error.message : fallback.text };
+}
+
+/** @returns {boolean} whether the page has its own words for this error */
+export function isExplained(/** @type {ClientError} */ error) {
+  return error.code in EXPLANATIONS;
 }
 
 /** @returns {boolean} whether waiting is likely to help, so that the page may retry by itself */

@@ -2,10 +2,11 @@
 const SILENT_LEVEL = 0.12;
 const SILENT_AFTER_MS = 6000;
 const FALL_PER_SECOND = 2.2;
+const INTERVAL_MS = 50;
 
 /** Draws the microphone's level, with a quick rise and a soft fall. */
 export class LevelMeter {
-  #frame = 0;
+  #timer;
   #shown = 0;
   #lastMs = 0;
   #heardMs = performance.now();
@@ -19,7 +20,7 @@ export class LevelMeter {
     this.microphone = microphone;
     this.targets = targets;
     this.onSilence = onSilence;
-    this.#draw(performance.now());
+    this.#timer = setInterval(() => this.#draw(performance.now()), INTERVAL_MS);
   }
 
   /** Starts the wait for a first sound again. */
@@ -28,12 +29,11 @@ export class LevelMeter {
   }
 
   destroy() {
-    cancelAnimationFrame(this.#frame);
+    clearInterval(this.#timer);
   }
 
   /** @param {number} nowMs */
   #draw(nowMs) {
-    this.#frame = requestAnimationFrame((next) => this.#draw(next));
     const fall = (FALL_PER_SECOND * Math.max(0, nowMs - this.#lastMs)) / 1000;
     this.#lastMs = nowMs;
     const level = Math.max(this.microphone.level(), this.#shown - fall, 0);

@@ -64,10 +64,14 @@ export class Session extends EventTarget {
     this.microphone.addEventListener("lost", this.#onMicrophoneLost);
   }
 
-  /** @param {string} avatar id @returns {Promise<void>} resolves once the request is on its way */
+  /**
+   * @param {string} avatar id
+   * @returns {Promise<boolean>} whether the face has changed already; else `session.updated` will say so
+   */
   async changeAvatar(avatar) {
-    if (this.#peer.send(sessionUpdate({ avatar })) || !this.id) return;
+    if (this.#peer.send(sessionUpdate({ avatar })) || !this.id) return false;
     await this.api.changeAvatar(this.id, avatar);
+    return true;
   }
 
   /** @param {Record<string, number>} controls */

@@ -1,3 +1,4 @@
+import { Backdrop } from "./backdrop.js";
 import { byId, setIcon } from "./dom.js";
 import { StepList } from "./step_list.js";
 
@@ -19,6 +20,7 @@ const START = {
 export class Stage {
   video = /** @type {HTMLVideoElement} */ (byId("avatar-video"));
   #root = byId("stage");
+  #backdrop = new Backdrop(/** @type {HTMLCanvasElement} */ (byId("backdrop")));
   #steps = new StepList(byId("steps"));
   #restTimer = 0;
   #onMove = () => this.#wake();
@@ -35,7 +37,7 @@ export class Stage {
     const poster = /** @type {HTMLImageElement} */ (byId("poster"));
     poster.src = image;
     poster.hidden = false;
-    byId("backdrop").style.setProperty("--face", `url("${CSS.escape(image)}")`);
+    this.#backdrop.show(image);
     byId("avatar-name").textContent = name;
   }
 
@@ -128,6 +130,7 @@ export class Stage {
     this.#root.removeEventListener("keydown", this.#onMove);
     document.removeEventListener("fullscreenchange", this.#onFullscreen);
     this.#steps.destroy();
+    this.#backdrop.destroy();
     this.video.srcObject = null;
   }
 

@@ -1,5 +1,5 @@
 import { byId } from "./dom.js";
-import { asClientError, explain } from "./errors.js";
+import { asClientError, explain, isExplained } from "./errors.js";
 
 const TYPES = ["image/jpeg", "image/png", "image/webp"];
 const MAX_NAME = 40;
@@ -93,7 +93,8 @@ export class UploadDialog extends EventTarget {
     if (error.code === "aborted") return;
     const { title, advice } = explain(error);
     // The server words its own reasons (no face, several faces, too small ...) for the reader.
-    this.#showError(error.status && error.message !== error.code ? error.message : `${title}. ${advice}`);
+    const own = !isExplained(error) && error.message !== error.code;
+    this.#showError(own ? error.message : `${title}. ${advice}`);
   }
 
   /** @param {string} text */
