@@ -26,6 +26,7 @@ VOICE_SAMPLES = 1_920
 """The same span at 48 kHz."""
 HOPELESS_S = 1.0
 """Media later than this is given up: the process was held up, and no delay would make up for it."""
+_STALL_S = 0.1  # frames late within this are one event: what held them up will pass
 _SETTLING = MODEL_RATE_HZ  # the first second, while the connection comes up, tells nothing
 
 
@@ -59,6 +60,7 @@ class PlayoutClock:
         self.delay_s = delay_s
         self._growth = growth or GrowthConfig()
         self._late: deque[bool] = deque(maxlen=self._growth.window)
+        self._last_late = float("-inf")
         self._wanted_since: float | None = None
 
     def due(self, position: int) -> float:
@@ -77,14 +79,18 @@ class PlayoutClock:
     def report(self, position: int, ready: float) -> float:
         """A frame for `position` was ready at local time `ready`; returns how late that was, s."""
         lateness = ready - self.due(position)
+        now = self.clock.now()
+        late = 0 < lateness < HOPELESS_S and now - self._last_late >= _STALL_S
+        if late:
+            self._last_late = now
         if position >= _SETTLING:
-            self._late.append(0 < lateness < HOPELESS_S)
+            self._late.append(late)
         config = self._growth
         full = len(self._late) == config.window
         room = self.grown_s + config.step_s <= config.max_s + 1e-9
         sustained = full and sum(self._late) > config.share * config.window
         if sustained and room and self._wanted_since is None:
-            self._wanted_since = self.clock.now()
+            self._wanted_since = now
         return lateness
 
     def pause(self, *, quiet: bool) -> None:
@@ -146,6 +152,9 @@ class PlayoutBuffer:
         self.stats = PlayoutStats()
         self.added_delays: deque[float] = deque(maxlen=256)
         """From the arrival of the last sample a picture shows to its hand-over, seconds."""
+        self.skews: deque[float] = deque(maxlen=256)
+        """Hand-over of a picture minus that of the voice of the same media time, seconds."""
+        self._voice_left: deque[tuple[int, float]] = deque(maxlen=8)
 
     @property
     def played(self) -> int:
@@ -237,6 +246,8 @@ class PlayoutBuffer:
                 return None
             self.stats.silent_gaps += 1
             voice = np.zeros(VOICE_SAMPLES, np.int16)
+        if position == start:
+            self._voice_left.append((start, self._playout.clock.now()))
         first = 3 * (position - start)
         self._played = position + count
         if self._played >= start + FRAME_SAMPLES:
@@ -263,7 +274,9 @@ class PlayoutBuffer:
             del self._pictures[start]
         if frame is not None:
             self._last_picture = frame.picture
-            self.added_delays.append(self._playout.clock.now() - frame.arrived)
+            now = self._playout.clock.now()
+            self.added_delays.append(now - frame.arrived)
+            self.skews += [now - left for start, left in self._voice_left if start == position]
         elif self._last_picture is not None:
             self.stats.repeated_pictures += 1
         return self._last_picture

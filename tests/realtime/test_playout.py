@@ -45,6 +45,7 @@ async def test_delay_grows_in_small_steps_only_under_sustained_lateness() -> Non
     for n in range(2_000):  # all late, until the delay fits
         position = 200_000 + n * FRAME
         playout.report(position, playout.start + position / 16_000 + 0.119)
+        await clock.advance(0.04)
         before = playout.delay_s
         playout.pause(quiet=n % 3 == 0)
         assert playout.delay_s - before in (0.0, pytest.approx(0.01))
@@ -54,11 +55,20 @@ async def test_delay_grows_in_small_steps_only_under_sustained_lateness() -> Non
     assert playout.grown_s == pytest.approx(0.02)
 
 
+def test_one_stall_does_not_make_the_delay_grow() -> None:
+    playout = PlayoutClock(ManualClock(0.0), 0.1)
+    for n in range(100):  # all of it reported at one moment
+        playout.report(16_000 + n * FRAME, playout.due(16_000 + n * FRAME) + 0.3)
+        playout.pause(quiet=True)
+    assert playout.grown_s == 0
+
+
 async def test_growth_does_not_wait_for_a_pause_for_ever() -> None:
     clock = ManualClock(0.0)
     playout = PlayoutClock(clock, 0.1)
     for n in range(60):
-        playout.report(16_000 + n * FRAME, 1e9)
+        playout.report(16_000 + n * FRAME, playout.due(16_000 + n * FRAME) + 0.01)
+        await clock.advance(0.04)
     playout.pause(quiet=False)
     assert playout.grown_s == 0
     await clock.advance(2.1)
