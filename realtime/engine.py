@@ -62,7 +62,7 @@ class Slot:
         self.inbox: deque[Hop] = deque(maxlen=INBOX_HOPS)
         self.arrivals: dict[int, float] = {}  # hop start -> arrival, within the look-ahead
         self.steps = 0
-        self.step_ms = Quantile(100)
+        self.step_s = Quantile(100)
 
 
 class Engine:
@@ -260,7 +260,7 @@ class Engine:
             self.latency.add(latency)
             self._metrics.stage_ms.labels("wait").observe((begin - hop.arrived) * 1000)
             if draw:
-                slot.step_ms.add(step_s * 1000)
+                slot.step_s.add(step_s)
                 self.admission.measured_step(
                     self.pipeline.size(slot.index), cpu_s / len(result.frames)
                 )

@@ -28,7 +28,7 @@ from realtime.errors import VivavoceError
 from realtime.ingest import Hop, Ingest
 from realtime.logs import session_id
 from realtime.metrics import Metrics
-from realtime.playout import PlayFrame, PlayoutBuffer, PlayoutClock
+from realtime.playout import PlayFrame, PlayoutBuffer, PlayoutClock, PlayoutStats
 from realtime.protocol import (
     AvatarMotion,
     AvatarState,
@@ -49,7 +49,7 @@ from realtime.protocol import (
     Stats,
     parse_client_event,
 )
-from realtime.scheduler import Admission
+from realtime.scheduler import Admission, Quantile
 from realtime.tracks import AvatarAudioTrack, AvatarVideoTrack
 
 logger = logging.getLogger(__name__)
@@ -94,6 +94,8 @@ class Session:
         self._motion_events = False
         self._opened = clock.now()
         self._last_ping: float | None = None
+        self._added_delay = Quantile(250)  # the last ten seconds
+        self._skew = Quantile(250)
         self._started = asyncio.Event()
         self._heard = asyncio.Event()
         self._closing = False
@@ -178,7 +180,6 @@ class Session:
             self._engine.close(self._slot)
             self._metrics.sessions.labels(str(self.size)).dec()
             self._metrics.sessions_ended.labels(reason).inc()
-            self._metrics.concealed_ms.inc(self._ingest.stats.concealed_samples / 16)
             self._buffer_close()
         current = asyncio.current_task()
         mine = [task for task in self._tasks if task is not current]
@@ -288,7 +289,6 @@ class Session:
 
     def _on_encoded(self, seconds: float) -> None:
         self._metrics.stage_ms.labels("encode").observe(seconds * 1000)
-        self._metrics.frames.labels("sent").inc()
         if self._slot is not None:
             self._admission.measured_encode(self._engine.pipeline.size(self._slot.index), seconds)
 
@@ -362,31 +362,53 @@ class Session:
     # Reports
 
     async def _report(self) -> None:
-        """Send `stats` once a second."""
+        """Send `stats` once a second, and count what happened in it."""
         session_id.set(self.id)
-        sent = 0
+        assert self._peer is not None
+        sent, concealed, before = 0, 0, PlayoutStats()
         while True:
             await asyncio.sleep(1.0)
-            assert self._peer is not None
             total = self._peer.stats().frames_sent
+            now = replace(self._buffer.stats)
+            frames, ingest = self._metrics.frames, self._ingest.stats
+            frames.labels("sent").inc(total - sent)
+            frames.labels("repeated").inc(now.repeated_pictures - before.repeated_pictures)
+            frames.labels("dropped").inc(
+                now.late_pictures
+                + now.skipped_pictures
+                - before.late_pictures
+                - before.skipped_pictures
+            )
+            self._metrics.concealed_ms.inc((ingest.concealed_samples - concealed) / 16)
+            self._drain_delays()
             self._send(self._stats(total - sent))
-            sent = total
+            sent, concealed, before = total, ingest.concealed_samples, now
+
+    def _drain_delays(self) -> None:
+        """Move the last second's delays and skews into the metrics."""
+        for delays, recent, histogram in (
+            (self._buffer.added_delays, self._added_delay, self._metrics.added_delay_ms),
+            (self._buffer.skews, self._skew, self._metrics.skew_ms),
+        ):
+            while delays:
+                value = delays.popleft()
+                recent.add(value)
+                histogram.observe(value * 1000)
 
     def _stats(self, fps: float) -> Stats:
         assert self._slot is not None
         playout, heard = self._buffer.stats, self._ingest.stats
-        delays = sorted(self._buffer.added_delays)
         return Stats(
             fps=fps,
-            added_delay_ms=round(delays[int(0.95 * len(delays))] * 1000, 1) if delays else None,
+            added_delay_ms=_milliseconds(self._added_delay.at(0.95)),
             playout_delay_ms=round(self._playout.delay_s * 1000, 1),
-            av_skew_ms=None,
+            av_skew_ms=_milliseconds(self._skew.at(0.5)),
             late=playout.late_pictures,
             dropped=playout.skipped_pictures,
             repeated=playout.repeated_pictures,
             concealed_ms=heard.concealed_samples / 16,
             jitter_ms=round(heard.jitter_ms, 1),
-            step_ms=_rounded(self._slot.step_ms.at(0.5)),
+            step_ms=_milliseconds(self._slot.step_s.at(0.5)),
             size=self._engine.pipeline.size(self._slot.index),
             rung=self._engine.rung,
         )
@@ -413,5 +435,5 @@ class Session:
         }
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 1)
