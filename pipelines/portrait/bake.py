@@ -19,6 +19,7 @@ from pipelines.identity import IdentityFeatures
 from pipelines.portrait.basis import basis, eye_openings, mouth_openings
 from pipelines.portrait.eyeball import Eyeballs, paint_eyeballs
 from pipelines.portrait.geometry import Array, Face, measure
+from pipelines.portrait.insides_out import lips_only, without_insides
 from pipelines.portrait.openings import Openings
 from pipelines.portrait.pose import depth, pose_fields
 from pipelines.portrait.teeth import MILLIMETRE, lower_teeth, tongue, upper_teeth
@@ -47,11 +48,15 @@ class Baked:
 
 def bake(identity: IdentityFeatures, size: int) -> Baked:
     """Build everything that depends on the identity and the frame size."""
-    face = measure(identity.tensors["landmarks"].numpy())
+    tensors = identity.tensors
+    face = measure(tensors["landmarks"].numpy(), tensors["eye_rims"].numpy())
+    blur_px = face.unit * len(tensors["canvas"]) / 2 / float(identity.meta["face_px"])
+    face = lips_only(face, blur_px)
     picture = _picture(identity.tensors["canvas"])
     matte = identity.tensors["matte"].float()[None, None] / 255.0
     behind = _picture(identity.tensors["background"])
-    person = (picture - (1 - matte) * behind).clamp(min=0.0).minimum(matte.expand_as(picture))
+    skin = without_insides(face, picture[0])[None]
+    person = (skin - (1 - matte) * behind).clamp(min=0.0).minimum(matte.expand_as(picture))
     x, y = _nodes(face)
     fields = basis(face, x, y, "auto", "auto")
     moved = face.vectors(np.stack([fields[:, 0], fields[:, 1]], axis=-1))

@@ -13,8 +13,10 @@ from torch import Tensor
 from pipelines.identity import IdentityFeatures, content_key
 from pipelines.portrait.canvas import CANVAS, choose_crop, cut, to_canvas
 from pipelines.portrait.detect import FaceMesh, find_face, person_mask
+from pipelines.portrait.eye_rims import find_eye_rims
 from pipelines.portrait.errors import EnrolmentError
-from pipelines.portrait.matte import fill_behind, refine_matte
+from pipelines.portrait.geometry import measure
+from pipelines.portrait.matte import refine_matte, separate
 from pipelines.portrait.photo import Image8, decode
 
 PRESET = "portrait"
@@ -33,7 +35,8 @@ def enrol(photo: bytes) -> IdentityFeatures:
     """Turn a JPEG, PNG or WebP of one face into identity features; raises `EnrolmentError`.
 
     Tensors: canvas uint8 [S, S, 3] (also the preview), matte uint8 [S, S], background uint8
-    [S, S, 3], landmarks float32 [478, 3] (canvas coordinates, see `geometry`).
+    [S, S, 3], landmarks float32 [478, 3] (canvas coordinates, see `geometry`), eye_rims float32
+    [2, 3, n].
     """
     pixels = decode(photo)
     return describe(pixels, find_face(pixels), identity_key(photo))
@@ -46,14 +49,16 @@ def describe(photo: Image8, face: FaceMesh, key: str) -> IdentityFeatures:
     picture = torch.from_numpy(canvas.copy()).permute(2, 0, 1).float() / 255.0
     mask = torch.from_numpy(person_mask(canvas))[None]
     matte = refine_matte(mask, picture)
-    background = fill_behind(picture, matte)
+    matte, background = separate(matte, picture)
+    landmarks = to_canvas(face.points, crop)
     return IdentityFeatures(
         key=key,
         tensors={
             "canvas": torch.from_numpy(canvas.copy()),
             "matte": _bytes(matte[0]),
             "background": _bytes(background.permute(1, 2, 0)),
-            "landmarks": torch.from_numpy(to_canvas(face.points, crop)),
+            "landmarks": torch.from_numpy(landmarks),
+            "eye_rims": find_eye_rims(measure(landmarks), picture),
         },
         meta={
             "preset": PRESET,

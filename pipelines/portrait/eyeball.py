@@ -53,19 +53,55 @@ def _take_apart(
     middle = points[0]
     radius = float(np.linalg.norm(points[1:] - middle, axis=1).mean())
     distance = np.hypot(x - middle[0], y - middle[1])
-    white = _white(patch, inside & (distance > 1.10 * radius))
-    return white, _iris(patch, inside, distance, radius)
+    radius = _true_radius(patch, inside, distance, np.abs(y - middle[1]), radius)
+    known = inside & (distance > 1.10 * radius + 1.5 * margin)
+    dark = _dark_rim(patch, known, distance / radius, np.abs(y - middle[1]) < 0.7 * distance)
+    white = _white(patch, known & (dark < 0.05))
+    return white, _iris(patch, inside, distance, radius, dark)
+
+
+def _dark_rim(patch: Tensor, known: Array, distance: Array, beside: Array) -> Array:
+    """What is dark beside the iris belongs to it (a wide iris, a drawn outline): [H, W] in 0..1."""
+    if known.sum() < 4:
+        return np.zeros(known.shape, dtype=np.float32)
+    bright = patch.numpy().mean(axis=0)
+    level = float(np.quantile(bright[known], 0.7))
+    dark = np.clip((0.88 * level - bright) / (0.25 * level), 0.0, 1.0)
+    near = np.clip((1.5 - distance) / 0.1, 0.0, 1.0)
+    return (dark * near * (known & beside)).astype(np.float32)
+
+
+def _true_radius(
+    patch: Tensor, inside: Array, distance: Array, height: Array, guess: float
+) -> float:
+    """Where the eye turns from iris to white, looking sideways from the middle; near `guess`."""
+    bright = patch.numpy().mean(axis=0)
+    beside = inside & (height < 0.5 * distance)
+    edges = np.linspace(0.7, 1.45, 16) * guess
+    rings = []
+    for near, far in zip(edges[:-1], edges[1:], strict=True):
+        ring = beside & (distance >= near) & (distance < far)
+        if ring.sum() < 2:
+            return guess
+        rings.append(float(np.median(bright[ring])))
+    rise = np.array(rings[2:]) - np.array(rings[:-2])
+    best = int(np.argmax(rise))
+    return float(edges[best + 1] + edges[best + 2]) / 2 if rise[best] > 0.08 else guess
 
 
 def _white(patch: Tensor, known: Array) -> Tensor:
-    mask = torch.from_numpy(known.astype(np.float32))[None]
-    if mask.sum() < 4:
+    """The white as seen where it is `known`, and its brighter half spread over the rest."""
+    if known.sum() < 4:
         return torch.full_like(patch, 0.85)
-    filled = push_pull(patch, mask)
+    bright = patch.numpy().mean(axis=0)
+    clean = known & (bright >= np.quantile(bright[known], 0.4))
+    filled = push_pull(patch, torch.from_numpy(clean.astype(np.float32))[None])
+    mask = blur(torch.from_numpy(known.astype(np.float32))[None], 0.7)
+    mask = torch.from_numpy(known.astype(np.float32))[None] * mask
     return filled * (1 - mask) + patch * mask
 
 
-def _iris(patch: Tensor, inside: Array, distance: Array, radius: float) -> Tensor:
+def _iris(patch: Tensor, inside: Array, distance: Array, radius: float, dark: Array) -> Tensor:
     """Complete the disc with the mean colour at each distance from its centre."""
     bins = np.clip((distance / radius * 10).astype(np.int64), 0, 12)
     colours = patch.numpy()
@@ -80,6 +116,7 @@ def _iris(patch: Tensor, inside: Array, distance: Array, radius: float) -> Tenso
     known = torch.from_numpy(inside.astype(np.float32))[None]
     colour = blur(completed, 1.0) * (1 - known) + patch * known
     alpha = np.clip((1.10 - distance / radius) / 0.12, 0.0, 1.0).astype(np.float32)
+    alpha = np.maximum(alpha, dark)
     alpha_t = torch.from_numpy(alpha)[None]
     return torch.cat([colour * alpha_t, alpha_t])
 

@@ -119,8 +119,11 @@ class Face:
         return float(self.points[NOSE_BASE, 1])
 
 
-def measure(landmarks: Array) -> Face:
-    """Read frame and curves off `landmarks` [478, 3] in canvas coordinates."""
+def measure(landmarks: Array, eye_rims: Array | None = None) -> Face:
+    """Read frame and curves off `landmarks` [478, 3] in canvas coordinates.
+
+    `eye_rims` [2, 3, n] (x, upper, lower; right eye, left eye) replaces the mesh's own.
+    """
     eye_line = landmarks[263, :2] - landmarks[33, :2]
     axis_x = eye_line / np.linalg.norm(eye_line)
     axes = np.stack([axis_x, np.array([-axis_x[1], axis_x[0]])]).astype(np.float32)
@@ -136,8 +139,16 @@ def measure(landmarks: Array) -> Face:
         unit=unit,
         mouth=_rim(points, UPPER_INNER, LOWER_INNER),
         lips=_rim(points, UPPER_OUTER, LOWER_OUTER),
-        eyes={side: _rim(points, UPPER_LID[side], LOWER_LID[side]) for side in SIDES},
+        eyes=_mesh_eyes(points) if eye_rims is None else _found_eyes(eye_rims),
     )
+
+
+def _mesh_eyes(points: Array) -> dict[Side, Rim]:
+    return {side: _rim(points, UPPER_LID[side], LOWER_LID[side]) for side in SIDES}
+
+
+def _found_eyes(rims: Array) -> dict[Side, Rim]:
+    return {side: Rim(*rims[i]) for i, side in enumerate(SIDES)}
 
 
 def _rim(points: Array, upper: tuple[int, ...], lower: tuple[int, ...]) -> Rim:

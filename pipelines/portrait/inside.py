@@ -36,10 +36,10 @@ def mouth_inside(baked: Baked, values: Sequence[float], pose: Pose, window: Wind
     jaw = max(0.0, values[_OPEN] - 0.25 * values[MOTION_INDEX["mouthClose"]]) * _JAW
     side = 8.0 * (values[_LEFT] - values[_RIGHT])
     middle = face.mouth.middle / MILLIMETRE
-    wide = face.mouth.half_width / MILLIMETRE / 26.0
+    wide = face.mouth.half_width / MILLIMETRE / 28.0 * 0.5 + 0.5
     lift = min(values[_TONGUE], 0.3) / 0.3
     places = (
-        (middle + 0.7 * side, 6.5 + 0.93 * jaw - 11.0 * lift * min(1.0, jaw / 8 + 0.2)),
+        (middle + 0.7 * side, 3.4 + 0.46 * jaw - 8.0 * lift * min(1.0, jaw / 8 + 0.2)),
         (middle + side, 1.2 + 0.93 * jaw),
         (middle, 2.2),
     )
@@ -55,7 +55,8 @@ def mouth_inside(baked: Baked, values: Sequence[float], pose: Pose, window: Wind
     inside = torch.addcmul(upper[:3], inside, 1.0 - upper[3:])
     unit = face.unit * baked.size / 2
     near = torch.exp(window.inside.clamp(max=0.0) * _per_pixel(unit))  # [2, H, W]
-    return inside * (1.0 - 0.55 * near[0]) * (1.0 - 0.35 * near[1])
+    warm = torch.tensor([0.36, 0.42, 0.45]).view(3, 1, 1)  # shadows in a mouth are reddish
+    return inside * (1.0 - warm * near[0]) * (1.0 - 0.8 * warm * near[1])
 
 
 def _per_pixel(unit: float) -> Tensor:

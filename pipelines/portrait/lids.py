@@ -1,6 +1,6 @@
 """How eye and brow shapes move the skin around the eyes: the upper and the lower lid as layers.
 
-Channels are those of the mouth's fields: dx, dy, receding edge, shading.
+Channels are those of the mouth's fields: dx, dy, advancing edge, shading.
 """
 
 from __future__ import annotations

@@ -35,6 +35,20 @@ def guided_filter(guide: Tensor, mask: Tensor, radius: int, eps: float) -> Tenso
     return mean(slope) * guide + mean(mean_m - slope * mean_g)
 
 
+def separate(matte: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the final matte [1, H, W] and the background [3, H, W].
+
+    In a band around the person, whatever differs from the background behind is person too: strands
+    of hair, and what the mask missed.
+    """
+    behind = fill_behind(picture, matte)
+    reach = max(3, picture.shape[-1] // 48)
+    band = blur(dilate((matte > 0.02).to(picture.dtype), reach), 2.0)
+    unlike = (picture - behind).abs().amax(dim=0, keepdim=True)
+    missed = ((blur(unlike, 0.7) - 0.05) / 0.10).clamp(0.0, 1.0) * band
+    return torch.maximum(matte, missed), behind
+
+
 def fill_behind(picture: Tensor, matte: Tensor) -> Tensor:
     """Paint [3, H, W] over the person with what surrounds them, with no halo of the person."""
     reach = max(3, picture.shape[-1] // 48)

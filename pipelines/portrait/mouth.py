@@ -2,8 +2,8 @@
 
 The skin above and below the line are two layers with a field each. The fields agree beyond the
 mouth corners and differ between them: that difference is the opening. Each field has four
-channels at a point: dx, dy (face units), how far the layer's edge recedes (face units, a rolled
-lip), and shading (added to 1).
+channels at a point: dx, dy (face units), how far the layer's edge advances (face units; negative
+for a rolled lip), and shading (added to 1).
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class MouthSpace:
     lip_lower: float
     gap: Array  # opening in the photo at this x
     half: float  # half the distance of the corners
+    corner_lift: float  # height of the corners above the middle of the lips
 
 
 def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
@@ -62,7 +63,7 @@ def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
         u=u,
         above=np.maximum(upper - y, 0.0),
         below=np.maximum(y - lower, 0.0),
-        open=((1.0 - inside**2.3) ** 0.72).astype(np.float32),
+        open=((1.0 - inside**2.7) ** 0.66).astype(np.float32),
         beside=np.exp(-((beyond / 0.13) ** 2)).astype(np.float32),
         nose=max(0.08, -face.nose),
         chin=max(0.15, face.chin),
@@ -70,6 +71,7 @@ def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
         lip_lower=max(0.02, float(face.lips.lower[middle] - rim.lower[middle])),
         gap=np.maximum(lower - upper, 0.0),
         half=rim.half_width,
+        corner_lift=-float(rim.upper[0] + rim.upper[-1]) / 2,
     )
 
 
@@ -146,8 +148,8 @@ def _thicken(m: MouthSpace, amount: float) -> Layered:
     top = smoothstep(0.0, m.lip_upper, m.above) * (1 - smoothstep(m.lip_upper, m.nose, m.above))
     reach = m.lip_lower + 0.12
     low = smoothstep(0.0, m.lip_lower, m.below) * (1 - smoothstep(m.lip_lower, reach, m.below))
-    middle = bump(m.u, 0.0, 0.75)
-    upper[1], lower[1] = -amount * top * middle, amount * low * middle
+    lobes = 0.45 * bump(m.u, 0.0, 0.8) + bump(np.abs(m.u), 0.62, 0.36)
+    upper[1], lower[1] = -amount * top * lobes, amount * low * lobes
     return Layered(upper, lower)
 
 
@@ -167,24 +169,24 @@ def _roll(m: MouthSpace, upper_share: float, lower_share: float, where: Array) -
     """Roll the lips in: their edge recedes into the red, and the rest follows to close up."""
     upper, lower = _zeros(m), _zeros(m)
     up, low = upper_share * m.lip_upper * where, lower_share * m.lip_lower * where
-    upper[2], lower[2] = up, low
+    upper[2], lower[2] = -up, -low
     upper[1] = up * (1.0 - smoothstep(0.5 * m.lip_upper, m.nose, m.above))
     lower[1] = -low * (1.0 - smoothstep(0.5 * m.lip_lower, 0.8 * m.chin, m.below))
     return Layered(upper, lower)
 
 
 def funnel(m: MouthSpace) -> Layered:
-    return _sum(_gather(m, 0.30), _part(m, 0.022, 0.030), _thicken(m, 0.010))
+    return _sum(_gather(m, 0.32), _part(m, 0.0, 0.036), _thicken(m, 0.014))
 
 
 def pucker(m: MouthSpace) -> Layered:
-    return _sum(_gather(m, 0.40), _thicken(m, 0.014))
+    return _sum(_gather(m, 0.38), _thicken(m, 0.016), _part(m, -0.006, 0.006))
 
 
 def smile(m: MouthSpace, sign: float) -> Layered:
-    dx = 0.055 * sign * bump(m.x, sign * m.half, 0.13) * bump(m.y, -0.01, 0.11)
-    dy = -0.055 * bump(m.x, sign * m.half * 1.1, 0.12) * bump(m.y, -0.02, 0.13)
-    cheek = -0.022 * bump(m.x, sign * 0.26, 0.13) * bump(m.y, -0.22, 0.13)
+    dx = 0.042 * sign * bump(m.x, sign * m.half * 1.1, 0.11) * bump(m.y, -0.01, 0.11)
+    dy = -0.043 * bump(m.x, sign * m.half * 1.25, 0.095) * bump(m.y, -0.01, 0.11)
+    cheek = -0.018 * bump(m.x, sign * 0.26, 0.11) * bump(m.y, -0.20, 0.11)
     field = _both(m, dx, dy + cheek)
     fold = bump(m.x, sign * (m.half + 0.065), 0.035) * bump(m.y, -0.06, 0.10)
     apple = bump(m.x, sign * 0.24, 0.09) * bump(m.y, -0.20, 0.08)
@@ -242,7 +244,18 @@ def rest_closure(m: MouthSpace) -> Layered:
     chin = 0.35 * m.gap * (1.0 - smoothstep(0.0, 0.30, m.below))
     reach = 1.0 - smoothstep(m.lip_lower, m.lip_lower + 0.5 * (m.chin - m.lip_lower), m.below)
     lower[1] = -0.70 * m.gap * reach * 0.65 - 0.70 * chin
-    return Layered(upper, lower)
+    return _sum(Layered(upper, lower), relax_smile(m))
+
+
+def relax_smile(m: MouthSpace) -> Layered:
+    """Take most of an open smile out of the photo, so that vowels can be round."""
+    amount = float(smoothstep(0.012, 0.05, np.array(m.gap.max())))
+    pull = 0.8 * amount * max(0.0, 1.0 - 0.135 / m.half)
+    beyond = np.exp(-((np.abs(m.x) / (1.75 * m.half)) ** 3)) * bump(m.y, -0.02, 0.17)
+    drop = 0.75 * amount * max(0.0, m.corner_lift - 0.010)
+    bow = np.minimum(m.u**2, 1.0) * np.exp(-((np.maximum(np.abs(m.u) - 1, 0) / 0.55) ** 2))
+    relaxed = _both(m, -pull * m.x * beyond, drop * bow * bump(m.y, -0.02, 0.14))
+    return _sum(relaxed, _thicken(m, 0.5 * pull * m.lip_upper))
 
 
 SHAPES: dict[str, Shape] = {

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipelines.portrait.flow import invert, sample
 from pipelines.portrait.geometry import Array, Face
 from pipelines.portrait.pose import Pose, depth, pose_fields
 
@@ -117,11 +118,8 @@ def trace(openings: Openings, weights: Tensor, pose: Pose, size: int) -> list[Wi
     at = (at - openings.middle) * openings.scale
     points = (openings.coarse + at[:, None, None]).repeat_interleave(2, dim=0)  # [2n, h, w, 2]
     start = (torch.tensor(moved) * openings.scale).repeat_interleave(2, dim=0)
-    where = points - start[:, None, None]
-    xy = field[:, :2]
-    for _ in range(_ITERATIONS):
-        where = points - _sample(xy, where).permute(0, 2, 3, 1)
-    found = _sample(field, where)
+    where = invert(field[:, :2], points, points - start[:, None, None], _ITERATIONS)
+    found = sample(field, where)
     found[:, :2] = where.permute(0, 3, 1, 2)
     fine = F.interpolate(
         found, (openings.height, openings.width), mode="bilinear", align_corners=True
@@ -140,10 +138,6 @@ def _window(
     cover = (inside + 0.5).clamp_(0.0, 1.0).sum(0).clamp_(max=1.0)
     source = mixed[:2] / scale + middle
     return Window(size, corner[0], corner[1], source, mixed[3], inside, cover)
-
-
-def _sample(field: Tensor, where: Tensor) -> Tensor:
-    return F.grid_sample(field, where, padding_mode="border", align_corners=False)
 
 
 def _corner(
@@ -166,8 +160,8 @@ def _canvas_bounds(face: Face, box: Box) -> tuple[Array, Array]:
 
 
 def _cells(middle: Array, span: Array, columns: int, rows: int) -> Array:
-    x = middle[0] + ((np.arange(columns) + 0.5) / columns - 0.5) * span[0]
-    y = middle[1] + ((np.arange(rows) + 0.5) / rows - 0.5) * span[1]
+    x = middle[0] + np.linspace(-0.5, 0.5, columns) * span[0]
+    y = middle[1] + np.linspace(-0.5, 0.5, rows) * span[1]
     return np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
 
 

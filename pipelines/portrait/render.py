@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.i420 import rgb_to_i420
@@ -19,12 +18,13 @@ from kernels.warp import composite, warp
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
 from pipelines.portrait.bake import CACHE, NODES, Baked
+from pipelines.portrait.flow import invert, sample
 from pipelines.portrait.inside import eyes_inside, mouth_inside
 from pipelines.portrait.openings import Window, trace
 from pipelines.portrait.pose import Pose, read_pose
 
 SIZES = (256, 512)
-_ITERATIONS = 3
+_ITERATIONS = 4
 _SHAPES = len(BLENDSHAPES)
 _HEAD = slice(MOTION_INDEX["headYaw"], MOTION_INDEX["headZ"] + 1)
 
@@ -112,17 +112,10 @@ def _base(baked: Baked, weights: Tensor, pose: Pose, up: Tensor) -> tuple[Tensor
     field[:2] = pose.rotation @ field[:2] + pose.coefficients @ baked.pose
     lattice = field.view(1, 3, NODES, NODES)
     points = _nodes()
-    where = points - lattice[:, :2].permute(0, 2, 3, 1)
-    for _ in range(_ITERATIONS - 1):
-        where = points - _sample(lattice[:, :2], where).permute(0, 2, 3, 1)
-    found = _sample(lattice, where)
-    found[:, :2] = points.permute(0, 3, 1, 2) - found[:, :2]
+    where = invert(lattice[:, :2], points, points, _ITERATIONS)
+    found = torch.cat([where.permute(0, 3, 1, 2), sample(lattice[:, 2:], where)], dim=1)
     large = (up @ found[0]) @ up.T
     return large[:2], large[2]
-
-
-def _sample(field: Tensor, where: Tensor) -> Tensor:
-    return F.grid_sample(field, where, padding_mode="border", align_corners=True)
 
 
 _NODES: list[Tensor] = []

@@ -1,0 +1,64 @@
+"""Takes what shows through lips and lids out of the picture, so that it never smears as skin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.portrait.geometry import SIDES, Array, Face, Rim
+from pipelines.portrait.matte import push_pull
+
+_APART = 0.012  # face units: lips further apart than this show what is behind them
+
+
+def lips_only(face: Face, blur_px: float) -> Face:
+    """Move the rims of parted lips into the red, past the fringe of teeth.
+
+    `blur_px` is how many canvas pixels one pixel of the photo covers.
+    """
+    rim = face.mouth
+    gap = rim.lower - rim.upper
+    pixel = 2.0 / 512 / face.unit
+    fringe = np.minimum((0.7 + 0.7 * max(1.0, blur_px)) * pixel, 2.0 * gap) * (gap.max() > _APART)
+    mouth = Rim(rim.x, rim.upper - fringe, rim.lower + fringe)
+    return replace(face, mouth=mouth)
+
+
+def without_insides(face: Face, picture: Tensor) -> Tensor:
+    """Fill eyes, and the gap of parted lips, from the skin around; [3, S, S] in [0, 1]."""
+    size = picture.shape[-1]
+    at = _grid(face, size)
+    filled = picture
+    for side in SIDES:
+        filled = _fill(filled, _within(face.eyes[side], at), 1.0)
+    if face.mouth.gap > _APART:
+        filled = _fill(filled, _within(face.mouth, at), 0.55)
+    return filled
+
+
+def _within(rim: Rim, at: Array) -> Tensor:
+    x, y = at[..., 0], at[..., 1]
+    inside = (y > rim.upper_at(x)) & (y < rim.lower_at(x)) & (x > rim.left) & (x < rim.right)
+    return torch.from_numpy(inside.astype(np.float32))[None]
+
+
+def _fill(picture: Tensor, mask: Tensor, level: float) -> Tensor:
+    """Paint over `mask` [1, S, S] from its border, times `level`, in a small part of [3, S, S]."""
+    rows, columns = (torch.nonzero(mask[0].amax(dim=d))[:, 0] for d in (1, 0))
+    if not len(rows) or not len(columns):
+        return picture
+    r = slice(max(0, int(rows[0]) - 6), int(rows[-1]) + 7)
+    c = slice(max(0, int(columns[0]) - 6), int(columns[-1]) + 7)
+    part, hole = picture[:, r, c], mask[:, r, c]
+    result = picture.clone()
+    result[:, r, c] = part * (1 - hole) + push_pull(part, 1 - hole) * level * hole
+    return result
+
+
+def _grid(face: Face, size: int) -> Array:
+    line = (2 * np.arange(size) + 1) / size - 1
+    canvas = np.stack(np.meshgrid(line, line), axis=-1).astype(np.float32)
+    return face.to_face(canvas)
