@@ -1,0 +1,150 @@
+"""Latency and sync in real Chromium: the product page, a WAV of clicks and vowels as microphone.
+
+    python -m benchmarks.bench_latency [--seconds 60] [--sessions 1] [--size 512]
+
+For each session: frames per second and freezes; the server's added delay; A/V skew by the
+receiver's own clock (estimatedPlayoutTimestamp); and from what the page hears and sees, the time
+from a sound entering the microphone to its return, and of the mouth's opening against it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks.browser import chromium, server
+from benchmarks.signals import clicks_and_vowels, write_wav
+from benchmarks.timing import quantiles, write_result
+
+PROBE = Path(__file__).parent / "probe.js"
+
+
+def openness(mouth: list[list[Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Times, and how far the mouth's picture is from its resting state (mean grey levels)."""
+    times = np.array([t for t, _ in mouth])
+    grey = np.array([g for _, g in mouth], dtype=np.float32)
+    rest = np.median(grey, axis=0)
+    return times, np.abs(grey - rest).mean(axis=1)
+
+
+def mouth_against_voice_ms(times: np.ndarray, opened: np.ndarray, onsets: list[float]) -> list:
+    """For every returned onset, when the mouth had opened a quarter of the way, in ms."""
+    delays = []
+    for onset in onsets:
+        near = (times > onset - 0.35) & (times < onset + 0.45)
+        before = (times > onset - 0.35) & (times < onset - 0.15)
+        if near.sum() < 10 or before.sum() < 3:
+            continue
+        low, high = np.median(opened[before]), opened[near].max()
+        crossed = times[near][opened[near] > low + 0.25 * (high - low)]
+        if high > 2 * low and len(crossed):
+            delays.append((crossed[0] - onset) * 1000)
+    return delays
+
+
+def pair_ms(heard: list[float], returned: list[float]) -> list[float]:
+    """Return time of each onset that came back within a second, in ms."""
+    out = []
+    for onset in heard:
+        later = [t - onset for t in returned if 0 < t - onset < 1.0]
+        if later:
+            out.append(min(later) * 1000)
+    return out
+
+
+def measure(page: Any, url: str, session_id: str, seconds: float) -> dict[str, Any]:
+    """One running session's figures, from what the page and the server wrote down."""
+    probe = page.evaluate(
+        "(({heard, returned, mouth, skew}) => ({heard, returned, mouth, skew}))(window.__probe)"
+    )
+    counters = page.evaluate("window.__probe.counters()")
+    with urllib.request.urlopen(f"{url}/v1/sessions/{session_id}") as answer:
+        described = json.load(answer)
+    video = counters["video"]
+    times, opened = openness(probe["mouth"])
+    skew = np.array(probe["skew"][10:])
+    return {
+        "fps": round((len(times) - 1) / (times[-1] - times[0]), 2),
+        "freezes": video.get("freezeCount", 0),
+        "frames_dropped": video.get("framesDropped", 0),
+        "codec": page.evaluate("window.vivavoce.stats().then(s => s.codec)"),
+        "added_delay_p95_ms": described["measurements"]["added_delay_ms"],
+        "playout_delay_ms": described["measurements"]["playout_delay_ms"],
+        "late": described["measurements"]["late"],
+        "repeated": described["measurements"]["repeated"],
+        "rung": described["measurements"]["rung"],
+        "step_ms": described["measurements"]["step_ms"],
+        "skew_mean_ms": round(float(skew.mean()), 1),
+        "skew_p1_ms": round(float(np.percentile(skew, 1)), 1),
+        "skew_p99_ms": round(float(np.percentile(skew, 99)), 1),
+        "microphone_to_voice_ms": quantiles(pair_ms(probe["heard"], probe["returned"])),
+        "mouth_minus_voice_ms": quantiles(
+            mouth_against_voice_ms(times, opened, probe["returned"])
+        ),
+        "mouth_moves": round(float(np.percentile(opened, 95) / max(0.1, np.median(opened))), 1),
+        "seconds": seconds,
+    }
+
+
+def run(sessions: int, size: int, seconds: float, flags: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Open `sessions` pages on a fresh server and measure them together."""
+    with tempfile.TemporaryDirectory() as folder:
+        wav = write_wav(Path(folder) / "microphone.wav", clicks_and_vowels(40))
+        data = Path.home() / ".cache" / "vivavoce-bench"
+        with server(data, "--size", str(size), *flags) as process, chromium(wav) as browser:
+            pages = []
+            for _ in range(sessions):
+                page = browser.new_page(viewport={"width": 1280, "height": 800})
+                page.add_init_script(path=PROBE)
+                page.goto(process.url)
+                page.wait_for_function("window.vivavoce?.state === 'ready'")
+                page.click("#start")
+                page.wait_for_function("window.vivavoce.state === 'live'", timeout=20_000)
+                page.wait_for_timeout(1_000)
+                page.evaluate("window.__probe.start(document.querySelector('#avatar-video'))")
+                pages.append(page)
+            me = psutil.Process(process.process.pid)
+            cpu = sum(me.cpu_times()[:2])
+            begin = time.monotonic()
+            pages[0].wait_for_timeout(seconds * 1000)
+            wall = time.monotonic() - begin
+            cpu = sum(me.cpu_times()[:2]) - cpu
+            return {
+                "sessions": sessions,
+                "size": size,
+                "server_cpu_share_of_one_core": round(cpu / wall, 3),
+                "server_rss_mb": round(me.memory_info().rss / 1e6),
+                "per_session": [
+                    measure(p, process.url, p.evaluate("window.vivavoce.sessionId"), seconds)
+                    for p in pages
+                ],
+            }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--sessions", type=int, nargs="+", default=[1])
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--codec", choices=("auto", "VP8", "H264"), default="auto")
+    args = parser.parse_args(argv)
+    results = []
+    for sessions in args.sessions:
+        result = run(sessions, args.size, args.seconds, ("--video-codec", args.codec))
+        print(json.dumps(result, indent=2))
+        results.append(result)
+    write_result(f"latency_{args.size}", results)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
