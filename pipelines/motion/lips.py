@@ -1,9 +1,11 @@
 """From band levels to lips: what a spectrum says about an articulation.
 
-The mouth opens with the level around the first formant of open vowels; the balance of second
-formants spreads or rounds the lips; hissing brings the teeth together. A dip that no hiss or burst
-of high frequency follows is taken for p, b, m and closes the lips; other dips only narrow them.
-Constants were set by hand against the reference articulation on training voices.
+Cues are ramps over differences of band levels, after the mean spectrum of each phone in synthetic
+speech: open vowels are strong around 600-1150 Hz, spread ones between second formant and what lies
+below it, rounded ones have neither; s and sh hiss. A dip that no hiss or burst of high frequency
+follows is taken for p, b, m and closes the lips; other dips (t, k, n) only narrow them. The jaw
+moves more slowly than the lips, which close over it. Constants were set against the reference
+articulation of training voices.
 """
 
 from __future__ import annotations
@@ -15,38 +17,67 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
+from pipelines.motion.voice import BANDS
 
 
 @dataclass(frozen=True, kw_only=True)
 class LipsConfig:
-    """Levels in dB below the speaker's own, times in steps of 10 ms before the newest one."""
+    """Levels in dB, 0 being the speaker's own; times in steps of 10 ms, counted back from now."""
 
     low_db: float = -31.0  # where the mouth begins to open
-    high_db: float = -9.0  # where it is fully open
-    close_db: float = 9.0  # how much less a close vowel counts
-    tilt: float = 0.12  # and how much more an open one does
-    hiss_db: float = 6.0  # over the body of the spectrum, where hissing narrows the mouth
-    hiss: float = 0.4
-    burst_db: float = -35.0  # a dip with more hiss than this after it is no lip closure
+    high_db: float = -7.5  # where it is fully open
+    close_db: float = 11.0  # how much less a close vowel counts
+    bright: float = 0.2  # what a strong second formant adds to an open vowel
+    round_narrow: float = 0.5  # share that rounding takes off the opening
+    hiss_narrow: float = 0.6  # and hissing
+    burst_db: float = -31.0  # a dip with more hiss than this soon after it is no lip closure
     burst_ahead: int = 6
-    narrow: float = 0.16  # opening kept in such a dip
-    centre: float = 6.2  # of the smoothing; the frame due is 8.75 old, so this leads by 26 ms
-    half_width: float = 5.0
-    gamma: float = 1.15
-    jaw: float = 0.38  # jawOpen of a loud open vowel
+    narrow: float = 0.21  # opening kept in such a dip
+    nasal: float = 0.45  # share of it kept in an n
+    centre: float = 6.2  # of the smoothing; the frame due is 8.75 old, so lips lead by 26 ms
+    half_width: float = 5.2
+    jaw_half_width: float = 9.0
+    gamma: float = 0.8
+    gain: float = 0.38  # jawOpen of a loud open vowel
+    jaw_share: float = 0.7  # of its slow path that the jaw keeps when the lips are nearer
+
+
+# name: (weights of band levels, value in dB where the cue begins, where it is full)
+_Cue = tuple[dict[str, float], float, float]
+
+
+def _cues(config: LipsConfig) -> dict[str, _Cue]:
+    low, high = config.low_db, config.high_db
+    return {
+        "open": ({"open": 1.0}, low, high),
+        "close": ({"close": 1.0}, low + config.close_db, high + config.close_db),
+        "bright": ({"front": 1.0}, -27.0, -15.0),
+        "voiced": ({"close": 1.0}, -18.0, -12.0),
+        "front": ({"front": 1.0, "back": -1.0}, 6.0, 24.0),
+        "dark": ({"front": -1.0}, 14.0, 23.0),
+        "hollow": ({"back": -1.0}, 12.0, 22.0),
+        "hiss": ({"hiss": 1.0, "open": -0.5, "close": -0.5}, 0.0, 12.0),
+        "loud_hiss": ({"hiss": 1.0}, -30.0, -18.0),
+        "hush": ({"front": 1.0}, -26.0, -16.0),
+        "burst": ({"hiss": 1.0}, config.burst_db - 5.0, config.burst_db + 5.0),
+        "murmur": ({"murmur": 1.0, "close": -0.5}, 2.0, 6.0),
+        "not_m": ({"front": 1.0, "open": -1.0}, -9.0, -3.0),
+    }
 
 
 ARTICULATORS: dict[str, dict[str, float]] = {
     "jaw": {"jawOpen": 1.0},
+    "over": {"mouthClose": 1.0},
     "press": {"mouthPressLeft": 1.0, "mouthPressRight": 1.0},
     "wide": {"mouthStretchLeft": 1.0, "mouthStretchRight": 1.0},
-    "round": {"mouthFunnel": 0.7, "mouthPucker": 0.6},
+    "round": {"mouthFunnel": 0.5, "mouthPucker": 1.0},
     "teeth": {
-        "mouthLowerDownLeft": 0.5,
-        "mouthLowerDownRight": 0.5,
-        "mouthUpperUpLeft": 0.4,
-        "mouthUpperUpRight": 0.4,
+        "mouthLowerDownLeft": 1.0,
+        "mouthLowerDownRight": 1.0,
+        "mouthUpperUpLeft": 0.6,
+        "mouthUpperUpRight": 0.6,
     },
+    "tuck": {"mouthRollLower": 1.0},
 }
 
 
@@ -56,46 +87,78 @@ class Lips(nn.Module):
     def __init__(self, history: int, config: LipsConfig | None = None) -> None:
         super().__init__()
         self.config = config or LipsConfig()
+        weights, offsets = _ramps(self.config)
+        self.weights: Tensor
+        self.offsets: Tensor
         self.taps: Tensor
         self.mixing: Tensor
+        self.register_buffer("weights", weights, persistent=False)
+        self.register_buffer("offsets", offsets, persistent=False)
         self.register_buffer("taps", _taps(self.config, history), persistent=False)
         self.register_buffer("mixing", _mixing(), persistent=False)
 
-    def forward(self, level: dict[str, Tensor], gate: Tensor) -> Tensor:
-        """level: [B, history] in dB per band, gate [B] in [0, 1] -> motion [B, MOTION_DIM]."""
+    def forward(self, level: Tensor, gate: Tensor) -> Tensor:
+        """level [B, history, bands] in dB, gate [B] in [0, 1] -> motion [B, MOTION_DIM]."""
         config = self.config
-        body = torch.maximum(level["open"], level["close"] - config.close_db)
-        body = body + config.tilt * (level["open"] - level["close"]).clamp(-10.0, 10.0)
-        opening = ((body - config.low_db) / (config.high_db - config.low_db)).clamp(0.0, 1.2)
-        hissing = torch.sigmoid((level["hiss"] - body - config.hiss_db) / 3.0) * torch.sigmoid(
-            (level["hiss"] + 30.0) / 3.0
+        values = (level @ self.weights + self.offsets).clamp(0.0, 1.0)
+        cue = dict(zip(_cues(config), values.unbind(2), strict=True))
+        rounding = cue["voiced"] * cue["dark"] * cue["hollow"]
+        hiss = cue["hiss"] * cue["loud_hiss"]
+        body = torch.maximum(cue["open"] * (1.0 + config.bright * cue["bright"]), cue["close"])
+        body = body * (1.0 - config.round_narrow * rounding) * (1.0 - config.hiss_narrow * hiss)
+        ahead = F.max_pool1d(
+            F.pad(cue["burst"], (0, config.burst_ahead)), config.burst_ahead + 1, 1
         )
-        opening = opening * (1.0 - config.hiss * hissing)
-        ahead = F.pad(level["hiss"], (0, config.burst_ahead), value=-50.0)
-        burst = F.max_pool1d(ahead, config.burst_ahead + 1, 1)
-        burst = torch.sigmoid((burst - config.burst_db) / 3.0)
-        opening = torch.maximum(opening, config.narrow * burst)
-        front = ((level["front"] - level["back"] - 2.0) / 12.0).clamp(-1.0, 1.0)
-        tracks = torch.stack([opening, front * opening, hissing], 1)
-        opening, spread, hiss = (tracks * self.taps).sum(2).unbind(1)
+        kept = torch.maximum(ahead, config.nasal * cue["murmur"] * cue["not_m"])
+        opening = torch.maximum(body, config.narrow * kept)
+        tracks = torch.stack(
+            [
+                opening,
+                opening,
+                cue["front"] * cue["voiced"],
+                rounding + hiss * cue["hush"],
+                hiss,
+                cue["burst"] * (1.0 - hiss) * (1.0 - cue["voiced"]),
+            ],
+            1,
+        )
+        opening, slow, spread, rounding, hiss, tuck = (tracks * self.taps).sum(2).unbind(1)
+        parting = opening**config.gamma * config.gain
+        jaw = torch.maximum(parting, slow * (config.gain * config.jaw_share))
         articulators = torch.stack(
             [
-                opening.clamp_min(0.0) ** config.gamma * config.jaw,
-                (0.06 - opening).clamp_min(0.0) * 8.0,
-                spread.clamp_min(0.0) * 0.35,
-                (-spread).clamp_min(0.0) * 0.55,
-                hiss * 0.25,
+                jaw,
+                jaw - parting,
+                (0.05 - opening).clamp_min(0.0) * 6.0,
+                spread * 0.35,
+                rounding * 0.4,
+                hiss * 0.12,
+                tuck * 0.4,
             ],
             1,
         )
         return (articulators * gate[:, None]) @ self.mixing
 
 
+def _ramps(config: LipsConfig) -> tuple[Tensor, Tensor]:
+    """Weights [bands, cues] and offsets [cues] that turn levels into cues."""
+    cues = _cues(config).values()
+    weights = torch.zeros(len(BANDS), len(cues))
+    offsets = torch.zeros(len(cues))
+    for column, (bands, begin, full) in enumerate(cues):
+        for name, weight in bands.items():
+            weights[list(BANDS).index(name), column] = weight / (full - begin)
+        offsets[column] = -begin / (full - begin)
+    return weights, offsets
+
+
 def _taps(config: LipsConfig, history: int) -> Tensor:
-    """[3, history]: a smoothing kernel per track, centred before the frame that is due."""
+    """[tracks, history]: a smoothing kernel per track, centred before the frame that is due."""
     age = torch.arange(history - 1, -1, -1.0)
-    kernel = (1.0 - (age - config.centre).abs() / config.half_width).clamp_min(0.0)
-    return (kernel / kernel.sum()).expand(3, history).clone()
+    widths = [config.half_width, config.jaw_half_width] + [config.half_width] * 4
+    kernel = 1.0 - (age - config.centre).abs() / torch.tensor(widths)[:, None]
+    kernel = kernel.clamp_min(0.0)
+    return kernel / kernel.sum(1, keepdim=True)
 
 
 def _mixing() -> Tensor:

@@ -16,7 +16,7 @@ from pipelines.audio.mel import MelConfig
 from pipelines.motion.life import IDLE, LISTENING, SPEAKING, Life, LifeState
 from pipelines.motion.lips import Lips, LipsConfig
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM
-from pipelines.motion.voice import Voice, VoiceConfig, VoiceState
+from pipelines.motion.voice import VOICE, Voice, VoiceConfig, VoiceState
 from pipelines.streaming import SlotState
 
 LOOK_AHEAD_HOPS = 2  # in all, the features' own included
@@ -93,7 +93,7 @@ class SignalMotion(nn.Module):
         """
         level = self.voice.step(features, speech, state.voice, active)
         lips = self.lips(level, state.voice.gate * controls[:, 0])
-        stress = _stress(level["voice"]) * state.voice.gate
+        stress = _stress(level[:, :, VOICE]) * state.voice.gate
         life = self.life.step(_behaviour(state), stress, controls, state.life, active)
         motion: Tensor = life + lips
         return motion.clamp(self.low, self.high)

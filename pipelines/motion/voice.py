@@ -31,7 +31,7 @@ BANDS: dict[str, tuple[float, float]] = {
     "hiss": (4_200.0, 7_600.0),  # s, sh, f
     "voice": (150.0, 2_800.0),
 }
-_VOICE = list(BANDS).index("voice")
+VOICE = list(BANDS).index("voice")
 _NEVER = 1e6
 
 
@@ -105,10 +105,8 @@ class Voice(nn.Module):
         state.reset(torch.ones(batch, dtype=torch.bool, device=device))
         return state
 
-    def step(
-        self, features: Tensor, speech: Tensor, state: VoiceState, active: Tensor
-    ) -> dict[str, Tensor]:
-        """features [B, T, D] log power, speech bool [B] -> level of each band [B, history], dB.
+    def step(self, features: Tensor, speech: Tensor, state: VoiceState, active: Tensor) -> Tensor:
+        """features [B, T, D] log power, speech bool [B] -> band levels [B, history, bands], dB.
 
         0 dB is the speaker's own level; noise is taken off. `state.gate` is up to date after it.
         """
@@ -117,12 +115,12 @@ class Voice(nn.Module):
         flags = torch.cat([state.flags[:, 1:], speech.float()[:, None]], 1)
         flagged = flags.amax(1)
         newest = (power[:, -2 * features.shape[1] :] + 1e-12).log()
-        whole = power[:, :, _VOICE]
+        whole = power[:, :, VOICE]
         steady = whole.amax(1) < whole.amin(1) * math.exp(config.steady_db * DB)
         floor = self._floor(newest[:, features.shape[1] :].amin(1), flagged, steady, state)
         # The loudest that lasted for all of gate_steps.
-        lasting = -F.max_pool1d(-newest[:, :, _VOICE], config.gate_steps, 1).amin(1)
-        above = lasting - floor[:, _VOICE]
+        lasting = -F.max_pool1d(-newest[:, :, VOICE], config.gate_steps, 1).amin(1)
+        above = lasting - floor[:, VOICE]
         need = config.gate_unflagged_db + flagged * (config.gate_db - config.gate_unflagged_db)
         heard = above > need * DB
         keep = (state.gate > 0.0) * (config.gate_keep_db * DB)
@@ -142,8 +140,8 @@ class Voice(nn.Module):
         masked_write(state.quiet, quiet, active)
         own = peak.exp()[:, None, None]
         noise = floor.exp()[:, None] * config.subtract
-        level = ((power - noise) / own).clamp_min(1e-5).log() / DB
-        return dict(zip(BANDS, level.unbind(2), strict=True))
+        level: Tensor = ((power - noise) / own).clamp_min(1e-5).log() / DB
+        return level
 
     def _floor(self, low: Tensor, flagged: Tensor, steady: Tensor, state: VoiceState) -> Tensor:
         """Fall fast to the quietest of the hop, rise slowly, more slowly in speech."""
