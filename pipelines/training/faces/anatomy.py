@@ -94,7 +94,7 @@ def measure(params: FaceParams) -> Anatomy:
     nose_base_y = below(0.118 + 0.009 * params.nose_length + 0.003 * male)
     temple = 0.163 * (1 + 0.04 * params.face_width)
     cheek = 0.169 * (1 + 0.055 * params.face_width + 0.02 * params.cheeks)
-    jaw = 0.130 * (1 + 0.09 * params.jaw_width + 0.09 * male + 0.03 * params.face_width)
+    jaw = 0.143 * (1 + 0.07 * params.jaw_width + 0.07 * male + 0.04 * params.face_width)
     outline = _outline(params, chin_y=chin_y, mouth_y=mouth_y, cheek=cheek, jaw=jaw, temple=temple)
     brow_y = eye_y - 0.059 + 0.006 * male - 0.004 * params.eye_size
     return Anatomy(
@@ -123,19 +123,20 @@ def _outline(
     params: FaceParams, *, chin_y: float, mouth_y: float, cheek: float, jaw: float, temple: float
 ) -> Points:
     male = 1.0 - params.femininity
-    chin = 0.054 * (1 + 0.30 * params.chin + 0.22 * male)
+    chin = 0.052 * (1 + 0.26 * params.chin + 0.22 * male)
+    low_cheek = 0.5 * (cheek + jaw) + 0.005 + 0.004 * params.cheeks
     half = points(
         (0.000, 0.182),
-        (0.075, 0.194),
-        (0.128, 0.240),
-        (temple * 0.985, 0.320),
-        (temple * 1.02, 0.420),
-        (cheek, 0.510),
-        (cheek * 0.965, 0.575),
-        (jaw + 0.012, mouth_y - 0.015),
-        (jaw * 0.86, mouth_y + 0.036),
-        (chin * 1.28, chin_y - 0.024),
-        (chin * 0.72, chin_y - 0.0045),
+        (0.082, 0.192),
+        (0.138, 0.232),
+        (temple * 1.005, 0.310),
+        (temple * 1.035, 0.405),
+        (cheek, 0.500),
+        (low_cheek, 0.588),
+        (jaw, mouth_y - 0.004),
+        (0.60 * jaw + 0.30 * chin, 0.5 * (mouth_y + chin_y) + 0.001),
+        (chin, chin_y - 0.0120),
+        (chin * 0.50, chin_y - 0.0022),
     )
     right = half + (MIDDLE, 0.0)
     chin_point = points((MIDDLE, chin_y))
@@ -147,8 +148,8 @@ def _eye(params: FaceParams, eye_y: float, side: int) -> Eye:
     width = 0.0435 * size
     distance = 0.0825 * (1 + 0.06 * params.eye_spacing + 0.02 * params.face_width)
     soft = params.femininity
-    up = (0.0195 + 0.0040 * soft - 0.0030 * params.age) * size
-    down = (0.0135 + 0.0012 * soft) * size
+    up = (0.0180 + 0.0036 * soft - 0.0026 * params.age) * size
+    down = (0.0134 + 0.0010 * soft - 0.0016 * params.smile) * size
     tilt = 0.0022 + 0.0055 * params.eye_tilt - 0.0035 * params.age
     upper = points(
         (-1.00, 0.0040 + tilt),
@@ -175,25 +176,26 @@ def _eye(params: FaceParams, eye_y: float, side: int) -> Eye:
 
     return Eye(
         x=x,
-        y=eye_y - 0.0032,
+        y=eye_y - 0.0036,
         half_width=width,
         upper=place(upper),
         lower=place(lower),
-        iris_radius=0.0190 * (1 + 0.06 * params.eye_size),
+        iris_radius=0.0194 * (1 + 0.06 * params.eye_size),
         side=side,
     )
 
 
 def _brow(params: FaceParams, brow_y: float, side: int) -> Points:
-    arch = 0.010 + 0.006 * params.femininity + 0.007 * params.brow_arch
-    raised = 0.0025 if side == (1 if params.parting == "left" else -1) else 0.0
+    arch = 0.0085 + 0.0030 * params.femininity + 0.006 * params.brow_arch
+    raised = 0.0018 if side == (1 if params.parting == "left" else -1) else 0.0
     spread = 1 + 0.05 * params.eye_spacing
     line = points(
-        (0.0335 * spread, 0.0030),
-        (0.058, -0.30 * arch),
-        (0.086, -0.92 * arch),
-        (0.107, -0.98 * arch),
-        (0.1275, 0.003 - 0.15 * arch),
+        (0.0350 * spread, 0.0030),
+        (0.0520 * spread, -0.0010 - 0.10 * arch),
+        (0.0740, -0.62 * arch),
+        (0.0950, -1.00 * arch),
+        (0.1130, -0.80 * arch),
+        (0.1300, 0.0035 - 0.10 * arch),
     )
     x = MIDDLE + side * line[:, 0]
     return curve(np.stack([x, brow_y + line[:, 1] - raised], axis=1), 12)
@@ -203,7 +205,7 @@ def _mouth(params: FaceParams, mouth_y: float) -> Mouth:
     width = 0.0600 * (1 + 0.11 * params.lip_width) + 0.002 * (1 - params.femininity)
     full = 1 + 0.30 * params.lip_fullness + 0.10 * params.femininity - 0.22 * params.age
     up, low = 0.0180 * full, 0.0245 * full
-    lift = 0.0015 + 0.0075 * params.smile
+    lift = 0.0012 + 0.0105 * params.smile
     line = points(
         (-1.00, -lift),
         (-0.72, -0.25 * lift + 0.0005),

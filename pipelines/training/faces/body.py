@@ -54,7 +54,7 @@ def paint_neck(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio) 
     mask = raster.fill(neck_outline(at))
     u = (raster.x - MIDDLE) / (at.neck_half * 1.12)
     height = 0.062 * np.sqrt(np.maximum(1.0 - u * u, 0.0)) + 0.05 * raster.inflate(mask, 0.05, 0.01)
-    height = height + 0.5 * np.maximum(raster.y - at.shoulder_y + 0.02, 0.0)
+    height = height + 0.16 * smoothstep(at.shoulder_y - 0.05, at.shoulder_y + 0.12, raster.y)
     male = 1.0 - params.femininity
     for side in (-1, 1):
         tendon = curve(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.training.faces.anatomy import MIDDLE, Anatomy
+from pipelines.training.faces.body import neck_outline
 from pipelines.training.faces.light import CLOTH, Studio
 from pipelines.training.faces.params import FaceParams
 from pipelines.training.faces.raster import (
@@ -225,6 +226,10 @@ def _hood(
         points((MIDDLE, y + 0.045), (MIDDLE + half * 0.80, y + 0.008), (MIDDLE + half * 1.06, y - 0.060), (MIDDLE + half * 0.96, y - 0.105))
     )
     right = np.concatenate([outer, inner])
+    dark = (colour[0] * 0.42, colour[1] * 0.40, colour[2] * 0.42)
+    within = raster.fill(np.concatenate([outer, mirror(outer)[::-1]]))
+    neck = raster.fill(neck_outline(at))
+    canvas.cover(dark, within * (1 - neck))
     mask = raster.fill_all([right, mirror(right)])
     height = 0.030 * raster.inflate(mask, 0.032, 0.005)
     _cloth(canvas, studio, mask, np.asarray(height, np.float32), colour)

@@ -106,9 +106,9 @@ def _paint_catchlights(canvas: Canvas, params: FaceParams, eye: Eye, opening: Fi
     raster = canvas.raster
     side = -1.0 if params.light_from == "left" else 1.0
     radius = eye.iris_radius
-    u = (raster.x - eye.x - side * 0.34 * radius) / (0.235 * radius)
+    u = (raster.x - eye.x - side * 0.33 * radius) / (0.240 * radius)
     v = (raster.y - eye.y + 0.36 * radius) / (0.255 * radius)
-    window = smoothstep(1.12, 0.80, (np.abs(u) ** 2.6 + np.abs(v) ** 2.6) ** (1 / 2.6))
+    window = smoothstep(1.15, 0.72, np.hypot(u, v))
     canvas.paint((1.0, 1.0, 1.0), opening * window * 0.96)
     small = raster.dot(eye.x - side * 0.42 * radius, eye.y + 0.40 * radius, 0.12 * radius)
     canvas.glow(opening * small * 0.50)
@@ -139,37 +139,28 @@ def _paint_lashes(canvas: Canvas, params: FaceParams, eye: Eye) -> None:
     rng = np.random.default_rng(params.seed + 5 + eye.side)
     lid = resample(eye.upper, 60)
     t = np.linspace(0.0, 1.0, 60)
-    flick = np.array([[eye.side * 0.0045, -0.0020 - 0.002 * soft]]) * (0.3 + soft)
+    flick = np.array([[eye.side * 0.0040, -0.0016 - 0.0016 * soft]]) * (0.2 + soft)
     line = np.concatenate([lid, lid[-1:] + flick])
-    width = np.interp(t, (0, 0.25, 0.75, 0.95, 1), (0.0012, 0.0026, 0.0044, 0.0036, 0.0024))
+    width = np.interp(t, (0, 0.25, 0.75, 0.95, 1), (0.0012, 0.0026, 0.0042, 0.0036, 0.0022))
     width = np.append(width * (0.72 + 0.45 * soft), 0.0003)
     colour = mix(_LASH, params.brow_colour, 0.25)
     band = raster.fill(ribbon(line - (0.0, 0.0006), width))
     canvas.paint(colour, raster.soften(band, 0.0006) * 0.95)
     canvas.paint(colour, raster.soften(band, 0.0022) * 0.30)
-    count = int(24 + 14 * soft)
-    at = np.sort(rng.uniform(0.16, 1.0, count))
+    count = int(30 + 26 * soft)
+    at = np.sort(rng.uniform(0.12, 1.0, count))
     roots = np.stack([np.interp(at, t, lid[:, i]) for i in (0, 1)], axis=1)
-    fan = (at - 0.42) * 1.9 + rng.normal(0, 0.10, count)
-    length = (0.0036 + 0.0062 * soft) * np.interp(at, (0.1, 0.8, 1.0), (0.45, 1.0, 0.9))
-    length *= rng.uniform(0.75, 1.1, count)
-    reach = np.stack([eye.side * np.sin(fan), -np.cos(fan) * 0.85], axis=1)
-    hairs = raster.strands(roots, roots + reach * length[:, None], 0.0014, -0.18 * eye.side)
-    canvas.paint(colour, hairs * 0.85)
-    _paint_lower_lashes(canvas, colour, eye, soft)
-
-
-def _paint_lower_lashes(canvas: Canvas, colour: Colour, eye: Eye, soft: float) -> None:
-    raster = canvas.raster
-    lower = resample(eye.lower, 40)
-    line = lower[10:] + (0.0, 0.0022)
-    canvas.paint(colour, raster.soften(raster.taper(line, 0.0020, end=0.7), 0.0009) * 0.42)
-    at = np.linspace(0.35, 0.97, 13)
-    roots = np.stack([np.interp(at, np.linspace(0, 1, 40), lower[:, i]) for i in (0, 1)], axis=1)
-    fan = (at - 0.45) * 1.6
-    reach = np.stack([eye.side * np.sin(fan), np.cos(fan)], axis=1) * (0.0022 + 0.0022 * soft)
-    hairs = raster.strands(roots + (0, 0.0016), roots + (0, 0.0016) + reach, 0.0009)
-    canvas.paint(colour, hairs * (0.25 + 0.35 * soft))
+    fan = (at - 0.40) * 1.75 + rng.normal(0, 0.09, count)
+    length = (0.0034 + 0.0066 * soft) * np.interp(at, (0.1, 0.75, 0.9, 1.0), (0.40, 1.0, 1.0, 0.8))
+    length *= rng.uniform(0.7, 1.1, count)
+    reach = np.stack([eye.side * np.sin(fan), -np.cos(fan) * 0.80], axis=1)
+    hairs = raster.strands(
+        roots - (0, 0.0010), roots + reach * length[:, None], 0.0016, 0.16 * eye.side
+    )
+    canvas.paint(colour, raster.soften(hairs, 0.0004) * 0.72)
+    line = resample(eye.lower, 40)[10:] + (0.0, 0.0022)
+    shade = raster.soften(raster.taper(line, 0.0022, end=0.7), 0.0010)
+    canvas.paint(colour, shade * (0.34 + 0.12 * soft))
 
 
 def paint_brow(canvas: Canvas, params: FaceParams, at: Anatomy, index: int) -> None:
@@ -180,7 +171,7 @@ def paint_brow(canvas: Canvas, params: FaceParams, at: Anatomy, index: int) -> N
     t = np.linspace(0.0, 1.0, len(line))
     male = 1.0 - params.femininity
     thick = (0.0092 + 0.0050 * male) * (1 + 0.35 * params.brow_thickness)
-    width = thick * np.interp(t, (0, 0.12, 0.45, 0.75, 1.0), (0.62, 1.0, 1.0, 0.66, 0.10))
+    width = thick * np.interp(t, (0, 0.12, 0.45, 0.75, 1.0), (0.58, 0.94, 1.0, 0.70, 0.12))
     body = raster.fill(ribbon(line, width))
     colour = params.brow_colour
     canvas.paint(colour, raster.soften(body, 0.0026) * 0.58)

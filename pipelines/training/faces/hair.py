@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipelines.training.faces.light import Studio, Surface, normals
-from pipelines.training.faces.params import FaceParams
+from pipelines.training.faces.params import FaceParams, skin_colour
 from pipelines.training.faces.raster import (
     Canvas,
     Field,
@@ -18,6 +18,7 @@ from pipelines.training.faces.raster import (
     Raster,
     curve,
     enlarge,
+    mix,
     resample,
     ribbon,
     to_linear,
@@ -25,7 +26,7 @@ from pipelines.training.faces.raster import (
 )
 
 HAIR = Surface(wrap=(0.34, 0.32, 0.30), occlusion=5.0, sheen=0.04)
-_STEPS = 18  # points along one strand
+_STEPS = 60  # points along one strand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +36,20 @@ class Sheet:
     guides: NDArray[np.float64]
     density: float = 1.0
     wave: float = 0.0  # sideways sway of single strands, design units
-    frizz: float = 0.0015  # how far strands stray from the sheet's edge
+    frizz: float = 0.0012  # how far strands stray
+    soft_roots: float = 0.0  # how far the skin shows through where the hair begins, and ends
+    soft_tips: float = 0.0
 
     @classmethod
-    def of(cls, *guides: Points, density: float = 1.0, wave: float = 0.0, frizz: float = 0.0015) -> Sheet:
+    def of(cls, *guides: Points, **of: float) -> Sheet:
         """A sheet combed smoothly between the guide lines, each through its control points."""
         lines = np.stack([resample(curve(guide), _STEPS) for guide in guides])
-        across = curve(lines.reshape(len(lines), -1), 12).reshape(-1, _STEPS, 2)
-        return cls(guides=across, density=density, wave=wave, frizz=frizz)
+        across = curve(lines.reshape(len(lines), -1), 10).reshape(-1, _STEPS, 2)
+        return cls(guides=across, **of)
+
+    def bent(self, guides: NDArray[np.float64]) -> Sheet:
+        """The same hair along other guides."""
+        return replace(self, guides=guides)
 
     @property
     def outline(self) -> Points:
@@ -89,10 +96,11 @@ def paint_hair(
     rng = np.random.default_rng(params.seed + 101)
     core = raster.fill_all([sheet.outline for sheet in sheets])
     light, dark, wisps = _strands(raster, sheets, rng)
-    mask = np.maximum(raster.soften(core, 0.0009), 0.9 * wisps)
+    mask = np.maximum(raster.soften(core, 0.0009) * _feather(raster, sheets), 0.9 * wisps)
     if shadow > 0:
         _cast_shadow(canvas, params, mask, shadow)
     tone = raster.soften(light, 0.0005) - raster.soften(dark, 0.0005)
+    tone = 0.8 * tone + 0.9 * _locks(raster, sheets, rng)
     relief = depth * raster.inflate(mask, rounding, 0.005)
     relief += 0.0016 * raster.soften(tone, 0.0014)
     colour = to_linear(params.hair_colour) * np.float32(dim)
@@ -102,6 +110,28 @@ def paint_hair(
     tangent = _combing(raster, sheets)
     lit += _shine(raster, params, studio, np.asarray(smooth, np.float32), tangent, tone) * np.float32(dim)
     canvas.cover(to_srgb(lit), mask)
+
+
+def paint_parting(canvas: Canvas, params: FaceParams, line: Points) -> None:
+    """The line of scalp where the hair divides, from the forehead [N, 2] back."""
+    raster = canvas.raster
+    even = resample(curve(line), 30)
+    stripe = raster.taper(even, 0.0052, start=0.8, end=0.1)
+    hollow = raster.soften(raster.taper(even, 0.014, start=0.6, end=0.1), 0.0055)
+    canvas.shade(hollow * 0.55, (0.35, 0.27, 0.24))
+    scalp = mix(skin_colour(params), params.hair_colour, 0.45)
+    canvas.paint(scalp, raster.soften(stripe, 0.0008) * 0.60)
+
+
+def _feather(raster: Raster, sheets: Sequence[Sheet]) -> Field:
+    """1 where hair is dense, less along soft roots and tips."""
+    thin = raster.zeros()
+    for sheet in sheets:
+        for softness, end in ((sheet.soft_roots, 0), (sheet.soft_tips, -1)):
+            if softness:
+                edge = raster.soften(raster.stroke(sheet.guides[:, end], 0.010), 0.0045)
+                thin = np.maximum(thin, softness * edge)
+    return np.asarray(1.0 - np.clip(thin * 1.5, 0.0, 1.0), np.float32)
 
 
 def _strands(
@@ -126,16 +156,28 @@ def _strands(
     return np.asarray(0.7 * light * (1 - dark) + 0.6 * bright, np.float32), dark, wisps
 
 
+def _locks(raster: Raster, sheets: Sequence[Sheet], rng: np.random.Generator) -> Field:
+    """Broad soft variation: hair hangs together in locks."""
+    tone = raster.zeros()
+    for sign in (1.0, -1.0):
+        outlines: list[Points] = []
+        for sheet in sheets:
+            count = max(int(46 * sheet.span * sheet.density), 2)
+            outlines += _ribbons(sheet.comb(count, rng), rng.uniform(0.008, 0.016, count), rng)
+        tone += sign * raster.soften(raster.fill_all(outlines), 0.0022)
+    return tone
+
+
 def _ribbons(
     strands: NDArray[np.float64], widths: NDArray[np.float64], rng: np.random.Generator
 ) -> list[Points]:
     s = np.linspace(0.0, 1.0, _STEPS)
-    starts = rng.integers(0, 4, len(strands))
+    starts = rng.integers(0, 3, len(strands))
     stops = rng.integers(_STEPS - 4, _STEPS + 1, len(strands))
-    swell = np.minimum(1.0, 4.0 * s) * np.minimum(1.0, 2.5 * (1 - s) + 0.05)
+    swell = np.minimum(1.0, 0.25 + 8.0 * s) * np.minimum(1.0, 2.5 * (1 - s) + 0.05)
     outlines = []
     for strand, width, start, stop in zip(strands, widths, starts, stops, strict=True):
-        outlines.append(ribbon(strand[start:stop], width * swell[start:stop]))
+        outlines.append(ribbon(strand[start:stop:2], width * swell[start:stop:2]))
     return outlines
 
 
@@ -188,11 +230,11 @@ def _shine(
     bright = colour / max(float(colour.max()), 0.05)
     facing = np.clip(nx * studio.key[0] + ny * studio.key[1] + nz * studio.key[2] + 0.2, 0, 1)
     lobes = (
-        (0.10, 90.0, 0.22, np.asarray((1.0, 0.97, 0.93), np.float32)),
-        (-0.12, 16.0, 0.26 * (0.3 + float(colour.max())), np.asarray(bright, np.float32)),
+        (0.10, 60.0, 0.13, np.asarray((1.0, 0.97, 0.93), np.float32)),
+        (-0.12, 14.0, 0.24 * (0.25 + float(colour.max())), np.asarray(bright, np.float32)),
     )
     for offset, exponent, strength, tint in lobes:
-        shift = offset + 0.10 * tone
+        shift = offset + 0.14 * tone
         sx, sy, sz = tx + shift * nx, ty + shift * ny, tz + shift * nz
         length = np.sqrt(sx * sx + sy * sy + sz * sz) + 1e-6
         cosine = (sx * half[0] + sy * half[1] + sz * half[2]) / length

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pipelines.training.faces.anatomy import MIDDLE, Anatomy
 from pipelines.training.faces.hair import Sheet
 from pipelines.training.faces.params import FaceParams
-from pipelines.training.faces.raster import Points, mirror
+from pipelines.training.faces.raster import Points, curve, mirror, resample
 
 Line = tuple[tuple[float, float], ...]
-Layers = tuple[list[Sheet], list[Sheet]]  # behind the neck; over the face
+
+
+@dataclass(frozen=True)
+class Style:
+    """The sheets of one style in three layers, each over the one before."""
+
+    behind: list[Sheet] = field(default_factory=list)  # behind neck and shoulders
+    under: list[Sheet] = field(default_factory=list)
+    over: list[Sheet] = field(default_factory=list)
+    parting: Points | None = None  # the line where the hair divides
 
 
 class Fitter:
@@ -25,7 +35,10 @@ class Fitter:
         self._lift = at.hairline_y - 0.300
 
     def __call__(self, *xy: tuple[float, float]) -> Points:
-        line = np.asarray(xy, np.float64)
+        return self.fit(np.asarray(xy, np.float64))
+
+    def fit(self, line: Points) -> Points:
+        """The points [N, 2] of the average head on this one."""
         x = MIDDLE + (line[:, 0] - MIDDLE) * self._scale
         y = line[:, 1] + self._lift * np.clip((0.42 - line[:, 1]) / 0.12, 0.0, 1.0)
         away_x, away_y = x - MIDDLE, y - 0.45
@@ -35,189 +48,213 @@ class Fitter:
         return mirror(placed) if self._flip else placed
 
 
-def _side_part(fit: Fitter) -> Layers:
-    over = Sheet.of(
-        fit((0.420, 0.290), (0.470, 0.258), (0.550, 0.258), (0.620, 0.300), (0.652, 0.365)),
-        fit((0.424, 0.262), (0.480, 0.215), (0.565, 0.215), (0.640, 0.275), (0.668, 0.370)),
-        fit((0.430, 0.225), (0.490, 0.176), (0.580, 0.176), (0.652, 0.245), (0.678, 0.375)),
-        fit((0.440, 0.186), (0.500, 0.150), (0.590, 0.160), (0.662, 0.235), (0.684, 0.385)),
-    )
-    left = Sheet.of(
-        fit((0.420, 0.290), (0.385, 0.305), (0.356, 0.345), (0.344, 0.405)),
-        fit((0.425, 0.250), (0.375, 0.262), (0.335, 0.320), (0.327, 0.405)),
-        fit((0.440, 0.186), (0.380, 0.195), (0.326, 0.270), (0.317, 0.405)),
-    )
-    return [], [*_sideburns(fit), left, over]
+# The skull with short hair, and the edge of the hair on the forehead; both from left to right.
+_SILHOUETTE: Line = (
+    (0.320, 0.420), (0.319, 0.350), (0.330, 0.280), (0.362, 0.212), (0.420, 0.170),
+    (0.500, 0.156), (0.580, 0.170), (0.638, 0.212), (0.670, 0.280), (0.681, 0.350), (0.680, 0.420),
+)  # fmt: skip
+_HAIRLINE: Line = (
+    (0.343, 0.425), (0.347, 0.375), (0.362, 0.334), (0.398, 0.308), (0.448, 0.300),
+    (0.500, 0.297), (0.552, 0.300), (0.602, 0.308), (0.638, 0.334), (0.653, 0.375), (0.657, 0.425),
+)  # fmt: skip
 
 
-def _sideburns(fit: Fitter) -> list[Sheet]:
-    sides = []
-    for line in (
-        (((0.345, 0.345), (0.346, 0.400), (0.345, 0.462)), ((0.318, 0.345), (0.320, 0.400), (0.334, 0.466))),
-        (((0.655, 0.345), (0.654, 0.400), (0.655, 0.462)), ((0.682, 0.345), (0.680, 0.400), (0.666, 0.466))),
-    ):
-        sides.append(Sheet.of(fit(*line[0]), fit(*line[1]), density=1.6))
-    return sides
+def _arc(line: Line, count: int = 15) -> Points:
+    return resample(curve(np.asarray(line, np.float64)), count)
 
 
-def _swept(fit: Fitter) -> Layers:
-    top = Sheet.of(
-        fit((0.352, 0.352), (0.338, 0.300), (0.336, 0.250), (0.360, 0.200)),
-        fit((0.385, 0.305), (0.372, 0.250), (0.384, 0.190), (0.430, 0.150)),
-        fit((0.440, 0.288), (0.430, 0.220), (0.452, 0.150), (0.510, 0.122)),
-        fit((0.510, 0.286), (0.510, 0.215), (0.535, 0.145), (0.585, 0.130)),
-        fit((0.580, 0.294), (0.590, 0.225), (0.612, 0.170), (0.640, 0.180)),
-        fit((0.640, 0.335), (0.655, 0.285), (0.668, 0.245), (0.664, 0.235)),
-        fit((0.650, 0.360), (0.668, 0.320), (0.678, 0.290), (0.676, 0.285)),
-    )
-    sides = Sheet.of(
-        fit((0.336, 0.262), (0.322, 0.330), (0.320, 0.400)),
-        fit((0.352, 0.300), (0.342, 0.350), (0.345, 0.410)),
-    )
-    right = Sheet.of(
-        fit((0.664, 0.262), (0.680, 0.330), (0.680, 0.400)),
-        fit((0.648, 0.300), (0.660, 0.350), (0.655, 0.410)),
-    )
-    return [], [*_sideburns(fit), sides, right, top]
-
-
-def _bob(fit: Fitter) -> Layers:
-    return [_back(fit, 0.705, 0.285, 0.715)], _curtains(fit, end=0.715, wave=0.0)
-
-
-def _back(fit: Fitter, end: float, left: float, right: float) -> Sheet:
+def _fan(
+    fit: Fitter, start: Points, end: Points, *, bulge: float, lean: float = 0.0, **of: float
+) -> Sheet:
+    """A sheet from each point of one line to its fellow on the other, arched away from the head."""
     guides = []
-    for x in np.linspace(left, right, 7):
-        bow = 0.010 * (x - MIDDLE) / 0.2
-        guides.append(fit((x - bow, 0.330), (x + bow, 0.520), (x, (0.52 + end) / 2), (x - bow, end)))
-    return Sheet.of(*guides)
+    for root, tip in zip(start, end, strict=True):
+        middle = (root + tip) / 2
+        out = middle - (MIDDLE, 0.40)
+        out = out / np.hypot(*out)
+        guides.append(fit.fit(np.stack([root, middle + out * bulge + (lean, 0.0), tip])))
+    return Sheet.of(*guides, **of)
 
 
-def _curtains(fit: Fitter, *, end: float, wave: float) -> list[Sheet]:
-    """Two curtains from a side parting, framing the face down to `end`."""
-    mid = (0.58 + end) / 2
-    right = Sheet.of(
-        fit((0.447, 0.262), (0.520, 0.272), (0.612, 0.330), (0.652, 0.440), (0.662, 0.580), (0.655, mid), (0.640, end)),
-        fit((0.448, 0.230), (0.540, 0.225), (0.642, 0.300), (0.680, 0.440), (0.688, 0.580), (0.680, mid), (0.660, end + 0.004)),
-        fit((0.450, 0.190), (0.555, 0.170), (0.668, 0.260), (0.708, 0.430), (0.715, 0.580), (0.710, mid), (0.690, end)),
-        fit((0.452, 0.166), (0.560, 0.148), (0.678, 0.240), (0.722, 0.420), (0.730, 0.580), (0.726, mid), (0.706, end - 0.008)),
-        wave=wave,
-    )
+def _sideburns(fit: Fitter, length: float = 0.462) -> list[Sheet]:
+    inner = ((0.3455, 0.360), (0.3445, 0.410), (0.3420, length))
+    outer = ((0.3190, 0.360), (0.3190, 0.410), (0.3270, length + 0.004))
+    return [
+        Sheet.of(fit(*inner), fit(*outer), density=1.6),
+        Sheet.of(fit(*_mirrored(inner)), fit(*_mirrored(outer)), density=1.6),
+    ]
+
+
+def _mirrored(line: Line) -> Line:
+    return tuple((1.0 - x, y) for x, y in line)
+
+
+def _cap(fit: Fitter) -> Sheet:
+    """Short hair at the sides and back, under the longer hair on top."""
+    return _fan(fit, _arc(_SILHOUETTE), _arc(_HAIRLINE), bulge=0.002, density=1.3, soft_tips=1.0)
+
+
+def _side_part(fit: Fitter) -> Style:
+    over = Sheet.of(
+        fit((0.418, 0.302), (0.452, 0.262), (0.530, 0.248), (0.606, 0.285), (0.648, 0.352), (0.655, 0.452)),
+        fit((0.414, 0.272), (0.458, 0.215), (0.545, 0.200), (0.628, 0.258), (0.664, 0.345), (0.660, 0.458)),
+        fit((0.412, 0.230), (0.470, 0.170), (0.565, 0.165), (0.645, 0.235), (0.676, 0.330), (0.666, 0.460)),
+        fit((0.414, 0.180), (0.480, 0.141), (0.580, 0.150), (0.658, 0.222), (0.688, 0.325), (0.674, 0.456)),
+    )  # fmt: skip
     left = Sheet.of(
-        fit((0.447, 0.262), (0.405, 0.290), (0.362, 0.360), (0.345, 0.460), (0.338, 0.590), (0.345, mid), (0.360, end)),
-        fit((0.448, 0.230), (0.395, 0.245), (0.338, 0.330), (0.315, 0.450), (0.310, 0.590), (0.318, mid), (0.338, end + 0.004)),
-        fit((0.450, 0.190), (0.385, 0.195), (0.318, 0.280), (0.290, 0.430), (0.284, 0.590), (0.290, mid), (0.310, end)),
-        fit((0.452, 0.166), (0.380, 0.170), (0.306, 0.260), (0.276, 0.420), (0.270, 0.590), (0.275, mid), (0.294, end - 0.008)),
-        wave=wave,
+        fit((0.418, 0.302), (0.388, 0.316), (0.358, 0.352), (0.344, 0.425)),
+        fit((0.414, 0.250), (0.372, 0.272), (0.340, 0.325), (0.331, 0.430)),
+        fit((0.414, 0.180), (0.370, 0.205), (0.330, 0.280), (0.318, 0.350), (0.318, 0.430)),
     )
+    line = fit((0.418, 0.302), (0.414, 0.250), (0.414, 0.182))
+    return Style(under=[*_sideburns(fit), left], over=[over], parting=line)
+
+
+def _swept(fit: Fitter) -> Style:
+    front: Line = (
+        (0.352, 0.356), (0.366, 0.330), (0.400, 0.308), (0.450, 0.300), (0.510, 0.297),
+        (0.565, 0.301), (0.606, 0.312), (0.636, 0.334), (0.650, 0.358),
+    )  # fmt: skip
+    crest: Line = (
+        (0.324, 0.310), (0.336, 0.248), (0.380, 0.190), (0.446, 0.152), (0.520, 0.134),
+        (0.596, 0.142), (0.648, 0.184), (0.674, 0.250), (0.680, 0.330),
+    )  # fmt: skip
+    top = _fan(fit, _arc(front), _arc(crest), bulge=0.016, lean=-0.022, soft_roots=1.0)
+    return Style(under=[*_sideburns(fit), _cap(fit)], over=[top])
+
+
+def _crop(fit: Fitter) -> Style:
+    crest: Line = (
+        (0.330, 0.300), (0.340, 0.240), (0.372, 0.190), (0.430, 0.152), (0.500, 0.142),
+        (0.570, 0.150), (0.628, 0.188), (0.660, 0.238), (0.670, 0.300),
+    )  # fmt: skip
+    fringe: Line = (
+        (0.352, 0.352), (0.372, 0.326), (0.405, 0.312), (0.450, 0.306), (0.500, 0.302),
+        (0.550, 0.305), (0.596, 0.310), (0.628, 0.326), (0.648, 0.352),
+    )  # fmt: skip
+    top = _fan(fit, _arc(crest), _arc(fringe), bulge=0.008, lean=0.012, frizz=0.004, density=1.2)
+    return Style(under=[*_sideburns(fit), _cap(fit)], over=[top])
+
+
+def _curtains(fit: Fitter, *, end: float, tuck: float, wave: float = 0.0) -> list[Sheet]:
+    """Two curtains from a parting, framing the face down to `end`; the tips turn in by `tuck`."""
+    low, mid = 0.600, 0.5 * (0.600 + end)
+    right = Sheet.of(
+        fit((0.452, 0.284), (0.500, 0.268), (0.580, 0.285), (0.640, 0.370), (0.660, 0.470), (0.664, low), (0.660, mid), (0.658 - tuck, end)),
+        fit((0.452, 0.250), (0.530, 0.222), (0.625, 0.275), (0.672, 0.385), (0.686, 0.490), (0.690, low), (0.688, mid), (0.680 - tuck, end + 0.004)),
+        fit((0.453, 0.205), (0.540, 0.172), (0.650, 0.242), (0.698, 0.375), (0.712, 0.490), (0.716, low), (0.714, mid), (0.704 - tuck, end + 0.001)),
+        fit((0.454, 0.158), (0.550, 0.140), (0.662, 0.222), (0.712, 0.365), (0.726, 0.490), (0.730, low), (0.728, mid), (0.718 - tuck, end - 0.008)),
+        wave=wave,
+    )  # fmt: skip
+    left = Sheet.of(
+        fit((0.452, 0.284), (0.420, 0.288), (0.366, 0.360), (0.346, 0.450), (0.338, 0.510), (0.336, low), (0.340, mid), (0.342 + tuck, end)),
+        fit((0.452, 0.250), (0.398, 0.250), (0.342, 0.330), (0.318, 0.440), (0.312, 0.510), (0.310, low), (0.312, mid), (0.320 + tuck, end + 0.004)),
+        fit((0.453, 0.205), (0.388, 0.200), (0.322, 0.280), (0.294, 0.410), (0.286, 0.500), (0.284, low), (0.286, mid), (0.296 + tuck, end + 0.001)),
+        fit((0.454, 0.158), (0.380, 0.168), (0.310, 0.255), (0.280, 0.395), (0.272, 0.500), (0.270, low), (0.272, mid), (0.282 + tuck, end - 0.008)),
+        wave=wave,
+    )  # fmt: skip
     return [left, right]
 
 
-def _long_straight(fit: Fitter) -> Layers:
-    return [_back(fit, 0.900, 0.275, 0.725)], _curtains(fit, end=0.930, wave=0.002)
+def _back(fit: Fitter, end: float, half: float, tuck: float) -> Sheet:
+    guides = []
+    for u in np.linspace(-1.0, 1.0, 9):
+        wide = MIDDLE + u * half
+        guides.append(
+            fit((MIDDLE + u * half * 0.82, 0.400), (wide, 0.540), (wide, (0.56 + end) / 2), (wide - u * tuck, end))
+        )
+    return Sheet.of(*guides)
 
 
-def _long_wavy(fit: Fitter) -> Layers:
-    sheets = [_waved(sheet, 0.011) for sheet in _curtains(fit, end=0.910, wave=0.005)]
-    return [_waved(_back(fit, 0.890, 0.265, 0.735), 0.012)], sheets
+def _bob(fit: Fitter) -> Style:
+    curtains = _curtains(fit, end=0.722, tuck=0.014)
+    return Style(behind=[_back(fit, 0.712, 0.205, 0.020)], over=curtains, parting=_middle(fit))
+
+
+def _middle(fit: Fitter) -> Points:
+    return fit((0.452, 0.284), (0.4525, 0.220), (0.454, 0.166))
+
+
+def _long_straight(fit: Fitter) -> Style:
+    return Style(
+        behind=[_back(fit, 0.900, 0.212, 0.010)],
+        over=_curtains(fit, end=0.950, tuck=-0.004, wave=0.002),
+        parting=_middle(fit),
+    )
+
+
+def _long_wavy(fit: Fitter) -> Style:
+    sheets = [_waved(sheet, 0.011) for sheet in _curtains(fit, end=0.930, tuck=-0.004, wave=0.004)]
+    back = _waved(_back(fit, 0.900, 0.215, 0.0), 0.011)
+    return Style(behind=[back], over=sheets, parting=_middle(fit))
 
 
 def _waved(sheet: Sheet, amount: float) -> Sheet:
     """The sheet with waves that grow toward the tips."""
     guides = sheet.guides.copy()
     s = np.linspace(0.0, 1.0, guides.shape[1])
-    phase = np.linspace(0.0, 3.0, len(guides))[:, None]
-    guides[..., 0] += amount * np.sin(2 * np.pi * 2.6 * s + phase) * np.clip(2.2 * s - 0.5, 0, 1)
-    return Sheet(guides=guides, density=sheet.density, wave=sheet.wave, frizz=sheet.frizz)
+    phase = np.linspace(0.0, 2.6, len(guides))[:, None]
+    guides[..., 0] += amount * np.sin(2 * np.pi * 2.8 * s + phase) * np.clip(2.4 * s - 0.6, 0, 1)
+    return sheet.bent(guides)
 
 
-def _bun(fit: Fitter) -> Layers:
-    knot = (0.500, 0.150)
-    roots = (
-        (0.336, 0.440), (0.342, 0.380), (0.358, 0.335), (0.392, 0.300), (0.440, 0.284), (0.500, 0.280),
-        (0.560, 0.284), (0.608, 0.300), (0.642, 0.335), (0.658, 0.380), (0.664, 0.440),
-    )
-    outward = (
-        (0.316, 0.330), (0.322, 0.290), (0.340, 0.255), (0.388, 0.230), (0.442, 0.220), (0.500, 0.216),
-        (0.558, 0.220), (0.612, 0.230), (0.660, 0.255), (0.678, 0.290), (0.684, 0.330),
-    )
-    crown = (
-        (0.388, 0.190), (0.392, 0.195), (0.405, 0.196), (0.435, 0.190), (0.465, 0.178), (0.500, 0.172),
-        (0.535, 0.178), (0.565, 0.190), (0.595, 0.196), (0.608, 0.195), (0.612, 0.190),
-    )
-    guides = [
-        fit(root, out, top, (knot[0] + (top[0] - 0.5) * 0.25, knot[1]))
-        for root, out, top in zip(roots, outward, crown, strict=True)
-    ]
-    return [], [_knot(fit, 0.118, 0.062), Sheet.of(*guides, density=1.2)]
+def _bun(fit: Fitter) -> Style:
+    roots = _arc((*_HAIRLINE[:0], (0.340, 0.452), *_HAIRLINE[1:-1], (0.660, 0.452)))
+    crown = np.stack([np.linspace(0.462, 0.538, 15), np.full(15, 0.150)], axis=1)
+    guides = []
+    edge = _arc(((0.320, 0.400), *_SILHOUETTE[1:-1], (0.680, 0.400)))
+    for index, (root, tip) in enumerate(zip(roots, crown, strict=True)):
+        u = index / 7.0 - 1.0
+        rim = edge[index]
+        upper = np.asarray((MIDDLE + 0.125 * u, 0.172 + 0.030 * abs(u)))
+        guides.append(fit.fit(np.stack([root, 0.30 * root + 0.70 * rim, upper, tip])))
+    pulled = Sheet.of(*guides, density=1.2, soft_roots=1.0)
+    return Style(behind=[_knot(fit, 0.112, 0.066)], over=[pulled])
 
 
 def _knot(fit: Fitter, y: float, radius: float) -> Sheet:
+    """A bun: strands wound over a ball, from its left foot over the top to its right."""
     guides = []
-    for ring in np.linspace(0.10, 1.0, 5):
-        angles = np.linspace(2.6, 2.6 + 1.85 * np.pi, 7)
-        guides.append(
-            fit(*((0.5 + radius * ring * np.cos(a), y + 0.8 * radius * ring * np.sin(a)) for a in angles))
-        )
+    for height in np.linspace(-0.55, 1.0, 7):
+        angles = np.linspace(np.pi * 1.12, -np.pi * 0.12, 9)
+        x = MIDDLE + radius * np.cos(angles)
+        guides.append(fit.fit(np.stack([x, y - radius * 0.86 * height * np.sin(angles) + 0.004], axis=1)))
     return Sheet.of(*guides, frizz=0.002)
 
 
-def _pixie(fit: Fitter) -> Layers:
-    fringe = Sheet.of(
-        fit((0.440, 0.200), (0.500, 0.222), (0.580, 0.270), (0.640, 0.345), (0.656, 0.420)),
-        fit((0.445, 0.185), (0.530, 0.195), (0.615, 0.250), (0.664, 0.345), (0.672, 0.450)),
-        fit((0.450, 0.168), (0.550, 0.160), (0.650, 0.225), (0.690, 0.340), (0.686, 0.470)),
+def _pixie(fit: Fitter) -> Style:
+    right = Sheet.of(
+        fit((0.450, 0.215), (0.540, 0.232), (0.622, 0.300), (0.654, 0.385), (0.655, 0.470)),
+        fit((0.450, 0.190), (0.555, 0.190), (0.650, 0.265), (0.682, 0.370), (0.676, 0.492)),
+        fit((0.450, 0.152), (0.560, 0.146), (0.662, 0.225), (0.700, 0.350), (0.690, 0.490)),
     )
-    front = Sheet.of(
-        fit((0.440, 0.200), (0.452, 0.240), (0.500, 0.290), (0.570, 0.330)),
-        fit((0.442, 0.198), (0.480, 0.240), (0.545, 0.290), (0.622, 0.345)),
-        fit((0.444, 0.196), (0.510, 0.230), (0.590, 0.275), (0.652, 0.375)),
+    fringe = Sheet.of(
+        fit((0.446, 0.218), (0.455, 0.255), (0.490, 0.302), (0.545, 0.342)),
+        fit((0.447, 0.200), (0.490, 0.235), (0.548, 0.288), (0.612, 0.352)),
+        fit((0.448, 0.182), (0.525, 0.205), (0.602, 0.268), (0.650, 0.372)),
+        fit((0.449, 0.160), (0.545, 0.168), (0.640, 0.248), (0.672, 0.392)),
+        frizz=0.003,
     )
     left = Sheet.of(
-        fit((0.440, 0.215), (0.400, 0.262), (0.366, 0.330), (0.346, 0.440)),
-        fit((0.445, 0.190), (0.378, 0.220), (0.330, 0.310), (0.322, 0.460)),
-        fit((0.450, 0.168), (0.368, 0.180), (0.312, 0.280), (0.308, 0.470)),
+        fit((0.446, 0.232), (0.412, 0.278), (0.372, 0.340), (0.348, 0.420), (0.342, 0.470)),
+        fit((0.448, 0.195), (0.382, 0.228), (0.336, 0.315), (0.318, 0.420), (0.324, 0.492)),
+        fit((0.450, 0.152), (0.376, 0.172), (0.320, 0.260), (0.302, 0.390), (0.310, 0.490)),
     )
-    return [], [left, fringe, front]
+    return Style(under=[left, right], over=[fringe])
 
 
-def _crop(fit: Fitter) -> Layers:
-    top = Sheet.of(
-        fit((0.330, 0.290), (0.350, 0.225), (0.385, 0.235), (0.372, 0.318)),
-        fit((0.365, 0.215), (0.392, 0.195), (0.425, 0.235), (0.420, 0.302)),
-        fit((0.420, 0.165), (0.455, 0.170), (0.482, 0.230), (0.480, 0.298)),
-        fit((0.500, 0.150), (0.530, 0.165), (0.545, 0.230), (0.540, 0.298)),
-        fit((0.590, 0.168), (0.600, 0.190), (0.604, 0.240), (0.595, 0.304)),
-        fit((0.650, 0.225), (0.645, 0.240), (0.640, 0.275), (0.632, 0.325)),
-        fit((0.675, 0.300), (0.668, 0.310), (0.660, 0.325), (0.650, 0.345)),
-        frizz=0.004,
-    )
+def _balding(fit: Fitter) -> Style:
+    inner: Line = ((0.352, 0.330), (0.3440, 0.390), (0.3430, 0.462))
+    middle: Line = ((0.338, 0.312), (0.3230, 0.380), (0.3220, 0.470))
+    outer: Line = ((0.330, 0.305), (0.3060, 0.375), (0.3100, 0.478))
     sides = [
-        Sheet.of(fit((0.332, 0.270), (0.320, 0.340), (0.319, 0.410)), fit((0.372, 0.300), (0.348, 0.350), (0.345, 0.412))),
-        Sheet.of(fit((0.668, 0.270), (0.680, 0.340), (0.681, 0.410)), fit((0.628, 0.300), (0.652, 0.350), (0.655, 0.412))),
+        Sheet.of(fit(*a), fit(*b), fit(*c), frizz=0.003, soft_roots=1.0)
+        for a, b, c in ((inner, middle, outer), (_mirrored(inner), _mirrored(middle), _mirrored(outer)))
     ]
-    return [], [*_sideburns(fit), *sides, top]
+    return Style(over=sides)
 
 
-def _balding(fit: Fitter) -> Layers:
-    sides = [
-        Sheet.of(
-            fit((0.346, 0.345), (0.343, 0.400), (0.344, 0.462)),
-            fit((0.330, 0.325), (0.318, 0.390), (0.318, 0.470)),
-            fit((0.326, 0.315), (0.306, 0.380), (0.308, 0.478)),
-            frizz=0.003,
-        ),
-        Sheet.of(
-            fit((0.654, 0.345), (0.657, 0.400), (0.656, 0.462)),
-            fit((0.670, 0.325), (0.682, 0.390), (0.682, 0.470)),
-            fit((0.674, 0.315), (0.694, 0.380), (0.692, 0.478)),
-            frizz=0.003,
-        ),
-    ]
-    return [], sides
-
-
-COMBED: dict[str, Callable[[Fitter], Layers]] = {
+COMBED: dict[str, Callable[[Fitter], Style]] = {
     "side_part": _side_part,
     "swept": _swept,
     "bob": _bob,

@@ -22,9 +22,10 @@ class Surface:
     sharpness: float = 20.0  # exponent of the highlight
     sheen: float = 0.0  # light at grazing angles
     occlusion: float = 8.0  # darkening of hollows
+    depth: float = 0.0  # how much richer the colour grows in shadow, as light does inside skin
 
 
-SKIN = Surface(wrap=(0.50, 0.33, 0.27), gloss=0.13, sharpness=14.0, sheen=0.10, occlusion=13.0)
+SKIN = Surface(wrap=(0.50, 0.33, 0.27), gloss=0.13, sharpness=14.0, sheen=0.08, occlusion=13.0, depth=0.50)
 CLOTH = Surface(wrap=(0.30, 0.30, 0.30), sheen=0.10, occlusion=6.0)
 
 
@@ -64,12 +65,12 @@ class Studio:
         key = np.asarray((1 + 0.05 * warm, 1.0, 1 - 0.09 * warm), np.float32)
         fill = np.asarray((1 - 0.04 * warm, 0.98, 1 + 0.08 * warm), np.float32)
         return cls(
-            key=unit(0.62 * side, -0.62, 0.78),
+            key=unit(0.68 * side, -0.62, 0.70),
             fill=unit(-0.80 * side, -0.05, 0.62),
-            key_colour=key * np.float32(0.70 + 0.14 * hard),
-            fill_colour=fill * np.float32(0.26 - 0.12 * hard),
-            sky_colour=np.asarray((0.31, 0.32, 0.345), np.float32) * np.float32(1 - 0.2 * hard),
-            ground_colour=np.asarray((0.25, 0.20, 0.18), np.float32) * np.float32(1 - 0.3 * hard),
+            key_colour=key * np.float32(0.68 + 0.22 * hard),
+            fill_colour=fill * np.float32(0.22 - 0.09 * hard),
+            sky_colour=np.asarray((0.270, 0.278, 0.300), np.float32) * np.float32(1 - 0.25 * hard),
+            ground_colour=np.asarray((0.230, 0.185, 0.165), np.float32) * np.float32(1 - 0.3 * hard),
         )
 
     def lit(
@@ -100,6 +101,10 @@ class Studio:
         bleed = np.asarray((0.75, 1.0, 1.0), np.float32)  # hollows of skin glow red
         light = (key + fill + sky) * (1.0 - closed * bleed)
         out = albedo * light
+        if surface.depth:
+            dim = np.clip(1.0 - light.mean(axis=-1, keepdims=True), 0.0, 1.0) * surface.depth
+            mean = albedo.mean(axis=-1, keepdims=True)
+            out *= 1.0 + dim * (albedo / mean - 1.0)
         out += self._highlights(n, surface, gloss, shadow)[..., None] * self.key_colour
         return np.asarray(out, np.float32)
 

@@ -29,6 +29,9 @@ def paint_nose(canvas: Canvas, params: FaceParams, at: Anatomy) -> None:
     half, base = at.nose_half, at.nose_base_y
     shadow = raster.dot(MIDDLE, base + 0.0045, half * 0.62, 0.0050)
     canvas.shade(0.26 * shadow, (0.55, 0.34, 0.30))
+    lamp = -1.0 if params.light_from == "left" else 1.0
+    tip = raster.dot(MIDDLE + lamp * half * 0.16, at.nose_tip_y - 0.002, half * 0.17, 0.0048)
+    canvas.glow(tip * 0.22, (1.0, 0.95, 0.90))
     for side in (-1, 1):
         hole = curve(
             points(
@@ -87,7 +90,7 @@ def _paint_gloss(canvas: Canvas, params: FaceParams, at: Anatomy) -> None:
         foot = MIDDLE + mouth.half_width * x * 0.92
         creases += raster.stroke(points((top, mouth.y), (foot, mouth.y + low)), 0.0011)
     creases = raster.soften(np.minimum(creases, 1.0), 0.0007) * lower
-    amount = 0.16 + 0.20 * params.femininity * params.lip_strength
+    amount = 0.24 + 0.24 * params.femininity * params.lip_strength
     canvas.glow(raster.soften(lower, 0.001) * shine * amount * (1 - 0.7 * creases))
     canvas.shade(creases * 0.10, (0.5, 0.25, 0.25))
     bow = resample(mouth.top, 60)[18:42] - (0.0, 0.0016)

@@ -63,7 +63,7 @@ class FaceParams:
 
     lip_fullness: float = 0.0
     lip_width: float = 0.0
-    smile: float = 0.3  # lift of the corners of the closed mouth
+    smile: float = 0.55  # lift of the corners of the closed mouth
     lip_tint: Colour = (0.72, 0.32, 0.32)
     lip_strength: float = 0.35  # how far the lips leave the skin's own colour
 
@@ -93,7 +93,7 @@ class FaceParams:
 # Skin from palest to darkest, sRGB, as lit by the key light.
 _SKIN: tuple[Colour, ...] = tuple(
     hex_colour(code)
-    for code in ("#fbdfce", "#f3cbb0", "#e2ae8a", "#c98f66", "#a66c47", "#7d4c31", "#573224")
+    for code in ("#fddfcf", "#f6cbb0", "#e2ae8a", "#c98f66", "#a66c47", "#7d4c31", "#573224")
 )
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.training.faces.anatomy import measure
+from pipelines.training.faces.accessories import paint_earrings, paint_glasses, paint_headscarf
+from pipelines.training.faces.anatomy import Anatomy, measure
+from pipelines.training.faces.beard import paint_beard
 from pipelines.training.faces.body import backdrop, paint_ears, paint_neck
 from pipelines.training.faces.clothes import paint_clothes
+from pipelines.training.faces.curls import paint_buzz, paint_cloud
 from pipelines.training.faces.eyes import paint_brow, paint_eye
-from pipelines.training.faces.hair import paint_hair
-from pipelines.training.faces.hair_styles import COMBED, Fitter
+from pipelines.training.faces.hair import paint_hair, paint_parting
+from pipelines.training.faces.hair_styles import COMBED, Fitter, Style
 from pipelines.training.faces.light import Studio
 from pipelines.training.faces.mouth import paint_mouth, paint_nose
 from pipelines.training.faces.params import FaceParams
 from pipelines.training.faces.raster import Canvas, Raster
 from pipelines.training.faces.skin import paint_head
+
+
+EARS_COVERED = frozenset({"bob", "long_straight", "long_wavy", "curly", "headscarf"})
 
 
 def paint_portrait(params: FaceParams, size: int) -> Canvas:
@@ -24,21 +30,56 @@ def paint_portrait(params: FaceParams, size: int) -> Canvas:
     at = measure(params)
     studio = Studio.of(params)
     canvas = Canvas(raster, backdrop(raster, params))
-    back, front = COMBED[params.hair](Fitter(params, at)) if params.hair in COMBED else ([], [])
-    if back:
-        paint_hair(canvas, params, back, studio, dim=0.55, shadow=0.0)
+    style = COMBED[params.hair](Fitter(params, at)) if params.hair in COMBED else Style()
+    if style.behind:
+        paint_hair(canvas, params, style.behind, studio, dim=0.55, shadow=0.0)
+    if params.hair == "curly":
+        paint_cloud(canvas, params, at, studio, over=False)
     paint_neck(canvas, params, at, studio)
     paint_clothes(canvas, params, at, studio)
-    paint_ears(canvas, params, at, studio)
-    paint_head(canvas, params, at, studio, shadow=raster.zeros())
+    if params.hair not in EARS_COVERED:
+        paint_ears(canvas, params, at, studio)
+    _paint_face(canvas, params, at, studio)
+    if params.hair not in EARS_COVERED:
+        paint_earrings(canvas, params, at)
+    _paint_front_hair(canvas, params, at, studio, style)
+    paint_glasses(canvas, params, at)
+    _grade(canvas)
+    return canvas
+
+
+def _grade(canvas: Canvas) -> None:
+    """A last touch of contrast and saturation, as on a finished illustration."""
+    rgb = canvas.rgb
+    grey = rgb @ np.asarray((0.30, 0.59, 0.11), np.float32)
+    rgb += 0.10 * (rgb - grey[..., None])
+    canvas.rgb = rgb + 0.16 * (rgb - 0.5) * np.clip(rgb, 0, 1) * (1 - np.clip(rgb, 0, 1)) * 4
+
+
+def _paint_face(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio) -> None:
+    paint_head(canvas, params, at, studio, shadow=canvas.raster.zeros())
     paint_nose(canvas, params, at)
     paint_mouth(canvas, params, at)
+    paint_beard(canvas, params, at, studio)
     for index, eye in enumerate(at.eyes):
         paint_eye(canvas, params, eye)
         paint_brow(canvas, params, at, index)
-    if front:
-        paint_hair(canvas, params, front, studio)
-    return canvas
+
+
+def _paint_front_hair(
+    canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio, style: Style
+) -> None:
+    for sheets in (style.under, style.over):
+        if sheets:
+            paint_hair(canvas, params, sheets, studio)
+    if style.parting is not None:
+        paint_parting(canvas, params, style.parting)
+    if params.hair in ("afro", "curly"):
+        paint_cloud(canvas, params, at, studio, over=True)
+    elif params.hair == "buzz":
+        paint_buzz(canvas, params, at)
+    elif params.hair == "headscarf":
+        paint_headscarf(canvas, params, at, studio)
 
 
 def draw_portrait(params: FaceParams, size: int = 768) -> NDArray[np.uint8]:

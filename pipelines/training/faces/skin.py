@@ -25,8 +25,8 @@ def head_height(raster: Raster, params: FaceParams, at: Anatomy, mask: Field) ->
     male = 1.0 - params.femininity
     dot = raster.dot
     u, v = (raster.x - MIDDLE) / 0.200, (raster.y - 0.465) / 0.335
-    z = 0.075 * raster.inflate(mask, 0.085, 0.008)
-    z = z + 0.085 * np.sqrt(np.maximum(1.0 - u * u - v * v, 0.0))
+    z = 0.085 * raster.inflate(mask, 0.105, 0.009)
+    z = z + 0.120 * np.sqrt(np.maximum(1.0 - u * u - v * v, 0.0))
     z += _nose(raster, at)
     for eye, brow in zip(at.eyes, at.brows, strict=True):
         side = eye.side
@@ -34,8 +34,8 @@ def head_height(raster: Raster, params: FaceParams, at: Anatomy, mask: Field) ->
         z -= 0.0150 * dot(eye.x - side * 0.010, at.eye_y - 0.006, 0.034, 0.021)
         z -= 0.0050 * dot(MIDDLE + side * 0.034, at.eye_y - 0.012, 0.012, 0.018)
         z += 0.0125 * dot(eye.x, at.eye_y, 0.030, 0.0215)
-        z += (0.0110 + 0.005 * params.cheeks) * dot(
-            MIDDLE + side * 0.092, at.eye_y + 0.083, 0.040, 0.036
+        z += (0.0115 + 0.005 * params.cheeks + 0.004 * params.smile) * dot(
+            MIDDLE + side * 0.090, at.eye_y + 0.080, 0.038, 0.033
         )
         z -= (0.0030 - 0.004 * params.cheeks) * dot(
             MIDDLE + side * 0.105, at.mouth.y - 0.012, 0.022, 0.034
@@ -46,9 +46,9 @@ def head_height(raster: Raster, params: FaceParams, at: Anatomy, mask: Field) ->
         z += 0.0022 * dot(corner[0] + side * 0.017, corner[1] - 0.002, 0.009, 0.014)
     z += 0.0100 * dot(MIDDLE, at.mouth.y - 0.008, 0.052, 0.038)
     philtrum = (at.nose_base_y + at.mouth.y) / 2
-    z -= 0.0022 * dot(MIDDLE, philtrum, 0.0055, 0.013)
+    z -= 0.0014 * dot(MIDDLE, philtrum, 0.0060, 0.013)
     for side in (-1, 1):
-        z += 0.0013 * dot(MIDDLE + side * 0.0110, philtrum, 0.0045, 0.013)
+        z += 0.0007 * dot(MIDDLE + side * 0.0115, philtrum, 0.0050, 0.013)
     z += 0.0052 * raster.soften(raster.inflate(raster.fill(at.mouth.upper_lip), 0.011), 0.0018)
     z += 0.0085 * raster.soften(raster.inflate(raster.fill(at.mouth.lower_lip), 0.014), 0.0020)
     fold_y = float(at.mouth.bottom[:, 1].max()) + 0.011
@@ -61,28 +61,22 @@ def head_height(raster: Raster, params: FaceParams, at: Anatomy, mask: Field) ->
 def _nose(raster: Raster, at: Anatomy) -> Field:
     tip, base, half = at.nose_tip_y, at.nose_base_y, at.nose_half
     rows = raster.y[:, 0]
-    stations = (
-        at.nasion_y - 0.035,
-        at.nasion_y,
-        (at.nasion_y + tip) / 2,
-        tip - 0.004,
-        base - 0.006,
-    )
-    stations += (base + 0.006,)
-    height = np.interp(rows, stations, (0.0, 0.0050, 0.0155, 0.0290, 0.0180, 0.0))
-    width = (
-        np.interp(rows, stations, (0.020, 0.0110, 0.0125, 0.0165, 0.0180, 0.0200)) * half / 0.0335
-    )
+    stations = (at.nasion_y - 0.040, at.nasion_y, 0.5 * (at.nasion_y + tip), tip - 0.006, tip + 0.006)
+    stations += (base - 0.002, base + 0.008)
+    height = np.interp(rows, stations, (0.0, 0.0060, 0.0145, 0.0210, 0.0200, 0.0060, 0.0))
+    wide = half / 0.0335
+    width = np.interp(rows, stations, (0.022, 0.0125, 0.0145, 0.0175, 0.0190, 0.0190, 0.0180)) * wide
     blur = max(raster.size * 0.006, 1.0)
     kernel = np.exp(-0.5 * (np.arange(-int(3 * blur), int(3 * blur) + 1) / blur) ** 2)
     kernel /= kernel.sum()
     height = np.convolve(np.pad(height, len(kernel) // 2, mode="edge"), kernel, "valid")
     width = np.convolve(np.pad(width, len(kernel) // 2, mode="edge"), kernel, "valid")
     u = (raster.x - MIDDLE) / width[:, None]
-    z = height[:, None] * np.exp(-0.5 * np.abs(u) ** 2.3)
-    z += 0.0080 * raster.dot(MIDDLE, tip + 0.002, half * 0.42, 0.0125)
+    z = height[:, None] * np.exp(-0.5 * u**2)
+    z += 0.0170 * raster.dot(MIDDLE, tip + 0.0035, half * 0.50, 0.0135)
     for side in (-1, 1):
-        z += 0.0125 * raster.dot(MIDDLE + side * half * 0.72, base - 0.0105, half * 0.29, 0.0100)
+        z += 0.0135 * raster.dot(MIDDLE + side * half * 0.74, base - 0.0118, half * 0.27, 0.0100)
+        z -= 0.0030 * raster.dot(MIDDLE + side * half * 1.28, base - 0.0120, half * 0.18, 0.0110)
     return np.asarray(z, np.float32)
 
 
@@ -98,13 +92,13 @@ def _folds(raster: Raster, params: FaceParams, at: Anatomy) -> Field:
         smile_line = curve(
             points(
                 (wing, at.nose_base_y - 0.016),
-                (wing + side * 0.018, at.nose_base_y + 0.012),
-                (corner + side * 0.001, mouth.y - 0.016),
-                (corner + side * 0.002, mouth.y + 0.012 * age),
+                (wing + side * 0.016, at.nose_base_y + 0.004),
+                (corner - side * 0.003, mouth.y - 0.024),
+                (corner + side * 0.003, mouth.y + 0.010 * age),
             )
         )
-        fold = raster.soften(raster.taper(smile_line, 0.010), 0.0035)
-        depth += fold * (0.0014 + 0.0040 * age)
+        fold = raster.soften(raster.taper(smile_line, 0.012), 0.0050)
+        depth += fold * (0.0006 + 0.0012 * params.smile + 0.0042 * age)
         bag = curve(
             points(
                 (eye.x - side * 0.034, eye.y + 0.019),
@@ -116,19 +110,19 @@ def _folds(raster: Raster, params: FaceParams, at: Anatomy) -> Field:
         if age > 0.35:
             depth += _fine_lines(raster, at, side) * (age - 0.35) * 1.4
     if age > 0.3:
-        for row, span in enumerate((0.080, 0.088, 0.078)):
-            y = at.brow_y - 0.034 - 0.022 * row
+        for row, (span, lean) in enumerate(((0.066, -0.006), (0.080, 0.004), (0.062, 0.010))):
+            y = at.brow_y - 0.036 - 0.019 * row
             line = curve(
                 points(
-                    (MIDDLE - span, y + 0.004),
-                    (MIDDLE - span / 2, y - 0.003),
-                    (MIDDLE, y + 0.001),
-                    (MIDDLE + span / 2, y - 0.004),
-                    (MIDDLE + span, y + 0.003),
+                    (MIDDLE + lean - span, y + 0.002),
+                    (MIDDLE + lean - 0.45 * span, y - 0.0035),
+                    (MIDDLE + lean, y - 0.0012),
+                    (MIDDLE + lean + 0.5 * span, y - 0.0042),
+                    (MIDDLE + lean + span, y + 0.001),
                 )
             )
-            groove = raster.soften(raster.taper(line, 0.004), 0.0022)
-            depth += groove * 0.0022 * (age - 0.3)
+            groove = raster.soften(raster.taper(line, 0.005), 0.0030)
+            depth += groove * 0.0030 * (age - 0.3)
     return depth
 
 
@@ -169,7 +163,7 @@ def skin_albedo(raster: Raster, params: FaceParams, at: Anatomy) -> RGB:
     shadow = raster.zeros()
     for eye in at.eyes:
         x = MIDDLE + eye.side * 0.100
-        flush += 0.62 * raster.dot(x, at.eye_y + 0.088, 0.036, 0.028)
+        flush += 0.70 * raster.dot(x, at.eye_y + 0.086, 0.040, 0.030)
         flush += 0.25 * raster.dot(eye.x, at.eye_y - 0.010, 0.040, 0.018)
         shadow += raster.dot(eye.x - eye.side * 0.012, eye.y + 0.022, 0.024, 0.009)
         shadow += 0.6 * raster.dot(MIDDLE + eye.side * 0.036, eye.y - 0.004, 0.012, 0.016)
