@@ -93,6 +93,8 @@ def _outline(mask: Array, x: Array, y: Array, rim: Rim) -> Rim:
     grown = float((bottom - top).max()) / rim.gap
     if max(up_error, low_error) > _ROUGH * rim.gap or grown > 1.6:
         return rim
+    fringe = 0.03 * rim.gap  # past the soft edge of the white
+    top, bottom = top - fringe, bottom + fringe
     corner = (top + bottom) / 2
     ends = np.clip((1.0 - np.abs(fine)) / 0.06, 0.0, 1.0)  # the curves meet in the corners
     top, bottom = corner + (top - corner) * ends, corner + (bottom - corner) * ends

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipelines.portrait.geometry import IRIS, SIDES, Array, Face, Side
-from pipelines.portrait.matte import blur, push_pull
+from pipelines.portrait.matte import blur, dilate, push_pull
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def _take_apart(
     radius = _true_radius(patch, inside, distance, np.abs(y - middle[1]), radius)
     known = inside & (distance > 1.10 * radius + 1.5 * margin)
     dark = _dark_rim(patch, known, distance / radius, np.abs(y - middle[1]) < 0.7 * distance)
-    white = _white(patch, known & (dark < 0.05))
+    spread = dilate(torch.from_numpy(dark)[None], 1)[0].numpy()
+    white = _white(patch, known & (spread < 0.05))
     return white, _iris(patch, inside, distance, radius, dark)
 
 
@@ -79,7 +81,7 @@ def _true_radius(
     beside = inside & (height < 0.5 * distance)
     edges = np.linspace(0.7, 1.45, 16) * guess
     rings = []
-    for near, far in zip(edges[:-1], edges[1:], strict=True):
+    for near, far in pairwise(edges):
         ring = beside & (distance >= near) & (distance < far)
         if ring.sum() < 2:
             return guess

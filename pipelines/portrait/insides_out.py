@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.portrait.geometry import SIDES, Array, Face, Rim
@@ -33,10 +34,34 @@ def without_insides(face: Face, picture: Tensor) -> Tensor:
     at = _grid(face, size)
     filled = picture
     for side in SIDES:
-        filled = _fill(filled, _within(face.eyes[side], at), 1.0)
+        filled = _draw_lids(face, face.eyes[side], filled, at)
     if face.mouth.gap > _APART:
         filled = _fill(filled, _within(face.mouth, at), 0.55)
     return filled
+
+
+def _draw_lids(face: Face, rim: Rim, picture: Tensor, at: Array) -> Tensor:
+    """Carry the edge of each lid inward over its half of the eye."""
+    pixel = 2.0 / picture.shape[-1] / face.unit
+    x, y = at[..., 0], at[..., 1]
+    upper, lower = rim.upper_at(x), rim.lower_at(x)
+    depth = np.minimum(y - upper, lower - y) / pixel
+    across = np.abs(x - rim.middle) < rim.half_width
+    rows, columns = np.nonzero(across & (depth > -1.0))
+    over = (y - upper < lower - y)[rows, columns]
+    edge = np.where(over, upper[rows, columns], lower[rows, columns])
+    away = np.where(over, -pixel, pixel)
+    skin = torch.zeros(3, len(rows))
+    for across_px in (-2.0, -1.0, 0.0, 1.0, 2.0):
+        for away_px in (1.0, 1.75):
+            point = np.stack([x[rows, columns] + across_px * pixel, edge + away_px * away], axis=-1)
+            where = torch.from_numpy(face.to_canvas(point))[None, None]
+            skin += F.grid_sample(picture[None], where, align_corners=False)[0, :, 0] / 10
+    share = torch.from_numpy(np.clip(depth[rows, columns] + 1.0, 0.0, 1.0).astype(np.float32))
+    result = picture.clone()
+    r, c = torch.from_numpy(rows), torch.from_numpy(columns)
+    result[:, r, c] = torch.lerp(picture[:, r, c], skin, share)
+    return result
 
 
 def _within(rim: Rim, at: Array) -> Tensor:

@@ -28,7 +28,8 @@ def lid_shapes(face: Face, side: Side, x: Array, y: Array) -> dict[str, Layered]
         return Layered(upper, lower)
 
     blink = layered(_MEET * gap, -(1.0 - _MEET) * gap)
-    blink.upper[3] = -0.10 * bump(y, rim.middle * 0 + float(rim.upper.min()), 0.03) * (gap > 0)
+    blink.upper[3] = -0.40 * bump(y - rim.upper_at(x), 0.0, 0.014) * inside  # the lashes meet
+    blink.lower[3] = -0.25 * bump(y - rim.lower_at(x), 0.0, 0.012) * inside
     arch = np.sqrt(np.clip(gap / max(size, 1e-4), 0.0, 1.0))
     return {
         f"eyeBlink{side}": blink,

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.portrait.geometry import Array, Face, bump, smoothstep
 
-JAW_DROP = 0.185  # lower lip at jawOpen 1, face units
+JAW_DROP = 0.168  # lower lip at jawOpen 1, face units
 LIP_LIFT = 0.012  # upper lip at jawOpen 1
 CORNER_SHARE = 0.40  # how far the corners follow the lower lip
 

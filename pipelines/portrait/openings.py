@@ -132,7 +132,7 @@ def _window(
 ) -> Window:
     upper, lower = fine[0], fine[1]
     inside = fine[:, 2]
-    choose = (upper[2] - lower[2] + 0.5).clamp_(0.0, 1.0)
+    choose = (0.5 * (upper[2] - lower[2]) + 0.5).clamp_(0.0, 1.0)
     mixed = torch.lerp(lower, upper, choose)
     scale, middle = openings.scale[index].view(2, 1, 1), openings.middle[index].view(2, 1, 1)
     cover = (inside + 0.5).clamp_(0.0, 1.0).sum(0).clamp_(max=1.0)
