@@ -1,0 +1,277 @@
+"""Real peers over loopback: what goes out, what comes in, and that nothing stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+
+import numpy as np
+import pytest
+from aiortc import rtp
+
+from realtime import rtc
+from realtime.encoders import BitrateConfig
+from realtime.errors import BadOffer
+from realtime.rtc import RtcConfig
+from tests.peers import LOOPBACK, Client, Server, connected, draw_card, until
+
+
+async def test_both_tracks_arrive_in_time_and_tell_one_media_time() -> None:
+    async with connected() as (server, client):
+        audio, video = client.received["audio"], client.received["video"]
+        await until(lambda: len(video.frames) >= 50)
+        await until(lambda: len(audio.reports) >= 3 and len(video.reports) >= 3)
+        # Steady pace: 25 and 50 a second by their own timestamps, and none missing.
+        stamps = sorted({packet.timestamp for _, packet, _ in video.packets})
+        assert np.median(np.diff(stamps)) == 3_600
+        assert len(stamps) >= 0.9 * (1 + (stamps[-1] - stamps[0]) // 3_600)
+        assert len(audio.packets) == pytest.approx(2 * len(stamps), rel=0.15)
+
+        def ntp_of_media_zero(kind: str, rate: int) -> list[float]:
+            origin = server.peer._senders[kind]._origin
+            zero = []
+            for report in client.received[kind].reports:
+                info = report.sender_info
+                media = ((info.rtp_timestamp - origin + 2**31) % 2**32 - 2**31) / rate
+                zero.append(info.ntp_timestamp / 2**32 - media)
+            return zero
+
+        zeros = ntp_of_media_zero("audio", 48_000) + ntp_of_media_zero("video", 90_000)
+        assert max(zeros) - min(zeros) < 0.001
+
+        def departures(kind: str, rate: int) -> dict[int, float]:
+            origin = server.peer._senders[kind]._origin
+            first: dict[int, float] = {}
+            for arrived, packet, _ in client.received[kind].packets:
+                media_ms = round(((packet.timestamp - origin) % 2**32) / rate * 1000)
+                first.setdefault(media_ms // 20, arrived)
+            return first
+
+        # Opus tells the time of the sound its packets decode to, 6.5 ms before the samples fed.
+        heard, seen = departures("audio", 48_000), departures("video", 90_000)
+        skews = [seen[m] - heard[m - 1] for m in seen if m - 1 in heard]
+        assert len(skews) > 30
+        assert abs(np.median(skews)) < 0.020
+
+
+async def test_the_microphone_arrives_and_is_returned() -> None:
+    async with connected() as (server, client):
+        await until(lambda: sum(hop.voice.any() for hop in server.hops) >= 25)
+        samples = np.concatenate([hop.samples for hop in server.hops[-10:]])
+        spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+        assert np.argmax(spectrum) * 16_000 / len(samples) == pytest.approx(440, abs=5)
+        assert 0.1 < np.abs(samples).max() < 0.3
+        sounds = client.received["audio"].frames
+        await until(lambda: np.abs(sounds[-1].to_ndarray()).max() > 4_000)
+        client.microphone.muted.set()
+        await until(lambda: not server.hops[-1].voice.any())
+        assert server.states == ["connected"]
+        await until(lambda: np.abs(sounds[-1].to_ndarray()).max() < 200)
+
+
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+async def test_pictures_arrive_as_drawn(codec: str) -> None:
+    config = RtcConfig(host_addresses=("127.0.0.1",), video_codec=codec)  # type: ignore[arg-type]
+    async with connected(config) as (server, client):
+        frames = client.received["video"].frames
+        await until(lambda: len(frames) >= 20)
+        assert server.peer.video_codec == codec
+        shown = frames[-1].to_ndarray(format="yuv420p").astype(float)
+        cards = [draw_card(n * 640) for n in range(64)]  # then they repeat
+        assert min(np.mean((shown - card) ** 2) for card in cards) < 255**2 / 10**3  # 30 dB
+        assert server.encoded_s
+        assert max(server.encoded_s) < 0.2
+
+
+async def test_answer_negotiates_what_we_need() -> None:
+    async with connected() as (server, _):
+        answer = server.peer.answer_sdp
+        audio, video = answer.split("m=audio")[1].split("m=video")
+        assert "opus/48000/2" in audio
+        assert "PCMU" not in audio
+        assert "useinbandfec=1" in audio
+        assert "a=extmap:9 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay" in video
+        assert "a=sendrecv" in audio
+        assert "a=sendonly" in video
+        streams = {line.split()[0] for line in answer.splitlines() if line.startswith("a=msid:")}
+        cnames = {line.split("cname:")[1] for line in answer.splitlines() if "cname:" in line}
+        assert len(streams) == len(cnames) == 1
+        assert "127.0.0.1" in answer
+
+
+async def test_every_video_packet_asks_to_be_shown_at_once() -> None:
+    async with connected() as (_, client):
+        packets = client.received["video"].packets
+        await until(lambda: len(packets) >= 10)
+        assert all(extensions[9] == b"\x00\x00\x00" for _, _, extensions in packets)
+        sounds = client.received["audio"].packets
+        assert not any(9 in extensions for _, _, extensions in sounds)
+
+
+async def test_a_peer_may_listen_without_a_microphone() -> None:
+    async with connected(microphone=False) as (server, client):
+        await until(lambda: len(client.received["video"].frames) >= 5)
+        assert server.ingest.stats.received == 0
+
+
+async def test_picture_loss_brings_a_keyframe_and_remb_sets_the_bitrate() -> None:
+    config = RtcConfig(host_addresses=("127.0.0.1",), video_codec="H264")
+    async with connected(config) as (server, client):
+        frames = client.received["video"].frames
+        await until(lambda: len(frames) >= 10)
+        sender = server.peer._senders["video"]
+        pli = rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI, ssrc=1, media_ssrc=sender._ssrc)
+        before = len(frames)
+        await client.transport._send_rtp(bytes(pli))
+        await until(lambda: any(frame.key_frame for frame in frames[before:]))
+        assert server.peer.stats().keyframe_requests == 1
+        for asked, given in ((700_000, 700_000), (20_000, 120_000), (9_000_000, 2_500_000)):
+            fci = rtp.pack_remb_fci(asked, [sender._ssrc])
+            remb = rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=fci)
+            await client.transport._send_rtp(bytes(remb))
+            await until(lambda given=given: server.peer.stats().target_bps == given)
+
+
+async def test_events_go_both_ways() -> None:
+    async with connected() as (server, client):
+        await until(lambda: server.channels)
+        heard: list[str | bytes] = []
+        answered: list[str] = []
+        channel = server.channels[0]
+        assert channel.label == "events"
+        channel.on_message = heard.append
+        client.channel.on("message", answered.append)
+        await until(lambda: client.channel.readyState == "open")
+        client.channel.send("hello")
+        client.channel.send(b"\x00\xff")
+        await until(lambda: len(heard) == 2)
+        assert heard == ["hello", b"\x00\xff"]
+        assert channel.send("welcome")
+        await until(lambda: answered)
+        assert answered == ["welcome"]
+    assert not channel.send("too late")
+    assert channel.dropped == 1
+
+
+async def test_garbage_audio_and_reports_do_not_end_the_connection() -> None:
+    async with connected() as (server, client):
+        await until(lambda: server.ingest.stats.received > 5)
+        payload_type = client._audio_type()
+        for size in (1, 2, 100, 1_200):
+            packet = rtp.RtpPacket(
+                payload_type=payload_type,
+                sequence_number=size,
+                timestamp=123_456_789,
+                ssrc=77,
+                payload=os.urandom(size),
+            )
+            await client.transport._send_rtp(packet.serialize())
+        fb = rtp.RtcpRtpfbPacket(
+            fmt=rtp.RTCP_RTPFB_NACK, ssrc=1, media_ssrc=server.peer._senders["video"]._ssrc
+        )
+        fb.lost = list(range(0, 60_000, 997))
+        await client.transport._send_rtp(bytes(fb))
+        await client.transport._send_rtp(b"\x8f\xce\x00\x02" + os.urandom(8))
+        hops, frames = len(server.hops), len(client.received["video"].frames)
+        await until(lambda: len(server.hops) > hops + 10)
+        await until(lambda: len(client.received["video"].frames) > frames + 10)
+        assert server.states == ["connected"]
+
+
+async def test_lost_packets_are_concealed_and_add_no_delay() -> None:
+    async with connected() as (server, _):
+        receiver = server.peer._receiver
+        assert receiver is not None
+        take = receiver._handle_rtp_packet
+        count = 0
+
+        async def lose(packet: rtp.RtpPacket, arrival_time_ms: int) -> None:
+            nonlocal count
+            count += 1
+            if count % 20:
+                await take(packet, arrival_time_ms)
+
+        receiver._handle_rtp_packet = lose  # type: ignore[method-assign]
+        await until(lambda: server.ingest.stats.lost >= 5)
+        assert server.ingest.stats.concealed_samples > 0
+        assert server.ingest.stats.inserted_ms <= 100
+
+
+async def test_a_peer_that_says_goodbye_is_closed() -> None:
+    async with connected() as (server, client):
+        await client.close()
+        await until(lambda: server.states[-1] == "closed")
+        assert server.peer.state == "closed"
+
+
+async def test_a_peer_that_never_comes_has_failed() -> None:
+    config = RtcConfig(host_addresses=("127.0.0.1",), connect_timeout_s=0.05)
+    server, client = Server(config), Client()
+    await server.answer(await client.offer())
+    await until(lambda: server.states == ["failed"])
+    await server.close()
+    assert server.states == ["failed", "closed"]
+    await client.close()
+
+
+async def test_closing_during_connection_leaves_nothing() -> None:
+    server, client = Server(), Client()
+    await client.accept(await server.answer(await client.offer()))
+    await asyncio.gather(server.close(), server.peer.close(), client.close())
+    assert server.states == ["closed"]
+
+
+async def test_trickled_candidates_are_taken_and_garbage_is_refused() -> None:
+    server, client = Server(), Client()
+    offer = await client.offer()
+    candidates = [line for line in offer.splitlines() if line.startswith("a=candidate")]
+    lean = "\r\n".join(
+        line
+        for line in offer.splitlines()
+        if not line.startswith(("a=candidate", "a=end-of-candidates"))
+    )
+    await client.accept(await server.answer(lean + "\r\n"))
+    for candidate in candidates:
+        await server.peer.add_ice_candidate(candidate)
+    with pytest.raises(BadOffer, match="no ICE candidate"):
+        await server.peer.add_ice_candidate("candidate:nonsense")
+    await server.peer.add_ice_candidate(None)
+    await until(lambda: "connected" in server.states)
+    await client.close()
+    await server.close()
+
+
+async def test_opening_and_closing_leaves_no_threads_tasks_or_files() -> None:
+    async def once() -> None:
+        async with connected() as (_, client):
+            await until(lambda: client.received["video"].frames)
+
+    def counts() -> tuple[int, int, int]:
+        gc.collect()
+        files = len(os.listdir("/proc/self/fd"))
+        return files, threading.active_count(), len(asyncio.all_tasks())
+
+    for _ in range(3):  # the executor starts its threads
+        await once()
+    await asyncio.sleep(0)
+    before = counts()
+    for _ in range(17):
+        await once()
+    await asyncio.sleep(0)
+    after = counts()
+    assert after[0] <= before[0]
+    assert after[1] <= before[1] + 4  # the executor may start more, up to its limit
+    assert after[2] <= before[2]
+
+
+def test_addresses_follow_the_configuration() -> None:
+    assert RtcConfig().addresses() is None
+    assert LOOPBACK.addresses() == ["127.0.0.1"]
+    everything = RtcConfig(loopback=True).addresses()
+    assert everything is not None
+    assert everything[0] == "127.0.0.1"
+    assert everything == rtc.local_addresses()
+    with pytest.raises(ValueError, match="min_bps"):
+        BitrateConfig(min_bps=5, max_bps=1)
