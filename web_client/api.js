@@ -18,7 +18,8 @@ function refusal(status, retryAfter, body) {
   return new ClientError(reason.code ?? `http_${status}`, {
     message: reason.message,
     status,
-    retryAfterS: status === 503 ? (Number.isFinite(seconds) ? seconds : DEFAULT_RETRY_S) : undefined,
+    retryAfterS:
+      status === 503 ? (Number.isFinite(seconds) ? seconds : DEFAULT_RETRY_S) : undefined,
   });
 }
 
@@ -105,7 +106,10 @@ export class Api {
       request.onabort = () => reject(new ClientError("aborted"));
       request.onload = () => {
         if (request.status < 300) resolve(request.response);
-        else reject(refusal(request.status, request.getResponseHeader("Retry-After"), request.response));
+        else
+          reject(
+            refusal(request.status, request.getResponseHeader("Retry-After"), request.response),
+          );
       };
       signal.addEventListener("abort", () => request.abort());
       request.send(form);

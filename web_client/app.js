@@ -1,12 +1,12 @@
-import { AvatarGallery } from "./avatars.js";
 import { Controls, FALLBACK_CONTROLS } from "./controls.js";
 import { byId } from "./dom.js";
 import { ErrorCard } from "./error_card.js";
-import { asClientError, explain } from "./errors.js";
+import { asClientError } from "./errors.js";
+import { FacePicker } from "./face_picker.js";
 import { Microphone } from "./microphone.js";
 import { MicrophonePanel } from "./microphone_panel.js";
 import { ServerEvent, errorOf } from "./protocol.js";
-import { Recorder } from "./recorder.js";
+import { RecordButton } from "./record_button.js";
 import { Session } from "./session.js";
 import { Shortcuts } from "./shortcuts.js";
 import { Stage } from "./stage.js";
@@ -14,15 +14,13 @@ import { StatsCollector } from "./stats.js";
 import { StatsPanel } from "./stats_panel.js";
 import { ThemeToggle } from "./theme.js";
 import { Toasts } from "./toasts.js";
-import { UploadDialog } from "./upload.js";
 
 /** @typedef {import("./errors.js").ClientError} ClientError */
-/** @typedef {import("./api.js").Avatar} Avatar */
 
 const PIPELINE = "portrait";
 const READINESS_INTERVAL_MS = 10_000;
 const CONTROLS_EVERY_MS = 80;
-const GHOSTS = 8;
+/** Text and tone by connection state. @type {Record<string, [string, string]>} */
 const CONNECTION_TEXT = {
   new: ["Connecting", "busy"],
   connecting: ["Connecting", "busy"],
@@ -39,17 +37,18 @@ export class App {
   avatarState = "idle";
   #stage = new Stage();
   #microphone = new Microphone();
-  #gallery = new AvatarGallery(byId("gallery"));
   #controls = new Controls(byId("controls"), byId("controls-reset"));
   #errors = new ErrorCard();
   #toasts = new Toasts(byId("toasts"));
   #statsPanel = new StatsPanel(byId("stats-panel"));
-  /** @type {Recorder | null} */ #recorder = null;
-  #recordTimer = 0;
+  #recording = new RecordButton(this.#stage, this.#toasts);
   #readyTimer = 0;
   #controlsTimer = 0;
+  #microphonePanel;
+  #faces;
+  #theme;
+  #shortcuts;
   /** @type {Record<string, number>} sliders moved and not yet sent */ #pendingControls = {};
-  /** The face to fall back to if the server refuses a change. @type {string | null} */ #faceBefore = null;
   #listeners = new AbortController();
 
   /**
@@ -60,13 +59,13 @@ export class App {
     this.api = api;
     this.preferences = preferences;
     this.#microphonePanel = new MicrophonePanel(this.#microphone, preferences);
-    this.#upload = new UploadDialog(api);
+    this.#faces = new FacePicker(api, this.#toasts);
     this.#theme = new ThemeToggle(byId("theme"), preferences);
     this.#shortcuts = new Shortcuts({
       start: () => this.toggle(),
       m: () => this.#toggleMute(),
       v: () => this.#setSilent(!this.#stage.video.muted),
-      r: () => this.#toggleRecording(),
+      r: () => this.#record(),
       s: () => this.#toggleStats(),
       f: () => this.#stage.toggleFullscreen(),
       "?": () => this.#showHelp(),
@@ -76,20 +75,13 @@ export class App {
     this.#stage.setStats(preferences.get("stats", "off") === "on");
   }
 
-  #microphonePanel;
-  #upload;
-  #theme;
-  #shortcuts;
-
   /** Fetches the faces and the controls. @param {string | null} wanted avatar id or name */
   async load(wanted) {
-    this.#gallery.showGhosts(GHOSTS);
     this.#controls.show(FALLBACK_CONTROLS);
     this.#readyTimer = setInterval(() => this.#checkReady(), READINESS_INTERVAL_MS);
     try {
-      await this.#refreshAvatars(wanted ?? this.preferences.get("avatar", ""));
+      await this.#faces.load(wanted ?? this.preferences.get("avatar", ""));
     } catch (error) {
-      this.#gallery.show([]);
       this.#fail(asClientError(error));
       return;
     }
@@ -105,14 +97,21 @@ export class App {
   }
 
   async start() {
-    const avatar = this.#gallery.selected;
+    const avatar = this.#faces.chosen;
     if (!avatar || this.session) return;
     this.#errors.hide();
-    const session = new Session(this.api, this.#microphone, { avatar: avatar.id, pipeline: PIPELINE });
+    const session = new Session(this.api, this.#microphone, {
+      avatar: avatar.id,
+      pipeline: PIPELINE,
+    });
     this.session = session;
     this.#setState("connecting");
-    session.addEventListener("step", (e) => this.#stage.setStep(/** @type {CustomEvent} */ (e).detail));
-    session.addEventListener("server", (e) => this.#onServer(/** @type {CustomEvent} */ (e).detail));
+    session.addEventListener("step", (e) =>
+      this.#stage.setStep(/** @type {CustomEvent} */ (e).detail),
+    );
+    session.addEventListener("server", (e) =>
+      this.#onServer(/** @type {CustomEvent} */ (e).detail),
+    );
     session.addEventListener("connection", () => this.#showConnection());
     session.addEventListener("lost", (e) => this.#fail(/** @type {CustomEvent} */ (e).detail));
     try {
@@ -135,32 +134,41 @@ export class App {
     clearInterval(this.#readyTimer);
     clearTimeout(this.#controlsTimer);
     this.session?.destroy();
-    const parts = [this.#shortcuts, this.#theme, this.#upload, this.#microphonePanel, this.#microphone, this.#gallery,
-      this.#controls, this.#errors, this.#toasts, this.#statsPanel, this.#stage];
-    for (const part of parts) part.destroy();
+    const outer = [
+      this.#shortcuts,
+      this.#theme,
+      this.#faces,
+      this.#microphonePanel,
+      this.#controls,
+    ];
+    const inner = [this.#errors, this.#recording, this.#statsPanel, this.#toasts];
+    for (const part of [...outer, ...inner, this.#microphone, this.#stage]) part.destroy();
   }
 
   #wire() {
-    const on = (/** @type {EventTarget} */ target, /** @type {string} */ type, /** @type {(e: any) => void} */ run) =>
-      target.addEventListener(type, run, { signal: this.#listeners.signal });
+    const on = (
+      /** @type {EventTarget} */ target,
+      /** @type {string} */ type,
+      /** @type {(e: any) => void} */ run,
+    ) => target.addEventListener(type, run, { signal: this.#listeners.signal });
     on(byId("start"), "click", () => this.toggle());
     on(byId("mute"), "click", () => this.#toggleMute());
     on(byId("speaker"), "click", () => this.#setSilent(!this.#stage.video.muted));
-    on(byId("record"), "click", () => this.#toggleRecording());
+    on(byId("record"), "click", () => this.#record());
     on(byId("stats"), "click", () => this.#toggleStats());
     on(byId("fullscreen"), "click", () => this.#stage.toggleFullscreen());
     on(byId("help"), "click", () => this.#showHelp());
     on(byId("tip-close"), "click", () => this.#closeTip());
     on(byId("badge-toggle"), "change", (e) => this.#setBadge(e.target.checked));
-    on(this.#gallery, "choose", (e) => this.#choose(e.detail));
-    on(this.#gallery, "remove", (e) => this.#remove(e.detail));
-    on(this.#upload, "created", (e) => this.#onCreated(e.detail));
+    on(this.#faces, "show", (e) => this.#showFace(e.detail));
+    on(this.#faces, "browse", () => this.state === "failed" && this.#setState("ready"));
     on(this.#controls, "change", (e) => this.#onControls(e.detail));
     on(this.#errors, "retry", () => this.#retry());
     on(this.#errors, "dismiss", () => this.#setState("ready"));
     on(window, "pagehide", () => this.session?.destroy());
     on(window, "pageshow", (e) => e.persisted && location.reload()); // back from the cache: that session is over
-    /** @type {HTMLInputElement} */ (byId("badge-toggle")).checked = this.preferences.get("badge", "off") === "on";
+    /** @type {HTMLInputElement} */ (byId("badge-toggle")).checked =
+      this.preferences.get("badge", "off") === "on";
   }
 
   // ---- session ----
@@ -169,17 +177,22 @@ export class App {
   async #goLive(session) {
     const peer = /** @type {import("./peer.js").Peer} */ (session.peer);
     this.collector = new StatsCollector(peer.pc, this.#stage.video, () => session.serverStats);
-    this.collector.addEventListener("snapshot", (e) => this.#statsPanel.show(/** @type {CustomEvent} */ (e).detail));
+    this.collector.addEventListener("snapshot", (e) =>
+      this.#statsPanel.show(/** @type {CustomEvent} */ (e).detail),
+    );
     this.#setState("live");
+    this.#faces.session = session;
     const controls = this.#controls.changed();
     if (Object.keys(controls).length) session.setControls(controls);
     const heard = await this.#stage.play(session.stream);
     if (!heard) this.#setSilent(true);
-    byId("tip").hidden = !heard || this.#stage.video.muted || this.preferences.get("tip", "") === "seen";
+    byId("tip").hidden =
+      !heard || this.#stage.video.muted || this.preferences.get("tip", "") === "seen";
   }
 
   async #endSession() {
-    await this.#saveRecording();
+    this.#faces.session = null;
+    await this.#recording.stop();
     this.collector?.destroy();
     this.collector = null;
     this.session?.destroy();
@@ -187,9 +200,6 @@ export class App {
     this.#microphone.close();
     this.#stage.play(null);
     this.#statsPanel.clear();
-    this.#gallery.setBusy(null);
-    this.#faceBefore = null;
-    if (this.#gallery.selectedId) this.#showFace(this.#gallery.selectedId);
     byId("tip").hidden = true;
   }
 
@@ -203,7 +213,7 @@ export class App {
 
   #retry() {
     this.#setState("ready");
-    if (this.#gallery.avatars.length) this.start();
+    if (this.#faces.chosen) this.start();
     else location.reload();
   }
 
@@ -223,26 +233,11 @@ export class App {
       this.avatarState = String(event.state);
       this.#stage.setAvatarState(this.avatarState);
     } else if (event.type === ServerEvent.SESSION_UPDATED) {
-      this.#onUpdated(/** @type {any} */ (event).session?.avatar);
+      this.#faces.onUpdated(/** @type {any} */ (event).session?.avatar);
     } else if (event.type === ServerEvent.ERROR) {
-      this.#onServerError(errorOf(event));
+      this.#toasts.show(errorOf(event).message || "The server reported an error.");
+      this.#faces.onRefused();
     }
-  }
-
-  /** @param {string | undefined} face the one now in force */
-  #onUpdated(face) {
-    if (!this.#faceBefore || (face && face !== this.#gallery.selectedId)) return;
-    this.#faceBefore = null;
-    this.#gallery.setBusy(null);
-    if (this.#gallery.selectedId) this.#showFace(this.#gallery.selectedId);
-  }
-
-  /** @param {{code: string, message: string}} reason */
-  #onServerError({ message }) {
-    this.#toasts.show(message || "The server reported an error.");
-    if (this.#faceBefore) this.#showFace(this.#faceBefore);
-    this.#faceBefore = null;
-    this.#gallery.setBusy(null);
   }
 
   #showConnection() {
@@ -266,62 +261,11 @@ export class App {
     byId("connection").dataset.tone = tone;
   }
 
-  // ---- faces ----
-
-  /** @param {string | null} wanted id or name */
-  async #refreshAvatars(wanted) {
-    this.#gallery.show(await this.api.avatars());
-    const face = this.#gallery.find(wanted) ?? this.#gallery.avatars[0];
-    byId("gallery-hint").textContent = face ? "" : "No faces yet: bring your own.";
-    /** @type {HTMLButtonElement} */ (byId("start")).disabled = !face;
-    if (face) this.#showFace(face.id);
-    this.#gallery.reveal();
-  }
-
-  /** @param {string} id */
-  #showFace(id) {
-    const avatar = this.#gallery.find(id);
-    if (!avatar) return;
-    this.#gallery.select(id);
+  /** @param {import("./api.js").Avatar} avatar */
+  #showFace(avatar) {
     this.#stage.showAvatar(avatar);
-    this.preferences.set("avatar", id);
-  }
-
-  /** @param {Avatar} avatar */
-  async #choose(avatar) {
-    const before = this.#gallery.selectedId;
-    if (avatar.id === before) return;
-    if (this.state === "failed") this.#setState("ready");
-    if (this.state !== "live" || !this.session) return this.#showFace(avatar.id);
-    this.#faceBefore ??= before;
-    this.#gallery.select(avatar.id);
-    this.#gallery.setBusy(avatar.id);
-    try {
-      if (await this.session.changeAvatar(avatar.id)) this.#onUpdated(avatar.id);
-    } catch (error) {
-      this.#onServerError({ code: "", message: explain(asClientError(error)).title });
-    }
-  }
-
-  /** @param {Avatar} avatar */
-  async #onCreated(avatar) {
-    this.#toasts.show(`${avatar.name} is ready.`);
-    const before = this.#gallery.selectedId;
-    await this.#refreshAvatars(this.state === "live" ? before : avatar.id);
-    const created = this.#gallery.find(avatar.id);
-    if (created) this.#choose(created);
-    this.#gallery.reveal();
-  }
-
-  /** @param {Avatar} avatar */
-  async #remove(avatar) {
-    if (!confirm(`Remove ${avatar.name} from this server?`)) return;
-    try {
-      await this.api.deleteAvatar(avatar.id);
-      await this.#refreshAvatars(this.#gallery.selectedId);
-    } catch (error) {
-      this.#toasts.show(`Could not remove ${avatar.name}. ${explain(asClientError(error)).text}`);
-    }
+    this.preferences.set("avatar", avatar.id);
+    /** @type {HTMLButtonElement} */ (byId("start")).disabled = false;
   }
 
   // ---- buttons ----
@@ -369,26 +313,9 @@ export class App {
     /** @type {HTMLDialogElement} */ (byId("help-dialog")).showModal();
   }
 
-  async #toggleRecording() {
-    if (this.#recorder) return this.#saveRecording();
-    if (this.state !== "live" || !this.session?.stream) return;
-    try {
-      this.#recorder = new Recorder(this.session.stream, this.#gallery.selected?.name ?? "avatar");
-    } catch (error) {
-      this.#toasts.show(explain(asClientError(error)).title);
-      return;
+  #record() {
+    if (this.state === "live" && this.session?.stream) {
+      this.#recording.toggle(this.session.stream, this.#faces.chosen?.name ?? "avatar");
     }
-    const tick = () => this.#stage.setRecording(this.#recorder?.elapsedS ?? null);
-    this.#recordTimer = setInterval(tick, 500);
-    tick();
-  }
-
-  async #saveRecording() {
-    const recorder = this.#recorder;
-    if (!recorder) return;
-    this.#recorder = null;
-    clearInterval(this.#recordTimer);
-    this.#stage.setRecording(null);
-    this.#toasts.show(`Saved “${await recorder.save()}”`);
   }
 }

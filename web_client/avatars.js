@@ -36,8 +36,16 @@ export class AvatarGallery extends EventTarget {
   /** Placeholders while the list is on its way. @param {number} count */
   showGhosts(count) {
     const ghosts = Array.from({ length: count }, () =>
-      element("div", { class: "tile-wrap" }, element("div", { class: "tile ghost" },
-        element("span", { class: "tile-picture" }), element("span", { class: "tile-name" }, " "))),
+      element(
+        "div",
+        { class: "tile-wrap" },
+        element(
+          "div",
+          { class: "tile ghost" },
+          element("span", { class: "tile-picture" }),
+          element("span", { class: "tile-name" }, " "),
+        ),
+      ),
     );
     this.root.replaceChildren(...ghosts);
   }
@@ -62,7 +70,8 @@ export class AvatarGallery extends EventTarget {
 
   /** Marks a face that the server is still preparing. @param {string | null} id */
   setBusy(id) {
-    for (const tile of this.#tiles()) tile.setAttribute("aria-busy", String(tile.dataset.id === id));
+    for (const tile of this.#tiles())
+      tile.setAttribute("aria-busy", String(tile.dataset.id === id));
   }
 
   /** Brings the chosen tile into view. */
@@ -79,19 +88,40 @@ export class AvatarGallery extends EventTarget {
 
   /** @returns {HTMLElement[]} */
   #tiles() {
-    return [...this.root.querySelectorAll("[role=option]")].map((t) => /** @type {HTMLElement} */ (t));
+    return [...this.root.querySelectorAll("[role=option]")].map(
+      (t) => /** @type {HTMLElement} */ (t),
+    );
   }
 
   /** @param {import("./api.js").Avatar} avatar */
   #tile(avatar) {
-    const picture = element("img", { src: avatar.image, alt: "", loading: "lazy", draggable: "false" });
-    const tile = element("div", { class: "tile", role: "option", "data-id": avatar.id, "aria-label": avatar.name },
+    const picture = element("img", {
+      src: avatar.image,
+      alt: "",
+      loading: "lazy",
+      draggable: "false",
+    });
+    const tile = element(
+      "div",
+      { class: "tile", role: "option", "data-id": avatar.id, "aria-label": avatar.name },
       element("span", { class: "tile-picture" }, picture),
-      element("span", { class: "tile-name" }, avatar.name));
+      element("span", { class: "tile-name" }, avatar.name),
+    );
     const wrap = element("div", { class: "tile-wrap", role: "none" }, tile);
     if (avatar.kind === "upload") {
-      wrap.append(element("button", { class: "tile-remove", type: "button", "data-remove": avatar.id,
-        "aria-label": `Remove ${avatar.name}`, title: `Remove ${avatar.name}` }, icon("close")));
+      wrap.append(
+        element(
+          "button",
+          {
+            class: "tile-remove",
+            type: "button",
+            "data-remove": avatar.id,
+            "aria-label": `Remove ${avatar.name}`,
+            title: `Remove ${avatar.name}`,
+          },
+          icon("close"),
+        ),
+      );
     }
     return wrap;
   }
@@ -110,7 +140,15 @@ export class AvatarGallery extends EventTarget {
     const at = tiles.indexOf(/** @type {HTMLElement} */ (document.activeElement));
     if (at < 0) return;
     const columns = this.#columns(tiles);
-    const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -at, End: tiles.length - 1 - at };
+    /** @type {Record<string, number>} */
+    const moves = {
+      ArrowRight: 1,
+      ArrowLeft: -1,
+      ArrowDown: columns,
+      ArrowUp: -columns,
+      Home: -at,
+      End: tiles.length - 1 - at,
+    };
     if (event.key in moves) {
       const to = Math.min(tiles.length - 1, Math.max(0, at + moves[event.key]));
       tiles[to].focus();
@@ -128,7 +166,9 @@ export class AvatarGallery extends EventTarget {
   /** @param {HTMLElement[]} tiles @returns {number} tiles per row, as laid out now */
   #columns(tiles) {
     const left = tiles[0].getBoundingClientRect().left;
-    const next = tiles.findIndex((t, i) => i > 0 && Math.abs(t.getBoundingClientRect().left - left) < COLUMN_TOLERANCE_PX);
+    const next = tiles.findIndex(
+      (t, i) => i > 0 && Math.abs(t.getBoundingClientRect().left - left) < COLUMN_TOLERANCE_PX,
+    );
     return next > 0 ? next : 1;
   }
 

@@ -51,8 +51,11 @@ export class Backdrop {
     const context = this.canvas.getContext("2d");
     if (!context) return;
     if (!wide) context.transform(0, 1, 1, 0, 0, 0); // draw along the long side in either case
-    const [along, across] = wide ? [this.canvas.width, this.canvas.height] : [this.canvas.height, this.canvas.width];
-    for (const side of ["near", "far"]) this.#drawSide(context, image, wide, side === "far", along, across);
+    const [along, across] = wide
+      ? [this.canvas.width, this.canvas.height]
+      : [this.canvas.height, this.canvas.width];
+    for (const side of ["near", "far"])
+      this.#drawSide(context, image, wide, side === "far", along, across);
   }
 
   /**
@@ -73,13 +76,36 @@ export class Backdrop {
     pen.imageSmoothingQuality = "high";
     const size = image.naturalWidth;
     const from = far ? size * (1 - EDGE) : 0;
-    if (wide) pen.drawImage(image, from, 0, size * EDGE, image.naturalHeight, 0, 0, side.width, side.height);
+    if (wide)
+      pen.drawImage(
+        image,
+        from,
+        0,
+        size * EDGE,
+        image.naturalHeight,
+        0,
+        0,
+        side.width,
+        side.height,
+      );
     else {
       pen.setTransform(0, 1, 1, 0, 0, 0);
-      pen.drawImage(image, 0, from, size, image.naturalHeight * EDGE, 0, 0, side.height, side.width);
+      pen.drawImage(
+        image,
+        0,
+        from,
+        size,
+        image.naturalHeight * EDGE,
+        0,
+        0,
+        side.height,
+        side.width,
+      );
       pen.resetTransform();
     }
-    const fade = far ? pen.createLinearGradient(seam, 0, 0, 0) : pen.createLinearGradient(free, 0, free + seam, 0);
+    const fade = far
+      ? pen.createLinearGradient(seam, 0, 0, 0)
+      : pen.createLinearGradient(free, 0, free + seam, 0);
     fade.addColorStop(0, "#0000");
     fade.addColorStop(1, "#000");
     pen.globalCompositeOperation = "destination-out";

@@ -34,7 +34,8 @@ export class CleanView {
     this.query = query;
     document.documentElement.dataset.view = "clean";
     const background = query.get("background") ?? "";
-    if (COLOUR.test(background)) document.documentElement.style.setProperty("--clean-background", background);
+    if (COLOUR.test(background))
+      document.documentElement.style.setProperty("--clean-background", background);
     this.#stage.setSilent(query.get("voice") === "off");
     window.addEventListener("pagehide", this.#onHide);
   }
@@ -42,8 +43,10 @@ export class CleanView {
   async start() {
     if (this.query.get("view") !== "self") {
       this.state = "failed";
-      this.#say("This session cannot be watched yet",
-        "Viewing an existing session needs WHEP, which this server does not offer yet. Use /?view=self&avatar=NAME for a page with its own session.");
+      this.#say(
+        "This session cannot be watched yet",
+        "Viewing an existing session needs WHEP, which this server does not offer yet. Use /?view=self&avatar=NAME for a page with its own session.",
+      );
       return;
     }
     try {
@@ -65,7 +68,10 @@ export class CleanView {
   async #run() {
     this.state = "connecting";
     const avatar = this.query.get("avatar") ?? (await this.api.avatars())[0]?.id ?? "";
-    const session = new Session(this.api, this.#microphone, { avatar: await this.#idOf(avatar), pipeline: "portrait" });
+    const session = new Session(this.api, this.#microphone, {
+      avatar: await this.#idOf(avatar),
+      pipeline: "portrait",
+    });
     this.session = session;
     session.addEventListener("lost", (e) => this.#fail(/** @type {CustomEvent} */ (e).detail));
     await session.start("");
@@ -79,7 +85,9 @@ export class CleanView {
 
   /** @param {string} key an id or a name @returns {Promise<string>} */
   async #idOf(key) {
-    const named = (await this.api.avatars()).find((a) => a.name.toLowerCase() === key.toLowerCase());
+    const named = (await this.api.avatars()).find(
+      (a) => a.name.toLowerCase() === key.toLowerCase(),
+    );
     return named?.id ?? key;
   }
 
@@ -89,7 +97,10 @@ export class CleanView {
     this.state = "failed";
     const { title, advice } = explain(error);
     this.#say(title, advice);
-    this.#retryTimer = setTimeout(() => this.start(), 1000 * (error.retryAfterS ?? RETRY_MS / 1000));
+    this.#retryTimer = setTimeout(
+      () => this.start(),
+      1000 * (error.retryAfterS ?? RETRY_MS / 1000),
+    );
   }
 
   #end() {
@@ -103,8 +114,12 @@ export class CleanView {
   /** @param {string} title @param {string} text */
   #say(title, text) {
     this.#message?.remove();
-    this.#message = element("div", { class: "clean-message", id: "clean-message", role: "alert" },
-      element("h2", {}, title), element("p", {}, text));
+    this.#message = element(
+      "div",
+      { class: "clean-message", id: "clean-message", role: "alert" },
+      element("h2", {}, title),
+      element("p", {}, text),
+    );
     byId("stage").after(this.#message);
   }
 }

@@ -7,6 +7,7 @@ export const FALLBACK_CONTROLS = [
   { name: "gaze", min: 0, max: 2, default: 1 },
   { name: "blink_rate", min: 0, max: 2, default: 1 },
 ];
+/** @type {Record<string, string>} */
 const LABELS = {
   expression: "Expression",
   head_motion: "Head motion",
@@ -43,7 +44,9 @@ export class Controls extends EventTarget {
 
   /** @returns {Record<string, number>} values that differ from their defaults */
   changed() {
-    const moved = this.#inputs().filter((input) => Number(input.value) !== this.#default(input.name));
+    const moved = this.#inputs().filter(
+      (input) => Number(input.value) !== this.#default(input.name),
+    );
     return Object.fromEntries(moved.map((input) => [input.name, Number(input.value)]));
   }
 
@@ -65,17 +68,32 @@ export class Controls extends EventTarget {
 
   /** @param {import("./api.js").Control} control */
   #slider({ name, label, min, max, default: value }) {
-    const shown = label ?? LABELS[name] ?? name.replace(/_/g, " ").replace(/^./, (c) => c.toUpperCase());
-    const input = element("input", { type: "range", id: `control-${name}`, name, min: String(min), max: String(max),
-      step: String((max - min) / STEPS_IN_RANGE), value: String(value) });
-    return element("div", { class: "control" },
-      element("label", { for: `control-${name}` }, shown), element("output", { for: `control-${name}` }), input);
+    const shown =
+      label ?? LABELS[name] ?? name.replace(/_/g, " ").replace(/^./, (c) => c.toUpperCase());
+    const input = element("input", {
+      type: "range",
+      id: `control-${name}`,
+      name,
+      min: String(min),
+      max: String(max),
+      step: String((max - min) / STEPS_IN_RANGE),
+      value: String(value),
+    });
+    return element(
+      "div",
+      { class: "control" },
+      element("label", { for: `control-${name}` }, shown),
+      element("output", { for: `control-${name}` }),
+      input,
+    );
   }
 
   /** @param {HTMLInputElement} input */
   #onSlider(input) {
     this.#paint(input);
-    this.dispatchEvent(new CustomEvent("change", { detail: { [input.name]: Number(input.value) } }));
+    this.dispatchEvent(
+      new CustomEvent("change", { detail: { [input.name]: Number(input.value) } }),
+    );
   }
 
   #reset() {
@@ -89,7 +107,8 @@ export class Controls extends EventTarget {
 
   /** @param {HTMLInputElement} input */
   #paint(input) {
-    const share = (Number(input.value) - Number(input.min)) / (Number(input.max) - Number(input.min));
+    const share =
+      (Number(input.value) - Number(input.min)) / (Number(input.max) - Number(input.min));
     input.style.setProperty("--fill", `${(share * 100).toFixed(1)}%`);
     const percent = `${Math.round(Number(input.value) * 100)} %`;
     input.setAttribute("aria-valuetext", percent);

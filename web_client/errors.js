@@ -38,7 +38,8 @@ const EXPLANATIONS = {
   insecure_context: {
     title: "The browser keeps the microphone locked here",
     text: "Browsers only open the microphone on secure pages: https, or localhost.",
-    advice: "Open this page as https://…, or as http://127.0.0.1 on the machine that runs the server.",
+    advice:
+      "Open this page as https://…, or as http://127.0.0.1 on the machine that runs the server.",
   },
   webrtc_unsupported: {
     title: "This browser cannot make the call",
@@ -103,7 +104,8 @@ const EXPLANATIONS = {
   ice_failed: {
     title: "No way through the network",
     text: "The server answered, but picture and voice found no path between it and this browser.",
-    advice: "A firewall or VPN often blocks this. Try another network, or ask the operator to set up TURN.",
+    advice:
+      "A firewall or VPN often blocks this. Try another network, or ask the operator to set up TURN.",
   },
   media_timeout: {
     title: "Connected, but no picture came",
@@ -183,5 +185,7 @@ export function fromMicrophone(cause) {
  * @returns {ClientError}
  */
 export function asClientError(error) {
-  return error instanceof ClientError ? error : new ClientError("unknown", { message: String(error), cause: error });
+  return error instanceof ClientError
+    ? error
+    : new ClientError("unknown", { message: String(error), cause: error });
 }

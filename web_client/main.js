@@ -20,14 +20,28 @@ const query = new URLSearchParams(location.search);
 const api = new Api();
 const page = query.has("view") ? new CleanView(api, query) : new App(api, new Preferences());
 
-window.vivavoce = {
-  get state() { return page.state; },
-  get sessionId() { return page.session?.id ?? null; },
-  get avatarState() { return page.avatarState; },
-  get pc() { return page.session?.peer?.pc ?? null; },
-  get timings() { return page.session?.timings ?? {}; },
-  get events() { return page.session?.recentEvents ?? []; },
-  async stats() { return page.collector?.latest ?? (await page.collector?.sample()) ?? null; },
+/** @type {any} */ (window).vivavoce = {
+  get state() {
+    return page.state;
+  },
+  get sessionId() {
+    return page.session?.id ?? null;
+  },
+  get avatarState() {
+    return page.avatarState;
+  },
+  get pc() {
+    return page.session?.peer?.pc ?? null;
+  },
+  get timings() {
+    return page.session?.timings ?? {};
+  },
+  get events() {
+    return page.session?.recentEvents ?? [];
+  },
+  async stats() {
+    return page.collector?.latest ?? (await page.collector?.sample()) ?? null;
+  },
 };
 
 if (page instanceof App) page.load(query.get("avatar"));

@@ -22,7 +22,9 @@ export class MicrophonePanel {
   constructor(microphone, preferences) {
     this.microphone = microphone;
     this.preferences = preferences;
-    this.#meter = new LevelMeter(microphone, [byId("level"), byId("mute")], (silent) => this.#onSilence(silent));
+    this.#meter = new LevelMeter(microphone, [byId("level"), byId("mute")], (silent) =>
+      this.#onSilence(silent),
+    );
     microphone.addEventListener("devices", this.#onDevices);
     microphone.addEventListener("change", this.#onChange);
     this.#select.addEventListener("change", this.#onSelect);
@@ -56,8 +58,13 @@ export class MicrophonePanel {
 
   async #list() {
     const devices = (await this.microphone.devices()).filter((d) => d.deviceId !== "default");
-    const options = devices.map((d, i) => element("option", { value: d.deviceId }, d.label || `Microphone ${i + 1}`));
-    this.#select.replaceChildren(element("option", { value: "" }, "Default microphone"), ...options);
+    const options = devices.map((d, i) =>
+      element("option", { value: d.deviceId }, d.label || `Microphone ${i + 1}`),
+    );
+    this.#select.replaceChildren(
+      element("option", { value: "" }, "Default microphone"),
+      ...options,
+    );
     const wanted = this.preferences.get("microphone", "");
     if (devices.some((d) => d.deviceId === wanted)) this.#select.value = wanted;
   }

@@ -52,7 +52,12 @@ export class Peer extends EventTarget {
   /** @param {number} limitMs @param {AbortSignal} signal */
   async connected(limitMs, signal) {
     const state = () => this.pc.connectionState;
-    await this.#until(() => state() === "connected" || state() === "failed", limitMs, signal, "ice_failed");
+    await this.#until(
+      () => state() === "connected" || state() === "failed",
+      limitMs,
+      signal,
+      "ice_failed",
+    );
     if (state() === "failed") throw new ClientError("ice_failed");
   }
 

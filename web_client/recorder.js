@@ -19,11 +19,15 @@ export class Recorder {
 
   /** @param {MediaStream} stream @param {string} name of the avatar, for the file name */
   constructor(stream, name) {
-    const format = globalThis.MediaRecorder && FORMATS.find((f) => MediaRecorder.isTypeSupported(f.mimeType));
+    const format =
+      globalThis.MediaRecorder && FORMATS.find((f) => MediaRecorder.isTypeSupported(f.mimeType));
     if (!format) throw new ClientError("recording_unsupported");
     this.name = name;
     this.#format = format;
-    this.#recorder = new MediaRecorder(stream, { mimeType: format.mimeType, videoBitsPerSecond: VIDEO_BITS_PER_SECOND });
+    this.#recorder = new MediaRecorder(stream, {
+      mimeType: format.mimeType,
+      videoBitsPerSecond: VIDEO_BITS_PER_SECOND,
+    });
     this.#recorder.ondataavailable = (e) => e.data.size && this.#parts.push(e.data);
     this.#recorder.start(SLICE_MS);
   }
@@ -35,7 +39,9 @@ export class Recorder {
   /** Ends the recording and saves it. @returns {Promise<string>} the file's name */
   async save() {
     if (this.#recorder.state !== "inactive") {
-      const stopped = new Promise((resolve) => this.#recorder.addEventListener("stop", resolve, { once: true }));
+      const stopped = new Promise((resolve) =>
+        this.#recorder.addEventListener("stop", resolve, { once: true }),
+      );
       this.#recorder.stop();
       await stopped;
     }

@@ -21,8 +21,10 @@ export class Session extends EventTarget {
   /** @type {Peer | null} */ peer = null;
   /** @type {string | null} */ id = null;
   /** @type {Record<string, unknown>} latest `stats` event */ serverStats = {};
-  /** @type {import("./protocol.js").ProtocolEvent[]} the last ones, newest last */ recentEvents = [];
-  /** Milliseconds from the press of Start to each step's end. @type {Record<string, number>} */ timings = {};
+  /** @type {import("./protocol.js").ProtocolEvent[]} the last ones, newest last */ recentEvents =
+    [];
+  /** Milliseconds from the press of Start to each step's end. @type {Record<string, number>} */ timings =
+    {};
   #abort = new AbortController();
   #pingTimer = 0;
   #brokenTimer = 0;
@@ -54,7 +56,11 @@ export class Session extends EventTarget {
    */
   async start(deviceId) {
     const began = performance.now();
-    await this.#step("microphone", began, () => this.microphone.isOpen || this.microphone.open(deviceId));
+    await this.#step(
+      "microphone",
+      began,
+      () => this.microphone.isOpen || this.microphone.open(deviceId),
+    );
     await this.#step("offer", began, () => this.#offer());
     await this.#step("ice", began, () => this.#peer.connected(ICE_LIMIT_MS, this.#abort.signal));
     await this.#step("media", began, () => this.#peer.pictured(MEDIA_LIMIT_MS, this.#abort.signal));
@@ -152,7 +158,8 @@ export class Session extends EventTarget {
   }
 
   #ping() {
-    if (performance.now() - this.#lastPongMs > PONG_LIMIT_MS) this.#lose(new ClientError("server_gone"));
+    if (performance.now() - this.#lastPongMs > PONG_LIMIT_MS)
+      this.#lose(new ClientError("server_gone"));
     else this.peer?.send(ping());
   }
 
@@ -163,7 +170,10 @@ export class Session extends EventTarget {
     if (!this.#live) return; // the step in progress reports it
     if (state === "failed") this.#lose(new ClientError("server_gone"));
     if (state === "disconnected") {
-      this.#brokenTimer = setTimeout(() => this.#lose(new ClientError("server_gone")), RECONNECT_LIMIT_MS);
+      this.#brokenTimer = setTimeout(
+        () => this.#lose(new ClientError("server_gone")),
+        RECONNECT_LIMIT_MS,
+      );
     }
   }
 

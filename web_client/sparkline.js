@@ -36,7 +36,9 @@ export class Sparkline {
   }
 
   #draw() {
-    const points = this.#values.map((value, i) => (value === null ? "" : `${this.#x(i)},${this.#y(value)}`));
+    const points = this.#values.map((value, i) =>
+      value === null ? "" : `${this.#x(i)},${this.#y(value)}`,
+    );
     this.#line.setAttribute("points", points.filter(Boolean).join(" "));
   }
 

@@ -3,6 +3,7 @@ import { byId, setIcon } from "./dom.js";
 import { StepList } from "./step_list.js";
 
 const REST_MS = 2800;
+/** @type {Record<string, {text: string, tone: string}>} */
 const STATES = {
   idle: { text: "Idle", tone: "quiet" },
   listening: { text: "Listening", tone: "busy" },
@@ -91,7 +92,8 @@ export class Stage {
     this.#press("record", seconds !== null, "Stop recording", "Record to a file", "R");
     if (seconds === null) return;
     const whole = Math.floor(seconds);
-    byId("recording-time").textContent = `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+    byId("recording-time").textContent =
+      `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
   }
 
   /** @param {boolean} muted */

@@ -79,7 +79,9 @@ export class StatsCollector extends EventTarget {
     const video = pick(reports, "inbound-rtp", "video");
     const audio = pick(reports, "inbound-rtp", "audio");
     const uplink = pick(reports, "remote-inbound-rtp", "audio");
-    const pair = [...reports.values()].find((r) => r.type === "candidate-pair" && r.nominated && r.state === "succeeded");
+    const pair = [...reports.values()].find(
+      (r) => r.type === "candidate-pair" && r.nominated && r.state === "succeeded",
+    );
     const codec = video && reports.get(video.codecId);
     const bytes = this.#delta(video, "bytesReceived") + this.#delta(audio, "bytesReceived");
     const lost = this.#delta(video, "packetsLost") + this.#delta(audio, "packetsLost");
@@ -124,7 +126,8 @@ export class StatsCollector extends EventTarget {
   #watchFrames() {
     if (!("requestVideoFrameCallback" in this.video)) return;
     this.#frameRequest = this.video.requestVideoFrameCallback((nowMs) => {
-      if (this.#lastFrameMs) this.#longestGapMs = Math.max(this.#longestGapMs, nowMs - this.#lastFrameMs);
+      if (this.#lastFrameMs)
+        this.#longestGapMs = Math.max(this.#longestGapMs, nowMs - this.#lastFrameMs);
       this.#lastFrameMs = nowMs;
       this.#shown += 1;
       this.#watchFrames();
@@ -132,7 +135,13 @@ export class StatsCollector extends EventTarget {
   }
 }
 
-const NO_SERVER_NUMBERS = { addedDelayMs: null, serverSkewMs: null, serverDropped: null, serverRepeated: null, serverLate: null };
+const NO_SERVER_NUMBERS = {
+  addedDelayMs: null,
+  serverSkewMs: null,
+  serverDropped: null,
+  serverRepeated: null,
+  serverLate: null,
+};
 
 /** @param {Record<string, any>} event a `stats` event, its numbers at the top or under `stats` */
 function serverNumbers(event) {
@@ -170,5 +179,7 @@ function finite(value, scale = 1) {
 
 /** @param {(number | null)[]} values @returns {number | null} null unless all are known */
 function sumOrNull(...values) {
-  return values.includes(null) ? null : values.reduce((a, b) => /** @type {number} */ (a) + /** @type {number} */ (b), 0);
+  return values.includes(null)
+    ? null
+    : values.reduce((a, b) => /** @type {number} */ (a) + /** @type {number} */ (b), 0);
 }

@@ -6,22 +6,54 @@ import { Sparkline } from "./sparkline.js";
 
 /** Judged against the targets: 25 fps, 200 ms, -15..+45 ms. */
 const LEAD = [
-  { key: "fps", label: "frames/s", unit: "", digits: 0, range: [0, 30], tone: (/** @type {number} */ v) => grade(25 - v, 2, 6) },
-  { key: "addedDelayMs", label: "added delay", unit: "ms", digits: 0, range: [0, 300], tone: (/** @type {number} */ v) => grade(v, 200, 400) },
-  { key: "skewMs", label: "lips vs voice", unit: "ms", digits: 0, range: [-100, 100],
-    tone: (/** @type {number} */ v) => grade(Math.max(v - 45, -15 - v), 0, 60) },
+  {
+    key: "fps",
+    label: "frames/s",
+    unit: "",
+    digits: 0,
+    range: [0, 30],
+    tone: (/** @type {number} */ v) => grade(25 - v, 2, 6),
+  },
+  {
+    key: "addedDelayMs",
+    label: "added delay",
+    unit: "ms",
+    digits: 0,
+    range: [0, 300],
+    tone: (/** @type {number} */ v) => grade(v, 200, 400),
+  },
+  {
+    key: "skewMs",
+    label: "lips vs voice",
+    unit: "ms",
+    digits: 0,
+    range: [-100, 100],
+    tone: (/** @type {number} */ v) => grade(Math.max(v - 45, -15 - v), 0, 60),
+  },
 ];
 
 /** @type {{label: string, text: (s: Snapshot) => string}[]} */
 const ROWS = [
   { label: "Voice to picture, estimate", text: (s) => ms(s.endToEndMs) },
   { label: "Round trip", text: (s) => ms(s.roundTripMs) },
-  { label: "Received", text: (s) => (s.bitrateKbps === null ? "–" : `${Math.round(s.bitrateKbps)} kbit/s`) },
-  { label: "Packets lost, down / up", text: (s) => `${tenths(s.lossPercent)} / ${tenths(s.uplinkLossPercent)} %` },
-  { label: "Playout, picture / voice", text: (s) => `${whole(s.videoPlayoutMs)} / ${ms(s.audioPlayoutMs)}` },
+  {
+    label: "Received",
+    text: (s) => (s.bitrateKbps === null ? "–" : `${Math.round(s.bitrateKbps)} kbit/s`),
+  },
+  {
+    label: "Packets lost, down / up",
+    text: (s) => `${tenths(s.lossPercent)} / ${tenths(s.uplinkLossPercent)} %`,
+  },
+  {
+    label: "Playout, picture / voice",
+    text: (s) => `${whole(s.videoPlayoutMs)} / ${ms(s.audioPlayoutMs)}`,
+  },
   { label: "Freezes", text: (s) => whole(s.freezes) },
   { label: "Longest frame gap", text: (s) => ms(s.longestGapMs) },
-  { label: "Dropped / repeated / late", text: (s) => [s.serverDropped, s.serverRepeated, s.serverLate].map(whole).join(" / ") },
+  {
+    label: "Drop / repeat / late",
+    text: (s) => [s.serverDropped, s.serverRepeated, s.serverLate].map(whole).join(" / "),
+  },
   { label: "Picture", text: (s) => [s.size, s.codec].filter(Boolean).join(" ") || "–" },
 ];
 
@@ -57,7 +89,10 @@ export class StatsPanel {
     LEAD.forEach(({ key, unit, digits, tone }, i) => {
       const number = /** @type {number | null} */ (snapshot[/** @type {keyof Snapshot} */ (key)]);
       const { value, line } = this.#leads[i];
-      value.replaceChildren(number === null ? "–" : signless(number, digits), element("small", {}, number === null ? "" : unit));
+      value.replaceChildren(
+        number === null ? "–" : signless(number, digits),
+        element("small", {}, number === null ? "" : unit),
+      );
       value.dataset.tone = number === null ? "" : tone(number);
       line.push(number);
     });

@@ -1,7 +1,9 @@
 import { setIcon } from "./dom.js";
 
 const ORDER = ["auto", "light", "dark"];
+/** @type {Record<string, string>} */
 const ICONS = { auto: "auto", light: "sun", dark: "moon" };
+/** @type {Record<string, string>} */
 const LABELS = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
 
 /** The theme button: as the system, light, dark; remembered. */

@@ -6,5 +6,6 @@
   } catch {
     // Storage is switched off: the system's theme applies.
   }
-  if (new URLSearchParams(location.search).has("view")) document.documentElement.dataset.view = "clean";
+  if (new URLSearchParams(location.search).has("view"))
+    document.documentElement.dataset.view = "clean";
 })();

@@ -23,14 +23,20 @@ export class UploadDialog extends EventTarget {
   constructor(api) {
     super();
     this.api = api;
-    const on = (/** @type {EventTarget} */ target, /** @type {string} */ type, /** @type {(e: any) => void} */ run) =>
-      target.addEventListener(type, run, { signal: this.#listeners.signal });
+    const on = (
+      /** @type {EventTarget} */ target,
+      /** @type {string} */ type,
+      /** @type {(e: any) => void} */ run,
+    ) => target.addEventListener(type, run, { signal: this.#listeners.signal });
     on(byId("upload-tile"), "click", () => this.open());
     on(byId("upload-close"), "click", () => this.#dialog.close());
     on(byId("upload-cancel"), "click", () => this.#dialog.close());
     on(this.#dialog, "close", () => this.#reset());
     on(this.#file, "change", () => this.#choose(this.#file.files?.[0]));
-    on(byId("upload-form"), "submit", (e) => { e.preventDefault(); this.#send(); });
+    on(byId("upload-form"), "submit", (e) => {
+      e.preventDefault();
+      this.#send();
+    });
     on(document, "dragover", (e) => this.#onDrag(e));
     on(document, "dragleave", (e) => !e.relatedTarget && this.#highlight(false));
     on(document, "drop", (e) => this.#onDrop(e));
@@ -76,7 +82,12 @@ export class UploadDialog extends EventTarget {
     this.#showProgress(0);
     const name = this.#name.value.trim() || nameFrom(this.#image.name);
     try {
-      const avatar = await this.api.createAvatar(this.#image, name, (sent) => this.#showProgress(sent), this.#sending.signal);
+      const avatar = await this.api.createAvatar(
+        this.#image,
+        name,
+        (sent) => this.#showProgress(sent),
+        this.#sending.signal,
+      );
       this.#dialog.close();
       this.dispatchEvent(new CustomEvent("created", { detail: avatar }));
     } catch (error) {
@@ -109,7 +120,8 @@ export class UploadDialog extends EventTarget {
     progress.hidden = false;
     progress.dataset.phase = sent < 1 ? "sending" : "working";
     byId("upload-bar").style.setProperty("--done", `${Math.round(sent * 100)}%`);
-    byId("upload-status").textContent = sent < 1 ? "Sending the photo" : "Finding the face and getting it ready";
+    byId("upload-status").textContent =
+      sent < 1 ? "Sending the photo" : "Finding the face and getting it ready";
   }
 
   #reset() {
@@ -156,6 +168,9 @@ export class UploadDialog extends EventTarget {
 
 /** @param {string} fileName @returns {string} a name for people, from the name of a file */
 function nameFrom(fileName) {
-  const words = fileName.replace(/\.[^.]*$/, "").replace(/[_\-.]+/g, " ").trim();
+  const words = fileName
+    .replace(/\.[^.]*$/, "")
+    .replace(/[_\-.]+/g, " ")
+    .trim();
   return (words.charAt(0).toUpperCase() + words.slice(1)).slice(0, MAX_NAME);
 }
