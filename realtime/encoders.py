@@ -160,31 +160,31 @@ class Vp8Encoder(_Encoder):
 
 
 class H264Encoder(_Encoder):
-    """x264, constrained baseline, veryfast. Follows the target while it runs; only a target above
-    its fixed VBV rate, or far below, opens it anew."""
+    """x264, constrained baseline, veryfast. Follows any target while it runs, without keyframes.
 
-    _HEADROOM = 1.5
+    x264 takes a new bitrate only in constant-bitrate mode and only up to the one it was opened
+    with, so it is opened at the ceiling and turned down before the second frame.
+    """
 
     def _must_reopen(self) -> bool:
-        ratio = self._target_bps / self._opened_bps
-        return ratio > self._HEADROOM or ratio < 1 / 3
+        return False
 
     def _adjust(self, context: VideoCodecContext) -> None:
         if abs(self._target_bps - (context.bit_rate or 0)) > 0.03 * self._target_bps:
             context.bit_rate = self._target_bps
 
     def _open(self, width: int, height: int, bps: int) -> VideoCodecContext:
-        context = _context("libx264", width, height, bps)
+        ceiling = self._config.max_bps
+        context = _context("libx264", width, height, ceiling)
         context.max_b_frames = 0
-        peak = int(bps * self._HEADROOM)
         context.options = {
             "preset": "veryfast",
             "tune": "zerolatency",
             "profile": "baseline",
             "level": "31",
             "forced-idr": "1",
-            "maxrate": str(peak),
-            "bufsize": str(peak * 4 // 10),
+            "maxrate": str(ceiling),
+            "bufsize": str(ceiling // 10),  # bits; at 512 px a keyframe takes most of it
         }
         return context
 

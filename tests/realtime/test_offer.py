@@ -1,0 +1,161 @@
+"""Offers as browsers make them pass; everything else is refused with a reason, and only that."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime.errors import BadOffer
+from realtime.offer import audio_preferences, parse_offer, video_preferences
+
+DIGEST = ":".join(["4A"] * 32)
+TRANSPORT = f"""a=ice-ufrag:Ab1+
+a=ice-pwd:0123456789abcdefghijklmn
+a=fingerprint:sha-256 {DIGEST}
+a=setup:actpass"""
+
+AUDIO = f"""m=audio 9 UDP/TLS/RTP/SAVPF 111 0
+c=IN IP4 0.0.0.0
+a=mid:0
+a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level
+a=sendrecv
+a=rtcp-mux
+a=rtpmap:111 opus/48000/2
+a=rtcp-fb:111 transport-cc
+a=fmtp:111 minptime=10;useinbandfec=1
+a=rtpmap:0 PCMU/8000
+a=ssrc:3735928559 cname:user3735928559@host
+{TRANSPORT}"""
+
+VIDEO = f"""m=video 9 UDP/TLS/RTP/SAVPF 96 97 102
+c=IN IP4 0.0.0.0
+a=mid:1
+a=extmap:5 http://www.webrtc.org/experiments/rtp-hdrext/playout-delay
+a=recvonly
+a=rtcp-mux
+a=rtpmap:96 VP8/90000
+a=rtcp-fb:96 goog-remb
+a=rtcp-fb:96 nack pli
+a=rtpmap:97 rtx/90000
+a=fmtp:97 apt=96
+a=rtpmap:102 H264/90000
+a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f
+{TRANSPORT}"""
+
+CHANNEL = f"""m=application 9 UDP/DTLS/SCTP webrtc-datachannel
+c=IN IP4 0.0.0.0
+a=mid:2
+a=sctp-port:5000
+a=max-message-size:262144
+{TRANSPORT}"""
+
+
+def offer(*sections: str, bundle: str = "0 1 2") -> str:
+    head = f"v=0\no=- 42 2 IN IP4 127.0.0.1\ns=-\nt=0 0\na=group:BUNDLE {bundle}"
+    return "\r\n".join("\n".join([head, *sections]).splitlines()) + "\r\n"
+
+
+GOOD = offer(AUDIO, VIDEO, CHANNEL)
+
+
+def test_a_browsers_offer_is_understood() -> None:
+    parsed = parse_offer(GOOD)
+    assert parsed.microphone
+    assert parsed.channel
+    assert parsed.media("video").rtp.muxId == "1"
+    assert parsed.sdp == GOOD
+
+
+def test_the_data_channel_and_the_microphone_are_optional_and_order_is_free() -> None:
+    assert not parse_offer(offer(AUDIO, VIDEO, bundle="0 1")).channel
+    assert not parse_offer(GOOD.replace("a=sendrecv", "a=recvonly")).microphone
+    assert parse_offer(GOOD.replace("a=sendrecv", "a=sendonly")).microphone
+    assert parse_offer(GOOD.replace("a=recvonly", "a=sendrecv"))
+    assert parse_offer(offer(CHANNEL, VIDEO, AUDIO, bundle="2 1 0"))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "v=0"),
+        ("hello", "v=0"),
+        ("v=0\r\n", "exactly one audio"),
+        ("v=0" + "x" * 70_000, "larger than"),
+        ("v=0\r\n" + "ü" * 40_000, "larger than"),
+        (offer(VIDEO, CHANNEL, bundle="1 2"), "exactly one audio"),
+        (offer(AUDIO, CHANNEL, bundle="0 2"), "exactly one audio"),
+        (offer(AUDIO, VIDEO, VIDEO.replace("mid:1", "mid:3"), bundle="0 1 3"), "exactly one audio"),
+        (offer(AUDIO, VIDEO, CHANNEL, CHANNEL.replace("mid:2", "mid:3")), "one data channel"),
+        (offer(AUDIO, VIDEO, CHANNEL.replace("m=application", "m=text")), "one data channel"),
+        (GOOD.replace("a=mid:1", "a=mid:0"), "a=mid"),
+        (GOOD.replace("a=mid:1\r\n", ""), "a=mid"),
+        (GOOD.replace("BUNDLE 0 1 2", "BUNDLE 0 1"), "BUNDLE"),
+        (GOOD.replace("a=group:BUNDLE 0 1 2\r\n", ""), "BUNDLE"),
+        (GOOD.replace("a=ice-ufrag:Ab1+\r\n", ""), "ice-ufrag"),
+        (GOOD.replace("a=fingerprint:sha-256", "a=fingerprint:md5"), "sha-256"),
+        (GOOD.replace("a=setup:actpass", "a=setup:passive"), "actpass"),
+        (GOOD.replace("a=setup:actpass\r\n", ""), "a=setup"),
+        (GOOD.replace("a=rtcp-mux\r\n", ""), "rtcp-mux"),
+        (GOOD.replace("a=sendrecv", "a=inactive"), "inactive"),
+        (GOOD.replace("a=recvonly", "a=sendonly"), "sendonly"),
+        (GOOD.replace("opus/48000/2", "speex/16000"), "Opus"),
+        (GOOD.replace("VP8/90000", "AV1/90000").replace("H264/", "H265/"), "VP8 or H.264"),
+        (GOOD.replace("a=sctp-port:5000\r\n", ""), "sctp-port"),
+        (GOOD.replace("m=audio 9", "m=audio nine"), "cannot be parsed"),
+        (GOOD.replace("a=fmtp:111", "a=fmtp:99"), "cannot be parsed"),
+        (GOOD + "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n" * 101, "ICE candidates"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(BadOffer, match=reason):
+        parse_offer(text)
+
+
+LINES = GOOD.splitlines()
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> str:
+    """A good offer with lines lost, doubled, swapped, cut or overwritten."""
+    lines = list(LINES)
+    for _ in range(draw(st.integers(1, 6))):
+        at = draw(st.integers(0, len(lines) - 1))
+        match draw(st.integers(0, 4)):
+            case 0:
+                del lines[at]
+            case 1:
+                lines.insert(at, lines[draw(st.integers(0, len(lines) - 1))])
+            case 2:
+                other = draw(st.integers(0, len(lines) - 1))
+                lines[at], lines[other] = lines[other], lines[at]
+            case 3:
+                lines[at] = lines[at][: draw(st.integers(0, len(lines[at])))]
+            case _:
+                where = draw(st.integers(0, len(lines[at])))
+                junk = draw(st.text(max_size=12))
+                lines[at] = lines[at][:where] + junk + lines[at][where:]
+        if len(lines) < 2:
+            break
+    return "\r\n".join(lines)
+
+
+@given(st.one_of(damaged(), st.text(max_size=200).map("v=0\r\n".__add__), st.text(max_size=50)))
+def test_no_offer_raises_anything_but_bad_offer(text: str) -> None:
+    try:
+        parsed = parse_offer(text)
+    except BadOffer as error:
+        assert str(error)
+    else:
+        assert {m.kind for m in parsed.description.media} >= {"audio", "video"}
+
+
+def test_preferences_put_the_wanted_codec_first() -> None:
+    assert [c.mimeType for c in audio_preferences()] == ["audio/opus"]
+    assert video_preferences("H264")[0].mimeType == "video/H264"
+    assert video_preferences("VP8")[0].mimeType == "video/VP8"
+    assert {c.mimeType for c in video_preferences("VP8")} == {
+        "video/VP8",
+        "video/H264",
+        "video/rtx",
+    }

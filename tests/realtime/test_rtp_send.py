@@ -1,0 +1,220 @@
+"""The sender alone, on a transport that only listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from aiortc import rtp
+from aiortc.rtcrtpparameters import (
+    RTCRtpCodecParameters,
+    RTCRtpHeaderExtensionParameters,
+    RTCRtpSendParameters,
+)
+
+from realtime.encoders import OpusEncoder
+from realtime.playout import PlayoutBuffer, PlayoutClock
+from realtime.rtp_send import (
+    PLAYOUT_DELAY_URI,
+    AudioFrameEncoder,
+    Encoded,
+    MediaClock,
+    MediaSender,
+    _audio_level,
+)
+from realtime.tracks import AvatarAudioTrack
+from tests.fakes import ManualClock, settle
+
+
+class FakeTransport:
+    """Collects what is sent; None of it is encrypted."""
+
+    def __init__(self) -> None:
+        self.packets: list[rtp.RtpPacket] = []
+        self.extensions: list[dict[int, bytes]] = []
+        self.rtcp: list[Any] = []
+        self.broken = False
+
+    async def _send_rtp(self, data: bytes) -> None:
+        if self.broken:
+            raise ConnectionError
+        if rtp.is_rtcp(data):
+            self.rtcp += rtp.RtcpPacket.parse(data)
+            return
+        self.packets.append(rtp.RtpPacket.parse(data))
+        profile = int.from_bytes(data[12:14], "big")
+        length = 4 * int.from_bytes(data[14:16], "big")
+        self.extensions.append(dict(rtp.unpack_header_extensions(profile, data[16 : 16 + length])))
+
+    def _register_rtp_sender(self, sender: object, parameters: object) -> None: ...
+
+    def _unregister_rtp_sender(self, sender: object) -> None: ...
+
+
+class FakeEncoder:
+    """Three payloads a frame."""
+
+    rate = 48_000
+
+    def __init__(self) -> None:
+        self.keyframes: list[bool] = []
+        self.target = 0
+
+    async def encode(self, frame: av.AudioFrame, keyframe: bool) -> list[Encoded]:
+        self.keyframes.append(keyframe)
+        assert frame.pts is not None
+        return [Encoded([b"one", b"two", b"three"], frame.pts)]
+
+    def set_target(self, bps: int) -> None:
+        self.target = bps
+
+
+class Rig:
+    """A sender at work on silence, 20 ms at a time."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.playout = PlayoutClock(self.clock, 0.1)
+        self.buffer = PlayoutBuffer(self.playout)
+        for n in range(10):
+            self.buffer.put_voice(n * 640, np.zeros(1_920, np.int16))
+        self.transport = FakeTransport()
+        self.encoder = FakeEncoder()
+        self.media_clock = MediaClock(self.playout)
+        self.sender = MediaSender(
+            AvatarAudioTrack(self.playout, self.buffer),
+            self.transport,  # type: ignore[arg-type]
+            stream_id="stream",
+            media_clock=self.media_clock,
+            encoder=lambda codec: self.encoder,
+        )
+
+
+@asynccontextmanager
+async def sending() -> AsyncIterator[Rig]:
+    rig = Rig()
+    codec = RTCRtpCodecParameters(mimeType="video/VP8", clockRate=90_000, payloadType=96)
+    rtx = RTCRtpCodecParameters(
+        mimeType="video/rtx", clockRate=90_000, payloadType=97, parameters={"apt": 96}
+    )
+    extensions = [
+        RTCRtpHeaderExtensionParameters(id=3, uri="urn:ietf:params:rtp-hdrext:sdes:mid"),
+        RTCRtpHeaderExtensionParameters(id=9, uri=PLAYOUT_DELAY_URI),
+    ]
+    parameters = RTCRtpSendParameters(codecs=[codec, rtx], headerExtensions=extensions, muxId="1")
+    parameters.rtcp.cname = "name"
+    await rig.sender.send(parameters)
+    try:
+        yield rig
+    finally:
+        await rig.sender.stop()
+
+
+async def test_packets_carry_media_time_marker_and_extensions() -> None:
+    async with sending() as rig:
+        await rig.clock.advance(0.150)
+        sent = rig.transport.packets
+        assert [p.payload for p in sent[:3]] == [b"one", b"two", b"three"]
+        assert [p.marker for p in sent[:6]] == [0, 0, 1, 0, 0, 1]
+        assert (sent[3].timestamp - sent[0].timestamp) % 2**32 == 960
+        assert (sent[1].sequence_number - sent[0].sequence_number) % 2**16 == 1
+        assert all(x == {3: b"1", 9: bytes(3)} for x in rig.transport.extensions)
+
+
+async def test_reports_tell_one_instant_on_both_scales() -> None:
+    async with sending() as rig:
+        await rig.clock.advance(0.2)
+        await rig.sender._report()
+        first = rig.transport.rtcp[-2].sender_info
+        await rig.clock.advance(0.1)
+        rig.playout.delay_s += 0.05  # a grown delay does not move the scales apart
+        await rig.sender._report()
+        second = rig.transport.rtcp[-2].sender_info
+        wall = (second.ntp_timestamp - first.ntp_timestamp) / 2**32
+        media = ((second.rtp_timestamp - first.rtp_timestamp) % 2**32) / 48_000
+        assert wall == pytest.approx(0.1, abs=1e-4)
+        assert media == pytest.approx(wall, abs=1e-4)
+        # At 0.2 s the media time due is 0.1 s.
+        assert (first.rtp_timestamp - rig.sender._origin) % 2**32 == pytest.approx(4_800, abs=2)
+        other_rate = rig.media_clock.report(90_000)[1] / 90_000
+        assert other_rate == pytest.approx(0.2, abs=1e-4)
+
+
+async def test_lost_packets_are_sent_again_on_the_retransmission_stream() -> None:
+    async with sending() as rig:
+        await rig.clock.advance(0.150)
+        lost = rig.transport.packets[1]
+        count = len(rig.transport.packets)
+        nack = rtp.RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK, ssrc=1, media_ssrc=rig.sender._ssrc)
+        nack.lost = [lost.sequence_number, (lost.sequence_number + 30_000) % 2**16]
+        await rig.sender._handle_rtcp_packet(nack)
+        assert len(rig.transport.packets) == count + 1
+        again = rig.transport.packets[-1]
+        assert (again.payload_type, again.ssrc) == (97, rig.sender._rtx_ssrc)
+        assert again.payload == lost.sequence_number.to_bytes(2, "big") + b"two"
+
+
+async def test_feedback_reaches_the_encoder() -> None:
+    async with sending() as rig:
+        pli = rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI, ssrc=1, media_ssrc=rig.sender._ssrc)
+        await rig.clock.advance(0.11)
+        await rig.sender._handle_rtcp_packet(pli)
+        await rig.clock.advance(0.05)
+        assert sum(rig.encoder.keyframes) == 1
+        fci = rtp.pack_remb_fci(640_000, [rig.sender._ssrc])
+        remb = rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=fci)
+        await rig.sender._handle_rtcp_packet(remb)
+        assert rig.encoder.target == rig.sender.stats.remb_bps == 640_000
+
+
+@pytest.mark.parametrize("fci", [b"", b"REMB", b"REMB\x05\x00\x00\x01", b"JUNK" + bytes(12)])
+async def test_broken_feedback_is_ignored(fci: bytes) -> None:
+    async with sending() as rig:
+        packet = rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=fci)
+        await rig.sender._handle_rtcp_packet(packet)
+        assert rig.encoder.target == 0
+
+
+async def test_a_broken_transport_ends_the_sender_quietly() -> None:
+    async with sending() as rig:
+        rig.transport.broken = True
+        await rig.clock.advance(0.2)
+        await rig.sender._handle_rtcp_packet(
+            rtp.RtcpRtpfbPacket(fmt=rtp.RTCP_RTPFB_NACK, ssrc=1, media_ssrc=rig.sender._ssrc)
+        )
+        assert all(task.done() for task in rig.sender._tasks[:1])
+
+
+async def test_stopping_says_goodbye_and_stops_the_track() -> None:
+    async with sending() as rig:
+        track = rig.sender.track
+        await rig.clock.advance(0.11)
+    await settle()
+    assert isinstance(rig.transport.rtcp[-1], rtp.RtcpByePacket)
+    assert track is not None
+    assert track.readyState == "ended"
+    await asyncio.wait_for(rig.sender.stop(), 1)  # again is harmless
+
+
+async def test_opus_tells_the_time_of_the_sound_its_packets_decode_to() -> None:
+    encoder = AudioFrameEncoder(OpusEncoder())
+    times = []
+    for n in range(3):
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), "s16", "mono")
+        frame.sample_rate, frame.pts = 48_000, n * 960
+        times += [encoded.time for encoded in await encoder.encode(frame, keyframe=False)]
+    assert times == [-312, 648, 1_608]
+
+
+def test_audio_level_is_in_negative_decibels() -> None:
+    def level(pcm: np.ndarray[Any, np.dtype[np.int16]]) -> tuple[bool, int]:
+        return _audio_level(av.AudioFrame.from_ndarray(pcm[None], "s16", "mono"))
+
+    assert level(np.zeros(960, np.int16)) == (False, 127)
+    assert level(np.full(960, 32_767, np.int16)) == (True, 0)
+    assert level(np.full(960, 328, np.int16)) == (True, 40)
