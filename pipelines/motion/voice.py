@@ -48,13 +48,13 @@ class VoiceConfig:
     floor_rise_quiet_db: float = 0.6
     steady_db: float = 6.0  # changes less than this in the history kept
     subtract: float = 2.0  # times the noise power
-    peak_start_db: float = -46.0
+    peak_start_db: float = -52.0
     peak_attack: float = 0.6  # share of the way up
     peak_release: float = 0.01  # share of the way down, while a voice is there
     gate_steps: int = 6  # a sound must last this long
     gate_db: float = 9.0  # above the noise, where speech is flagged
     gate_unflagged_db: float = 20.0  # where it is not
-    gate_least_db: float = -56.0  # below full scale nothing opens it
+    gate_least_db: float = -63.0  # below full scale nothing opens it
     gate_depth_db: float = 20.0  # nor this far below the speaker's own level
     gate_keep_db: float = 8.0  # an open gate stays so at this much less
     gate_close: float = 0.25  # of the way shut, per hop
