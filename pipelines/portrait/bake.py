@@ -18,7 +18,7 @@ from torch import Tensor
 from pipelines.identity import IdentityFeatures
 from pipelines.portrait.basis import basis, eye_openings, mouth_openings
 from pipelines.portrait.eyeball import Eyeballs, paint_eyeballs
-from pipelines.portrait.geometry import Array, Face, measure
+from pipelines.portrait.geometry import Array, Face, measure, single
 from pipelines.portrait.insides_out import lips_only, without_insides
 from pipelines.portrait.openings import Openings
 from pipelines.portrait.pose import depth, pose_fields
@@ -92,7 +92,7 @@ def _tint(face: Face, picture: Tensor) -> Array:
     level = float(np.clip(0.55 + 0.6 * skin.max(), 0.5, 1.08))
     cast = skin / np.array([0.86, 0.68, 0.60])
     cast = (cast / cast.mean()) ** 0.35
-    return (level * cast).astype(np.float32)
+    return single(level * cast)
 
 
 def _nodes(face: Face) -> tuple[Array, Array]:

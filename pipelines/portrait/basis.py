@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.motion.space import BLENDSHAPES
-from pipelines.portrait.geometry import SIDES, Array, Face, Side
+from pipelines.portrait.geometry import SIDES, Array, Face, Mask, Side, single
 from pipelines.portrait.lids import brow_shapes, lid_shapes
 from pipelines.portrait.mouth import SHAPES, mouth_space, rest_closure
 from pipelines.portrait.openings import Box, LayerFields, Openings, build
@@ -35,10 +35,10 @@ def basis(face: Face, x: Array, y: Array, mouth: str, lids: str) -> Array:
     zero = np.zeros((4, x.size), dtype=np.float32)
     closed = rest_closure(space)
     rest = np.where(above, closed.upper, closed.lower)
-    return np.stack([rows.get(n, zero) for n in BLENDSHAPES] + [rest]).astype(np.float32)
+    return single(np.stack([rows.get(n, zero) for n in BLENDSHAPES] + [rest]))
 
 
-def _choose(layer: str, above: Array) -> Array:
+def _choose(layer: str, above: Mask) -> Mask:
     if layer == "auto":
         return above
     return np.full(above.shape, layer == "upper")

@@ -7,11 +7,12 @@ expects; there the white of the eye goes on beyond it, and the outline grows alo
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.portrait.geometry import IRIS, SIDES, Array, Face, Rim, Side
+from pipelines.portrait.geometry import IRIS, SIDES, Array, Face, Mask, Rim, Side
 
 _COLUMNS, _ROWS = 97, 96
 _ACROSS, _DOWN = 1.35, 1.3  # extent looked at, in half widths and openings
@@ -68,7 +69,7 @@ def _look(face: Face, picture: Tensor, x: Array, y: Array) -> Array:
     return np.asarray(seen[0].permute(1, 2, 0).numpy())
 
 
-def _grow(seed: Array, allowed: Array) -> Array:
+def _grow(seed: Mask, allowed: Mask) -> Mask:
     """Spread `seed` into neighbouring `allowed` cells, `_REACH` steps far."""
     grown = torch.from_numpy(seed.astype(np.float32))[None, None]
     may = torch.from_numpy((seed | allowed).astype(np.float32))[None, None]
@@ -77,7 +78,7 @@ def _grow(seed: Array, allowed: Array) -> Array:
     return np.asarray(grown[0, 0].numpy() > 0.5)
 
 
-def _outline(mask: Array, x: Array, y: Array, rim: Rim) -> Rim:
+def _outline(mask: Mask, x: Array, y: Array, rim: Rim) -> Rim:
     """The edges of `mask` as two smooth curves between corners; the mesh's own if it has none."""
     columns = np.flatnonzero(mask.sum(axis=0) >= 3)
     left, right = min(x[columns[0]], rim.left), max(x[columns[-1]], rim.right)
@@ -89,7 +90,7 @@ def _outline(mask: Array, x: Array, y: Array, rim: Rim) -> Rim:
     low, low_error = _lid_curve(u, lower)
     at = np.linspace(left, right, len(rim.x)).astype(np.float32)
     fine = np.linspace(-1.0, 1.0, len(rim.x))
-    top, bottom = up(fine), low(fine)
+    top, bottom = np.polyval(up, fine), np.polyval(low, fine)
     grown = float((bottom - top).max()) / rim.gap
     if max(up_error, low_error) > _ROUGH * rim.gap or grown > 1.6:
         return rim
@@ -101,7 +102,7 @@ def _outline(mask: Array, x: Array, y: Array, rim: Rim) -> Rim:
     return Rim(at, np.minimum(top, bottom).astype(np.float32), bottom.astype(np.float32))
 
 
-def _lid_curve(u: Array, y: Array) -> tuple[np.polynomial.Polynomial, float]:
-    """A curve of degree 4 through a lid's edge, and its mean error."""
-    curve = np.polynomial.Polynomial.fit(u, y, 4, domain=[-1, 1], window=[-1, 1])
-    return curve, float(np.abs(curve(u) - y).mean())
+def _lid_curve(u: Array, y: Array) -> tuple[npt.NDArray[np.float64], float]:
+    """Coefficients of a curve of degree 4 through a lid's edge, and its mean error."""
+    curve = np.polyfit(u, y, 4)
+    return curve, float(np.abs(np.polyval(curve, u) - y).mean())

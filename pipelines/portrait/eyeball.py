@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.portrait.geometry import IRIS, SIDES, Array, Face, Side
+from pipelines.portrait.geometry import IRIS, SIDES, Array, Face, Mask, Side, single
 from pipelines.portrait.matte import blur, dilate, push_pull
 
 
@@ -62,7 +62,7 @@ def _take_apart(
     return white, _iris(patch, inside, distance, radius, dark)
 
 
-def _dark_rim(patch: Tensor, known: Array, distance: Array, beside: Array) -> Array:
+def _dark_rim(patch: Tensor, known: Mask, distance: Array, beside: Mask) -> Array:
     """What is dark beside the iris belongs to it (a wide iris, a drawn outline): [H, W] in 0..1."""
     if known.sum() < 4:
         return np.zeros(known.shape, dtype=np.float32)
@@ -70,11 +70,11 @@ def _dark_rim(patch: Tensor, known: Array, distance: Array, beside: Array) -> Ar
     level = float(np.quantile(bright[known], 0.7))
     dark = np.clip((0.88 * level - bright) / (0.25 * level), 0.0, 1.0)
     near = np.clip((1.5 - distance) / 0.1, 0.0, 1.0)
-    return (dark * near * (known & beside)).astype(np.float32)
+    return single(dark * near * (known & beside))
 
 
 def _true_radius(
-    patch: Tensor, inside: Array, distance: Array, height: Array, guess: float
+    patch: Tensor, inside: Mask, distance: Array, height: Array, guess: float
 ) -> float:
     """Where the eye turns from iris to white, looking sideways from the middle; near `guess`."""
     bright = patch.numpy().mean(axis=0)
@@ -91,7 +91,7 @@ def _true_radius(
     return float(edges[best + 1] + edges[best + 2]) / 2 if rise[best] > 0.08 else guess
 
 
-def _white(patch: Tensor, known: Array) -> Tensor:
+def _white(patch: Tensor, known: Mask) -> Tensor:
     """The white as seen where it is `known`, and its brighter half spread over the rest."""
     if known.sum() < 4:
         return torch.full_like(patch, 0.85)
@@ -103,7 +103,7 @@ def _white(patch: Tensor, known: Array) -> Tensor:
     return filled * (1 - mask) + patch * mask
 
 
-def _iris(patch: Tensor, inside: Array, distance: Array, radius: float, dark: Array) -> Tensor:
+def _iris(patch: Tensor, inside: Mask, distance: Array, radius: float, dark: Array) -> Tensor:
     """Complete the disc with the mean colour at each distance from its centre."""
     bins = np.clip((distance / radius * 10).astype(np.int64), 0, 12)
     colours = patch.numpy()

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 Side = Literal["Right", "Left"]
 SIDES: tuple[Side, Side] = ("Right", "Left")
 
@@ -67,11 +68,11 @@ class Rim:
 
     def upper_at(self, x: Array) -> Array:
         """y of the upper edge at `x`, level beyond the corners."""
-        return np.interp(x, self.x, self.upper).astype(np.float32)
+        return single(np.interp(x, self.x, self.upper))
 
     def lower_at(self, x: Array) -> Array:
         """y of the lower edge at `x`, level beyond the corners."""
-        return np.interp(x, self.x, self.lower).astype(np.float32)
+        return single(np.interp(x, self.x, self.lower))
 
     @property
     def gap(self) -> float:
@@ -93,15 +94,15 @@ class Face:
 
     def to_face(self, canvas: Array) -> Array:
         """Canvas coordinates [..., 2] to face coordinates."""
-        return ((canvas - self.origin) @ self.axes.T / self.unit).astype(np.float32)
+        return single((canvas - self.origin) @ self.axes.T / self.unit)
 
     def to_canvas(self, face: Array) -> Array:
         """Face coordinates [..., 2] to canvas coordinates."""
-        return (face @ self.axes * self.unit + self.origin).astype(np.float32)
+        return single(face @ self.axes * self.unit + self.origin)
 
     def vectors(self, face: Array) -> Array:
         """Displacements [..., 2] in face units to canvas units."""
-        return (face @ self.axes * self.unit).astype(np.float32)
+        return single(face @ self.axes * self.unit)
 
     @property
     def interocular(self) -> float:
@@ -170,15 +171,20 @@ def _smooth_curve(chain: Array, x: Array) -> Array:
         smooth = np.convolve(padded, kernel, mode="valid")
         smooth[0], smooth[-1] = y[0], y[-1]
         y = smooth
-    return y.astype(np.float32)
+    return single(y)
+
+
+def single(x: npt.ArrayLike) -> Array:
+    """`x` in single precision."""
+    return np.asarray(x, dtype=np.float32)
 
 
 def smoothstep(low: float | Array, high: float | Array, x: Array) -> Array:
     """0 below `low`, 1 above `high`, a cubic between."""
     t = np.clip((x - low) / (np.asarray(high) - low), 0.0, 1.0)
-    return (t * t * (3.0 - 2.0 * t)).astype(np.float32)
+    return single(t * t * (3.0 - 2.0 * t))
 
 
 def bump(x: Array, centre: float, width: float) -> Array:
     """A Gaussian of unit height."""
-    return np.exp(-(((x - centre) / width) ** 2)).astype(np.float32)
+    return single(np.exp(-(((x - centre) / width) ** 2)))

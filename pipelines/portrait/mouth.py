@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.portrait.geometry import Array, Face, bump, smoothstep
+from pipelines.portrait.geometry import Array, Face, bump, single, smoothstep
 
 JAW_DROP = 0.168  # lower lip at jawOpen 1, face units
 LIP_LIFT = 0.012  # upper lip at jawOpen 1
@@ -104,13 +104,13 @@ def _jaw_weight(m: MouthSpace) -> Array:
     """Share of the jaw's travel below the lips: rigid at the chin, none at the hinge and neck."""
     across = np.exp(-((np.abs(m.x) / 0.30) ** 3.2))
     neck = 1.0 - smoothstep(m.chin - 0.01, m.chin + 0.36, m.y)
-    return (0.86 * across * neck).astype(np.float32)
+    return single(0.86 * across * neck)
 
 
 def _lower_share(m: MouthSpace, line: Array) -> Array:
     """From `line` at the lower rim to the jaw's own travel at the chin."""
     t = smoothstep(0.35 * m.lip_lower, m.lip_lower + 0.6 * (m.chin - m.lip_lower), m.below)
-    return (line * (1.0 - t) + _jaw_weight(m) * t).astype(np.float32)
+    return single(line * (1.0 - t) + _jaw_weight(m) * t)
 
 
 def jaw_open(m: MouthSpace) -> Layered:
@@ -277,9 +277,9 @@ SHAPES: dict[str, Shape] = {
     "mouthRollUpper": lambda m: _roll(m, 0.6, 0.0, m.open),
     "mouthPressLeft": lambda m: press(m, 1.0),
     "mouthPressRight": lambda m: press(m, -1.0),
-    "mouthLowerDownLeft": lambda m: _part(m, 0.0, 0.045, 0.45, 0.75),
-    "mouthLowerDownRight": lambda m: _part(m, 0.0, 0.045, -0.45, 0.75),
-    "mouthUpperUpLeft": lambda m: _part(m, 0.040, 0.0, 0.45, 0.75),
-    "mouthUpperUpRight": lambda m: _part(m, 0.040, 0.0, -0.45, 0.75),
+    "mouthLowerDownLeft": lambda m: _part(m, 0.0, 0.045, 0.5, 0.62),
+    "mouthLowerDownRight": lambda m: _part(m, 0.0, 0.045, -0.5, 0.62),
+    "mouthUpperUpLeft": lambda m: _part(m, 0.040, 0.0, 0.5, 0.62),
+    "mouthUpperUpRight": lambda m: _part(m, 0.040, 0.0, -0.5, 0.62),
     "cheekPuff": cheek_puff,
 }

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.portrait.flow import invert, sample
-from pipelines.portrait.geometry import Array, Face
+from pipelines.portrait.geometry import Array, Face, single
 from pipelines.portrait.pose import Pose, depth, pose_fields
 
 LayerFields = Callable[[str, Array, Array], Array]  # layer, x, y -> [K + 1, 4, P], face units
@@ -162,14 +162,14 @@ def _canvas_bounds(face: Face, box: Box) -> tuple[Array, Array]:
 def _cells(middle: Array, span: Array, columns: int, rows: int) -> Array:
     x = middle[0] + np.linspace(-0.5, 0.5, columns) * span[0]
     y = middle[1] + np.linspace(-0.5, 0.5, rows) * span[1]
-    return np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32)
+    return single(np.stack(np.meshgrid(x, y), axis=-1))
 
 
 def _local(face: Face, fields: Array, scale: Array, size: int) -> Array:
     """Fields [K, 4, P] in face units: displacement to local units, distance to pixels."""
     moved = face.vectors(np.stack([fields[:, 0], fields[:, 1]], axis=-1)) * scale
     pixels = fields[:, 2] * (face.unit * size / 2)
-    return np.stack([moved[..., 0], moved[..., 1], pixels, fields[:, 3]], axis=1).astype(np.float32)
+    return single(np.stack([moved[..., 0], moved[..., 1], pixels, fields[:, 3]], axis=1))
 
 
 def _coarse(width: int, height: int, size: int, scale: Array) -> Tensor:

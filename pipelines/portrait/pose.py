@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.portrait.geometry import Array, Face, smoothstep
+from pipelines.portrait.geometry import Array, Face, single, smoothstep
 
 _PIVOT_Y = 0.08  # face units below the lips: inside the skull's base
 _PIVOT_Z = -0.16  # behind the plane of the ears
@@ -30,8 +30,7 @@ def depth(face: Face, x: Array, y: Array) -> Array:
     width = np.concatenate([np.full(len(mesh), 0.075), np.full(len(ring), 0.16)])
     squared = (x[:, None] - points[:, 0]) ** 2 + (y[:, None] - points[:, 1]) ** 2
     weight = np.exp(-squared / (2 * width**2)) + 1e-9 / (squared + 0.05)
-    result: Array = ((weight @ values) / weight.sum(axis=1)).astype(np.float32)
-    return result
+    return single((weight @ values) / weight.sum(axis=1))
 
 
 def _around(face: Face) -> Array:
@@ -53,13 +52,13 @@ def follow(face: Face, y: Array) -> Array:
     """Share of the head's motion at height `y`: 1 on the head, little at the shoulders."""
     neck = smoothstep(face.chin - 0.10, face.chin + 0.62, y)
     body = smoothstep(face.chin + 0.5, face.chin + 1.3, y)
-    return ((1.0 - 0.90 * neck) * (1.0 - 0.6 * body)).astype(np.float32)
+    return single((1.0 - 0.90 * neck) * (1.0 - 0.6 * body))
 
 
 def pose_fields(face: Face, x: Array, y: Array, z: Array) -> Array:
     """The four fields (w x, w y, w z, w) at points, [4, P], face units."""
     w = follow(face, y)
-    return np.stack([w * x, w * (y - _PIVOT_Y), w * (z - _PIVOT_Z), w]).astype(np.float32)
+    return single(np.stack([w * x, w * (y - _PIVOT_Y), w * (z - _PIVOT_Z), w]))
 
 
 @dataclass(frozen=True)

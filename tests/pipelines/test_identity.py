@@ -1,0 +1,100 @@
+"""Identity features on disk and in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.identity import IdentityCache, IdentityFeatures, IdentityStore, content_key
+
+
+def features(name: str, count: int = 10) -> IdentityFeatures:
+    key = content_key(name.encode(), "crop", "portrait", 1)
+    return IdentityFeatures(key, {"x": torch.arange(count, dtype=torch.uint8)}, {"name": name})
+
+
+def test_key_depends_on_every_part() -> None:
+    keys = {
+        content_key(b"photo", "crop", "portrait", 1),
+        content_key(b"photo2", "crop", "portrait", 1),
+        content_key(b"photo", "crop2", "portrait", 1),
+        content_key(b"photo", "crop", "other", 1),
+        content_key(b"photo", "crop", "portrait", 2),
+        content_key(b"photocrop", "", "portrait", 1),
+    }
+    assert len(keys) == 6
+
+
+def test_key_is_stable_across_releases() -> None:
+    expected = "5440766219bb5da1"  # first half; a change here orphans every enrolled avatar
+    assert content_key(b"photo", "crop", "portrait", 1)[:16] == expected
+
+
+def test_saved_features_load_as_they_were(tmp_path: Path) -> None:
+    store = IdentityStore(tmp_path / "made" / "when needed")
+    saved = features("a")
+    path = store.save(saved)
+    loaded = store.load(saved.key)
+    assert path == store.path(saved.key)
+    assert loaded.meta == saved.meta
+    assert torch.equal(loaded.tensors["x"], saved.tensors["x"])
+    assert [p.name for p in path.parent.iterdir()] == [path.name]  # nothing temporary is left
+
+
+def test_unknown_and_damaged_features_are_key_errors(tmp_path: Path) -> None:
+    store = IdentityStore(tmp_path)
+    key = features("a").key
+    with pytest.raises(KeyError):
+        store.load(key)
+    store.path(key).write_bytes(b"not safetensors")
+    with pytest.raises(KeyError):
+        store.load(key)
+
+
+@pytest.mark.parametrize("key", ["", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 64 + "\n"])
+def test_only_hashes_become_paths(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ValueError, match="64 hexadecimal"):
+        IdentityStore(tmp_path).path(key)
+
+
+def test_cache_shares_one_copy(tmp_path: Path) -> None:
+    cache = IdentityCache(IdentityStore(tmp_path), max_bytes=100)
+    added = cache.add(features("a"))
+    assert cache.get(added.key) is added
+    assert IdentityCache(cache.store, 100).get(added.key).meta == {"name": "a"}
+
+
+def test_cache_lets_go_of_the_least_recently_used(tmp_path: Path) -> None:
+    cache = IdentityCache(IdentityStore(tmp_path), max_bytes=25)
+    a, b, c = (features(n) for n in "abc")
+    cache.add(a)
+    cache.add(b)
+    cache.get(a.key)
+    cache.add(c)
+    assert a.key in cache
+    assert b.key not in cache
+    assert cache.get(b.key).meta == {"name": "b"}  # still on disk
+    cache.drop(b.key)
+    assert b.key not in cache
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=30))
+def test_cache_never_holds_more_than_its_limit(
+    sizes: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    cache = IdentityCache(IdentityStore(tmp_path_factory.mktemp("s")), max_bytes=64)
+    for i, size in enumerate(sizes):
+        newest = cache.add(features(str(i), size))
+        assert newest.key in cache
+        assert cache.nbytes <= 64
+    cache_bytes = sum(cache.get(k).nbytes for k in list(cache._held))
+    assert cache.nbytes == cache_bytes
+
+
+def test_cache_needs_room() -> None:
+    with pytest.raises(ValueError, match="positive"):
+        IdentityCache(IdentityStore(Path()), 0)

@@ -1,0 +1,106 @@
+"""Enrolling photos, with the face mesh present."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("mediapipe")
+data = pytest.importorskip("skimage.data")
+
+from pipelines.portrait.enrol import enrol, identity_key, preview  # noqa: E402
+from pipelines.portrait.errors import EnrolmentError  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> np.ndarray:
+    return np.asarray(data.astronaut())
+
+
+def code_of(photo: bytes) -> str:
+    with pytest.raises(EnrolmentError) as caught:
+        enrol(photo)
+    return caught.value.code
+
+
+def test_a_photo_becomes_identity_features(astronaut: np.ndarray) -> None:
+    photo = png(astronaut)
+    identity = enrol(photo)
+    assert identity.key == identity_key(photo)
+    size = identity.tensors["canvas"].shape[0]
+    assert size >= 512
+    assert preview(identity).shape == (size, size, 3)
+    assert identity.tensors["matte"].shape == (size, size)
+    assert identity.tensors["background"].shape == (size, size, 3)
+    assert identity.tensors["landmarks"].shape == (478, 3)
+    assert identity.nbytes < 4_000_000
+    # forehead to chin takes the share of the canvas that the framing promises
+    points = identity.tensors["landmarks"].numpy()
+    assert 0.36 < np.linalg.norm(points[10, :2] - points[152, :2]) / 2 < 0.44
+
+
+def test_the_background_holds_nothing_of_the_person(astronaut: np.ndarray) -> None:
+    identity = enrol(png(astronaut))
+    matte = identity.tensors["matte"].numpy() > 250
+    canvas = identity.tensors["canvas"].numpy().astype(float)
+    behind = identity.tensors["background"].numpy().astype(float)
+    upper = np.zeros_like(matte)
+    upper[: len(matte) // 2] = True  # hair and face; the suit below fills the picture's width
+    person, backdrop = matte & upper, ~matte & upper
+    wall = np.median(canvas[backdrop], axis=0)
+    assert np.abs(behind[person] - wall).mean() < 25
+    assert np.abs(canvas[person] - wall).mean() > 60
+
+
+def test_the_same_photo_gives_the_same_features(astronaut: np.ndarray) -> None:
+    one, two = enrol(png(astronaut)), enrol(png(astronaut))
+    assert one.key == two.key
+    assert np.allclose(one.tensors["landmarks"], two.tensors["landmarks"], atol=2e-3)
+
+
+def test_no_face() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    assert code_of(png(noise)) == "no_face"
+
+
+def test_several_faces(astronaut: np.ndarray) -> None:
+    face = astronaut[0:220, 120:340]
+    assert code_of(png(np.hstack([face, face]))) == "several_faces"
+
+
+def test_a_small_face_in_the_background_is_ignored(astronaut: np.ndarray) -> None:
+    face = Image.fromarray(astronaut[0:220, 120:340])
+    scene = np.full((700, 1000, 3), 180, dtype=np.uint8)
+    scene[40:700, 20:680] = np.asarray(face.resize((660, 660)))
+    scene[20:160, 840:980] = np.asarray(face.resize((140, 140)))
+    assert enrol(png(scene)).meta["preset"] == "portrait"
+
+
+def test_face_too_small(astronaut: np.ndarray) -> None:
+    small = np.asarray(Image.fromarray(astronaut).resize((200, 200)))
+    assert code_of(png(small)) == "face_too_small"
+
+
+def test_a_turned_face_is_refused(astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.portrait.detect.MAX_YAW_DEG", -1.0)
+    assert code_of(png(astronaut)) == "face_turned"
+
+
+def test_a_sideways_photo_is_turned_upright(astronaut: np.ndarray) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by 90 degrees clockwise
+    buffer = io.BytesIO()
+    Image.fromarray(np.rot90(astronaut).copy()).save(buffer, "JPEG", quality=92, exif=exif)
+    points = enrol(buffer.getvalue()).tensors["landmarks"].numpy()
+    assert points[152, 1] > points[10, 1] + 0.6  # the chin is below the forehead
