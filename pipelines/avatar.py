@@ -19,27 +19,7 @@ from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import Controls
 from pipelines.motion.signal import SignalMotion
 from pipelines.portrait.render import PortraitRenderer
-
-SAMPLE_RATE_HZ = 16_000
-FPS = 25
-HOP_SAMPLES = SAMPLE_RATE_HZ // FPS  # 640: one video frame per hop
-SIZES = (256, 512)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named combination of features, motion model and renderer."""
-
-    name: str
-    summary: str
-
-
-PRESETS: dict[str, Preset] = {
-    "portrait": Preset(
-        name="portrait",
-        summary="one photo, warped in layers by its face mesh; real time on a CPU",
-    ),
-}
+from pipelines.presets import HOP_SAMPLES, PRESETS, SIZES
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Literal
 
 from PIL import Image
+from safetensors import SafetensorError, safe_open
 
-from pipelines.identity import IdentityCache, IdentityFeatures, IdentityStore
+from pipelines.identity import IdentityStore
 from pipelines.portrait.enrol import EnrolmentError, enrol, identity_key
 from realtime.errors import AtCapacity, AvatarRejected, UnknownAvatar
 from realtime.metrics import Metrics
@@ -76,9 +77,7 @@ def _enrol_into(root: Path, photo: bytes) -> tuple[str, str, str]:
 def _worker_init() -> None:
     os.nice(5)  # running sessions come first
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the detector's native chatter
-    import torch
-
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 class AvatarLibrary:
@@ -87,7 +86,6 @@ class AvatarLibrary:
     Args:
         data_dir: where uploads and identity features are kept.
         cast_dir: a folder of portraits that come with the server, PNG.
-        cache_bytes: memory that identity features may take while no session wears them.
         max_avatars: uploads kept at most.
     """
 
@@ -95,14 +93,12 @@ class AvatarLibrary:
         self,
         data_dir: Path,
         cast_dir: Path,
-        cache_bytes: int,
         max_avatars: int,
         metrics: Metrics,
     ) -> None:
         self._uploads = data_dir / "avatars"
         self._uploads.mkdir(parents=True, exist_ok=True)
         self._store = IdentityStore(data_dir / "identities")
-        self._cache = IdentityCache(self._store, cache_bytes)
         self._max_avatars = max_avatars
         self._metrics = metrics
         self._avatars: dict[str, Avatar] = {}
@@ -148,23 +144,31 @@ class AvatarLibrary:
         names = ", ".join(self._avatars) or "none yet"
         raise UnknownAvatar(f"no avatar is called {avatar_id!r}; there are: {names}")
 
-    async def identity(self, avatar: Avatar) -> IdentityFeatures:
-        """The identity features, from memory, disk, or (cast, first use) by enrolment."""
-        if avatar.key in self._cache:
-            return self._cache.get(avatar.key)
+    @property
+    def identities(self) -> Path:
+        """The folder in which identity features are kept, by key."""
+        return self._store.root
+
+    async def ensure(self, avatar: Avatar) -> str:
+        """The key of its identity features, which are on disk; the cast is enrolled on first use.
+
+        Raises:
+            UnknownAvatar: the features of an upload are gone.
+            AvatarRejected: no avatar can be made of the picture.
+        """
         async with self._locks.setdefault(avatar.key, asyncio.Lock()):
             if not self._store.path(avatar.key).exists():
                 if avatar.id not in self._photos:
                     raise UnknownAvatar(f"the features of avatar {avatar.id!r} are gone")
                 await self._enrol(await asyncio.to_thread(self._photos[avatar.id].read_bytes))
-            return await asyncio.to_thread(self._cache.get, avatar.key)
+        return avatar.key
 
     async def enrol_cast(self) -> None:
         """Enrol the cast members that this machine has not enrolled before."""
         for avatar in self.list():
             if avatar.kind == "cast" and not self._store.path(avatar.key).exists():
                 try:
-                    await self.identity(avatar)
+                    await self.ensure(avatar)
                     logger.info("enrolled cast member %s", avatar.name)
                 except AvatarRejected as error:
                     logger.error("cast member %s cannot be enrolled: %s", avatar.name, error)
@@ -201,16 +205,13 @@ class AvatarLibrary:
         self._avatars.pop(avatar.id, None)
         (self._uploads / f"{avatar.id}.json").unlink(missing_ok=True)
         if all(a.key != avatar.key for a in self._avatars.values()):
-            self._cache.drop(avatar.key)
             self._store.path(avatar.key).unlink(missing_ok=True)
 
     async def picture(self, avatar: Avatar) -> bytes:
         """A square JPEG of the avatar."""
         if avatar.id in self._photos:
             return await asyncio.to_thread(_jpeg_of_file, self._photos[avatar.id])
-        features = await self.identity(avatar)
-        canvas = Image.fromarray(features.tensors["canvas"].numpy())
-        return await asyncio.to_thread(_jpeg, canvas)
+        return await asyncio.to_thread(_jpeg_of_features, self._store.path(avatar.key))
 
     async def _enrol(self, photo: bytes) -> str:
         begin = time.monotonic()
@@ -257,6 +258,14 @@ class AvatarLibrary:
 def _jpeg_of_file(path: Path) -> bytes:
     with Image.open(path) as image:
         return _jpeg(image.convert("RGB"))
+
+
+def _jpeg_of_features(path: Path) -> bytes:
+    try:
+        with safe_open(path, "np") as file:
+            return _jpeg(Image.fromarray(file.get_tensor("canvas")))
+    except (FileNotFoundError, SafetensorError) as error:
+        raise UnknownAvatar(f"the features of this avatar are gone: {error}") from error
 
 
 def _jpeg(image: Image.Image) -> bytes:

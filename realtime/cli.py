@@ -133,7 +133,6 @@ def _enrol(args: argparse.Namespace) -> int:
         library = AvatarLibrary(
             config.data_dir,
             config.cast_dir,
-            config.identity_cache_bytes,
             config.max_avatars,
             Metrics(),
         )

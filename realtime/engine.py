@@ -1,4 +1,4 @@
-"""Slots and the step loop: hops in, frames out, on one inference thread.
+"""Slots and the step loop: hops in, frames out, through one inference process.
 
 Sessions know the engine by three verbs: `submit` a hop, `clear`, and receive frames by media time
 (the `deliver` callback). Every session owns one slot of a fixed batch. On a CPU each step advances
@@ -15,17 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from pipelines.avatar import HOP_SAMPLES, AvatarPipeline, StepResult
-from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import Controls
 from pipelines.motion.space import BEHAVIOURS, Behaviour
-from realtime.gpu_thread import GpuThread
-from realtime.ingest import Hop
+from realtime.inference import Inference, InferenceDied, Stepped
+from realtime.ingest import HOP_SAMPLES, Hop
 from realtime.metrics import Metrics
-from realtime.scheduler import HOP_S, LADDER, Admission, Ladder, Quantile
+from realtime.scheduler import LADDER, Admission, Ladder, Quantile
 
 logger = logging.getLogger(__name__)
 
@@ -51,12 +48,26 @@ class EngineFrame:
     ready: float
 
 
-class Slot:
-    """A session's place in the engine. Made by `Engine.open`, ended by `Engine.close`."""
+@dataclass(frozen=True)
+class Turn:
+    """One slot's part in a step. Drawing is left out where a newer hop waits or to save time."""
 
-    def __init__(self, index: int, size: int, deliver: Callable[[EngineFrame], None]) -> None:
+    slot: Slot
+    hop: Hop
+    draw: bool
+    overtaken: bool
+
+
+class Slot:
+    """A session's place in the engine. Made by `Engine.open`, ended by `Engine.close`.
+
+    deliver: takes a frame and says whether it came in time to be shown.
+    """
+
+    def __init__(self, index: int, size: int, deliver: Callable[[EngineFrame], bool]) -> None:
         self.index = index
         self.size = size
+        self.drawn_size = size
         self.deliver = deliver
         self.closed = False
         self.inbox: deque[Hop] = deque(maxlen=INBOX_HOPS)
@@ -66,34 +77,43 @@ class Slot:
 
 
 class Engine:
-    """Runs an `AvatarPipeline` for many sessions.
+    """Runs the pipeline for many sessions.
 
-    All state is touched from the event loop, save the pipeline, which only the inference thread
-    touches. Output of a step is delivered only while the slot object it was made for is open, so
-    the next session on the same row can never receive it.
+    All state here is touched from the event loop only. Output of a step is delivered only while
+    the slot object it was made for is open, so the next session on the same row can never
+    receive it.
+
+    Args:
+        inference: started by `start`, stopped by `stop`.
+        admission: who may enter; told what steps cost.
+        metrics: counters of the server.
+        on_death: called once if the inference process ends by itself.
     """
 
-    def __init__(self, pipeline: AvatarPipeline, admission: Admission, metrics: Metrics) -> None:
-        self.pipeline = pipeline
+    def __init__(
+        self,
+        inference: Inference,
+        admission: Admission,
+        metrics: Metrics,
+        on_death: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.inference = inference
         self.admission = admission
         self.latency = Quantile(500)  # seconds from a hop's arrival to its frame
         self._metrics = metrics
+        self._on_death = on_death
         self._ladder = Ladder()
-        self._thread = GpuThread(initializer=lambda: torch.set_num_threads(1))
         self._slots: dict[int, Slot] = {}
-        self._free = deque(range(pipeline.slots))
+        self._free = deque(range(inference.config.slots))
         self._work = asyncio.Event()
         self._loop_task: asyncio.Task[None] | None = None
-        self._batch_limit = pipeline.slots if pipeline.device == "cuda" else 1
-        self._hops = torch.zeros(pipeline.slots, HOP_SAMPLES)
-        self._speech = torch.zeros(pipeline.slots, dtype=torch.bool)
-        self._active = torch.zeros(pipeline.slots, dtype=torch.bool)
-        self._render = torch.zeros(pipeline.slots, dtype=torch.bool)
+        on_gpu = inference.config.device == "cuda"
+        self._batch_limit = inference.config.slots if on_gpu else 1
 
     @property
     def look_ahead_s(self) -> float:
         """Seconds of sound after a frame that must be heard before it is drawn."""
-        return self.pipeline.look_ahead / 16_000
+        return self.inference.look_ahead / 16_000
 
     @property
     def rung(self) -> int:
@@ -106,47 +126,36 @@ class Engine:
         return [slot.size for slot in self._slots.values()]
 
     async def start(self) -> None:
-        """Begin stepping."""
+        """Start the inference process and begin stepping."""
+        await self.inference.start()
         self._loop_task = asyncio.create_task(self._run(), name="engine")
 
-    async def warm_up(self, identity: IdentityFeatures, sizes: tuple[int, ...]) -> None:
+    async def warm_up(self, key: str, sizes: tuple[int, ...]) -> None:
         """Step slot 0 on noise, so that first calls are paid for and the costs are known."""
         rng = np.random.default_rng(0)
         for size in sizes:
-            await self._thread.run(self._prepare, 0, identity, size, 0)
-            times = []
-            for n in range(20):
-                hop = Hop(
-                    start=n * HOP_SAMPLES,
-                    samples=rng.normal(0, 0.05, HOP_SAMPLES).astype(np.float32),
-                    voice=np.zeros(1920, np.int16),
-                    speech=True,
-                    arrived=0.0,
-                    concealed=0,
-                )
-                slot = Slot(0, size, lambda frame: None)
-                _, cpu_s = await self._thread.run(self._step, [(slot, hop, True)])
-                times.append(cpu_s)
-            self.admission.measured_step(size, float(np.median(times[5:])))
+            await self.inference.prepare(key, size)
+            await self.inference.set_up(0, key, size, 0)
+            costs = []
+            for _ in range(20):
+                noise = rng.normal(0, 0.05, HOP_SAMPLES).astype(np.float32)
+                costs.append((await self.inference.step([(0, noise, True, True)], size)).cpu_s)
+            self.admission.measured_step(size, float(np.median(costs[5:])))
 
     async def open(
-        self,
-        identity: IdentityFeatures,
-        size: int,
-        seed: int,
-        deliver: Callable[[EngineFrame], None],
+        self, key: str, size: int, seed: int, deliver: Callable[[EngineFrame], bool]
     ) -> Slot:
-        """Give a session a slot.
+        """Give a session a slot with the face of identity `key`.
 
         Raises:
             AtCapacity: one more session would make others late.
         """
         self.admission.check(size, self.running_sizes)
-        index = self._free.popleft()
-        slot = Slot(index, size, deliver)
-        self._slots[index] = slot
+        slot = Slot(self._free.popleft(), size, deliver)
+        self._slots[slot.index] = slot
         try:
-            await self._thread.run(self._prepare, index, identity, size, seed)
+            await self.inference.prepare(key, size)
+            await self.inference.set_up(slot.index, key, size, seed)
         except BaseException:
             self.close(slot)
             raise
@@ -175,25 +184,23 @@ class Engine:
         """Forget hops that have not been heard yet (barge-in)."""
         slot.inbox.clear()
 
-    async def set_identity(self, slot: Slot, identity: IdentityFeatures) -> None:
+    async def set_identity(self, slot: Slot, key: str) -> None:
         """Change the face from the next frame on."""
-        await self._thread.run(self.pipeline.set_identity, slot.index, identity)
+        await self.inference.prepare(key, slot.size)
+        if not slot.closed:
+            await self.inference.set_identity(slot.index, key)
 
     async def set_controls(self, slot: Slot, controls: Controls) -> None:
         """Change the behaviour controls from the next hop on."""
-        await self._thread.run(self.pipeline.set_controls, slot.index, controls)
+        if not slot.closed:
+            await self.inference.set_controls(slot.index, controls)
 
     async def stop(self) -> None:
-        """End the loop and the thread."""
+        """End the loop and the inference process."""
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.gather(self._loop_task, return_exceptions=True)
-        await asyncio.to_thread(self._thread.close)
-
-    def _prepare(self, index: int, identity: IdentityFeatures, size: int, seed: int) -> None:
-        self.pipeline.reset(index, seed)
-        self.pipeline.set_size(index, size)
-        self.pipeline.set_identity(index, identity)
+        await self.inference.stop()
 
     async def _run(self) -> None:
         while True:
@@ -203,10 +210,16 @@ class Engine:
                 await self._work.wait()
                 continue
             begin = time.monotonic()
-            result, cpu_s = await self._thread.run(self._step, batch)
-            self._hand_out(batch, result, cpu_s, begin, time.monotonic())
+            rows = [(t.slot.index, t.hop.samples, t.hop.speech, t.draw) for t in batch]
+            try:
+                result = await self.inference.step(rows, LADDER[self._ladder.rung].max_size)
+            except InferenceDied:
+                logger.critical("the inference process has ended")
+                self._on_death()
+                return
+            self._hand_out(batch, result, begin, time.monotonic())
 
-    def _next_batch(self) -> list[tuple[Slot, Hop, bool]]:
+    def _next_batch(self) -> list[Turn]:
         waiting = sorted(
             (slot for slot in self._slots.values() if slot.inbox),
             key=lambda slot: slot.inbox[0].arrived,
@@ -218,76 +231,38 @@ class Engine:
             overtaken = bool(slot.inbox)  # a newer hop waits: show that one, hear this one
             draw = not overtaken and slot.steps % rung.draw_every == 0
             slot.steps += 1
-            batch.append((slot, hop, draw))
+            batch.append(Turn(slot, hop, draw, overtaken))
         return batch
 
-    def _step(self, batch: list[tuple[Slot, Hop, bool]]) -> tuple[StepResult, float]:
-        """On the inference thread: one pipeline step, and the CPU seconds that it took."""
-        begin = time.thread_time()
-        self._active.zero_()
-        self._render.zero_()
-        limit = LADDER[self._ladder.rung].max_size
-        for slot, hop, draw in batch:
-            row = slot.index
-            self._hops[row] = torch.from_numpy(hop.samples)
-            self._speech[row] = hop.speech
-            self._active[row] = True
-            self._render[row] = draw
-            self.pipeline.set_size(row, min(slot.size, limit))
-        device = self.pipeline.device
-        result = self.pipeline.step(
-            self._hops.to(device),
-            self._speech.to(device),
-            self._active.to(device),
-            self._render,
-        )
-        return result, time.thread_time() - begin
-
-    def _hand_out(
-        self,
-        batch: list[tuple[Slot, Hop, bool]],
-        result: StepResult,
-        cpu_s: float,
-        begin: float,
-        ready: float,
-    ) -> None:
-        behaviour = result.behaviour.tolist()
-        motion = result.motion.cpu().numpy()
-        step_s = ready - begin
-        self._metrics.stage_ms.labels("step").observe(step_s * 1000)
-        for slot, hop, draw in batch:
-            latency = ready - hop.arrived
-            self.latency.add(latency)
+    def _hand_out(self, batch: list[Turn], result: Stepped, begin: float, ready: float) -> None:
+        self._metrics.stage_ms.labels("step").observe((ready - begin) * 1000)
+        for turn in batch:
+            slot, hop = turn.slot, turn.hop
+            self.latency.add(ready - hop.arrived)
             self._metrics.stage_ms.labels("wait").observe((begin - hop.arrived) * 1000)
-            if draw:
-                slot.step_s.add(step_s)
-                self.admission.measured_step(
-                    self.pipeline.size(slot.index), cpu_s / len(result.frames)
-                )
-            else:
-                self._metrics.frames.labels("skipped").inc()
-            if self._ladder.observe(ready, latency):
-                self._metrics.rung.set(self._ladder.rung)
-                logger.warning("quality rung %d (0 is full)", self._ladder.rung)
-            if slot.closed:
-                continue
-            start = hop.start - self.pipeline.look_ahead
-            for old in [s for s in slot.arrivals if s < start]:
-                del slot.arrivals[old]
-            arrived = slot.arrivals.get(start)
-            if arrived is None:
-                continue  # before the first sample of the session
             planes = result.frames.get(slot.index)
-            slot.deliver(
+            if planes is not None:
+                slot.drawn_size = planes.shape[-1]
+                slot.step_s.add(ready - begin)
+                self.admission.measured_step(slot.drawn_size, result.cpu_s / len(result.frames))
+            elif not turn.draw:
+                self._metrics.frames.labels("skipped").inc()
+            start = hop.start - self.inference.look_ahead
+            arrived = slot.arrivals.get(start)
+            for old in [s for s in slot.arrivals if s <= start]:
+                del slot.arrivals[old]
+            if slot.closed or arrived is None:  # ended, or before the first sample
+                continue
+            in_time = slot.deliver(
                 EngineFrame(
                     start=start,
-                    planes=None if planes is None else planes.cpu().numpy(),
-                    motion=motion[slot.index].copy(),
-                    behaviour=BEHAVIOURS[behaviour[slot.index]],
+                    planes=planes,
+                    motion=result.motion[slot.index],
+                    behaviour=BEHAVIOURS[result.behaviour[slot.index]],
                     arrived=arrived,
                     ready=ready,
                 )
             )
-
-
-__all__ = ["HOP_S", "Engine", "EngineFrame", "Slot"]
+            if self._ladder.observe(ready, missed=turn.overtaken or not in_time):
+                self._metrics.rung.set(self._ladder.rung)
+                logger.warning("quality is now at rung %d (0 is full)", self._ladder.rung)

@@ -22,10 +22,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipelines.avatar import FPS, HOP_SAMPLES, AvatarPipeline
+from pipelines.avatar import AvatarPipeline
 from pipelines.identity import IdentityFeatures, IdentityStore
 from pipelines.portrait.enrol import EnrolmentError, enrol, identity_key
 from pipelines.portrait.photo import MAX_BYTES
+from pipelines.presets import FPS, HOP_SAMPLES
 from realtime.avatars import AvatarLibrary
 from realtime.errors import VivavoceError
 from realtime.metrics import Metrics
@@ -156,9 +157,9 @@ def load_identity(job: RenderJob) -> IdentityFeatures:
 
 
 async def _load_named(job: RenderJob) -> IdentityFeatures:
-    library = AvatarLibrary(job.data_dir, job.cast_dir, 1, 1, Metrics())
+    library = AvatarLibrary(job.data_dir, job.cast_dir, 1, Metrics())
     try:
-        return await library.identity(library.get(job.avatar))
+        return IdentityStore(library.identities).load(await library.ensure(library.get(job.avatar)))
     finally:
         await library.close()
 

@@ -32,30 +32,29 @@ LADDER: tuple[Rung, ...] = (
 class Ladder:
     """Chooses the rung from how many steps miss their budget. Down fast, up slowly.
 
-    A step misses when its frame is ready later than `budget_s` after the hop came in. When more
+    A step misses when its frame came too late to be shown, or was skipped to catch up. When more
     than `down_share` of the steps of a window miss, quality goes down a rung; when fewer than
     `up_share` miss for `patience` windows in a row, it goes up again, and each relapse doubles
     that patience, so that a machine that is too slow does not flap.
     """
 
-    budget_s: float = HOP_S
-    window_s: float = 1.0
+    window_s: float = 2.0
     down_share: float = 0.25
     up_share: float = 0.05
-    patience: int = 8
+    patience: int = 4
     rung: int = 0
     _since: float = -1.0
     _steps: int = 0
     _misses: int = 0
     _calm: int = 0
-    _needed: int = field(default=8)
+    _needed: int = field(default=4)
 
-    def observe(self, now: float, latency_s: float) -> bool:
+    def observe(self, now: float, *, missed: bool) -> bool:
         """Count one step; True when the rung changed."""
         if self._since < 0:
             self._since = now
         self._steps += 1
-        self._misses += latency_s > self.budget_s
+        self._misses += missed
         if now - self._since < self.window_s:
             return False
         share = self._misses / self._steps

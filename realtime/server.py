@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from pipelines.avatar import PRESETS, SIZES
 from pipelines.motion.controls import CONTROL_NAMES
+from pipelines.presets import PRESETS, SIZES
 from realtime.config import ServerConfig
 from realtime.errors import AtCapacity, AvatarRejected, BadOffer, VivavoceError
 from realtime.guard import Guard, error_body

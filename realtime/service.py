@@ -7,18 +7,17 @@ import contextlib
 import logging
 import os
 import secrets
-import sys
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from pipelines.avatar import SIZES, AvatarPipeline
+from pipelines.presets import SIZES
 from realtime.avatars import AvatarLibrary
 from realtime.clock import MonotonicClock
 from realtime.config import ServerConfig
 from realtime.engine import Engine
 from realtime.errors import AtCapacity, UnknownSession, VivavoceError
+from realtime.inference import Inference
+from realtime.inference_worker import WorkerConfig, choose_device
 from realtime.metrics import Metrics
 from realtime.offer import parse_offer
 from realtime.scheduler import Admission
@@ -61,11 +60,10 @@ class Service:
         self.avatars = AvatarLibrary(
             config.data_dir,
             config.cast_dir,
-            config.identity_cache_bytes,
             config.max_avatars,
             self.metrics,
         )
-        device = _device(config.device)
+        device = choose_device(config.device)
         cores = float(len(os.sched_getaffinity(0)))
         self._admission = Admission(
             max_sessions=config.max_sessions,
@@ -73,29 +71,50 @@ class Service:
             load_share=config.load_share,
             cuda=device == "cuda",
         )
-        pipeline = AvatarPipeline(config.pipeline, config.max_sessions, config.size, device, seed=0)
-        self._engine = Engine(pipeline, self._admission, self.metrics)
+        self._worker = WorkerConfig(
+            pipeline=config.pipeline,
+            slots=config.max_sessions,
+            device=device,
+            identities=self.avatars.identities,
+            cache_bytes=config.identity_cache_bytes,
+        )
+        self._engine = self._new_engine()
         self._background: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()  # set when the last session has ended
         self._ready = False
         self._draining = False
 
+    def _new_engine(self) -> Engine:
+        inference = Inference(self._worker)
+        return Engine(inference, self._admission, self.metrics, self._engine_died)
+
     async def start(self) -> None:
         """Warm up: the first session must not pay for first calls."""
-        # The event loop and the inference thread share one interpreter lock; the default switch
-        # interval of 5 ms would show as jitter of both tracks.
-        sys.setswitchinterval(0.001)
+        await self._start_engine()
+        self._spawn(self.avatars.enrol_cast())
+
+    async def _start_engine(self) -> None:
+        await self._engine.start()
         for avatar in self.avatars.list()[:1]:
             try:
-                identity = await self.avatars.identity(avatar)
+                await self._engine.warm_up(await self.avatars.ensure(avatar), SIZES)
             except VivavoceError as error:
                 logger.error("cannot warm up with avatar %s: %s", avatar.id, error)
-            else:
-                await self._engine.warm_up(identity, SIZES)
-        await self._engine.start()
         self._ready = True
-        self._spawn(self.avatars.enrol_cast())
         logger.info("ready: measured costs %s", self._admission.describe())
+
+    def _engine_died(self) -> None:
+        self._ready = False
+        self._spawn(self._revive())
+
+    async def _revive(self) -> None:
+        """Inference died under us: end its sessions with a word, and start it anew."""
+        for session in list(self.sessions.values()):
+            session.announce_end("the server had to restart its renderer; please connect again")
+        await asyncio.gather(*(s.close("engine_died") for s in list(self.sessions.values())))
+        await self._engine.stop()
+        self._engine = self._new_engine()
+        await self._start_engine()
 
     def _spawn(self, coroutine: Any) -> None:
         task: asyncio.Task[None] = asyncio.create_task(coroutine)
@@ -153,7 +172,6 @@ class Service:
         if request.avatar is None and not self.avatars.list():
             raise VivavoceError("this server has no avatars; upload a photo first")
         avatar = self.avatars.get(request.avatar or self.avatars.list()[0].id)
-        identity = await self.avatars.identity(avatar)
         session = Session(
             id=secrets.token_urlsafe(12),
             avatar=avatar,
@@ -167,7 +185,7 @@ class Service:
             clock=self.clock,
             on_closed=self._forget,
         )
-        await session.open(offer, identity)
+        await session.open(offer)
         self.sessions[session.id] = session
         return session
 
@@ -194,11 +212,3 @@ class Service:
     def engine_costs(self) -> dict[str, Any]:
         """Measured costs and the rung of the degradation ladder."""
         return {"costs": self._admission.describe(), "rung": self._engine.rung}
-
-
-def _device(wanted: str) -> str:
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device = 'cuda', but PyTorch finds no CUDA device; use cpu or auto")
-    return wanted

@@ -15,17 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import Controls
 from pipelines.motion.space import MOTION_NAMES, Behaviour
-from pipelines.portrait.bake import prepare
 from realtime import rtc
 from realtime.avatars import Avatar, AvatarLibrary
 from realtime.clock import Clock
 from realtime.config import ServerConfig
-from realtime.engine import HOP_S, Engine, EngineFrame, Slot
+from realtime.engine import Engine, EngineFrame, Slot
 from realtime.errors import VivavoceError
-from realtime.ingest import Hop, Ingest
+from realtime.ingest import HOP_S, Hop, Ingest
 from realtime.logs import session_id
 from realtime.metrics import Metrics
 from realtime.playout import PlayFrame, PlayoutBuffer, PlayoutClock, PlayoutStats
@@ -109,7 +107,7 @@ class Session:
 
     # Life
 
-    async def open(self, offer: rtc.Offer, identity: IdentityFeatures) -> None:
+    async def open(self, offer: rtc.Offer) -> None:
         """Take a slot, build the tracks and answer the offer.
 
         Raises:
@@ -118,8 +116,8 @@ class Session:
         """
         token = session_id.set(self.id)
         try:
-            await asyncio.to_thread(prepare, identity, self.size)
-            self._slot = await self._engine.open(identity, self.size, self._seed, self._deliver)
+            key = await self._avatars.ensure(self.avatar)
+            self._slot = await self._engine.open(key, self.size, self._seed, self._deliver)
             self._metrics.sessions.labels(str(self.size)).inc()
             self._metrics.sessions_opened.inc()
             self._playout = PlayoutClock(self._clock, self._settled_delay_s())
@@ -268,9 +266,10 @@ class Session:
             kind = SpeechStarted if edge.kind == "started" else SpeechStopped
             self._send(kind(audio_ms=edge.position // 16))
 
-    def _deliver(self, frame: EngineFrame) -> None:
+    def _deliver(self, frame: EngineFrame) -> bool:
+        in_time = True
         if frame.planes is not None:
-            self._buffer.put_picture(
+            in_time = self._buffer.put_picture(
                 PlayFrame(
                     start=frame.start,
                     picture=frame.planes,
@@ -286,11 +285,12 @@ class Session:
                 zip(MOTION_NAMES, [round(float(v), 4) for v in frame.motion], strict=True)
             )
             self._send(AvatarMotion(t=frame.start / RATE_HZ, values=values))
+        return in_time
 
     def _on_encoded(self, seconds: float) -> None:
         self._metrics.stage_ms.labels("encode").observe(seconds * 1000)
         if self._slot is not None:
-            self._admission.measured_encode(self._engine.pipeline.size(self._slot.index), seconds)
+            self._admission.measured_encode(self._slot.drawn_size, seconds)
 
     async def set_avatar(self, avatar_id: str) -> None:
         """Change the face; voice, motion and connection go on.
@@ -299,10 +299,8 @@ class Session:
             UnknownAvatar: there is no such avatar.
         """
         avatar = self._avatars.get(avatar_id)
-        identity = await self._avatars.identity(avatar)
-        await asyncio.to_thread(prepare, identity, self.size)
         assert self._slot is not None
-        await self._engine.set_identity(self._slot, identity)
+        await self._engine.set_identity(self._slot, await self._avatars.ensure(avatar))
         self.avatar = avatar
         logger.info("session %s now wears %s", self.id, avatar.id)
 
@@ -409,7 +407,7 @@ class Session:
             concealed_ms=heard.concealed_samples / 16,
             jitter_ms=round(heard.jitter_ms, 1),
             step_ms=_milliseconds(self._slot.step_s.at(0.5)),
-            size=self._engine.pipeline.size(self._slot.index),
+            size=self._slot.drawn_size,
             rung=self._engine.rung,
         )
 
@@ -417,7 +415,7 @@ class Session:
         return SessionInfo(
             id=self.id,
             avatar=self.avatar.id,
-            pipeline=self._engine.pipeline.preset.name,
+            pipeline=self._config.pipeline,
             size=self.size,
             controls=asdict(self._controls),
             playout_delay_ms=self.playout_delay_ms,

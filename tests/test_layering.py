@@ -11,7 +11,7 @@ FORBIDDEN = {
     "pipelines": {"realtime", "benchmarks", "tests", "asyncio", "av", "aiortc"},
     "realtime": {"benchmarks", "tests"},
 }
-MAY_IMPORT_TORCH = {"engine.py", "service.py", "avatars.py", "render.py"}
+MAY_IMPORT_TORCH = {"inference_worker.py", "render.py"}
 
 
 def imports(path: Path) -> set[str]:

@@ -1,53 +1,57 @@
 """The step loop: order, look-ahead, skipping, and that nothing ever crosses sessions."""
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from pipelines.avatar import HOP_SAMPLES, StepResult
 from pipelines.motion.space import MOTION_DIM
+from pipelines.presets import HOP_SAMPLES
 from realtime.engine import INBOX_HOPS, Engine
 from realtime.errors import AtCapacity
+from realtime.inference import InferenceDied, Stepped
+from realtime.inference_worker import WorkerConfig
 from realtime.ingest import Hop
 from realtime.metrics import Metrics
 from realtime.scheduler import Admission
 
 
-class EchoPipeline:
+class EchoInference:
     """Draws a picture that tells the identity and the level of the hop heard for its slot."""
 
-    device = "cpu"
     look_ahead = 2 * HOP_SAMPLES
 
-    def __init__(self, slots: int, batch: bool = False) -> None:
-        self.slots = slots
-        self.device = "cpu"
+    def __init__(self, slots: int) -> None:
+        self.config = WorkerConfig("portrait", slots, "cpu", Path(), 0)
         self.identities: dict[int, int] = {}
-        self.resets: list[int] = []
+        self.set_ups = 0
+        self.dies = False
 
-    def reset(self, slot, seed):
-        self.resets.append(slot)
-
-    def size(self, slot):
-        return 256
-
-    def set_size(self, slot, size):
+    async def start(self):
         pass
 
-    def set_identity(self, slot, identity):
-        self.identities[slot] = identity
-
-    def set_controls(self, slot, controls):
+    async def stop(self):
         pass
 
-    def step(self, hops, speech, active, render):
-        frames = {}
-        for slot in torch.nonzero(render).flatten().tolist():
-            frames[slot] = torch.tensor([[self.identities[slot], int(hops[slot, 0].item())]])
-        motion = hops[:, :1].repeat(1, MOTION_DIM)
-        return StepResult(motion, torch.zeros(self.slots, dtype=torch.int8), frames)
+    async def prepare(self, key, size):
+        await asyncio.sleep(0)
+
+    async def set_up(self, slot, key, size, seed):
+        self.set_ups += 1
+        self.identities[slot] = int(key)
+
+    async def step(self, rows, max_size):
+        await asyncio.sleep(0)
+        if self.dies:
+            raise InferenceDied
+        slots = self.config.slots
+        frames = {
+            slot: np.array([[self.identities[slot], int(samples[0])]])
+            for slot, samples, _, draw in rows
+            if draw
+        }
+        return Stepped(np.zeros((slots, MOTION_DIM), np.float32), [0] * slots, frames, 0.001)
 
 
 def hop(n: int, level: float) -> Hop:
@@ -61,10 +65,20 @@ def hop(n: int, level: float) -> Hop:
     )
 
 
+def keep(frames: list):
+    """A deliver callback that keeps what it gets."""
+
+    def deliver(frame):
+        frames.append(frame)
+        return True
+
+    return deliver
+
+
 @pytest.fixture
 async def engine():
     gate = Admission(max_sessions=3, cores=2.0, load_share=0.75, cuda=False)
-    engine = Engine(EchoPipeline(3), gate, Metrics())
+    engine = Engine(EchoInference(3), gate, Metrics())
     await engine.start()
     yield engine
     await engine.stop()
@@ -78,7 +92,7 @@ async def until(condition):
 
 async def test_frames_come_in_order_and_lag_by_the_look_ahead(engine):
     got = []
-    slot = await engine.open(7, 256, 0, got.append)
+    slot = await engine.open("7", 256, 0, keep(got))
     for n in range(6):
         engine.submit(slot, hop(n, n))
         await until(lambda: not slot.inbox)
@@ -90,7 +104,7 @@ async def test_frames_come_in_order_and_lag_by_the_look_ahead(engine):
 
 async def test_a_slot_that_is_behind_hears_everything_but_draws_the_newest(engine):
     got = []
-    slot = await engine.open(1, 256, 0, got.append)
+    slot = await engine.open("1", 256, 0, keep(got))
     for n in range(6):
         engine.submit(slot, hop(n, n))
     await until(lambda: len(got) == 4)
@@ -99,18 +113,16 @@ async def test_a_slot_that_is_behind_hears_everything_but_draws_the_newest(engin
 
 async def test_overflow_drops_the_oldest_hop_only(engine):
     got = []
-    slot = await engine.open(1, 256, 0, got.append)
+    slot = await engine.open("1", 256, 0, keep(got))
     for n in range(INBOX_HOPS + 3):
         engine.submit(slot, hop(n, n))
-    assert [h.start for h in slot.inbox] == [
-        n * HOP_SAMPLES for n in range(3, INBOX_HOPS + 3)
-    ]
+    assert [h.start for h in slot.inbox] == [n * HOP_SAMPLES for n in range(3, INBOX_HOPS + 3)]
     await until(lambda: bool(got) and got[-1].start == (INBOX_HOPS) * HOP_SAMPLES)
 
 
 async def test_nothing_crosses_between_sessions(engine):
     got: dict[int, list] = {1: [], 2: [], 3: []}
-    slots = {i: await engine.open(i, 256, 0, got[i].append) for i in got}
+    slots = {i: await engine.open(str(i), 256, 0, keep(got[i])) for i in got}
     for n in range(20):
         for i, slot in slots.items():
             engine.submit(slot, hop(n, 100 * i + n))
@@ -123,12 +135,12 @@ async def test_nothing_crosses_between_sessions(engine):
 
 async def test_an_ended_session_gets_nothing_and_leaves_nothing_to_the_next(engine):
     old, new = [], []
-    slot = await engine.open(1, 256, 0, old.append)
+    slot = await engine.open("1", 256, 0, keep(old))
     for n in range(5):
         engine.submit(slot, hop(n, 100))
     engine.close(slot)
-    others = [await engine.open(9, 256, 0, lambda frame: None) for _ in range(2)]
-    again = await engine.open(2, 256, 0, new.append)  # every row is taken: one is the old one
+    others = [await engine.open("9", 256, 0, keep([])) for _ in range(2)]
+    again = await engine.open("2", 256, 0, keep(new))  # every row is taken: one is the old one
     assert slot.index in {again.index, *(o.index for o in others)}
     seen = len(old)
     for n in range(4):
@@ -141,10 +153,23 @@ async def test_an_ended_session_gets_nothing_and_leaves_nothing_to_the_next(engi
 
 
 async def test_the_one_too_many_is_refused_and_costs_nothing(engine):
-    slots = [await engine.open(1, 256, 0, lambda frame: None) for _ in range(3)]
-    resets = len(engine.pipeline.resets)
+    slots = [await engine.open("1", 256, 0, keep([])) for _ in range(3)]
+    set_ups = engine.inference.set_ups
     with pytest.raises(AtCapacity):
-        await engine.open(1, 256, 0, lambda frame: None)
-    assert len(engine.pipeline.resets) == resets
+        await engine.open("1", 256, 0, keep([]))
+    assert engine.inference.set_ups == set_ups
     engine.close(slots[0])
-    await engine.open(1, 256, 0, lambda frame: None)
+    await engine.open("1", 256, 0, keep([]))
+
+
+async def test_the_owner_hears_when_inference_dies():
+    heard = asyncio.Event()
+    gate = Admission(max_sessions=3, cores=2.0, load_share=0.75, cuda=False)
+    engine = Engine(EchoInference(1), gate, Metrics(), on_death=heard.set)
+    await engine.start()
+    slot = await engine.open("1", 256, 0, keep([]))
+    engine.inference.dies = True
+    engine.submit(slot, hop(0, 0))
+    async with asyncio.timeout(5):
+        await heard.wait()
+    await engine.stop()

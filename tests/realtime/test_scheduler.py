@@ -11,10 +11,10 @@ def admission(**changes):
     return Admission(**settings)
 
 
-def run(ladder: Ladder, seconds: float, latency_s: float, now: float) -> float:
+def run(ladder: Ladder, seconds: float, missed: bool, now: float) -> float:
     for _ in range(int(seconds * 25)):
         now += 0.04
-        ladder.observe(now, latency_s)
+        ladder.observe(now, missed=missed)
     return now
 
 
@@ -63,29 +63,29 @@ def test_costs_follow_measurements_slowly():
 
 def test_ladder_goes_down_under_sustained_lateness_and_up_again():
     ladder = Ladder()
-    now = run(ladder, 10, 0.100, 0.0)
+    now = run(ladder, 10, True, 0.0)
     assert ladder.rung == len(LADDER) - 1
-    run(ladder, 60, 0.010, now)
+    run(ladder, 60, False, now)
     assert ladder.rung == 0
 
 
 def test_ladder_ignores_a_single_late_step():
     ladder = Ladder()
-    now = run(ladder, 5, 0.010, 0.0)
-    ladder.observe(now, 0.5)
-    run(ladder, 5, 0.010, now)
+    now = run(ladder, 5, False, 0.0)
+    ladder.observe(now, missed=True)
+    run(ladder, 5, False, now)
     assert ladder.rung == 0
 
 
 def test_ladder_grows_patient_when_it_relapses():
     ladder = Ladder()
-    now = run(ladder, 3, 0.1, 0.0)
+    now = run(ladder, 5, True, 0.0)
     changes = 0
     for _ in range(20):  # calm for 9 s, then late for 2 s, over and over
         before = ladder.rung
-        now = run(ladder, 9, 0.01, now)
+        now = run(ladder, 9, False, now)
         changes += ladder.rung != before
-        now = run(ladder, 2, 0.1, now)
+        now = run(ladder, 4, True, now)
     assert changes < 10
 
 

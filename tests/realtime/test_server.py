@@ -183,7 +183,8 @@ async def test_an_upload_becomes_an_avatar_and_can_be_deleted(server, cast_dir):
     assert (await server.http.delete(where)).status_code == 204
     assert error_of(await server.http.get(where), 404) == "unknown_avatar"
     cast = server.service.avatars.list()[0]  # shares the features by content, and keeps them
-    assert await server.service.avatars.identity(cast)
+    key = await server.service.avatars.ensure(cast)
+    assert (server.service.avatars.identities / f"{key}.safetensors").exists()
 
 
 async def test_the_cast_cannot_be_deleted(server):
