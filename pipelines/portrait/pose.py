@@ -14,8 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipelines.motion.space import MOTION_INDEX
 from pipelines.portrait.geometry import Array, Face, single, smoothstep
 
+_HEAD = slice(MOTION_INDEX["headYaw"], MOTION_INDEX["headZ"] + 1)
 _PIVOT_Y = 0.08  # face units below the lips: inside the skull's base
 _PIVOT_Z = -0.16  # behind the plane of the ears
 _CAMERA = 5.0  # distance of the camera in face units, for headZ
@@ -75,8 +77,9 @@ class Pose:
         return x, y
 
 
-def read_pose(values: Sequence[float], face: Face) -> Pose:
-    """Turn (yaw, pitch, roll) in degrees and (x, y, z) in interocular distances into a `Pose`."""
+def head_pose(motion: Sequence[float], face: Face) -> Pose:
+    """Read the head's pose from a motion vector."""
+    values = motion[_HEAD]
     yaw, pitch, roll = (math.radians(a) for a in values[:3])
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
     cr, sr = math.cos(roll), math.sin(roll)

@@ -16,17 +16,16 @@ from torch import Tensor
 from kernels.i420 import rgb_to_i420
 from kernels.warp import composite, warp
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
+from pipelines.motion.space import BLENDSHAPES, MOTION_DIM
 from pipelines.portrait.bake import CACHE, NODES, Baked
 from pipelines.portrait.flow import invert, sample
 from pipelines.portrait.inside import eyes_inside, mouth_inside
 from pipelines.portrait.openings import Window, trace
-from pipelines.portrait.pose import Pose, read_pose
+from pipelines.portrait.pose import Pose, head_pose
 
 SIZES = (256, 512)
 _ITERATIONS = 4
 _SHAPES = len(BLENDSHAPES)
-_HEAD = slice(MOTION_INDEX["headYaw"], MOTION_INDEX["headZ"] + 1)
 
 
 class PortraitRenderer:
@@ -41,7 +40,7 @@ class PortraitRenderer:
         self.size = size
         self.device = torch.device(device)
         self._identities: list[Baked | None] = [None] * slots
-        self._up = _upsampling(size)
+        self._up = upsampling(size)
 
     def set_identity(self, slot: int, identity: IdentityFeatures) -> None:
         """Give `slot` a face, from the next render on. Instant once `bake.prepare` has run."""
@@ -81,9 +80,9 @@ class PortraitRenderer:
     def _draw(self, baked: Baked, motion: Tensor) -> Tensor:
         """One frame, float32 [1, 3, S, S] in [0, 1] but for rounding."""
         values = motion.tolist()
-        weights = torch.cat([motion[:_SHAPES], motion.new_ones(1)])[None]
-        pose = read_pose(values[_HEAD], baked.face)
-        source, shade = _base(baked, weights, pose, self._up)
+        weights = shape_weights(motion)
+        pose = head_pose(values, baked.face)
+        source, shade = base_flow(baked, weights, pose, self._up)
         windows = trace(baked.mouth, weights, pose, self.size)
         windows += trace(baked.eyes, weights, pose, self.size)
         for window in windows:
@@ -99,14 +98,19 @@ class PortraitRenderer:
         return frame
 
 
-def _upsampling(size: int) -> Tensor:
+def upsampling(size: int) -> Tensor:
     """Linear interpolation from NODES points, edge to edge, to `size` pixels: [S, NODES]."""
     at = (torch.arange(size, dtype=torch.float64) + 0.5) / size * (NODES - 1)
     weights = 1.0 - (at[:, None] - torch.arange(NODES, dtype=torch.float64)).abs()
     return weights.clamp(min=0.0).float()
 
 
-def _base(baked: Baked, weights: Tensor, pose: Pose, up: Tensor) -> tuple[Tensor, Tensor]:
+def shape_weights(motion: Tensor) -> Tensor:
+    """Weights of the fields, [1, K + 1]: the blendshapes of `motion` [D], then the resting face."""
+    return torch.cat([motion[:_SHAPES], motion.new_ones(1)])[None]
+
+
+def base_flow(baked: Baked, weights: Tensor, pose: Pose, up: Tensor) -> tuple[Tensor, Tensor]:
     """Where each pixel of the frame comes from, [2, S, S], and its shading [S, S], added to 1."""
     field = (weights @ baked.fields).view(3, -1)
     field[:2] = pose.rotation @ field[:2] + pose.coefficients @ baked.pose
