@@ -43,6 +43,7 @@ from realtime.rtp_send import (
     FrameEncoder,
     MediaClock,
     MediaSender,
+    PlayoutDelay,
     VideoFrameEncoder,
 )
 
@@ -61,6 +62,8 @@ class RtcConfig:
     video_codec: Literal["auto", "VP8", "H264"] = "auto"
     """Preferred; the other is taken if the peer has only that."""
     bitrate: BitrateConfig = field(default_factory=BitrateConfig)
+    playout_delay: PlayoutDelay = field(default_factory=PlayoutDelay)
+    """Asked of receivers that know the playout-delay header extension."""
     loopback: bool = False
     """Receive media on 127.0.0.1 too. aioice leaves it out, but a browser or test on the same
     machine may have nothing else in common with us."""
@@ -218,6 +221,7 @@ class Peer:
             stream_id=transceiver.sender._stream_id,
             media_clock=media_clock,
             encoder=encoder,
+            playout_delay=self._config.playout_delay,
         )
         transceiver._RTCRtpTransceiver__sender = sender  # type: ignore[attr-defined]
         transceiver.receiver._set_rtcp_ssrc(sender._ssrc)

@@ -101,11 +101,11 @@ async def test_answer_negotiates_what_we_need() -> None:
         assert "127.0.0.1" in answer
 
 
-async def test_every_video_packet_asks_to_be_shown_at_once() -> None:
+async def test_every_video_packet_asks_to_be_shown_with_the_voice() -> None:
     async with connected() as (_, client):
         packets = client.received["video"].packets
         await until(lambda: len(packets) >= 10)
-        assert all(extensions[9] == b"\x00\x00\x00" for _, _, extensions in packets)
+        assert all(extensions[9] == b"\x00\x60\xc8" for _, _, extensions in packets)
         sounds = client.received["audio"].packets
         assert not any(9 in extensions for _, _, extensions in sounds)
 

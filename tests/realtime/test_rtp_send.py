@@ -25,6 +25,7 @@ from realtime.rtp_send import (
     Encoded,
     MediaClock,
     MediaSender,
+    PlayoutDelay,
     _audio_level,
 )
 from realtime.tracks import AvatarAudioTrack
@@ -123,7 +124,7 @@ async def test_packets_carry_media_time_marker_and_extensions() -> None:
         assert [p.marker for p in sent[:6]] == [0, 0, 1, 0, 0, 1]
         assert (sent[3].timestamp - sent[0].timestamp) % 2**32 == 960
         assert (sent[1].sequence_number - sent[0].sequence_number) % 2**16 == 1
-        assert all(x == {3: b"1", 9: bytes(3)} for x in rig.transport.extensions)
+        assert all(x == {3: b"1", 9: bytes(PlayoutDelay())} for x in rig.transport.extensions)
 
 
 async def test_reports_tell_one_instant_on_both_scales() -> None:
@@ -218,3 +219,10 @@ def test_audio_level_is_in_negative_decibels() -> None:
     assert level(np.zeros(960, np.int16)) == (False, 127)
     assert level(np.full(960, 32_767, np.int16)) == (True, 0)
     assert level(np.full(960, 328, np.int16)) == (True, 40)
+
+
+def test_playout_delay_is_packed_in_units_of_10_ms() -> None:
+    assert bytes(PlayoutDelay(min_ms=0, max_ms=0)) == bytes(3)
+    assert bytes(PlayoutDelay(min_ms=60, max_ms=2_000)) == bytes([0x00, 0x60, 0xC8])
+    with pytest.raises(ValueError, match="40950"):
+        PlayoutDelay(min_ms=100, max_ms=50)
