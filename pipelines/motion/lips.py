@@ -24,22 +24,25 @@ from pipelines.motion.voice import BANDS
 class LipsConfig:
     """Levels in dB, 0 being the speaker's own; times in steps of 10 ms, counted back from now."""
 
-    low_db: float = -31.0  # where the mouth begins to open
-    high_db: float = -7.5  # where it is fully open
-    close_db: float = 11.0  # how much less a close vowel counts
-    bright: float = 0.2  # what a strong second formant adds to an open vowel
-    round_narrow: float = 0.5  # share that rounding takes off the opening
-    hiss_narrow: float = 0.6  # and hissing
-    burst_db: float = -31.0  # a dip with more hiss than this soon after it is no lip closure
+    low_db: float = -32.0  # where the mouth begins to open
+    high_db: float = -8.5  # where it is fully open
+    close_db: float = 12.5  # how much less a close vowel counts
+    bright: float = 0.12  # what a strong second formant adds to an open vowel
+    round_narrow: float = 0.35  # share that rounding takes off the opening
+    hiss_narrow: float = 0.8  # and hissing
+    burst_db: float = -32.0  # a dip with more hiss than this soon after it is no lip closure
     burst_ahead: int = 6
     narrow: float = 0.21  # opening kept in such a dip
     nasal: float = 0.45  # share of it kept in an n
-    centre: float = 6.2  # of the smoothing; the frame due is 8.75 old, so lips lead by 26 ms
-    half_width: float = 5.2
-    jaw_half_width: float = 9.0
-    gamma: float = 0.8
+    shut: float = 0.12  # an opening below this closes the lips
+    shut_firm: float = 1.2
+    shut_half_width: float = 3.5
+    centre: float = 6.5  # of the smoothing; the frame due is 8.75 old, so lips lead by 22 ms
+    half_width: float = 5.6
+    jaw_half_width: float = 8.5
+    gamma: float = 0.7
     gain: float = 0.38  # jawOpen of a loud open vowel
-    jaw_share: float = 0.7  # of its slow path that the jaw keeps when the lips are nearer
+    jaw_share: float = 0.85  # of its slow path that the jaw keeps when the lips are nearer
 
 
 # name: (weights of band levels, value in dB where the cue begins, where it is full)
@@ -102,7 +105,7 @@ class Lips(nn.Module):
         config = self.config
         values = (level @ self.weights + self.offsets).clamp(0.0, 1.0)
         cue = dict(zip(_cues(config), values.unbind(2), strict=True))
-        rounding = cue["voiced"] * cue["dark"] * cue["hollow"]
+        rounding = cue["voiced"] * cue["dark"] * cue["hollow"] * (1.0 - cue["front"])
         hiss = cue["hiss"] * cue["loud_hiss"]
         body = torch.maximum(cue["open"] * (1.0 + config.bright * cue["bright"]), cue["close"])
         body = body * (1.0 - config.round_narrow * rounding) * (1.0 - config.hiss_narrow * hiss)
@@ -115,21 +118,24 @@ class Lips(nn.Module):
             [
                 opening,
                 opening,
+                (1.0 - opening * (1.0 / config.shut)).clamp_min(0.0),
                 cue["front"] * cue["voiced"],
                 rounding + hiss * cue["hush"],
                 hiss,
-                cue["burst"] * (1.0 - hiss) * (1.0 - cue["voiced"]),
+                cue["burst"] * (1.0 - hiss) * (1.0 - body),
             ],
             1,
         )
-        opening, slow, spread, rounding, hiss, tuck = (tracks * self.taps).sum(2).unbind(1)
-        parting = opening**config.gamma * config.gain
-        jaw = torch.maximum(parting, slow * (config.gain * config.jaw_share))
+        opening, slow, shut, spread, rounding, hiss, tuck = (tracks * self.taps).sum(2).unbind(1)
+        parting = (
+            opening**config.gamma * config.gain * (1.0 - shut * config.shut_firm).clamp_min(0.0)
+        )
+        jaw = torch.maximum(parting, slow**config.gamma * (config.gain * config.jaw_share))
         articulators = torch.stack(
             [
                 jaw,
                 jaw - parting,
-                (0.05 - opening).clamp_min(0.0) * 6.0,
+                shut * 0.25 * (slow > 0.05),
                 spread * 0.35,
                 rounding * 0.4,
                 hiss * 0.12,
@@ -155,7 +161,8 @@ def _ramps(config: LipsConfig) -> tuple[Tensor, Tensor]:
 def _taps(config: LipsConfig, history: int) -> Tensor:
     """[tracks, history]: a smoothing kernel per track, centred before the frame that is due."""
     age = torch.arange(history - 1, -1, -1.0)
-    widths = [config.half_width, config.jaw_half_width] + [config.half_width] * 4
+    widths = [config.half_width, config.jaw_half_width, config.shut_half_width]
+    widths += [config.half_width] * 4
     kernel = 1.0 - (age - config.centre).abs() / torch.tensor(widths)[:, None]
     kernel = kernel.clamp_min(0.0)
     return kernel / kernel.sum(1, keepdim=True)
