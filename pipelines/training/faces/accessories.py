@@ -12,9 +12,11 @@ from pipelines.training.faces.raster import (
     Canvas,
     Field,
     Points,
+    both_halves,
     curve,
     mirror,
     points,
+    shifted,
     to_linear,
     to_srgb,
 )
@@ -37,7 +39,9 @@ def paint_glasses(canvas: Canvas, params: FaceParams, at: Anatomy) -> None:
     outer = max(rims[1][:, 0])
     for side in (-1, 1):
         start = MIDDLE + side * (outer - MIDDLE)
-        arm = points((start, at.eye_y - 0.014), (MIDDLE + side * (at.cheek_half + 0.004), at.eye_y - 0.010))
+        arm = points(
+            (start, at.eye_y - 0.014), (MIDDLE + side * (at.cheek_half + 0.004), at.eye_y - 0.010)
+        )
         frame = np.maximum(frame, raster.stroke(arm, width))
     drop = max(int(0.007 * raster.size), 1)
     shadow = np.roll(raster.soften(frame, 0.0030), drop, axis=0)
@@ -85,7 +89,9 @@ def paint_earrings(canvas: Canvas, params: FaceParams, at: Anatomy) -> None:
         else:
             chain = raster.stroke(points((x, y - 0.004), (x, y + 0.012)), 0.0022)
             drop = curve(
-                points((x, y + 0.010), (x + 0.0065, y + 0.028), (x, y + 0.036), (x - 0.0065, y + 0.028)),
+                points(
+                    (x, y + 0.010), (x + 0.0065, y + 0.028), (x, y + 0.036), (x - 0.0065, y + 0.028)
+                ),
                 closed=True,
             )
             shape = np.maximum(chain, raster.fill(drop))
@@ -109,18 +115,20 @@ def paint_headscarf(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Stu
     wide = at.temple_half / 0.163
     outer = points(
         (0.000, 0.146), (0.085, 0.156), (0.150, 0.208), (0.190, 0.320), (0.198, 0.450),
-        (0.186, 0.590), (0.168, 0.700), (0.176, 0.780), (0.232, 0.850), (0.275, 0.920), (0.270, 1.04),
+        (0.186, 0.590), (0.168, 0.700), (0.176, 0.780), (0.232, 0.850), (0.275, 0.920),
+        (0.270, 1.04),
     )  # fmt: skip
-    right = curve(outer) * (wide, 1.0) + (MIDDLE, 0.0)
+    right = shifted(curve(outer) * (wide, 1.0), MIDDLE)
     hole = points(
-        (0.000, at.hairline_y - 0.012), (0.070, at.hairline_y - 0.004), (0.122, at.hairline_y + 0.040),
+        (0.000, at.hairline_y - 0.012), (0.070, at.hairline_y - 0.004),
+        (0.122, at.hairline_y + 0.040),
         (at.temple_half - 0.010, at.brow_y), (at.cheek_half - 0.006, 0.520),
         (at.jaw_half - 0.004, at.mouth.y - 0.010), (at.jaw_half * 0.70, at.mouth.y + 0.052),
         (0.034, at.chin_y - 0.001), (0.0, at.chin_y + 0.003),
     )  # fmt: skip
-    opening = curve(hole) + (MIDDLE, 0.0)
-    face = raster.fill(np.concatenate([opening, mirror(opening)[::-1]]))
-    mask = raster.fill(np.concatenate([right, mirror(right)[::-1]])) * (1 - face)
+    opening = shifted(curve(hole), MIDDLE)
+    face = raster.fill(both_halves(opening))
+    mask = raster.fill(both_halves(right)) * (1 - face)
     cap_line = np.concatenate([mirror(opening)[::-1], opening])[40:-40]
     cap = raster.stroke(cap_line, 0.024) * mask
     height = 0.070 * raster.inflate(np.maximum(mask, face), 0.090, 0.010)
@@ -132,6 +140,13 @@ def paint_headscarf(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Stu
     canvas.shade(raster.soften(mask, 0.008) * canvas.person * 0.5, (0.48, 0.36, 0.33))
     lit = studio.lit(raster, np.asarray(height, np.float32), albedo, CLOTH)
     canvas.cover(to_srgb(lit), np.asarray(mask, np.float32))
+
+
+def paint_scarf_inside(canvas: Canvas, params: FaceParams, at: Anatomy) -> None:
+    """What the scarf shows of its inside, between its edge and the face."""
+    r, g, b = params.hair_colour
+    around = MIDDLE + (at.outline - (MIDDLE, at.eye_y)) * (1.04, 1.02) - (0.0, MIDDLE - at.eye_y)
+    canvas.cover((r * 0.45, g * 0.42, b * 0.45), canvas.raster.fill(around))
 
 
 def _scarf_folds(canvas: Canvas, params: FaceParams, at: Anatomy) -> Field:

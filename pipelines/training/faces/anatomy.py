@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.training.faces.params import FaceParams
-from pipelines.training.faces.raster import Points, curve, mirror, points
+from pipelines.training.faces.raster import Points, curve, mirror, points, shifted
 
 MIDDLE = 0.5  # x of the face's axis
 
@@ -94,7 +94,7 @@ def measure(params: FaceParams) -> Anatomy:
     nose_base_y = below(0.118 + 0.009 * params.nose_length + 0.003 * male)
     temple = 0.163 * (1 + 0.04 * params.face_width)
     cheek = 0.169 * (1 + 0.055 * params.face_width + 0.02 * params.cheeks)
-    jaw = 0.143 * (1 + 0.07 * params.jaw_width + 0.07 * male + 0.04 * params.face_width)
+    jaw = 0.142 * (1 + 0.055 * params.jaw_width + 0.060 * male + 0.03 * params.face_width)
     outline = _outline(params, chin_y=chin_y, mouth_y=mouth_y, cheek=cheek, jaw=jaw, temple=temple)
     brow_y = eye_y - 0.059 + 0.006 * male - 0.004 * params.eye_size
     return Anatomy(
@@ -126,10 +126,10 @@ def _outline(
     chin = 0.052 * (1 + 0.26 * params.chin + 0.22 * male)
     low_cheek = 0.5 * (cheek + jaw) + 0.005 + 0.004 * params.cheeks
     half = points(
-        (0.000, 0.182),
-        (0.082, 0.192),
-        (0.138, 0.232),
-        (temple * 1.005, 0.310),
+        (0.000, 0.180),
+        (0.070, 0.191),
+        (0.123, 0.229),
+        (temple * 0.970, 0.302),
         (temple * 1.035, 0.405),
         (cheek, 0.500),
         (low_cheek, 0.588),
@@ -138,7 +138,7 @@ def _outline(
         (chin, chin_y - 0.0120),
         (chin * 0.50, chin_y - 0.0022),
     )
-    right = half + (MIDDLE, 0.0)
+    right = shifted(half, MIDDLE)
     chin_point = points((MIDDLE, chin_y))
     return curve(np.concatenate([right, chin_point, mirror(right)[:0:-1]]), closed=True)
 

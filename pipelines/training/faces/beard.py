@@ -12,15 +12,24 @@ from pipelines.training.faces.raster import (
     Field,
     Points,
     Raster,
+    both_halves,
     curve,
     mirror,
     points,
+    shifted,
+    smoothstep,
     to_linear,
     to_srgb,
 )
 
 _HAIR = Surface(wrap=(0.36, 0.33, 0.30), gloss=0.03, sharpness=10.0, occlusion=5.0)
-_LENGTH = {"stubble": 0.0022, "short": 0.0105, "full": 0.0190, "moustache": 0.0110, "goatee": 0.0100}
+_LENGTH = {
+    "stubble": 0.0022,
+    "short": 0.0105,
+    "full": 0.0190,
+    "moustache": 0.0110,
+    "goatee": 0.0100,
+}
 _REACH = {"stubble": 0.0, "short": 0.005, "full": 0.020, "moustache": 0.0, "goatee": 0.006}
 
 
@@ -38,7 +47,7 @@ def paint_beard(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio)
     light = _hairs(raster, at, region, 1700, length, rng)
     dark = _hairs(raster, at, region, 1700, length, rng)
     tips = _hairs(raster, at, region, 700, length * 1.15, rng)
-    mask = np.maximum(raster.soften(region, 0.003) * 0.93, 0.75 * np.maximum(light, dark))
+    mask = np.maximum(raster.soften(region, 0.0018) * 0.90, 0.80 * np.maximum(light, dark))
     mask = mask * (1 - _lips(raster, at))
     tone = 0.8 * light * (1 - dark) + 0.5 * tips - 0.9 * dark
     height = 0.020 * raster.inflate(region, 0.035, 0.006) + 0.0016 * raster.soften(tone, 0.0012)
@@ -76,12 +85,22 @@ def _region(raster: Raster, params: FaceParams, at: Anatomy) -> Field:
     if params.beard == "goatee":
         shapes.append(_goatee(at, _REACH["goatee"]))
     shapes.append(_moustache(at))
-    region = np.clip(raster.soften(raster.fill_all(shapes), 0.0016), 0.0, 1.0)
+    region = _thinned(raster, at, raster.fill_all(shapes))
     if params.beard in ("short", "full", "goatee"):
         below = float(at.mouth.bottom[:, 1].max()) + 0.009
         for side in (-1, 1):  # bare skin at both sides under the lower lip
             region = region * (1 - 0.75 * raster.dot(MIDDLE + side * 0.027, below, 0.011, 0.0065))
     return np.asarray(region * (1 - _lips(raster, at)), np.float32)
+
+
+def _thinned(raster: Raster, at: Anatomy, region: Field) -> Field:
+    """The region with a soft upper edge: on the cheeks a beard does not begin all at once."""
+    sharp, soft = raster.soften(region, 0.0016), raster.soften(region, 0.0070)
+    cheek = smoothstep(at.mouth.half_width * 0.9, at.mouth.half_width * 1.4, abs(raster.x - MIDDLE))
+    inside = np.clip(2.0 * soft - 1.0, 0.0, 1.0) ** 0.75
+    return np.asarray(
+        sharp + (np.minimum(sharp, inside + 0.1 * sharp) - sharp) * 0.85 * cheek, np.float32
+    )
 
 
 def _cheeks_and_chin(at: Anatomy, reach: float) -> list[Points]:
@@ -93,9 +112,9 @@ def _cheeks_and_chin(at: Anatomy, reach: float) -> list[Points]:
             (at.cheek_half - 0.013, at.eye_y + 0.010),
             (at.cheek_half - 0.024, at.eye_y + 0.085),
             (at.jaw_half * 0.80, mouth.y - 0.034),
-            (corner + 0.030, mouth.y - 0.016),
-            (corner + 0.006, mouth.y - 0.014),
-            (corner - 0.006, mouth.y + 0.002),
+            (corner + 0.030, mouth.y - 0.020),
+            (corner + 0.008, mouth.y - 0.018),
+            (corner - 0.003, mouth.y - 0.002),
             (corner * 0.70, mouth.y + 0.018),
             (0.0, float(mouth.bottom[:, 1].max()) + 0.001),
         )
@@ -105,7 +124,7 @@ def _cheeks_and_chin(at: Anatomy, reach: float) -> list[Points]:
     away /= np.maximum(np.hypot(away[:, 0], away[:, 1]), 1e-6)[:, None]
     grow = reach * np.clip((jaw[:, 1] - at.eye_y - 0.05) / 0.16, 0.0, 1.0)[:, None]
     lower = jaw + away * grow * (0.55, 1.5)
-    right = np.concatenate([upper + (MIDDLE, 0.0), lower[::-1]])
+    right = np.concatenate([shifted(upper, MIDDLE), lower[::-1]])
     return [right, mirror(right)]
 
 
@@ -117,16 +136,16 @@ def _moustache(at: Anatomy) -> Points:
         (0.0, top + 0.004),
         (0.012, top),
         (0.034, top + 0.010),
-        (corner - 0.004, mouth.y - 0.022),
-        (corner + 0.012, mouth.y + 0.002),
-        (corner + 0.008, mouth.y + 0.014),
-        (corner - 0.004, mouth.y - 0.001),
+        (corner - 0.008, mouth.y - 0.023),
+        (corner + 0.007, mouth.y - 0.008),
+        (corner + 0.004, mouth.y - 0.002),
+        (corner - 0.006, mouth.y - 0.006),
         (corner * 0.55, mouth.y - 0.012),
         (corner * 0.20, mouth.y - 0.016),
         (0.0, mouth.y - 0.014),
     )
-    half = curve(right) + (MIDDLE, 0.0)
-    return np.concatenate([half, mirror(half)[::-1]])
+    half = shifted(curve(right), MIDDLE)
+    return both_halves(half)
 
 
 def _goatee(at: Anatomy, reach: float) -> Points:
@@ -143,8 +162,8 @@ def _goatee(at: Anatomy, reach: float) -> Points:
         (0.030, low),
         (0.0, low + 0.004),
     )
-    half = curve(right) + (MIDDLE, 0.0)
-    return np.concatenate([half, mirror(half)[::-1]])
+    half = shifted(curve(right), MIDDLE)
+    return both_halves(half)
 
 
 def _strew(raster: Raster, density: Field, count: int, rng: np.random.Generator) -> Points:

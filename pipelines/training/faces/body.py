@@ -12,9 +12,10 @@ from pipelines.training.faces.raster import (
     Field,
     Points,
     Raster,
+    both_halves,
     curve,
-    mirror,
     points,
+    shifted,
     smoothstep,
     to_linear,
     to_srgb,
@@ -45,7 +46,7 @@ def neck_outline(at: Anatomy) -> Points:
         (MIDDLE + 0.395, 1.020),
     )
     side = curve(right)
-    return np.concatenate([side, mirror(side)[::-1]])
+    return both_halves(side)
 
 
 def paint_neck(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio) -> None:
@@ -75,7 +76,7 @@ def paint_neck(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio) 
         height = height + 0.0040 * raster.soften(raster.taper(bone, 0.016), 0.006)
     height = height - 0.006 * raster.dot(MIDDLE, at.shoulder_y + 0.008, 0.014, 0.012)
     height = height + 0.004 * male * raster.dot(MIDDLE, 0.805, 0.014, 0.020)
-    chin = raster.fill(at.outline + (0.012 if params.light_from == "left" else -0.012, 0.040))
+    chin = raster.fill(shifted(at.outline, 0.012 if params.light_from == "left" else -0.012, 0.040))
     shadow = raster.soften(chin, 0.012)
     albedo = np.broadcast_to(to_linear(skin_colour(params)), (raster.size, raster.size, 3))
     light = studio.lit(
@@ -95,23 +96,27 @@ def paint_ears(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio) 
     for side in (-1, 1):
         shape = ear_outline(at, side)
         mask = raster.fill(shape)
-        height = 0.020 * raster.inflate(mask, 0.014, 0.003)
-        x = MIDDLE + side * (at.cheek_half + 0.012)
-        bowl = raster.dot(x - side * 0.001, at.eye_y + 0.058, 0.0085, 0.021)
-        upper = raster.dot(x + side * 0.003, at.eye_y + 0.020, 0.0085, 0.014)
-        height = height - 0.016 * bowl - 0.010 * upper
+        x = MIDDLE + side * (at.cheek_half + 0.010)
+        centre = np.asarray((x, at.eye_y + 0.038))
+        hollow = raster.fill(centre + (shape - centre) * (0.66, 0.70))
+        hollow *= smoothstep(at.eye_y + 0.082, at.eye_y + 0.058, raster.y)
+        bowl = raster.dot(x - side * 0.002, at.eye_y + 0.054, 0.0080, 0.017)
         ridge = curve(
             points(
-                (x + side * 0.004, at.eye_y + 0.006),
-                (x + side * 0.008, at.eye_y + 0.034),
+                (x + side * 0.008, at.eye_y + 0.012),
+                (x + side * 0.007, at.eye_y + 0.038),
                 (x + side * 0.001, at.eye_y + 0.066),
             )
         )
-        height = height + 0.004 * raster.soften(raster.taper(ridge, 0.007), 0.003)
+        height = 0.020 * raster.inflate(mask, 0.013, 0.003)
+        height = height - 0.0075 * raster.soften(hollow, 0.0026) - 0.009 * bowl
+        height = height + 0.0045 * raster.soften(raster.taper(ridge, 0.009), 0.0028)
         light = studio.lit(raster, np.asarray(height, np.float32), albedo, SKIN, gloss=0.6)
-        dim = np.clip(0.55 * bowl + 0.22 * upper, 0.0, 0.8)[..., None]
+        dim = np.clip(0.50 * bowl + 0.20 * raster.soften(hollow, 0.003), 0.0, 0.8)
+        near = smoothstep(0.016, 0.0, abs(raster.x - MIDDLE) - at.cheek_half)  # in the head's shade
+        dim = np.clip(dim + 0.30 * near, 0.0, 0.9)[..., None]
         tint = np.asarray((0.52, 0.30, 0.25), np.float32)
-        canvas.cover(to_srgb(light * (1 - dim * (1 - tint)) * np.float32(0.93)), mask)
+        canvas.cover(to_srgb(np.asarray(light * (1 - dim * (1 - tint)), np.float32)), mask)
 
 
 def ear_outline(at: Anatomy, side: int) -> Points:

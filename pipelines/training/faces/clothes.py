@@ -14,9 +14,11 @@ from pipelines.training.faces.raster import (
     Field,
     Points,
     Raster,
+    both_halves,
     curve,
     mirror,
     points,
+    shifted,
     to_linear,
     to_srgb,
 )
@@ -64,10 +66,12 @@ def _neckline(at: Anatomy, depth: float, pointed: bool) -> Points:
     low = at.shoulder_y + depth
     if pointed:
         line = points(
-            (MIDDLE - half, y), (MIDDLE - half * 0.66, (y + low) / 2), (MIDDLE, low),
+            (MIDDLE - half, y),
+            (MIDDLE - half * 0.66, (y + low) / 2),
+            (MIDDLE, low),
         )
         left = curve(line)
-        return np.concatenate([left, mirror(left)[::-1]])
+        return both_halves(left)
     return curve(
         points(
             (MIDDLE - half, y),
@@ -125,18 +129,16 @@ def _garment(
     mask = raster.fill(outline)
     height = _cloth_height(raster, params, at, mask)
     if band:
-        inner = neckline + (0.0, 0.010)
+        inner = shifted(neckline, 0.0, 0.010)
         height = height + 0.006 * raster.soften(raster.stroke(inner, 0.020), 0.0025)
-        seam = neckline + (0.0, 0.0215)
+        seam = shifted(neckline, 0.0, 0.0215)
         height = height - 0.003 * raster.soften(raster.stroke(seam, 0.0022), 0.0014)
     _cloth(canvas, studio, mask, np.asarray(height, np.float32), colour)
-    chin = raster.soften(raster.fill(at.outline + (0.016, 0.075)), 0.020)
+    chin = raster.soften(raster.fill(shifted(at.outline, 0.016, 0.075)), 0.020)
     canvas.shade(chin * mask * 0.45, (0.40, 0.34, 0.36))
 
 
-def _tube(
-    canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio, colour: Colour
-) -> None:
+def _tube(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio, colour: Colour) -> None:
     """The rolled collar of a turtleneck."""
     raster = canvas.raster
     half, y = at.neck_half * 1.14, at.shoulder_y
@@ -149,15 +151,25 @@ def _tube(
             (MIDDLE + half * 1.02, y + 0.004),
         )
     )
-    foot = curve(points((MIDDLE + half * 1.02, y + 0.004), (MIDDLE, y + 0.024), (MIDDLE - half * 1.02, y + 0.004)))
-    rim = curve(points((MIDDLE - half * 0.985, top), (MIDDLE, top + 0.020), (MIDDLE + half * 0.985, top)))
+    foot = curve(
+        points(
+            (MIDDLE + half * 1.02, y + 0.004),
+            (MIDDLE, y + 0.024),
+            (MIDDLE - half * 1.02, y + 0.004),
+        )
+    )
+    rim = curve(
+        points((MIDDLE - half * 0.985, top), (MIDDLE, top + 0.020), (MIDDLE + half * 0.985, top))
+    )
     mask = raster.fill(np.concatenate([side, foot, mirror(side)[::-1], rim]))
     u = (raster.x - MIDDLE) / (half * 1.16)
-    height = 0.070 * np.sqrt(np.maximum(1 - u * u, 0.0)) + 0.014 * raster.inflate(mask, 0.020, 0.004)
+    height = 0.070 * np.sqrt(np.maximum(1 - u * u, 0.0)) + 0.014 * raster.inflate(
+        mask, 0.020, 0.004
+    )
     ribs = np.sin(np.arcsin(np.clip(u, -0.999, 0.999)) * 46)
     height = height + 0.0007 * ribs
     _cloth(canvas, studio, mask, np.asarray(height, np.float32), colour)
-    chin = raster.soften(raster.fill(at.outline + (0.010, 0.050)), 0.014)
+    chin = raster.soften(raster.fill(shifted(at.outline, 0.010, 0.050)), 0.014)
     canvas.shade(chin * mask * 0.55, (0.40, 0.34, 0.36))
 
 
@@ -181,7 +193,9 @@ def _collar(
         mask = raster.fill(edge)
         height = 0.010 * raster.inflate(mask, 0.012, 0.002) + side * -0.55 * (raster.x - MIDDLE)
         height = height + 0.0 * raster.y
-        stitch = raster.soften(raster.stroke(shape[2:5] * 0.985 + (MIDDLE * 0.015, y * 0.015), 0.0012), 0.0008)
+        stitch = raster.soften(
+            raster.stroke(shape[2:5] * 0.985 + (MIDDLE * 0.015, y * 0.015), 0.0012), 0.0008
+        )
         _cloth(canvas, studio, mask, np.asarray(height - 0.0006 * stitch, np.float32), colour)
 
 
@@ -193,16 +207,23 @@ def _jacket(
     half, y = at.neck_half, at.shoulder_y
     for side in (-1, 1):
         shoulder = curve(_shoulder_line(at, 1.03))
-        front = curve(points((half * 1.20, y - 0.058), (half * 1.12, y + 0.010), (half * 0.55, 1.04)))
+        front = curve(
+            points((half * 1.20, y - 0.058), (half * 1.12, y + 0.010), (half * 0.55, 1.04))
+        )
         edge = np.stack([MIDDLE + front[:, 0], front[:, 1]], axis=1)
-        outline = np.concatenate([edge[::-1], shoulder - (0.0, 0.006)])
+        outline = np.concatenate([edge[::-1], shifted(shoulder, 0.0, -0.006)])
         body = outline if side > 0 else mirror(outline)
         mask = raster.fill(body)
         _cloth(canvas, studio, mask, _cloth_height(raster, params, at, mask), colour)
         leaf = points(
-            (half * 1.18, y - 0.060), (half * 1.62, y - 0.014), (half * 1.95, y + 0.052),
-            (half * 1.52, y + 0.058), (half * 1.66, y + 0.082), (half * 0.72, 1.045),
-            (half * 0.52, 1.045), (half * 1.10, y + 0.010),
+            (half * 1.18, y - 0.060),
+            (half * 1.62, y - 0.014),
+            (half * 1.95, y + 0.052),
+            (half * 1.52, y + 0.058),
+            (half * 1.66, y + 0.082),
+            (half * 0.72, 1.045),
+            (half * 0.52, 1.045),
+            (half * 1.10, y + 0.010),
         )
         lapel = np.stack([MIDDLE + side * leaf[:, 0], leaf[:, 1]], axis=1)
         mask = raster.fill(lapel)
@@ -210,24 +231,30 @@ def _jacket(
         _cloth(canvas, studio, mask, np.asarray(height + 0 * raster.y, np.float32), colour, 0.6)
 
 
-def _hood(
-    canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio, colour: Colour
-) -> None:
+def _hood(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio, colour: Colour) -> None:
     """A hood lying on the shoulders, seen from the front."""
     raster = canvas.raster
     half, y = at.neck_half, at.shoulder_y
     outer = curve(
         points(
-            (MIDDLE + half * 0.96, y - 0.105), (MIDDLE + half * 1.55, y - 0.085),
-            (MIDDLE + half * 1.95, y - 0.020), (MIDDLE + half * 1.30, y + 0.050), (MIDDLE, y + 0.085),
+            (MIDDLE + half * 0.96, y - 0.105),
+            (MIDDLE + half * 1.55, y - 0.085),
+            (MIDDLE + half * 1.95, y - 0.020),
+            (MIDDLE + half * 1.30, y + 0.050),
+            (MIDDLE, y + 0.085),
         )
     )
     inner = curve(
-        points((MIDDLE, y + 0.045), (MIDDLE + half * 0.80, y + 0.008), (MIDDLE + half * 1.06, y - 0.060), (MIDDLE + half * 0.96, y - 0.105))
+        points(
+            (MIDDLE, y + 0.045),
+            (MIDDLE + half * 0.80, y + 0.008),
+            (MIDDLE + half * 1.06, y - 0.060),
+            (MIDDLE + half * 0.96, y - 0.105),
+        )
     )
     right = np.concatenate([outer, inner])
     dark = (colour[0] * 0.42, colour[1] * 0.40, colour[2] * 0.42)
-    within = raster.fill(np.concatenate([outer, mirror(outer)[::-1]]))
+    within = raster.fill(both_halves(outer))
     neck = raster.fill(neck_outline(at))
     canvas.cover(dark, within * (1 - neck))
     mask = raster.fill_all([right, mirror(right)])

@@ -12,11 +12,13 @@ from pipelines.training.faces.raster import (
     Field,
     Points,
     Raster,
+    both_halves,
     curve,
-    mirror,
     mix,
     points,
     ribbon,
+    shifted,
+    smoothstep,
     to_linear,
     to_srgb,
 )
@@ -24,7 +26,9 @@ from pipelines.training.faces.raster import (
 _CURLS = Surface(wrap=(0.36, 0.34, 0.32), gloss=0.05, sharpness=8.0, sheen=0.05, occlusion=7.0)
 
 
-def paint_cloud(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio, *, over: bool) -> None:
+def paint_cloud(
+    canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio, *, over: bool
+) -> None:
     """Afro or long curls: the part behind the neck, or (`over`) the part that frames the face."""
     raster = canvas.raster
     rng = np.random.default_rng(params.seed + (61 if over else 62))
@@ -49,9 +53,7 @@ def paint_cloud(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio,
     canvas.cover(to_srgb(lit * np.float32(1.0 if over else 0.6)), np.asarray(mask, np.float32))
 
 
-def _cloud_outline(
-    params: FaceParams, at: Anatomy, rng: np.random.Generator, afro: bool
-) -> Points:
+def _cloud_outline(params: FaceParams, at: Anatomy, rng: np.random.Generator, afro: bool) -> Points:
     wide = (0.232 if afro else 0.238) * at.temple_half / 0.163 * (1 + 0.08 * params.hair_volume)
     angle = np.linspace(0, 2 * np.pi, 73)[:-1]
     x, y = np.cos(angle), np.sin(angle)
@@ -84,8 +86,8 @@ def _face_hole(raster: Raster, at: Anatomy, afro: bool) -> Field:
         (side * (1.4 if afro else 0.86), low + 0.200),
         (0.0, 1.2),
     )
-    right = curve(half) + (MIDDLE, 0.0)
-    hole = raster.fill(np.concatenate([right, mirror(right)[::-1]]))
+    right = shifted(curve(half), MIDDLE)
+    hole = raster.fill(both_halves(right))
     return raster.soften(hole, 0.0042)
 
 
@@ -104,7 +106,9 @@ def _coils(raster: Raster, region: Field, radius: float, rng: np.random.Generato
         start = rng.uniform(0, 2 * np.pi)
         spin = rng.choice([-1.0, 1.0])
         r = size * np.linspace(1.0, 0.35, len(turns))
-        spiral = np.stack([cx + r * np.cos(start + spin * turns), cy + r * np.sin(start + spin * turns)], 1)
+        spiral = np.stack(
+            [cx + r * np.cos(start + spin * turns), cy + r * np.sin(start + spin * turns)], 1
+        )
         outlines.append(ribbon(spiral, np.full(len(turns), radius * 0.26)))
     return raster.fill_all(outlines)
 
@@ -126,9 +130,12 @@ def paint_buzz(canvas: Canvas, params: FaceParams, at: Anatomy) -> None:
         (0.10, 0.150),
         (0.000, 0.140),
     )
-    right = np.concatenate([curve(half[:6]), half[6:]]) + (MIDDLE, 0.0)
-    scalp = raster.fill(np.concatenate([right, mirror(right)[::-1]]))
+    right = shifted(np.concatenate([curve(half[:6]), half[6:]]), MIDDLE)
+    scalp = raster.fill(both_halves(right))
     scalp = raster.soften(scalp, 0.0045) * raster.fill(at.outline)
+    if params.hair == "balding":
+        u, v = (raster.x - MIDDLE) / (side * 0.96), (raster.y - 0.190) / 0.225
+        scalp = scalp * smoothstep(0.80, 1.10, np.hypot(u, v))
     tint = mix(skin_colour(params), params.hair_colour, 0.90)
     canvas.paint(tint, scalp * 0.74)
     count = 9000
@@ -142,4 +149,6 @@ def paint_buzz(canvas: Canvas, params: FaceParams, at: Anatomy) -> None:
     dark = raster.strands(xy[half_way:], xy[half_way:] - away[half_way:] * 0.0042, 0.0015)
     canvas.glow(light * scalp * 0.07)
     canvas.shade(dark * scalp * 0.35)
-    canvas.glow(scalp * raster.dot(0.44 if params.light_from == "left" else 0.56, 0.235, 0.06, 0.03) * 0.10)
+    canvas.glow(
+        scalp * raster.dot(0.44 if params.light_from == "left" else 0.56, 0.235, 0.06, 0.03) * 0.10
+    )

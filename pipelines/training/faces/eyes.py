@@ -15,6 +15,7 @@ from pipelines.training.faces.raster import (
     mix,
     resample,
     ribbon,
+    shifted,
     smoothstep,
 )
 
@@ -144,7 +145,7 @@ def _paint_lashes(canvas: Canvas, params: FaceParams, eye: Eye) -> None:
     width = np.interp(t, (0, 0.25, 0.75, 0.95, 1), (0.0012, 0.0026, 0.0042, 0.0036, 0.0022))
     width = np.append(width * (0.72 + 0.45 * soft), 0.0003)
     colour = mix(_LASH, params.brow_colour, 0.25)
-    band = raster.fill(ribbon(line - (0.0, 0.0006), width))
+    band = raster.fill(ribbon(shifted(line, 0.0, -0.0006), width))
     canvas.paint(colour, raster.soften(band, 0.0006) * 0.95)
     canvas.paint(colour, raster.soften(band, 0.0022) * 0.30)
     count = int(30 + 26 * soft)
@@ -158,7 +159,7 @@ def _paint_lashes(canvas: Canvas, params: FaceParams, eye: Eye) -> None:
         roots - (0, 0.0010), roots + reach * length[:, None], 0.0016, 0.16 * eye.side
     )
     canvas.paint(colour, raster.soften(hairs, 0.0004) * 0.72)
-    line = resample(eye.lower, 40)[10:] + (0.0, 0.0022)
+    line = shifted(resample(eye.lower, 40)[10:], 0.0, 0.0022)
     shade = raster.soften(raster.taper(line, 0.0022, end=0.7), 0.0010)
     canvas.paint(colour, shade * (0.34 + 0.12 * soft))
 

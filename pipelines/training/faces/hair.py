@@ -87,9 +87,9 @@ def paint_hair(
     studio: Studio,
     *,
     depth: float = 0.05,
-    rounding: float = 0.05,
     dim: float = 1.0,
-    shadow: float = 0.5,
+    shadow: float = 0.6,
+    shine: float = 1.0,
 ) -> None:
     """Lay the sheets over the picture as one mass of hair, with its shadow on what lies below."""
     raster = canvas.raster
@@ -101,14 +101,15 @@ def paint_hair(
         _cast_shadow(canvas, params, mask, shadow)
     tone = raster.soften(light, 0.0005) - raster.soften(dark, 0.0005)
     tone = 0.8 * tone + 0.9 * _locks(raster, sheets, rng)
-    relief = depth * raster.inflate(mask, rounding, 0.005)
+    relief = depth * raster.inflate(mask, 0.05, 0.005)
     relief += 0.0016 * raster.soften(tone, 0.0014)
     colour = to_linear(params.hair_colour) * np.float32(dim)
     albedo = colour * np.clip(1.0 + 0.42 * tone, 0.25, 2.2)[..., None]
     lit = studio.lit(raster, np.asarray(relief, np.float32), albedo, HAIR)
-    smooth = depth * raster.inflate(mask, rounding, 0.012)
+    smooth = depth * raster.inflate(mask, 0.05, 0.012)
     tangent = _combing(raster, sheets)
-    lit += _shine(raster, params, studio, np.asarray(smooth, np.float32), tangent, tone) * np.float32(dim)
+    gleam = _shine(raster, params, studio, np.asarray(smooth, np.float32), tangent, tone)
+    lit += gleam * np.float32(dim * shine)
     canvas.cover(to_srgb(lit), mask)
 
 

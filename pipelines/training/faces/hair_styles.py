@@ -10,7 +10,7 @@ import numpy as np
 from pipelines.training.faces.anatomy import MIDDLE, Anatomy
 from pipelines.training.faces.hair import Sheet
 from pipelines.training.faces.params import FaceParams
-from pipelines.training.faces.raster import Points, curve, mirror, resample
+from pipelines.training.faces.raster import Points, curve, mirror, resample, shifted
 
 Line = tuple[tuple[float, float], ...]
 
@@ -23,6 +23,8 @@ class Style:
     under: list[Sheet] = field(default_factory=list)
     over: list[Sheet] = field(default_factory=list)
     parting: Points | None = None  # the line where the hair divides
+    under_depth: float = 0.05  # relief of `under`; short hair lies flat
+    shine: float = 1.0
 
 
 class Fitter:
@@ -96,10 +98,14 @@ def _cap(fit: Fitter) -> Sheet:
 
 def _side_part(fit: Fitter) -> Style:
     over = Sheet.of(
-        fit((0.418, 0.302), (0.452, 0.262), (0.530, 0.248), (0.606, 0.285), (0.648, 0.352), (0.655, 0.452)),
-        fit((0.414, 0.272), (0.458, 0.215), (0.545, 0.200), (0.628, 0.258), (0.664, 0.345), (0.660, 0.458)),
-        fit((0.412, 0.230), (0.470, 0.170), (0.565, 0.165), (0.645, 0.235), (0.676, 0.330), (0.666, 0.460)),
-        fit((0.414, 0.180), (0.480, 0.141), (0.580, 0.150), (0.658, 0.222), (0.688, 0.325), (0.674, 0.456)),
+        fit((0.418, 0.302), (0.452, 0.262), (0.530, 0.248),
+            (0.606, 0.285), (0.648, 0.352), (0.655, 0.452)),
+        fit((0.414, 0.272), (0.458, 0.215), (0.545, 0.200),
+            (0.628, 0.258), (0.664, 0.345), (0.660, 0.458)),
+        fit((0.412, 0.230), (0.470, 0.170), (0.565, 0.165),
+            (0.645, 0.235), (0.676, 0.330), (0.666, 0.460)),
+        fit((0.414, 0.180), (0.480, 0.141), (0.580, 0.150),
+            (0.658, 0.222), (0.688, 0.325), (0.674, 0.456)),
     )  # fmt: skip
     left = Sheet.of(
         fit((0.418, 0.302), (0.388, 0.316), (0.358, 0.352), (0.344, 0.425)),
@@ -107,7 +113,7 @@ def _side_part(fit: Fitter) -> Style:
         fit((0.414, 0.180), (0.370, 0.205), (0.330, 0.280), (0.318, 0.350), (0.318, 0.430)),
     )
     line = fit((0.418, 0.302), (0.414, 0.250), (0.414, 0.182))
-    return Style(under=[*_sideburns(fit), left], over=[over], parting=line)
+    return Style(under=[*_sideburns(fit), left], over=[over], parting=line, under_depth=0.03)
 
 
 def _swept(fit: Fitter) -> Style:
@@ -116,11 +122,12 @@ def _swept(fit: Fitter) -> Style:
         (0.565, 0.301), (0.606, 0.312), (0.636, 0.334), (0.650, 0.358),
     )  # fmt: skip
     crest: Line = (
-        (0.324, 0.310), (0.336, 0.248), (0.380, 0.190), (0.446, 0.152), (0.520, 0.134),
-        (0.596, 0.142), (0.648, 0.184), (0.674, 0.250), (0.680, 0.330),
+        (0.331, 0.330), (0.337, 0.262), (0.376, 0.196), (0.446, 0.156), (0.520, 0.139),
+        (0.596, 0.146), (0.648, 0.184), (0.673, 0.250), (0.678, 0.330),
     )  # fmt: skip
-    top = _fan(fit, _arc(front), _arc(crest), bulge=0.016, lean=-0.022, soft_roots=1.0)
-    return Style(under=[*_sideburns(fit), _cap(fit)], over=[top])
+    top = _fan(fit, _arc(front), _arc(crest), bulge=0.010, lean=-0.010, soft_roots=1.0, frizz=0.003)
+    sides = [*_sideburns(fit), _cap(fit)]
+    return Style(under=sides, over=[top], under_depth=0.012, shine=0.75)
 
 
 def _crop(fit: Fitter) -> Style:
@@ -132,25 +139,38 @@ def _crop(fit: Fitter) -> Style:
         (0.352, 0.352), (0.372, 0.326), (0.405, 0.312), (0.450, 0.306), (0.500, 0.302),
         (0.550, 0.305), (0.596, 0.310), (0.628, 0.326), (0.648, 0.352),
     )  # fmt: skip
-    top = _fan(fit, _arc(crest), _arc(fringe), bulge=0.008, lean=0.012, frizz=0.004, density=1.2)
-    return Style(under=[*_sideburns(fit), _cap(fit)], over=[top])
+    top = _fan(fit, _arc(crest), _arc(fringe), bulge=0.004, lean=0.016, frizz=0.006, density=1.0)
+    locks = _fan(
+        fit, shifted(_arc(crest) * (1, 0.5), 0.0, 0.12), shifted(_arc(fringe), 0.004, 0.012),
+        bulge=0.0, lean=0.014, frizz=0.008, density=0.8, soft_tips=1.0, soft_roots=1.0,
+    )  # fmt: skip
+    sides = [*_sideburns(fit), _cap(fit)]
+    return Style(under=sides, over=[top, locks], under_depth=0.012, shine=0.5)
 
 
 def _curtains(fit: Fitter, *, end: float, tuck: float, wave: float = 0.0) -> list[Sheet]:
     """Two curtains from a parting, framing the face down to `end`; the tips turn in by `tuck`."""
     low, mid = 0.600, 0.5 * (0.600 + end)
     right = Sheet.of(
-        fit((0.452, 0.284), (0.500, 0.268), (0.580, 0.285), (0.640, 0.370), (0.660, 0.470), (0.664, low), (0.660, mid), (0.658 - tuck, end)),
-        fit((0.452, 0.250), (0.530, 0.222), (0.625, 0.275), (0.672, 0.385), (0.686, 0.490), (0.690, low), (0.688, mid), (0.680 - tuck, end + 0.004)),
-        fit((0.453, 0.205), (0.540, 0.172), (0.650, 0.242), (0.698, 0.375), (0.712, 0.490), (0.716, low), (0.714, mid), (0.704 - tuck, end + 0.001)),
-        fit((0.454, 0.158), (0.550, 0.140), (0.662, 0.222), (0.712, 0.365), (0.726, 0.490), (0.730, low), (0.728, mid), (0.718 - tuck, end - 0.008)),
+        fit((0.452, 0.284), (0.500, 0.268), (0.580, 0.285), (0.640, 0.370),
+            (0.660, 0.470), (0.664, low), (0.660, mid), (0.658 - tuck, end)),
+        fit((0.452, 0.250), (0.530, 0.222), (0.625, 0.275), (0.672, 0.385),
+            (0.686, 0.490), (0.690, low), (0.688, mid), (0.680 - tuck, end + 0.004)),
+        fit((0.453, 0.205), (0.540, 0.172), (0.650, 0.242), (0.698, 0.375),
+            (0.712, 0.490), (0.716, low), (0.714, mid), (0.704 - tuck, end + 0.001)),
+        fit((0.454, 0.158), (0.550, 0.140), (0.662, 0.222), (0.712, 0.365),
+            (0.726, 0.490), (0.730, low), (0.728, mid), (0.718 - tuck, end - 0.008)),
         wave=wave,
     )  # fmt: skip
     left = Sheet.of(
-        fit((0.452, 0.284), (0.420, 0.288), (0.366, 0.360), (0.346, 0.450), (0.338, 0.510), (0.336, low), (0.340, mid), (0.342 + tuck, end)),
-        fit((0.452, 0.250), (0.398, 0.250), (0.342, 0.330), (0.318, 0.440), (0.312, 0.510), (0.310, low), (0.312, mid), (0.320 + tuck, end + 0.004)),
-        fit((0.453, 0.205), (0.388, 0.200), (0.322, 0.280), (0.294, 0.410), (0.286, 0.500), (0.284, low), (0.286, mid), (0.296 + tuck, end + 0.001)),
-        fit((0.454, 0.158), (0.380, 0.168), (0.310, 0.255), (0.280, 0.395), (0.272, 0.500), (0.270, low), (0.272, mid), (0.282 + tuck, end - 0.008)),
+        fit((0.452, 0.284), (0.420, 0.288), (0.366, 0.360), (0.346, 0.450),
+            (0.338, 0.510), (0.336, low), (0.340, mid), (0.342 + tuck, end)),
+        fit((0.452, 0.250), (0.398, 0.250), (0.342, 0.330), (0.318, 0.440),
+            (0.312, 0.510), (0.310, low), (0.312, mid), (0.320 + tuck, end + 0.004)),
+        fit((0.453, 0.205), (0.388, 0.200), (0.322, 0.280), (0.294, 0.410),
+            (0.286, 0.500), (0.284, low), (0.286, mid), (0.296 + tuck, end + 0.001)),
+        fit((0.454, 0.158), (0.380, 0.168), (0.310, 0.255), (0.280, 0.395),
+            (0.272, 0.500), (0.270, low), (0.272, mid), (0.282 + tuck, end - 0.008)),
         wave=wave,
     )  # fmt: skip
     return [left, right]
@@ -161,7 +181,12 @@ def _back(fit: Fitter, end: float, half: float, tuck: float) -> Sheet:
     for u in np.linspace(-1.0, 1.0, 9):
         wide = MIDDLE + u * half
         guides.append(
-            fit((MIDDLE + u * half * 0.82, 0.400), (wide, 0.540), (wide, (0.56 + end) / 2), (wide - u * tuck, end))
+            fit(
+                (MIDDLE + u * half * 0.82, 0.400),
+                (wide, 0.540),
+                (wide, (0.56 + end) / 2),
+                (wide - u * tuck, end),
+            )
         )
     return Sheet.of(*guides)
 
@@ -209,7 +234,7 @@ def _bun(fit: Fitter) -> Style:
         upper = np.asarray((MIDDLE + 0.125 * u, 0.172 + 0.030 * abs(u)))
         guides.append(fit.fit(np.stack([root, 0.30 * root + 0.70 * rim, upper, tip])))
     pulled = Sheet.of(*guides, density=1.2, soft_roots=1.0)
-    return Style(behind=[_knot(fit, 0.112, 0.066)], over=[pulled])
+    return Style(behind=[_knot(fit, 0.138, 0.072)], over=[pulled])
 
 
 def _knot(fit: Fitter, y: float, radius: float) -> Sheet:
@@ -218,40 +243,32 @@ def _knot(fit: Fitter, y: float, radius: float) -> Sheet:
     for height in np.linspace(-0.55, 1.0, 7):
         angles = np.linspace(np.pi * 1.12, -np.pi * 0.12, 9)
         x = MIDDLE + radius * np.cos(angles)
-        guides.append(fit.fit(np.stack([x, y - radius * 0.86 * height * np.sin(angles) + 0.004], axis=1)))
+        guides.append(
+            fit.fit(np.stack([x, y - radius * 0.86 * height * np.sin(angles) + 0.004], axis=1))
+        )
     return Sheet.of(*guides, frizz=0.002)
 
 
 def _pixie(fit: Fitter) -> Style:
     right = Sheet.of(
-        fit((0.450, 0.215), (0.540, 0.232), (0.622, 0.300), (0.654, 0.385), (0.655, 0.470)),
-        fit((0.450, 0.190), (0.555, 0.190), (0.650, 0.265), (0.682, 0.370), (0.676, 0.492)),
-        fit((0.450, 0.152), (0.560, 0.146), (0.662, 0.225), (0.700, 0.350), (0.690, 0.490)),
+        fit((0.450, 0.230), (0.540, 0.240), (0.622, 0.305), (0.654, 0.385), (0.655, 0.470)),
+        fit((0.450, 0.195), (0.555, 0.192), (0.650, 0.265), (0.682, 0.370), (0.672, 0.492)),
+        fit((0.450, 0.152), (0.560, 0.146), (0.662, 0.225), (0.700, 0.350), (0.684, 0.486)),
     )
     fringe = Sheet.of(
-        fit((0.446, 0.218), (0.455, 0.255), (0.490, 0.302), (0.545, 0.342)),
-        fit((0.447, 0.200), (0.490, 0.235), (0.548, 0.288), (0.612, 0.352)),
-        fit((0.448, 0.182), (0.525, 0.205), (0.602, 0.268), (0.650, 0.372)),
-        fit((0.449, 0.160), (0.545, 0.168), (0.640, 0.248), (0.672, 0.392)),
+        fit((0.440, 0.270), (0.452, 0.298), (0.482, 0.326), (0.528, 0.348)),
+        fit((0.441, 0.245), (0.486, 0.278), (0.540, 0.316), (0.596, 0.354)),
+        fit((0.443, 0.215), (0.520, 0.240), (0.592, 0.292), (0.645, 0.372)),
+        fit((0.447, 0.172), (0.545, 0.184), (0.636, 0.258), (0.672, 0.392)),
         frizz=0.003,
     )
     left = Sheet.of(
-        fit((0.446, 0.232), (0.412, 0.278), (0.372, 0.340), (0.348, 0.420), (0.342, 0.470)),
-        fit((0.448, 0.195), (0.382, 0.228), (0.336, 0.315), (0.318, 0.420), (0.324, 0.492)),
-        fit((0.450, 0.152), (0.376, 0.172), (0.320, 0.260), (0.302, 0.390), (0.310, 0.490)),
+        fit((0.442, 0.272), (0.414, 0.304), (0.376, 0.350), (0.350, 0.420), (0.346, 0.470)),
+        fit((0.446, 0.210), (0.384, 0.248), (0.338, 0.325), (0.320, 0.420), (0.330, 0.492)),
+        fit((0.450, 0.152), (0.376, 0.172), (0.320, 0.260), (0.302, 0.390), (0.318, 0.486)),
     )
-    return Style(under=[left, right], over=[fringe])
-
-
-def _balding(fit: Fitter) -> Style:
-    inner: Line = ((0.352, 0.330), (0.3440, 0.390), (0.3430, 0.462))
-    middle: Line = ((0.338, 0.312), (0.3230, 0.380), (0.3220, 0.470))
-    outer: Line = ((0.330, 0.305), (0.3060, 0.375), (0.3100, 0.478))
-    sides = [
-        Sheet.of(fit(*a), fit(*b), fit(*c), frizz=0.003, soft_roots=1.0)
-        for a, b, c in ((inner, middle, outer), (_mirrored(inner), _mirrored(middle), _mirrored(outer)))
-    ]
-    return Style(over=sides)
+    line = fit((0.441, 0.272), (0.445, 0.215), (0.449, 0.164))
+    return Style(under=[left, right], over=[fringe], parting=line, shine=0.8)
 
 
 COMBED: dict[str, Callable[[Fitter], Style]] = {
@@ -263,5 +280,4 @@ COMBED: dict[str, Callable[[Fitter], Style]] = {
     "bun": _bun,
     "pixie": _pixie,
     "crop": _crop,
-    "balding": _balding,
 }

@@ -25,7 +25,9 @@ class Surface:
     depth: float = 0.0  # how much richer the colour grows in shadow, as light does inside skin
 
 
-SKIN = Surface(wrap=(0.50, 0.33, 0.27), gloss=0.13, sharpness=14.0, sheen=0.08, occlusion=13.0, depth=0.50)
+SKIN = Surface(
+    wrap=(0.50, 0.33, 0.27), gloss=0.11, sharpness=16.0, sheen=0.06, occlusion=13.0, depth=0.36
+)
 CLOTH = Surface(wrap=(0.30, 0.30, 0.30), sheen=0.10, occlusion=6.0)
 
 
@@ -70,7 +72,8 @@ class Studio:
             key_colour=key * np.float32(0.68 + 0.22 * hard),
             fill_colour=fill * np.float32(0.22 - 0.09 * hard),
             sky_colour=np.asarray((0.270, 0.278, 0.300), np.float32) * np.float32(1 - 0.25 * hard),
-            ground_colour=np.asarray((0.230, 0.185, 0.165), np.float32) * np.float32(1 - 0.3 * hard),
+            ground_colour=np.asarray((0.230, 0.185, 0.165), np.float32)
+            * np.float32(1 - 0.3 * hard),
         )
 
     def lit(
@@ -102,7 +105,8 @@ class Studio:
         light = (key + fill + sky) * (1.0 - closed * bleed)
         out = albedo * light
         if surface.depth:
-            dim = np.clip(1.0 - light.mean(axis=-1, keepdims=True), 0.0, 1.0) * surface.depth
+            paleness = np.clip(1.6 * albedo.max(axis=-1, keepdims=True), 0.2, 1.0)
+            dim = paleness * np.clip(1.0 - light.mean(axis=-1, keepdims=True), 0.0, 1.0) * surface.depth
             mean = albedo.mean(axis=-1, keepdims=True)
             out *= 1.0 + dim * (albedo / mean - 1.0)
         out += self._highlights(n, surface, gloss, shadow)[..., None] * self.key_colour

@@ -14,6 +14,7 @@ from pipelines.training.faces.raster import (
     points,
     resample,
     ribbon,
+    shifted,
 )
 
 
@@ -93,5 +94,5 @@ def _paint_gloss(canvas: Canvas, params: FaceParams, at: Anatomy) -> None:
     amount = 0.24 + 0.24 * params.femininity * params.lip_strength
     canvas.glow(raster.soften(lower, 0.001) * shine * amount * (1 - 0.7 * creases))
     canvas.shade(creases * 0.10, (0.5, 0.25, 0.25))
-    bow = resample(mouth.top, 60)[18:42] - (0.0, 0.0016)
+    bow = shifted(resample(mouth.top, 60)[18:42], 0.0, -0.0016)
     canvas.glow(raster.soften(raster.taper(bow, 0.0022), 0.0013) * 0.16)

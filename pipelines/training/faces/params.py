@@ -93,7 +93,7 @@ class FaceParams:
 # Skin from palest to darkest, sRGB, as lit by the key light.
 _SKIN: tuple[Colour, ...] = tuple(
     hex_colour(code)
-    for code in ("#fddfcf", "#f6cbb0", "#e2ae8a", "#c98f66", "#a66c47", "#7d4c31", "#573224")
+    for code in ("#fddfcf", "#f6cbb0", "#e2ae8a", "#c98f66", "#a97351", "#87583d", "#644334")
 )
 
 

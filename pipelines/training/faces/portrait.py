@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.training.faces.accessories import paint_earrings, paint_glasses, paint_headscarf
+from pipelines.training.faces.accessories import (
+    paint_earrings,
+    paint_glasses,
+    paint_headscarf,
+    paint_scarf_inside,
+)
 from pipelines.training.faces.anatomy import Anatomy, measure
 from pipelines.training.faces.beard import paint_beard
 from pipelines.training.faces.body import backdrop, paint_ears, paint_neck
@@ -19,7 +24,6 @@ from pipelines.training.faces.mouth import paint_mouth, paint_nose
 from pipelines.training.faces.params import FaceParams
 from pipelines.training.faces.raster import Canvas, Raster
 from pipelines.training.faces.skin import paint_head
-
 
 EARS_COVERED = frozenset({"bob", "long_straight", "long_wavy", "curly", "headscarf"})
 
@@ -39,6 +43,8 @@ def paint_portrait(params: FaceParams, size: int) -> Canvas:
     paint_clothes(canvas, params, at, studio)
     if params.hair not in EARS_COVERED:
         paint_ears(canvas, params, at, studio)
+    if params.hair == "headscarf":
+        paint_scarf_inside(canvas, params, at)
     _paint_face(canvas, params, at, studio)
     if params.hair not in EARS_COVERED:
         paint_earrings(canvas, params, at)
@@ -69,14 +75,17 @@ def _paint_face(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio)
 def _paint_front_hair(
     canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio, style: Style
 ) -> None:
-    for sheets in (style.under, style.over):
-        if sheets:
-            paint_hair(canvas, params, sheets, studio)
+    if style.under:
+        paint_hair(
+            canvas, params, style.under, studio, depth=style.under_depth, shine=0.5 * style.shine
+        )
+    if style.over:
+        paint_hair(canvas, params, style.over, studio, shine=style.shine)
     if style.parting is not None:
         paint_parting(canvas, params, style.parting)
     if params.hair in ("afro", "curly"):
         paint_cloud(canvas, params, at, studio, over=True)
-    elif params.hair == "buzz":
+    elif params.hair in ("buzz", "balding"):
         paint_buzz(canvas, params, at)
     elif params.hair == "headscarf":
         paint_headscarf(canvas, params, at, studio)

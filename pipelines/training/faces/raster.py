@@ -1,7 +1,7 @@
-"""The drawing surface: vector shapes to float masks, soft blurs, and a canvas that composites them.
+"""The drawing surface: vector shapes to float masks, soft blurs, and a canvas.
 
-Design space is the unit square, x to the right, y down, whatever the size of the picture. Shapes are
-rasterised by Skia with anti-aliasing; everything after that is float32, so gradients do not band.
+Design space is the unit square, x to the right, y down, whatever the size of the picture. Shapes
+are rasterised by Skia with anti-aliasing; what follows is float32, so gradients do not band.
 """
 
 from __future__ import annotations
@@ -54,6 +54,16 @@ def resample(line: Points, count: int) -> Points:
 def mirror(line: Points) -> Points:
     """The points reflected about the middle of the picture, in the same order."""
     return np.stack([1.0 - line[:, 0], line[:, 1]], axis=1)
+
+
+def shifted(line: Points, right: float, down: float = 0.0) -> Points:
+    """The points moved."""
+    return np.asarray(line + np.asarray((right, down)), np.float64)
+
+
+def both_halves(right: Points) -> Points:
+    """A symmetric outline from its right half, which runs from one end of the axis to the other."""
+    return np.concatenate([right, mirror(right)[::-1]])
 
 
 def ribbon(line: Points, widths: NDArray[np.float64]) -> Points:
@@ -133,7 +143,7 @@ class Raster:
         return self._draw([path(line, closed=False)], pen)
 
     def taper(self, line: Points, width: float, *, start: float = 0.0, end: float = 0.0) -> Field:
-        """Coverage of a stroke that swells to `width`; `start`, `end` are the ends' shares of it."""
+        """Coverage of a stroke that swells to `width`; its ends have `start`, `end` of that."""
         even = resample(line, 40)
         t = np.linspace(0.0, 1.0, len(even))
         swell = np.sin(np.pi * t) ** 0.7

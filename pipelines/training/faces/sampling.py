@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.training.faces.hair_styles import COMBED
 from pipelines.training.faces.params import BeardStyle, ClothingStyle, FaceParams, HairStyle
 from pipelines.training.faces.raster import Colour, hex_colour, mix
 
@@ -18,7 +17,16 @@ _EYE_COLOURS = tuple(
 )
 _CLOTH_COLOURS = tuple(
     hex_colour(code)
-    for code in ("#b8433f", "#3d6b58", "#2e4057", "#d99a2b", "#6a6f9e", "#7d8a94", "#e9e4da", "#33302f")
+    for code in (
+        "#b8433f",
+        "#3d6b58",
+        "#2e4057",
+        "#d99a2b",
+        "#6a6f9e",
+        "#7d8a94",
+        "#e9e4da",
+        "#33302f",
+    )
 )
 _WALLS = tuple(
     (hex_colour(high), hex_colour(low))
@@ -31,9 +39,34 @@ _WALLS = tuple(
         ("#e8e6d8", "#b9b596"),
     )
 )
-_FEMALE: tuple[HairStyle, ...] = ("bob", "long_straight", "long_wavy", "bun", "pixie")
-_MALE: tuple[HairStyle, ...] = ("side_part", "swept", "crop", "balding", "bald")
-_BEARDS: tuple[BeardStyle, ...] = ("none", "none", "stubble", "short", "full", "moustache", "goatee")
+_FEMALE: tuple[HairStyle, ...] = (
+    "bob",
+    "long_straight",
+    "long_wavy",
+    "bun",
+    "pixie",
+    "afro",
+    "curly",
+    "headscarf",
+)
+_MALE: tuple[HairStyle, ...] = (
+    "side_part",
+    "swept",
+    "crop",
+    "buzz",
+    "afro",
+    "balding",
+    "bald",
+)
+_BEARDS: tuple[BeardStyle, ...] = (
+    "none",
+    "none",
+    "stubble",
+    "short",
+    "full",
+    "moustache",
+    "goatee",
+)
 _CLOTHES: tuple[ClothingStyle, ...] = ("crew", "shirt", "turtleneck", "blazer", "v_neck", "hoodie")
 
 
@@ -53,12 +86,17 @@ def random_params(seed: int) -> FaceParams:
     dark = int(skin > 0.45) * 3
     hair_colour = _HAIR_COLOURS[int(rng.integers(0, len(_HAIR_COLOURS) - dark - int(dark > 0)))]
     grey = float(np.clip((age - 0.45) * 2.5 + rng.normal(0, 0.15), 0, 1))
+    drained = sum(hair_colour) / 3  # hair loses its colour before it turns white
+    hair_colour = mix(hair_colour, (drained, drained, drained), min(1.4 * grey, 0.9))
     hair_colour = mix(hair_colour, _GREY, grey)
     brow = mix(mix(hair_colour, (0.1, 0.07, 0.06), 0.35), hair_colour, 0.3 * grey)
     eyes = _EYE_COLOURS[int(rng.integers(0, 3 if dark else len(_EYE_COLOURS)))]
     styles = _FEMALE if female else _MALE
     if not female and age < 0.35:
-        styles = _MALE[:3]
+        styles = _MALE[:5]
+    style = styles[int(rng.integers(len(styles)))]
+    if style == "headscarf":
+        hair_colour = _CLOTH_COLOURS[int(rng.integers(len(_CLOTH_COLOURS)))]
     wall = _WALLS[int(rng.integers(len(_WALLS)))]
     return FaceParams(
         seed=seed,
@@ -88,7 +126,7 @@ def random_params(seed: int) -> FaceParams:
         smile=amount(0.1, 0.6),
         lip_tint=_lip_tint(rng),
         lip_strength=amount(0.2, 0.7) if female else amount(0.05, 0.2),
-        hair=styles[int(rng.integers(len(styles)))],
+        hair=style,
         hair_colour=hair_colour,
         hair_volume=shape(),
         parting="left" if rng.random() < 0.5 else "right",

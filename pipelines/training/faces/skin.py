@@ -61,11 +61,20 @@ def head_height(raster: Raster, params: FaceParams, at: Anatomy, mask: Field) ->
 def _nose(raster: Raster, at: Anatomy) -> Field:
     tip, base, half = at.nose_tip_y, at.nose_base_y, at.nose_half
     rows = raster.y[:, 0]
-    stations = (at.nasion_y - 0.040, at.nasion_y, 0.5 * (at.nasion_y + tip), tip - 0.006, tip + 0.006)
-    stations += (base - 0.002, base + 0.008)
+    stations = (
+        at.nasion_y - 0.040,
+        at.nasion_y,
+        0.5 * (at.nasion_y + tip),
+        tip - 0.006,
+        tip + 0.006,
+        base - 0.002,
+        base + 0.008,
+    )
     height = np.interp(rows, stations, (0.0, 0.0060, 0.0145, 0.0210, 0.0200, 0.0060, 0.0))
     wide = half / 0.0335
-    width = np.interp(rows, stations, (0.022, 0.0125, 0.0145, 0.0175, 0.0190, 0.0190, 0.0180)) * wide
+    width = (
+        np.interp(rows, stations, (0.022, 0.0125, 0.0145, 0.0175, 0.0190, 0.0190, 0.0180)) * wide
+    )
     blur = max(raster.size * 0.006, 1.0)
     kernel = np.exp(-0.5 * (np.arange(-int(3 * blur), int(3 * blur) + 1) / blur) ** 2)
     kernel /= kernel.sum()
@@ -219,11 +228,13 @@ def paint_head(
     mask = raster.fill(at.outline)
     height = head_height(raster, params, at, mask)
     albedo = skin_albedo(raster, params, at)
-    gloss = 0.75 + 0.9 * raster.dot(MIDDLE, at.nose_tip_y, 0.02, 0.05)
+    gloss = 0.75 + 0.7 * raster.dot(MIDDLE, at.nose_tip_y, 0.02, 0.05)
+    for eye in at.eyes:  # the hollows beside the nose are matt
+        gloss -= 0.60 * raster.dot(eye.x - eye.side * 0.012, eye.y + 0.040, 0.030, 0.026)
     lips = raster.fill_all([at.mouth.upper_lip, at.mouth.lower_lip])
     colour_lips(albedo, raster, params, at, lips)
     gloss += 1.3 * lips * (0.5 + 0.5 * params.femininity)
-    gloss *= 0.75 + 0.5 * params.skin
+    gloss *= 0.80 + 0.35 * params.skin
     light = studio.lit(raster, height, albedo, SKIN, gloss=gloss, shadow=shadow)
     canvas.cover(to_srgb(light), mask)
 
@@ -231,7 +242,7 @@ def paint_head(
 def colour_lips(albedo: RGB, raster: Raster, params: FaceParams, at: Anatomy, lips: Field) -> None:
     """Give the lips their own colour in `albedo`, softly at the edge."""
     base = to_linear(skin_colour(params))
-    natural = base * np.asarray((0.86, 0.52, 0.52), np.float32)
+    natural = base * np.asarray((0.88, 0.60, 0.60), np.float32)
     tint = to_linear(params.lip_tint)
     colour = natural + (tint - natural) * np.float32(params.lip_strength)
     edge = raster.soften(lips, 0.0016)
