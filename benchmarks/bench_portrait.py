@@ -23,12 +23,12 @@ from kernels.i420 import rgb_to_i420
 from kernels.warp import composite, warp
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
-from pipelines.portrait.bake import bake
+from pipelines.portrait.bake import Baked, bake
 from pipelines.portrait.enrol import enrol
 from pipelines.portrait.inside import eyes_inside, mouth_inside
-from pipelines.portrait.openings import trace
-from pipelines.portrait.pose import head_pose
-from pipelines.portrait.render import PortraitRenderer, base_flow, shape_weights, upsampling
+from pipelines.portrait.openings import Window, trace
+from pipelines.portrait.pose import Pose, head_pose
+from pipelines.portrait.render import PortraitRenderer, base_flow, shape_weights
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,20 +78,25 @@ def stages(identity: IdentityFeatures, size: int, motion: Tensor) -> dict[str, o
     """Time every stage of a frame, in the renderer's order."""
     watch = Stopwatch()
     baked = bake(identity, size)
-    up = upsampling(size)
     for row in motion:
         values = row.tolist()
         weights, pose = shape_weights(row), head_pose(values, baked.face)
-        source, _ = watch.time("flow", base_flow, baked, weights, pose, up)
+        source, _ = watch.time("flow", base_flow, baked, weights, pose)
         windows = watch.time("mouth", trace, baked.mouth, weights, pose, size)
         windows += watch.time("eyes", trace, baked.eyes, weights, pose, size)
         grid = source.permute(1, 2, 0)[None]
         layer = watch.time("warp", warp, baked.person, grid)
         frame = watch.time("composite", composite, layer, baked.behind)
-        watch.time("teeth", mouth_inside, baked, values, pose, windows[0])
+        watch.time("teeth", _mouth, baked, values, pose, windows[0])
         watch.time("eyeballs", eyes_inside, baked, values, pose, windows[1:])
         watch.time("i420", rgb_to_i420, frame)
     return {stage: quantiles(times[10:]) for stage, times in watch.times.items()}
+
+
+def _mouth(baked: Baked, values: list[float], pose: Pose, window: Window) -> None:
+    opened = window.opened()
+    if opened is not None:
+        mouth_inside(baked, values, pose, opened)
 
 
 def whole(identity: IdentityFeatures, size: int, motion: Tensor) -> dict[str, float] | None:

@@ -43,6 +43,7 @@ class Baked:
     eyeballs: Eyeballs
     inside: Tensor  # [3, 4, h, w] tongue, lower and upper teeth, premultiplied
     inside_anchor: tuple[float, ...]  # pose fields of the teeth
+    lit: tuple[slice, slice]  # rows and columns around the face, where shading can change
     cavity: Tensor  # [3, 1, 1] colour of the dark behind
 
 
@@ -77,9 +78,17 @@ def bake(identity: IdentityFeatures, size: int) -> Baked:
         eyes=eye_openings(face, size),
         eyeballs=paint_eyeballs(face, _resized(picture, size)[0]),
         inside=torch.stack(parts),
+        lit=_around(face, size),
         inside_anchor=tuple(float(v) for v in anchor),
         cavity=torch.tensor([0.16, 0.055, 0.055]).view(3, 1, 1) * float(tint.mean()),
     )
+
+
+def _around(face: Face, size: int) -> tuple[slice, slice]:
+    """Rows and columns of the frame that hold the face in any pose."""
+    corners = face.to_canvas(np.array([[-0.62, -1.0], [0.62, 0.62]], dtype=np.float32))
+    (left, top), (right, bottom) = np.clip((np.sort(corners, axis=0) + 1) / 2, 0, 1) * size
+    return slice(int(top), int(bottom)), slice(int(left), int(right))
 
 
 def _tint(face: Face, picture: Tensor) -> Array:

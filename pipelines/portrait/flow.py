@@ -37,3 +37,28 @@ def invert(displacement: Tensor, points: Tensor, start: Tensor, iterations: int)
         found = sample(field, where.permute(0, 2, 3, 1))
         where = where - (where + found[:, :2] - target) / found[:, 2:]
     return where.permute(0, 2, 3, 1)
+
+
+def refine(nodes: Tensor, size: int) -> Tensor:
+    """Interpolate [C, n + 1, n + 1], edge to edge, linearly to `size` pixels: [C, size, size].
+
+    Along x first while there is little, then along y; a matrix product costs seven times as much.
+    """
+    count, cells = nodes.shape[0], nodes.shape[-1] - 1
+    each = size // cells
+    between = (torch.arange(each, dtype=nodes.dtype, device=nodes.device) + 0.5) / each
+    rise = nodes[..., 1:] - nodes[..., :-1]
+    wide = torch.addcmul(nodes[..., :-1, None], rise[..., None], between).view(count, -1, size)
+    rise = wide[:, 1:] - wide[:, :-1]
+    return torch.addcmul(wide[:, :-1, None], rise[:, :, None], between.view(-1, 1)).view(
+        count, size, size
+    )
+
+
+def affine_grid(maps: Tensor, height: int, width: int) -> Tensor:
+    """Where `maps` [N, 2, 3] put the pixels of a window (-1..1 edge to edge): [N, H, W, 2]."""
+    x = (2 * torch.arange(width, dtype=maps.dtype, device=maps.device) + 1) / width - 1
+    y = (2 * torch.arange(height, dtype=maps.dtype, device=maps.device) + 1) / height - 1
+    across = maps[:, :, 0, None] * x  # [N, 2, W]
+    down = torch.addcmul(maps[:, :, 2, None], maps[:, :, 1, None], y)  # [N, 2, H]
+    return (across[:, :, None] + down[..., None]).permute(0, 2, 3, 1)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipelines.motion.space import MOTION_INDEX
 from pipelines.portrait.bake import Baked
+from pipelines.portrait.flow import affine_grid
 from pipelines.portrait.mouth import JAW_DROP
 from pipelines.portrait.openings import Window
 from pipelines.portrait.pose import Pose
@@ -45,8 +46,7 @@ def mouth_inside(baked: Baked, values: Sequence[float], pose: Pose, window: Wind
     )
     back = _to_mouth(baked, pose, window)
     maps = [_to_picture(back, x, y, wide) for x, y in places]
-    shape = [3, 1, window.cover.shape[0], window.cover.shape[1]]
-    grid = F.affine_grid(torch.tensor(maps), shape, align_corners=False)
+    grid = affine_grid(torch.tensor(maps), *window.cover.shape)
     tongue, lower, upper = F.grid_sample(
         baked.inside, grid, padding_mode="zeros", align_corners=False
     )
@@ -107,8 +107,7 @@ def eyes_inside(
             x = (c + cx - dx + 1) * sx - 2 * left / width - 1
             y = (f + cy - dy + 1) * sy - 2 * top / height - 1
             maps.append([[a * sx, b * sx, x], [d * sy, e * sy, y]])
-    shape = [4, 1, windows[0].cover.shape[0], windows[0].cover.shape[1]]
-    grid = F.affine_grid(torch.tensor(maps), shape, align_corners=False)
+    grid = affine_grid(torch.tensor(maps), *windows[0].cover.shape)
     found = F.grid_sample(eyes.pictures, grid, padding_mode="border", align_corners=False)
     inside = torch.addcmul(found[2:, :3], found[:2, :3], 1.0 - found[2:, 3:])  # [2, 3, H, W]
     unit = 0.010 * face.unit * baked.size / 2

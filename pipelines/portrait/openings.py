@@ -24,7 +24,6 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 _MARGIN = 0.05  # canvas units of lattice around the window: the photo under a moved head
 _COARSE = 2  # pixels between the points that are followed back
-_ITERATIONS = 4
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ class Openings:
     anchors: tuple[tuple[float, ...], ...]  # pose fields at the middle
     width: int  # of the window, pixels
     height: int
+    iterations: int  # that following back takes
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,23 @@ class Window:
     inside: Tensor  # [2, H, W] pixels inside the upper and the lower skin, negative in the gap
     cover: Tensor  # [H, W] share of skin
 
+    def opened(self) -> Window | None:
+        """The part of the window that holds everything not covered by skin, if there is any."""
+        bare = self.cover < 0.999
+        rows, columns = (torch.nonzero(bare.any(dim=d)).flatten().tolist() for d in (1, 0))
+        if not rows:
+            return None
+        r, c = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        return Window(
+            self.size,
+            self.left + c.start,
+            self.top + r.start,
+            self.source[:, r, c],
+            self.shade[r, c],
+            self.inside[:, r, c],
+            self.cover[r, c],
+        )
+
     @property
     def box(self) -> tuple[slice, slice]:
         """Rows and columns of the frame."""
@@ -64,7 +81,12 @@ class Window:
 
 
 def build(
-    face: Face, boxes: Sequence[Box], layers: Sequence[LayerFields], step: float, size: int
+    face: Face,
+    boxes: Sequence[Box],
+    layers: Sequence[LayerFields],
+    step: float,
+    size: int,
+    iterations: int,
 ) -> Openings:
     """Evaluate the fields of openings in `boxes` (face units) for frames of `size` pixels.
 
@@ -101,6 +123,7 @@ def build(
         anchors=tuple(anchors),
         width=width,
         height=height,
+        iterations=iterations,
     )
 
 
@@ -118,7 +141,7 @@ def trace(openings: Openings, weights: Tensor, pose: Pose, size: int) -> list[Wi
     at = (at - openings.middle) * openings.scale
     points = (openings.coarse + at[:, None, None]).repeat_interleave(2, dim=0)  # [2n, h, w, 2]
     start = (torch.tensor(moved) * openings.scale).repeat_interleave(2, dim=0)
-    where = invert(field[:, :2], points, points - start[:, None, None], _ITERATIONS)
+    where = invert(field[:, :2], points, points - start[:, None, None], openings.iterations)
     found = sample(field, where)
     found[:, :2] = where.permute(0, 3, 1, 2)
     fine = F.interpolate(

@@ -18,7 +18,7 @@ from kernels.warp import composite, warp
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM
 from pipelines.portrait.bake import CACHE, NODES, Baked
-from pipelines.portrait.flow import invert, sample
+from pipelines.portrait.flow import invert, refine, sample
 from pipelines.portrait.inside import eyes_inside, mouth_inside
 from pipelines.portrait.openings import Window, trace
 from pipelines.portrait.pose import Pose, head_pose
@@ -40,7 +40,6 @@ class PortraitRenderer:
         self.size = size
         self.device = torch.device(device)
         self._identities: list[Baked | None] = [None] * slots
-        self._up = upsampling(size)
 
     def set_identity(self, slot: int, identity: IdentityFeatures) -> None:
         """Give `slot` a face, from the next render on. Instant once `bake.prepare` has run."""
@@ -82,27 +81,24 @@ class PortraitRenderer:
         values = motion.tolist()
         weights = shape_weights(motion)
         pose = head_pose(values, baked.face)
-        source, shade = base_flow(baked, weights, pose, self._up)
+        source, shade = base_flow(baked, weights, pose)
         windows = trace(baked.mouth, weights, pose, self.size)
         windows += trace(baked.eyes, weights, pose, self.size)
         for window in windows:
             source[(slice(None), *window.box)] = window.source
             shade[window.box] = window.shade
         layer = warp(baked.person, source.permute(1, 2, 0)[None])
-        layer[:, :3].addcmul_(layer[:, :3], shade)
+        lit = layer[0, :3, *baked.lit]
+        lit.addcmul_(lit, shade[baked.lit])
         frame = composite(layer, baked.behind)
-        insides = [mouth_inside(baked, values, pose, windows[0])]
-        insides += eyes_inside(baked, values, pose, windows[1:])
-        for window, inside in zip(windows, insides, strict=True):
-            _paint(frame[0], window, inside)
+        opened = windows[0].opened()
+        if opened is not None:
+            _paint(frame[0], opened, mouth_inside(baked, values, pose, opened))
+        for window, eye in zip(
+            windows[1:], eyes_inside(baked, values, pose, windows[1:]), strict=True
+        ):
+            _paint(frame[0], window, eye)
         return frame
-
-
-def upsampling(size: int) -> Tensor:
-    """Linear interpolation from NODES points, edge to edge, to `size` pixels: [S, NODES]."""
-    at = (torch.arange(size, dtype=torch.float64) + 0.5) / size * (NODES - 1)
-    weights = 1.0 - (at[:, None] - torch.arange(NODES, dtype=torch.float64)).abs()
-    return weights.clamp(min=0.0).float()
 
 
 def shape_weights(motion: Tensor) -> Tensor:
@@ -110,7 +106,7 @@ def shape_weights(motion: Tensor) -> Tensor:
     return torch.cat([motion[:_SHAPES], motion.new_ones(1)])[None]
 
 
-def base_flow(baked: Baked, weights: Tensor, pose: Pose, up: Tensor) -> tuple[Tensor, Tensor]:
+def base_flow(baked: Baked, weights: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
     """Where each pixel of the frame comes from, [2, S, S], and its shading [S, S], added to 1."""
     field = (weights @ baked.fields).view(3, -1)
     field[:2] = pose.rotation @ field[:2] + pose.coefficients @ baked.pose
@@ -118,7 +114,7 @@ def base_flow(baked: Baked, weights: Tensor, pose: Pose, up: Tensor) -> tuple[Te
     points = _nodes()
     where = invert(lattice[:, :2], points, points, _ITERATIONS)
     found = torch.cat([where.permute(0, 3, 1, 2), sample(lattice[:, 2:], where)], dim=1)
-    large = (up @ found[0]) @ up.T
+    large = refine(found[0], baked.size)
     return large[:2], large[2]
 
 
