@@ -23,6 +23,8 @@ VideoCodec = Literal["VP8", "H264"]
 FRAME_RATE = 25
 _VIDEO_TIME_BASE = Fraction(1, 90_000)
 _AUDIO_TIME_BASE = Fraction(1, 48_000)
+_USEFUL = 1.6
+"""Bitrate above which a talking face gains nothing, times the default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,7 @@ class _Encoder:
         self._context: VideoCodecContext | None = None
         self._opened_bps = 0
         self._target_bps = 0
+        self._bps = 0  # the target, but no more than the picture's size can use
         self._frames_since_open = 0
 
     @property
@@ -85,14 +88,15 @@ class _Encoder:
             raise ValueError(f"frames must be yuv420p, got {frame.format.name}")
         if not self._target_bps:
             self.set_target(self._config.start_bps or default_bitrate(frame.width, frame.height))
+        self._bps = min(self._target_bps, self._ceiling(frame.width, frame.height))
         context = self._context
         resized = context is not None and (context.width, context.height) != (
             frame.width,
             frame.height,
         )
         if context is None or resized or self._must_reopen():
-            context = self._context = self._open(frame.width, frame.height, self._target_bps)
-            self._opened_bps = self._target_bps
+            context = self._context = self._open(frame.width, frame.height, self._bps)
+            self._opened_bps = self._bps
             self._frames_since_open = 0
         else:
             self._adjust(context)
@@ -103,6 +107,11 @@ class _Encoder:
             packet.time_base = _VIDEO_TIME_BASE
             payloads += self._packer.pack(packet)[0]
         return payloads
+
+    def _ceiling(self, width: int, height: int) -> int:
+        """More than this a face of this size does not need, whatever the link can take."""
+        useful = max(_USEFUL * default_bitrate(width, height), self._config.start_bps or 0)
+        return min(self._config.max_bps, round(useful))
 
     def _must_reopen(self) -> bool:
         raise NotImplementedError
@@ -135,7 +144,7 @@ class Vp8Encoder(_Encoder):
     _RISE_FRAMES = 5 * FRAME_RATE
 
     def _must_reopen(self) -> bool:
-        ratio = self._target_bps / self._opened_bps
+        ratio = self._bps / self._opened_bps
         return ratio < 0.8 or (ratio > 1.35 and self._frames_since_open >= self._RISE_FRAMES)
 
     def _open(self, width: int, height: int, bps: int) -> VideoCodecContext:
@@ -170,11 +179,11 @@ class H264Encoder(_Encoder):
         return False
 
     def _adjust(self, context: VideoCodecContext) -> None:
-        if abs(self._target_bps - (context.bit_rate or 0)) > 0.03 * self._target_bps:
-            context.bit_rate = self._target_bps
+        if abs(self._bps - (context.bit_rate or 0)) > 0.03 * self._bps:
+            context.bit_rate = self._bps
 
     def _open(self, width: int, height: int, bps: int) -> VideoCodecContext:
-        ceiling = self._config.max_bps
+        ceiling = self._ceiling(width, height)
         context = _context("libx264", width, height, ceiling)
         context.max_b_frames = 0
         context.options = {

@@ -28,6 +28,7 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
 from aiortc.utils import random16, random32, uint16_add
 
+from realtime.bitrate import BitrateGovernor
 from realtime.encoders import OpusEncoder, VideoEncoder
 from realtime.playout import PlayoutClock
 
@@ -128,8 +129,12 @@ class FrameEncoder(Protocol):
         """Encode one frame off the event loop where it takes long."""
         ...
 
-    def set_target(self, bps: int) -> None:
-        """The receiver can take this many bit/s."""
+    def received_estimate(self, bps: int, now: float) -> None:
+        """The receiver believes it can take this many bit/s (REMB)."""
+        ...
+
+    def received_report(self, loss: float, rtt_s: float | None, now: float) -> None:
+        """Share of packets lost since the last report, and the round-trip time."""
         ...
 
 
@@ -140,6 +145,7 @@ class VideoFrameEncoder:
 
     def __init__(self, encoder: VideoEncoder, on_encoded: Callable[[float], None]) -> None:
         self.encoder = encoder
+        self._governor: BitrateGovernor | None = None
         self._on_encoded = on_encoded
 
     async def encode(self, frame: av.VideoFrame, keyframe: bool) -> list[Encoded]:
@@ -154,8 +160,21 @@ class VideoFrameEncoder:
         payloads = self.encoder.encode(frame, keyframe=keyframe)
         return payloads, time.thread_time() - begin
 
-    def set_target(self, bps: int) -> None:
-        self.encoder.set_target(bps)
+    def received_estimate(self, bps: int, now: float) -> None:
+        if (governor := self._govern()) is not None:
+            governor.received_estimate(bps)
+            self.encoder.set_target(governor.target(now))
+
+    def received_report(self, loss: float, rtt_s: float | None, now: float) -> None:
+        if (governor := self._govern()) is not None:
+            governor.received_report(loss, rtt_s, now)
+            self.encoder.set_target(governor.target(now))
+
+    def _govern(self) -> BitrateGovernor | None:
+        """The governor, from the first frame on: its size says what to start with."""
+        if self._governor is None and self.encoder.target_bps:
+            self._governor = BitrateGovernor(self.encoder.target_bps)
+        return self._governor
 
 
 class AudioFrameEncoder:
@@ -174,7 +193,10 @@ class AudioFrameEncoder:
             encoded.append(Encoded([bytes(packet)], packet.pts, level))
         return encoded
 
-    def set_target(self, bps: int) -> None:
+    def received_estimate(self, bps: int, now: float) -> None:
+        pass
+
+    def received_report(self, loss: float, rtt_s: float | None, now: float) -> None:
         pass
 
 
@@ -334,7 +356,7 @@ class MediaSender:
         if not self.stats.packets:
             return
         ntp, media = self._media_clock.report(self.encoder.rate)
-        self._reported.append(((ntp >> 16) & 0xFFFFFFFF, asyncio.get_running_loop().time()))
+        self._reported.append(((ntp >> 16) & 0xFFFFFFFF, self._now()))
         report = rtp.RtcpSrPacket(
             ssrc=self._ssrc,
             sender_info=rtp.RtcpSenderInfo(
@@ -379,15 +401,22 @@ class MediaSender:
                 bitrate, ssrcs = rtp.unpack_remb_fci(packet.fci)
                 if self._ssrc in ssrcs and self.encoder is not None:
                     self.stats.remb_bps = bitrate
-                    self.encoder.set_target(bitrate)
+                    self.encoder.received_estimate(bitrate, self._now())
 
     def _received_report(self, report: rtp.RtcpReceiverInfo) -> None:
-        self.stats.remote_loss = report.fraction_lost / 256
+        now = self._now()
+        rtt: float | None = None
         for ntp_middle, sent in self._reported:
             if report.lsr == ntp_middle:
-                rtt = asyncio.get_running_loop().time() - sent - report.dlsr / 65536
-                old = self.stats.rtt_s
-                self.stats.rtt_s = max(0.0, rtt if old is None else 0.85 * old + 0.15 * rtt)
+                rtt = max(0.0, now - sent - report.dlsr / 65536)
+                self.stats.rtt_s = rtt
+        self.stats.remote_loss = report.fraction_lost / 256
+        if self.encoder is not None:
+            self.encoder.received_report(self.stats.remote_loss, rtt, now)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
     async def _retransmit(self, sequence: int) -> None:
         packet = self._history.get(sequence % _HISTORY)

@@ -127,7 +127,7 @@ async def test_picture_loss_brings_a_keyframe_and_remb_sets_the_bitrate() -> Non
         await client.transport._send_rtp(bytes(pli))
         await until(lambda: any(frame.key_frame for frame in frames[before:]))
         assert server.peer.stats().keyframe_requests == 1
-        for asked, given in ((700_000, 700_000), (20_000, 120_000), (9_000_000, 2_500_000)):
+        for asked, given in ((700_000, 700_000), (9_000_000, 2_500_000)):
             fci = rtp.pack_remb_fci(asked, [sender._ssrc])
             remb = rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=fci)
             await client.transport._send_rtp(bytes(remb))

@@ -65,14 +65,18 @@ class FakeEncoder:
     def __init__(self) -> None:
         self.keyframes: list[bool] = []
         self.target = 0
+        self.reports: list[tuple[float, float | None]] = []
 
     async def encode(self, frame: av.AudioFrame, keyframe: bool) -> list[Encoded]:
         self.keyframes.append(keyframe)
         assert frame.pts is not None
         return [Encoded([b"one", b"two", b"three"], frame.pts)]
 
-    def set_target(self, bps: int) -> None:
+    def received_estimate(self, bps: int, now: float) -> None:
         self.target = bps
+
+    def received_report(self, loss: float, rtt_s: float | None, now: float) -> None:
+        self.reports.append((loss, rtt_s))
 
 
 class Rig:
@@ -171,6 +175,27 @@ async def test_feedback_reaches_the_encoder() -> None:
         remb = rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=fci)
         await rig.sender._handle_rtcp_packet(remb)
         assert rig.encoder.target == rig.sender.stats.remb_bps == 640_000
+
+
+async def test_receiver_reports_tell_loss_and_round_trip_time() -> None:
+    async with sending() as rig:
+        await rig.clock.advance(0.11)
+        await rig.sender._report()
+        echoed = rig.transport.rtcp[-2].sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF
+        block = rtp.RtcpReceiverInfo(
+            ssrc=rig.sender._ssrc,
+            fraction_lost=64,
+            packets_lost=10,
+            highest_sequence=5,
+            jitter=0,
+            lsr=echoed,
+            dlsr=0,
+        )
+        await rig.sender._handle_rtcp_packet(rtp.RtcpRrPacket(ssrc=1, reports=[block]))
+        ((loss, rtt),) = rig.encoder.reports
+        assert loss == rig.sender.stats.remote_loss == 0.25
+        assert rtt is not None
+        assert 0 <= rtt < 1
 
 
 @pytest.mark.parametrize("fci", [b"", b"REMB", b"REMB\x05\x00\x00\x01", b"JUNK" + bytes(12)])
