@@ -83,7 +83,7 @@ class Anatomy:
 def measure(params: FaceParams) -> Anatomy:
     """The anatomy that `params` describe."""
     male = 1.0 - params.femininity
-    stretch = 1.0 + 0.035 * params.face_length
+    stretch = 1.0 + 0.045 * params.face_length
     eye_y = 0.480
 
     def below(distance: float) -> float:
@@ -92,8 +92,8 @@ def measure(params: FaceParams) -> Anatomy:
     chin_y = below(0.272 + 0.010 * male)
     mouth_y = below(0.180 + 0.004 * male)
     nose_base_y = below(0.118 + 0.009 * params.nose_length + 0.003 * male)
-    temple = 0.163 * (1 + 0.04 * params.face_width)
-    cheek = 0.169 * (1 + 0.055 * params.face_width + 0.02 * params.cheeks)
+    temple = 0.163 * (1 + 0.05 * params.face_width)
+    cheek = 0.169 * (1 + 0.065 * params.face_width + 0.02 * params.cheeks)
     jaw = 0.142 * (1 + 0.055 * params.jaw_width + 0.060 * male + 0.03 * params.face_width)
     outline = _outline(params, chin_y=chin_y, mouth_y=mouth_y, cheek=cheek, jaw=jaw, temple=temple)
     brow_y = eye_y - 0.059 + 0.006 * male - 0.004 * params.eye_size

@@ -74,6 +74,17 @@ def paint_neck(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio) 
             )
         )
         height = height + 0.0040 * raster.soften(raster.taper(bone, 0.016), 0.006)
+    for row in range(3):  # rings of the neck
+        y = 0.792 + 0.019 * row
+        ring = curve(
+            points(
+                (MIDDLE - at.neck_half * 0.80, y - 0.008),
+                (MIDDLE + 0.006, y + 0.004),
+                (MIDDLE + at.neck_half * 0.80, y - 0.009),
+            )
+        )
+        crease = raster.soften(raster.taper(ring, 0.006), 0.0030)
+        height = height - (0.0004 + 0.0026 * params.age) * crease
     height = height - 0.006 * raster.dot(MIDDLE, at.shoulder_y + 0.008, 0.014, 0.012)
     height = height + 0.004 * male * raster.dot(MIDDLE, 0.805, 0.014, 0.020)
     chin = raster.fill(shifted(at.outline, 0.012 if params.light_from == "left" else -0.012, 0.040))

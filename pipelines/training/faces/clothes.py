@@ -19,6 +19,7 @@ from pipelines.training.faces.raster import (
     mirror,
     points,
     shifted,
+    smoothstep,
     to_linear,
     to_srgb,
 )
@@ -33,6 +34,7 @@ def paint_clothes(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studi
         _tube(canvas, params, at, studio, main)
     elif style == "shirt":
         _garment(canvas, params, at, studio, main, depth=0.050, pointed=True)
+        _placket(canvas, params, at, 0.050)
         _collar(canvas, params, at, studio, main, 0.060)
     elif style == "blazer":
         _garment(canvas, params, at, studio, inner, depth=0.045, pointed=True)
@@ -51,8 +53,8 @@ def _shoulder_line(at: Anatomy, spread: float = 1.0) -> Points:
     """The garment's upper edge, from neck to arm, on the right."""
     half, y = at.neck_half, at.shoulder_y
     return points(
-        (MIDDLE + half * 1.16, y - 0.047),
-        (MIDDLE + half * 1.52, y - 0.026),
+        (MIDDLE + half * 1.18, y - 0.038),
+        (MIDDLE + half * 1.52, y - 0.025),
         (MIDDLE + 0.245 * spread, y + 0.004),
         (MIDDLE + 0.345 * spread, y + 0.040),
         (MIDDLE + 0.405 * spread, y + 0.120),
@@ -62,7 +64,7 @@ def _shoulder_line(at: Anatomy, spread: float = 1.0) -> Points:
 
 def _neckline(at: Anatomy, depth: float, pointed: bool) -> Points:
     """From the left of the neck over the front to the right."""
-    half, y = at.neck_half * 1.16, at.shoulder_y - 0.047
+    half, y = at.neck_half * 1.18, at.shoulder_y - 0.038
     low = at.shoulder_y + depth
     if pointed:
         line = points(
@@ -197,6 +199,23 @@ def _collar(
             raster.stroke(shape[2:5] * 0.985 + (MIDDLE * 0.015, y * 0.015), 0.0012), 0.0008
         )
         _cloth(canvas, studio, mask, np.asarray(height - 0.0006 * stitch, np.float32), colour)
+
+
+def _placket(canvas: Canvas, params: FaceParams, at: Anatomy, depth: float) -> None:
+    """Where a shirt buttons: an edge, and the top buttons."""
+    raster = canvas.raster
+    top = at.shoulder_y + depth + 0.004
+    edge = points((MIDDLE + 0.012, top), (MIDDLE + 0.012, 1.02))
+    canvas.shade(raster.soften(raster.stroke(edge, 0.0016), 0.0012) * 0.45, (0.45, 0.42, 0.44))
+    canvas.glow(raster.soften(raster.stroke(shifted(edge, -0.003), 0.002), 0.0012) * 0.10)
+    for row in range(2):
+        y = top + 0.026 + 0.052 * row
+        canvas.shade(raster.dot(MIDDLE + 0.001, y + 0.002, 0.0055) * 0.35, (0.45, 0.42, 0.44))
+        disc = smoothstep(0.0056, 0.0044, np.hypot(raster.x - MIDDLE, raster.y - y))
+        canvas.paint((0.93, 0.92, 0.90), disc * 0.92)
+        for dx, dy in ((-1, -1), (1, -1), (-1, 1), (1, 1)):
+            hole = raster.dot(MIDDLE + 0.0014 * dx, y + 0.0014 * dy, 0.0006)
+            canvas.shade(hole * 0.55, (0.3, 0.28, 0.3))
 
 
 def _jacket(

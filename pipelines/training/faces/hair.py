@@ -174,7 +174,7 @@ def _ribbons(
 ) -> list[Points]:
     s = np.linspace(0.0, 1.0, _STEPS)
     starts = rng.integers(0, 3, len(strands))
-    stops = rng.integers(_STEPS - 4, _STEPS + 1, len(strands))
+    stops = rng.integers(_STEPS - 7, _STEPS + 1, len(strands))
     swell = np.minimum(1.0, 0.25 + 8.0 * s) * np.minimum(1.0, 2.5 * (1 - s) + 0.05)
     outlines = []
     for strand, width, start, stop in zip(strands, widths, starts, stops, strict=True):

@@ -148,7 +148,9 @@ def _crop(fit: Fitter) -> Style:
     return Style(under=sides, over=[top, locks], under_depth=0.012, shine=0.5)
 
 
-def _curtains(fit: Fitter, *, end: float, tuck: float, wave: float = 0.0) -> list[Sheet]:
+def _curtains(
+    fit: Fitter, *, end: float, tuck: float, wave: float = 0.0, gather: float = 0.0
+) -> list[Sheet]:
     """Two curtains from a parting, framing the face down to `end`; the tips turn in by `tuck`."""
     low, mid = 0.600, 0.5 * (0.600 + end)
     right = Sheet.of(
@@ -173,7 +175,19 @@ def _curtains(fit: Fitter, *, end: float, tuck: float, wave: float = 0.0) -> lis
             (0.272, 0.500), (0.270, low), (0.272, mid), (0.282 + tuck, end - 0.008)),
         wave=wave,
     )  # fmt: skip
-    return [left, right]
+    return [_gathered(left, gather), _gathered(right, gather)]
+
+
+def _gathered(sheet: Sheet, amount: float) -> Sheet:
+    """The sheet with its lower ends drawn together by `amount`, the middle ones hanging longest."""
+    guides = sheet.guides.copy()
+    s = np.linspace(0.0, 1.0, guides.shape[1])[None, :]
+    pull = amount * np.clip((s - 0.72) / 0.28, 0.0, 1.0) ** 2
+    middle = guides[..., 0].mean(axis=0, keepdims=True)
+    guides[..., 0] += (middle - guides[..., 0]) * pull
+    across = np.linspace(-1.0, 1.0, len(guides))[:, None]
+    guides[..., 1] += 0.10 * pull * (1 - 1.6 * across**2)
+    return sheet.bent(guides)
 
 
 def _back(fit: Fitter, end: float, half: float, tuck: float) -> Sheet:
@@ -203,13 +217,16 @@ def _middle(fit: Fitter) -> Points:
 def _long_straight(fit: Fitter) -> Style:
     return Style(
         behind=[_back(fit, 0.900, 0.212, 0.010)],
-        over=_curtains(fit, end=0.950, tuck=-0.004, wave=0.002),
+        over=_curtains(fit, end=0.935, tuck=-0.004, wave=0.002, gather=0.50),
         parting=_middle(fit),
     )
 
 
 def _long_wavy(fit: Fitter) -> Style:
-    sheets = [_waved(sheet, 0.011) for sheet in _curtains(fit, end=0.930, tuck=-0.004, wave=0.004)]
+    sheets = [
+        _waved(sheet, 0.011)
+        for sheet in _curtains(fit, end=0.915, tuck=-0.004, wave=0.004, gather=0.55)
+    ]
     back = _waved(_back(fit, 0.900, 0.215, 0.0), 0.011)
     return Style(behind=[back], over=sheets, parting=_middle(fit))
 

@@ -26,7 +26,7 @@ class Surface:
 
 
 SKIN = Surface(
-    wrap=(0.50, 0.33, 0.27), gloss=0.11, sharpness=16.0, sheen=0.06, occlusion=13.0, depth=0.36
+    wrap=(0.50, 0.33, 0.27), gloss=0.11, sharpness=16.0, sheen=0.06, occlusion=13.0, depth=0.50
 )
 CLOTH = Surface(wrap=(0.30, 0.30, 0.30), sheen=0.10, occlusion=6.0)
 
@@ -105,8 +105,12 @@ class Studio:
         light = (key + fill + sky) * (1.0 - closed * bleed)
         out = albedo * light
         if surface.depth:
-            paleness = np.clip(1.6 * albedo.max(axis=-1, keepdims=True), 0.2, 1.0)
-            dim = paleness * np.clip(1.0 - light.mean(axis=-1, keepdims=True), 0.0, 1.0) * surface.depth
+            paleness = np.clip(1.3 * albedo.max(axis=-1, keepdims=True), 0.15, 1.0)
+            dim = (
+                paleness
+                * np.clip(1.0 - light.mean(axis=-1, keepdims=True), 0.0, 1.0)
+                * surface.depth
+            )
             mean = albedo.mean(axis=-1, keepdims=True)
             out *= 1.0 + dim * (albedo / mean - 1.0)
         out += self._highlights(n, surface, gloss, shadow)[..., None] * self.key_colour

@@ -107,7 +107,7 @@ def _folds(raster: Raster, params: FaceParams, at: Anatomy) -> Field:
             )
         )
         fold = raster.soften(raster.taper(smile_line, 0.012), 0.0050)
-        depth += fold * (0.0006 + 0.0012 * params.smile + 0.0042 * age)
+        depth += fold * (0.0006 + 0.0012 * params.smile + 0.0062 * age)
         bag = curve(
             points(
                 (eye.x - side * 0.034, eye.y + 0.019),
@@ -115,7 +115,7 @@ def _folds(raster: Raster, params: FaceParams, at: Anatomy) -> Field:
                 (eye.x + side * 0.022, eye.y + 0.029),
             )
         )
-        depth += raster.soften(raster.taper(bag, 0.006), 0.0028) * (0.0008 + 0.0028 * age)
+        depth += raster.soften(raster.taper(bag, 0.006), 0.0028) * (0.0008 + 0.0042 * age)
         if age > 0.35:
             depth += _fine_lines(raster, at, side) * (age - 0.35) * 1.4
     if age > 0.3:
@@ -131,7 +131,7 @@ def _folds(raster: Raster, params: FaceParams, at: Anatomy) -> Field:
                 )
             )
             groove = raster.soften(raster.taper(line, 0.005), 0.0030)
-            depth += groove * 0.0030 * (age - 0.3)
+            depth += groove * 0.0036 * (age - 0.3)
     return depth
 
 
@@ -149,6 +149,8 @@ def _fine_lines(raster: Raster, at: Anatomy, side: int) -> Field:
             )
         )
         depth += raster.soften(raster.taper(line, 0.003), 0.0015) * 0.0020
+    jowl = MIDDLE + side * (0.72 * at.jaw_half)
+    depth -= 0.0022 * raster.dot(jowl, at.mouth.y + 0.050, 0.016, 0.018)
     corner = MIDDLE + side * (at.mouth.half_width + 0.006)
     line = curve(
         points(
