@@ -53,6 +53,8 @@ logger = logging.getLogger(__name__)
 
 PeerState = Literal["connecting", "connected", "failed", "closed"]
 _AUTO: VideoCodec = "VP8"
+"""At 1 Mbit/s and 512 px as good as H.264 (47.7 and 47.5 dB) for two thirds of its CPU time:
+1.5 and 2.2 ms a frame (benchmarks/results/encoders.json)."""
 
 
 @dataclass(frozen=True, kw_only=True)
