@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
-from benchmarks.browser import chromium, server
+from benchmarks.browser import chromium, hold_head_still, server
 from benchmarks.signals import clicks_and_vowels, write_wav
 from benchmarks.timing import quantiles, write_result
 
@@ -86,9 +85,7 @@ def measure(page: Any, url: str, session_id: str, seconds: float) -> dict[str, A
         "skew_p1_ms": round(float(np.percentile(skew, 1)), 1),
         "skew_p99_ms": round(float(np.percentile(skew, 99)), 1),
         "microphone_to_voice_ms": quantiles(pair_ms(probe["heard"], probe["returned"])),
-        "mouth_minus_voice_ms": quantiles(
-            mouth_against_voice_ms(times, opened, probe["returned"])
-        ),
+        "mouth_minus_voice_ms": quantiles(mouth_against_voice_ms(times, opened, probe["returned"])),
         "mouth_moves": round(float(np.percentile(opened, 95) / max(0.1, np.median(opened))), 1),
         "seconds": seconds,
     }
@@ -108,20 +105,17 @@ def run(sessions: int, size: int, seconds: float, flags: tuple[str, ...] = ()) -
                 page.wait_for_function("window.vivavoce?.state === 'ready'")
                 page.click("#start")
                 page.wait_for_function("window.vivavoce.state === 'live'", timeout=20_000)
-                page.wait_for_timeout(1_000)
+                hold_head_still(page)
                 page.evaluate("window.__probe.start(document.querySelector('#avatar-video'))")
                 pages.append(page)
-            me = psutil.Process(process.process.pid)
-            cpu = sum(me.cpu_times()[:2])
-            begin = time.monotonic()
+            before, begin = process.cpu_s(), time.monotonic()
             pages[0].wait_for_timeout(seconds * 1000)
-            wall = time.monotonic() - begin
-            cpu = sum(me.cpu_times()[:2]) - cpu
+            cpu = (process.cpu_s() - before) / (time.monotonic() - begin)
             return {
                 "sessions": sessions,
                 "size": size,
-                "server_cpu_share_of_one_core": round(cpu / wall, 3),
-                "server_rss_mb": round(me.memory_info().rss / 1e6),
+                "server_cores_used": round(cpu, 3),
+                "server_memory_mb": process.memory_mb(),
                 "per_session": [
                     measure(p, process.url, p.evaluate("window.vivavoce.sessionId"), seconds)
                     for p in pages

@@ -14,6 +14,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
     "--no-sandbox",
@@ -68,6 +70,26 @@ class ServerProcess:
             time.sleep(0.2)
         raise RuntimeError("the server did not become ready:\n" + self.log_path.read_text()[-4000:])
 
+    def family(self) -> list[psutil.Process]:
+        """The server and its inference process."""
+        me = psutil.Process(self.process.pid)
+        return [me, *me.children(recursive=True)]
+
+    def cpu_s(self) -> float:
+        """CPU seconds used so far, both processes."""
+        return sum(sum(p.cpu_times()[:2]) for p in self.family())
+
+    def memory_mb(self) -> dict[str, float]:
+        """Resident memory of each process, and of both less what they share (PSS), in MB."""
+        family = self.family()
+        resident = [p.memory_info().rss / 1e6 for p in family]
+        together = sum(p.memory_full_info().pss for p in family) / 1e6
+        return {
+            "server": round(resident[0]),
+            "inference": round(sum(resident[1:])),
+            "together": round(together),
+        }
+
     def stop(self, timeout_s: float = 30) -> int:
         """SIGTERM, then wait; the exit status."""
         if self.process.poll() is None:
@@ -108,3 +130,17 @@ def chromium(microphone: Path | None, *flags: str):  # type: ignore[no-untyped-d
             yield browser
         finally:
             browser.close()
+
+
+def hold_head_still(page) -> None:  # type: ignore[no-untyped-def]
+    """Turn head motion, gaze and blinks off by the page's sliders, so that only lips move."""
+    for name in ("head_motion", "gaze", "blink_rate"):
+        page.eval_on_selector(
+            f"#control-{name}",
+            """(slider) => {
+                 slider.value = 0;
+                 slider.dispatchEvent(new Event("input", { bubbles: true }));
+                 slider.dispatchEvent(new Event("change", { bubbles: true }));
+               }""",
+        )
+    page.wait_for_timeout(1_000)

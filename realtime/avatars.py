@@ -75,7 +75,7 @@ def _enrol_into(root: Path, photo: bytes) -> tuple[str, str, str]:
 
 
 def _worker_init() -> None:
-    os.nice(5)  # running sessions come first
+    os.nice(15)  # running sessions come first
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the detector's native chatter
     os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -164,14 +164,14 @@ class AvatarLibrary:
         return avatar.key
 
     async def enrol_cast(self) -> None:
-        """Enrol the cast members that this machine has not enrolled before."""
-        for avatar in self.list():
-            if avatar.kind == "cast" and not self._store.path(avatar.key).exists():
-                try:
-                    await self.ensure(avatar)
-                    logger.info("enrolled cast member %s", avatar.name)
-                except AvatarRejected as error:
-                    logger.error("cast member %s cannot be enrolled: %s", avatar.name, error)
+        """Enrol the cast members that this machine has not enrolled before: a second each, once."""
+        missing = [a for a in self.list() if not self._store.path(a.key).exists()]
+        for n, avatar in enumerate(missing):
+            logger.info("first start: preparing the cast, %d of %d", n + 1, len(missing))
+            try:
+                await self.ensure(avatar)
+            except AvatarRejected as error:
+                logger.error("cast member %s cannot be enrolled: %s", avatar.name, error)
         await asyncio.to_thread(self._close_worker)
 
     async def create(self, name: str, photo: bytes) -> Avatar:

@@ -4,14 +4,15 @@ A step is a few hundred short tensor calls. Beside a busy event loop in one inte
 them may wait for the interpreter lock, and a 10 ms step takes 50; in a process of its own it takes
 10. Steps and other short calls go over one pipe, in order; faces are prepared over a second one,
 by a thread of low priority in the worker, so that a new face never holds up the others. Pictures
-come back in shared memory.
+come back in shared memory. The event loop itself writes and reads the pipes: their messages are
+a few kilobytes, and a helper thread would only add two waits for the lock.
 """
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
@@ -41,18 +42,65 @@ class Stepped:
     cpu_s: float
 
 
+class _Pipe:
+    """Calls over one pipe, one at a time, answered in order."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._turn = asyncio.Lock()
+        self._replies: deque[asyncio.Future[tuple[str, Any]]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(connection.fileno(), self._readable)
+
+    def _readable(self) -> None:
+        try:
+            message = self._connection.recv()
+        except (EOFError, OSError):
+            self.close()
+            return
+        reply = self._replies.popleft()
+        if not reply.done():  # its caller may have been cancelled
+            reply.set_result(message)
+
+    async def call(self, call: Call) -> Any:
+        """Send a call and wait for its answer.
+
+        Raises:
+            InferenceDied, WorkerError.
+        """
+        async with self._turn:
+            if self._connection.closed:
+                raise InferenceDied("the inference process has ended")
+            reply = self._loop.create_future()
+            self._replies.append(reply)
+            try:
+                self._connection.send(call)
+            except OSError:
+                self.close()
+            verdict, value = await reply
+        if verdict == "error":
+            raise WorkerError(value)
+        return value
+
+    def close(self) -> None:
+        """Close our end, whereupon the worker ends; calls without an answer fail."""
+        if not self._connection.closed:
+            self._loop.remove_reader(self._connection.fileno())
+            self._connection.close()
+        while self._replies:
+            reply = self._replies.popleft()
+            if not reply.done():
+                reply.set_exception(InferenceDied("the inference process has ended"))
+
+
 class Inference:
-    """Starts the worker and speaks to it. Calls are awaited and may be made from one loop only."""
+    """Starts the worker and speaks to it, from one event loop."""
 
     def __init__(self, config: WorkerConfig) -> None:
         self.config = config
         self._context = multiprocessing.get_context("spawn")
-        self._threads = {
-            name: ThreadPoolExecutor(1, thread_name_prefix=f"inference-{name}")
-            for name in ("step", "prepare")
-        }
         self._process: Any = None
-        self._pipes: dict[str, Connection] = {}
+        self._pipes: dict[str, _Pipe] = {}
         self._memory: SharedMemory | None = None
         self.look_ahead = 0
 
@@ -68,17 +116,18 @@ class Inference:
             WorkerError: the pipeline cannot be built; the message says why.
         """
         self._memory = SharedMemory(create=True, size=self.config.slots * frame_bytes(512))
-        ends = {name: self._context.Pipe() for name in self._threads}
-        self._pipes = {name: ours for name, (ours, _) in ends.items()}
+        steps, worker_steps = self._context.Pipe()
+        preparations, worker_preparations = self._context.Pipe()
         self._process = self._context.Process(
             target=run_worker,
-            args=(self.config, self._memory.name, *(theirs for _, theirs in ends.values())),
+            args=(self.config, self._memory.name, worker_steps, worker_preparations),
             name="vivavoce-inference",
             daemon=True,
         )
         await asyncio.to_thread(self._process.start)
-        for _, theirs in ends.values():
-            theirs.close()
+        worker_steps.close()
+        worker_preparations.close()
+        self._pipes = {"step": _Pipe(steps), "prepare": _Pipe(preparations)}
         self.look_ahead = await self._call("step", Call("look_ahead"))
 
     async def prepare(self, key: str, size: int) -> None:
@@ -103,12 +152,7 @@ class Inference:
         max_size: int,
     ) -> Stepped:
         """One step: for each row the slot, its hop float32 [640], speech, and whether to draw."""
-        loop = asyncio.get_running_loop()
-        call = Call("step", (rows, max_size))
-        return await loop.run_in_executor(self._threads["step"], self._step, call)
-
-    def _step(self, call: Call) -> Stepped:
-        reply: StepReply = self._exchange("step", call)
+        reply: StepReply = await self._call("step", Call("step", (rows, max_size)))
         assert self._memory is not None
         frames = {}
         for slot, size in reply.sizes.items():
@@ -119,36 +163,22 @@ class Inference:
         return Stepped(reply.motion, reply.behaviour, frames, reply.cpu_s)
 
     async def _call(self, pipe: str, call: Call) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads[pipe], self._exchange, pipe, call)
-
-    def _exchange(self, pipe: str, call: Call) -> Any:
-        connection = self._pipes[pipe]
-        try:
-            connection.send(call)
-            verdict, value = connection.recv()
-        except (EOFError, OSError) as error:
-            raise InferenceDied("the inference process has ended") from error
-        if verdict == "error":
-            raise WorkerError(value)
-        return value
+        return await self._pipes[pipe].call(call)
 
     async def stop(self) -> None:
         """End the worker and give back threads, pipes and memory."""
-        await asyncio.to_thread(self._stop)
-
-    def _stop(self) -> None:
         for pipe in self._pipes.values():
-            pipe.close()  # the worker ends when its pipes do
-        for thread in self._threads.values():
-            thread.shutdown(wait=True, cancel_futures=True)
+            pipe.close()
         if self._process is not None:
-            self._process.join(5)
-            if self._process.is_alive():
-                self._process.kill()
-                self._process.join(5)
-            self._process.close()
+            await asyncio.to_thread(self._join)
         if self._memory is not None:
             self._memory.close()
             self._memory.unlink()
             self._memory = None
+
+    def _join(self) -> None:
+        self._process.join(5)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join(5)
+        self._process.close()

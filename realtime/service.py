@@ -90,8 +90,8 @@ class Service:
 
     async def start(self) -> None:
         """Warm up: the first session must not pay for first calls."""
+        await self.avatars.enrol_cast()
         await self._start_engine()
-        self._spawn(self.avatars.enrol_cast())
 
     async def _start_engine(self) -> None:
         await self._engine.start()
