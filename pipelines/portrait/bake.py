@@ -63,7 +63,8 @@ def bake(identity: IdentityFeatures, size: int) -> Baked:
     moved = face.vectors(np.stack([fields[:, 0], fields[:, 1]], axis=-1))
     fields = np.stack([moved[..., 0], moved[..., 1], fields[:, 3]], axis=1)
     scale = float(np.clip(1.3 * MILLIMETRE * face.unit * size / 2, 0.8, 5.0))  # pixels per mm
-    tint = _tint(face, picture[0])
+    eyeballs = paint_eyeballs(face, _resized(picture, size)[0])
+    tint = _tint(face, picture[0], eyeballs)
     parts = [tongue(scale, tint), lower_teeth(scale, tint), upper_teeth(scale, tint)]
     zero = np.zeros(1, dtype=np.float32)
     anchor = pose_fields(face, zero, zero, depth(face, zero, zero) - _MOUTH_BACK)[:, 0]
@@ -76,7 +77,7 @@ def bake(identity: IdentityFeatures, size: int) -> Baked:
         pose=_tensor(pose_fields(face, x, y, depth(face, x, y))),
         mouth=mouth_openings(face, size),
         eyes=eye_openings(face, size),
-        eyeballs=paint_eyeballs(face, _resized(picture, size)[0]),
+        eyeballs=eyeballs,
         inside=torch.stack(parts),
         lit=_around(face, size),
         inside_anchor=tuple(float(v) for v in anchor),
@@ -91,8 +92,8 @@ def _around(face: Face, size: int) -> tuple[slice, slice]:
     return slice(int(top), int(bottom)), slice(int(left), int(right))
 
 
-def _tint(face: Face, picture: Tensor) -> Array:
-    """The light on the face, from its cheeks: [3], about 1 for an evenly lit photo."""
+def _tint(face: Face, picture: Tensor, eyes: Eyeballs) -> Array:
+    """The light on the face, from its cheeks and the whites of its eyes: [3], about 1 if bright."""
     size = picture.shape[-1]
     points = face.to_canvas(face.points[[50, 280, 117, 346, 1, 4], :2])
     pixels = np.clip((points + 1) / 2 * size, 2, size - 3).astype(int)
@@ -101,7 +102,9 @@ def _tint(face: Face, picture: Tensor) -> Array:
     level = float(np.clip(0.55 + 0.6 * skin.max(), 0.5, 1.08))
     cast = skin / np.array([0.86, 0.68, 0.60])
     cast = (cast / cast.mean()) ** 0.35
-    return single(level * cast)
+    whites = eyes.pictures[:2, :3].flatten(2).quantile(0.7, dim=-1).numpy()  # [2, 3]
+    white = np.clip(whites[int(np.argmax(whites.sum(axis=1)))] * 1.22, 0.45, 1.08)
+    return single(0.4 * level * cast + 0.6 * white)
 
 
 def _nodes(face: Face) -> tuple[Array, Array]:

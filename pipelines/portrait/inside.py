@@ -37,7 +37,7 @@ def mouth_inside(baked: Baked, values: Sequence[float], pose: Pose, window: Wind
     jaw = max(0.0, values[_OPEN] - 0.25 * values[MOTION_INDEX["mouthClose"]]) * _JAW
     side = 8.0 * (values[_LEFT] - values[_RIGHT])
     middle = face.mouth.middle / MILLIMETRE
-    wide = face.mouth.half_width / MILLIMETRE / 28.0 * 0.5 + 0.5
+    wide = 0.5 + 0.5 * min(face.mouth.half_width, 0.15) / (28.0 * MILLIMETRE)
     lift = min(values[_TONGUE], 0.3) / 0.3
     places = (
         (middle + 0.7 * side, 3.4 + 0.46 * jaw - 8.0 * lift * min(1.0, jaw / 8 + 0.2)),

@@ -23,7 +23,7 @@ def lips_only(face: Face, blur_px: float) -> Face:
     rim = face.mouth
     gap = rim.lower - rim.upper
     pixel = 2.0 / 512 / face.unit
-    fringe = np.minimum((0.7 + 0.7 * max(1.0, blur_px)) * pixel, 2.0 * gap) * (gap.max() > _APART)
+    fringe = np.minimum((0.6 + 0.45 * max(1.0, blur_px)) * pixel, 2.0 * gap) * (gap.max() > _APART)
     mouth = Rim(rim.x, rim.upper - fringe, rim.lower + fringe)
     return replace(face, mouth=mouth)
 
@@ -36,7 +36,7 @@ def without_insides(face: Face, picture: Tensor) -> Tensor:
     for side in SIDES:
         filled = _draw_lids(face, face.eyes[side], filled, at)
     if face.mouth.gap > _APART:
-        filled = _fill(filled, _within(face.mouth, at), 0.55)
+        filled = _fill(filled, _within(face.mouth, at), 0.78)
     return filled
 
 

@@ -240,10 +240,15 @@ def cheek_puff(m: MouthSpace) -> Layered:
 def rest_closure(m: MouthSpace) -> Layered:
     """Press together lips that are apart in the photo, so that zero motion is a closed mouth."""
     upper, lower = _zeros(m), _zeros(m)
-    upper[1] = 0.30 * m.gap * _upper_fall(m)
-    chin = 0.35 * m.gap * (1.0 - smoothstep(0.0, 0.30, m.below))
+    parted = float(smoothstep(0.006, 0.02, np.array(m.gap.max())))
+    shut = m.gap + 0.006 * parted * m.open
+    upper[1] = 0.30 * shut * _upper_fall(m)
+    chin = 0.35 * shut * (1.0 - smoothstep(0.0, 0.30, m.below))
     reach = 1.0 - smoothstep(m.lip_lower, m.lip_lower + 0.5 * (m.chin - m.lip_lower), m.below)
-    lower[1] = -0.70 * m.gap * reach * 0.65 - 0.70 * chin
+    lower[1] = -0.70 * shut * reach * 0.65 - 0.70 * chin
+    within = parted * smoothstep(0.0, 0.1, m.open)
+    upper[3] = -0.20 * within * bump(m.above, 0.0, 0.012)  # the line where the lips meet
+    lower[3] = -0.12 * within * bump(m.below, 0.0, 0.010)
     return _sum(Layered(upper, lower), relax_smile(m))
 
 
@@ -255,7 +260,10 @@ def relax_smile(m: MouthSpace) -> Layered:
     drop = 0.75 * amount * max(0.0, m.corner_lift - 0.010)
     bow = np.minimum(m.u**2, 1.0) * np.exp(-((np.maximum(np.abs(m.u) - 1, 0) / 0.55) ** 2))
     relaxed = _both(m, -pull * m.x * beyond, drop * bow * bump(m.y, -0.02, 0.14))
-    return _sum(relaxed, _thicken(m, 0.5 * pull * m.lip_upper))
+    fuller = _thicken(m, 1.0)
+    fuller.upper[1] *= 0.45 * amount * m.lip_upper
+    fuller.lower[1] *= 0.30 * amount * m.lip_lower
+    return _sum(relaxed, fuller)
 
 
 SHAPES: dict[str, Shape] = {

@@ -23,6 +23,7 @@ LayerFields = Callable[[str, Array, Array], Array]  # layer, x, y -> [K + 1, 4, 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 _MARGIN = 0.05  # canvas units of lattice around the window: the photo under a moved head
+_SEAL = 0.56  # half a pixel, and a little so that closed layers leave no hairline
 _COARSE = 2  # pixels between the points that are followed back
 
 
@@ -158,7 +159,7 @@ def _window(
     choose = (0.5 * (upper[2] - lower[2]) + 0.5).clamp_(0.0, 1.0)
     mixed = torch.lerp(lower, upper, choose)
     scale, middle = openings.scale[index].view(2, 1, 1), openings.middle[index].view(2, 1, 1)
-    cover = (inside + 0.5).clamp_(0.0, 1.0).sum(0).clamp_(max=1.0)
+    cover = (inside + _SEAL).clamp_(0.0, 1.0).sum(0).clamp_(max=1.0)
     source = mixed[:2] / scale + middle
     return Window(size, corner[0], corner[1], source, mixed[3], inside, cover)
 
