@@ -138,7 +138,9 @@ def paint_headscarf(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Stu
     albedo = np.broadcast_to(to_linear(params.hair_colour), (raster.size, raster.size, 3)).copy()
     albedo *= 1.0 - 0.30 * cap[..., None]
     canvas.shade(raster.soften(mask, 0.008) * canvas.person * 0.5, (0.48, 0.36, 0.33))
-    lit = studio.lit(raster, np.asarray(height, np.float32), albedo, CLOTH)
+    lit = studio.lit(
+        raster, np.asarray(height, np.float32), albedo, CLOTH, np.asarray(mask, np.float32)
+    )
     canvas.cover(to_srgb(lit), np.asarray(mask, np.float32))
 
 

@@ -54,7 +54,11 @@ def paint_beard(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio)
     height = height + 0.075 * np.sqrt(np.maximum(1 - ((raster.x - MIDDLE) / 0.20) ** 2, 0.0))
     height = height + 0.030 * raster.dot(MIDDLE, at.chin_y - 0.012, 0.060, 0.040)
     albedo = to_linear(params.beard_colour) * np.clip(1.1 + 0.45 * tone, 0.3, 2.2)[..., None]
-    lit = to_srgb(studio.lit(raster, np.asarray(height, np.float32), albedo, _HAIR))
+    lit = to_srgb(
+        studio.lit(
+            raster, np.asarray(height, np.float32), albedo, _HAIR, np.asarray(mask, np.float32)
+        )
+    )
     canvas.shade(raster.soften(mask, 0.006) * canvas.person * 0.30, (0.50, 0.38, 0.34))
     canvas.cover(lit, np.asarray(mask, np.float32))
 

@@ -91,7 +91,7 @@ def paint_neck(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio) 
     shadow = raster.soften(chin, 0.012)
     albedo = np.broadcast_to(to_linear(skin_colour(params)), (raster.size, raster.size, 3))
     light = studio.lit(
-        raster, np.asarray(height, np.float32), albedo, SKIN, gloss=0.5, shadow=shadow
+        raster, np.asarray(height, np.float32), albedo, SKIN, mask, gloss=0.5, shadow=shadow
     )
     dark = np.asarray((0.62, 0.46, 0.40), np.float32)
     light = light * (1 - 0.55 * raster.soften(chin, 0.022)[..., None] * (1 - dark))
@@ -122,7 +122,7 @@ def paint_ears(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio) 
         height = 0.020 * raster.inflate(mask, 0.013, 0.003)
         height = height - 0.0075 * raster.soften(hollow, 0.0026) - 0.009 * bowl
         height = height + 0.0045 * raster.soften(raster.taper(ridge, 0.009), 0.0028)
-        light = studio.lit(raster, np.asarray(height, np.float32), albedo, SKIN, gloss=0.6)
+        light = studio.lit(raster, np.asarray(height, np.float32), albedo, SKIN, mask, gloss=0.6)
         dim = np.clip(0.50 * bowl + 0.20 * raster.soften(hollow, 0.003), 0.0, 0.8)
         near = smoothstep(0.016, 0.0, abs(raster.x - MIDDLE) - at.cheek_half)  # in the head's shade
         dim = np.clip(dim + 0.30 * near, 0.0, 0.9)[..., None]

@@ -110,7 +110,7 @@ def _cloth(
     raster = canvas.raster
     canvas.shade(raster.soften(mask, 0.006) * canvas.person * shadow, (0.45, 0.36, 0.34))
     albedo = np.broadcast_to(to_linear(colour), (raster.size, raster.size, 3))
-    canvas.cover(to_srgb(studio.lit(raster, height, albedo, CLOTH)), mask)
+    canvas.cover(to_srgb(studio.lit(raster, height, albedo, CLOTH, mask)), mask)
 
 
 def _garment(

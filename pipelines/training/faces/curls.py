@@ -40,7 +40,7 @@ def paint_cloud(
     light = _coils(raster, region, radius, rng)
     dark = _coils(raster, region, radius, rng)
     edge = np.maximum(light, dark) * (1 - (raster.soften(face, 0.004) if over else 0))
-    mask = np.maximum(raster.soften(region, 0.0016), 0.92 * edge)
+    mask = np.asarray(np.maximum(raster.soften(region, 0.0016), 0.92 * edge), np.float32)
     tone = raster.soften(light, 0.0007) - raster.soften(dark, 0.0009)
     clumps = raster.soften(rng.standard_normal(cloud.shape).astype(np.float32), 0.010)
     clumps /= float(clumps.std()) + 1e-9
@@ -49,8 +49,8 @@ def paint_cloud(
     albedo = to_linear(params.hair_colour) * np.clip(1.0 + 0.55 * tone, 0.3, 2.2)[..., None]
     if over:
         canvas.shade(raster.soften(region, 0.009) * canvas.person * 0.55, (0.50, 0.36, 0.32))
-    lit = studio.lit(raster, np.asarray(height, np.float32), albedo, _CURLS, gloss=1 + tone)
-    canvas.cover(to_srgb(lit * np.float32(1.0 if over else 0.6)), np.asarray(mask, np.float32))
+    lit = studio.lit(raster, np.asarray(height, np.float32), albedo, _CURLS, mask, gloss=1 + tone)
+    canvas.cover(to_srgb(lit * np.float32(1.0 if over else 0.6)), mask)
 
 
 def _cloud_outline(params: FaceParams, at: Anatomy, rng: np.random.Generator, afro: bool) -> Points:

@@ -105,7 +105,7 @@ def paint_hair(
     relief += 0.0016 * raster.soften(tone, 0.0014)
     colour = to_linear(params.hair_colour) * np.float32(dim)
     albedo = colour * np.clip(1.0 + 0.42 * tone, 0.25, 2.2)[..., None]
-    lit = studio.lit(raster, np.asarray(relief, np.float32), albedo, HAIR)
+    lit = studio.lit(raster, np.asarray(relief, np.float32), albedo, HAIR, mask)
     smooth = depth * raster.inflate(mask, 0.05, 0.012)
     tangent = _combing(raster, sheets)
     gleam = _shine(raster, params, studio, np.asarray(smooth, np.float32), tangent, tone)

@@ -82,20 +82,41 @@ class Studio:
         height: Field,
         albedo: RGB,
         surface: Surface,
+        mask: Field,
         *,
         gloss: Field | float = 1.0,
         shadow: Field | float = 0.0,
     ) -> RGB:
-        """Linear light [H, W, 3] coming off the surface.
+        """Linear light [H, W, 3] coming off the surface where `mask` is not empty.
 
-        `albedo` is linear, [H, W, 3] or [3]; `gloss` scales the material's highlight; `shadow`, in
-        [0, 1], takes the key light away.
+        `height` [H, W] is in design units; `albedo` [H, W, 3] is linear; `gloss`, a number or
+        [H, W], scales the material's highlight; `shadow`, in [0, 1], takes the key light away.
         """
+        frame = raster.frame(mask)
+        out = np.zeros((raster.size, raster.size, 3), np.float32)
+        if not mask[frame].size:
+            return out
+        parts = [
+            np.broadcast_to(np.asarray(part, np.float32), mask.shape)[frame]
+            for part in (height, gloss, shadow)
+        ]
+        out[frame] = self._lit(raster, parts[0], albedo[frame], surface, parts[1], parts[2])
+        return out
+
+    def _lit(
+        self,
+        raster: Raster,
+        height: Field,
+        albedo: RGB,
+        surface: Surface,
+        gloss: Field,
+        shadow: Field,
+    ) -> RGB:
         n = normals(height, raster.size)
-        facing = _dot(n, self.key)
         wrap = np.asarray(surface.wrap, np.float32)
-        lambert = np.clip((facing[..., None] + wrap) / (1 + wrap), 0.0, 1.0) ** (1 + 0.5 * wrap)
-        key = lambert * (1.0 - np.asarray(shadow, np.float32))[..., None] * self.key_colour
+        facing = _dot(n, self.key)[..., None]
+        lambert = np.clip((facing + wrap) / (1 + wrap), 0.0, 1.0) ** (1 + 0.5 * wrap)
+        key = lambert * (1.0 - shadow)[..., None] * self.key_colour
         fill = np.clip(_dot(n, self.fill) + 0.3, 0.0, None)[..., None] / 1.3 * self.fill_colour
         up = (0.5 - 0.5 * n[1])[..., None]
         sky = self.sky_colour * up + self.ground_colour * (1 - up)
@@ -105,14 +126,7 @@ class Studio:
         light = (key + fill + sky) * (1.0 - closed * bleed)
         out = albedo * light
         if surface.depth:
-            paleness = np.clip(1.3 * albedo.max(axis=-1, keepdims=True), 0.15, 1.0)
-            dim = (
-                paleness
-                * np.clip(1.0 - light.mean(axis=-1, keepdims=True), 0.0, 1.0)
-                * surface.depth
-            )
-            mean = albedo.mean(axis=-1, keepdims=True)
-            out *= 1.0 + dim * (albedo / mean - 1.0)
+            out *= _enriched(albedo, light, surface.depth)
         out += self._highlights(n, surface, gloss, shadow)[..., None] * self.key_colour
         return np.asarray(out, np.float32)
 
@@ -120,16 +134,24 @@ class Studio:
         self,
         n: tuple[Field, Field, Field],
         surface: Surface,
-        gloss: Field | float,
-        shadow: Field | float,
+        gloss: Field,
+        shadow: Field,
     ) -> Field:
         half = self.key + np.asarray((0, 0, 1), np.float32)
         half /= np.linalg.norm(half)
         toward = np.clip(_dot(n, half), 0.0, 1.0)
         broad = toward**surface.sharpness + 0.55 * toward ** (surface.sharpness * 5)
         grazing = (1.0 - n[2]) ** 3 * np.clip(-n[1] + 0.5, 0.0, 1.0)
-        spot = surface.gloss * broad * (1.0 - 0.8 * np.asarray(shadow, np.float32))
+        spot = surface.gloss * broad * (1.0 - 0.8 * shadow)
         return np.asarray(spot * gloss + surface.sheen * grazing, np.float32)
+
+
+def _enriched(albedo: RGB, light: RGB, depth: float) -> RGB:
+    """The factor [H, W, 3] by which light scattered under the skin colours its shadows."""
+    paleness = np.clip(1.3 * albedo.max(axis=-1, keepdims=True), 0.15, 1.0)
+    dim = np.clip(1.0 - light.mean(axis=-1, keepdims=True), 0.0, 1.0) * paleness * depth
+    hue = albedo / albedo.mean(axis=-1, keepdims=True)
+    return np.asarray(1.0 + dim * (hue - 1.0), np.float32)
 
 
 def _dot(n: tuple[Field, Field, Field], direction: NDArray[np.float32]) -> Field:

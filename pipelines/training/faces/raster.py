@@ -18,6 +18,8 @@ Field = NDArray[np.float32]  # [H, W], one value per pixel
 Colour = tuple[float, float, float]  # sRGB, each in [0, 1]
 Points = NDArray[np.float64]  # [N, 2], x and y in design space
 
+_TILE = 16  # pixels; the coarsest grid that blurs are computed on
+
 
 def points(*xy: tuple[float, float]) -> Points:
     """The points as an array [N, 2]."""
@@ -111,6 +113,8 @@ class Raster:
     """The pixel grid of one picture of `size` x `size` pixels."""
 
     def __init__(self, size: int) -> None:
+        if size < 64 or size % _TILE:
+            raise ValueError(f"size must be a multiple of {_TILE}, 64 or more, not {size}")
         self.size = size
 
     @cached_property
@@ -122,6 +126,11 @@ class Raster:
     def y(self) -> Field:
         """Design-space y of every pixel centre, [H, 1]."""
         return ((np.arange(self.size, dtype=np.float32) + 0.5) / self.size)[:, None]
+
+    def frame(self, mask: Field) -> tuple[slice, slice]:
+        """The part of the picture, a whole number of tiles, outside of which `mask` is empty."""
+        rows, columns = _extent(mask)
+        return _to_tiles(rows, self.size), _to_tiles(columns, self.size)
 
     def zeros(self) -> Field:
         """A field of zeros."""
@@ -175,16 +184,18 @@ class Raster:
         return self.fill_all(list(outlines))
 
     def soften(self, field: Field, sigma: float) -> Field:
-        """Gaussian blur; `sigma` in design units. Wide blurs are computed on a coarser grid."""
+        """Gaussian blur; `sigma` in design units. Wide blurs are computed on a coarser grid.
+
+        `field` may be a part of the picture cut out by `frame`.
+        """
         sigma_px = sigma * self.size
         factor = 1
-        while sigma_px / factor > 6.0 and self.size % (factor * 2) == 0:
+        while sigma_px / factor > 6.0 and factor < _TILE:
             factor *= 2
         if factor == 1:
-            blurred = ndimage.gaussian_filter(field, sigma_px, truncate=3.0, mode="nearest")
-            return np.asarray(blurred, np.float32)
-        n = self.size // factor
-        coarse = field.reshape(n, factor, n, factor).mean(axis=(1, 3))
+            return _blur_what_is_there(field, sigma_px)
+        rows, columns = field.shape[0] // factor, field.shape[1] // factor
+        coarse = field.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
         coarse = ndimage.gaussian_filter(coarse, sigma_px / factor, truncate=3.0, mode="nearest")
         return enlarge(coarse, factor)
 
@@ -204,6 +215,23 @@ class Raster:
         )
         t = np.clip(enlarge(depth, 2) / radius, 0.0, 1.0)
         return np.asarray(np.sqrt(np.maximum(t * (2.0 - t), 0.0)), np.float32)
+
+
+def _blur_what_is_there(field: Field, sigma_px: float) -> Field:
+    """Gaussian blur that spends no time on the empty parts of the field."""
+    reach = int(3.0 * sigma_px) + 2
+    filled = field != 0
+    rows, columns = np.flatnonzero(filled.any(axis=1)), np.flatnonzero(filled.any(axis=0))
+    blurred = np.zeros(field.shape, np.float32)
+    if len(rows):
+        box = (
+            slice(max(rows[0] - reach, 0), rows[-1] + reach + 1),
+            slice(max(columns[0] - reach, 0), columns[-1] + reach + 1),
+        )
+        ndimage.gaussian_filter(
+            field[box], sigma_px, truncate=3.0, mode="nearest", output=blurred[box]
+        )
+    return blurred
 
 
 def enlarge(field: Field, factor: int) -> Field:
@@ -249,6 +277,11 @@ class Canvas:
         box = _extent(mask)
         part = self.rgb[box]
         part += (1.0 - part) * mask[box][..., None] * np.asarray(colour, np.float32)
+
+
+def _to_tiles(span: slice, size: int) -> slice:
+    low = max(span.start // _TILE - 1, 0) * _TILE
+    return slice(low, max(min((span.stop // _TILE + 2) * _TILE, size), low))
 
 
 def _extent(mask: Field) -> tuple[slice, slice]:

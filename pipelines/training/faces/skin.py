@@ -237,7 +237,7 @@ def paint_head(
     colour_lips(albedo, raster, params, at, lips)
     gloss += 1.3 * lips * (0.5 + 0.5 * params.femininity)
     gloss *= 0.80 + 0.35 * params.skin
-    light = studio.lit(raster, height, albedo, SKIN, gloss=gloss, shadow=shadow)
+    light = studio.lit(raster, height, albedo, SKIN, mask, gloss=gloss, shadow=shadow)
     canvas.cover(to_srgb(light), mask)
 
 
