@@ -23,15 +23,15 @@ IDLE, LISTENING, SPEAKING = 0, 1, 2
 # Slow motion as layers of smooth noise: (what, frames between lattice points, sd silent, talking).
 # Head angles in degrees, positions in interocular distances, the rest in blendshape weight.
 _DRIFT: tuple[tuple[str, int, float, float], ...] = (
-    ("headYaw", 83, 1.00, 2.10),
-    ("headYaw", 29, 0.40, 1.70),
-    ("headYaw", 11, 0.06, 0.70),
-    ("headPitch", 97, 0.60, 1.10),
-    ("headPitch", 31, 0.25, 1.10),
-    ("headPitch", 9, 0.05, 0.55),
-    ("headRoll", 107, 0.80, 1.50),
-    ("headRoll", 37, 0.25, 1.20),
-    ("headRoll", 13, 0.04, 0.45),
+    ("headYaw", 83, 1.10, 2.30),
+    ("headYaw", 23, 0.45, 2.10),
+    ("headYaw", 9, 0.10, 1.10),
+    ("headPitch", 97, 0.70, 1.20),
+    ("headPitch", 26, 0.30, 1.40),
+    ("headPitch", 8, 0.08, 0.85),
+    ("headRoll", 107, 0.85, 1.60),
+    ("headRoll", 31, 0.30, 1.40),
+    ("headRoll", 11, 0.07, 0.75),
     ("headX", 71, 0.010, 0.018),
     ("headX", 23, 0.003, 0.010),
     ("headY", 61, 0.004, 0.008),
@@ -54,6 +54,7 @@ _NODS_PER_MIN = 4.0  # while listening
 _NOD_FRAMES, _NOD_CYCLES, _NOD_DEG = 30.0, 2.0, 1.7
 _BREATH_FRAMES, _BREATH = 103, 0.006  # about 15 a minute; interocular distances
 _SPRING, _DAMPING = 9.0, 0.75  # of stress nods: rad/s, ratio
+_KICK = 32.0  # degrees per second that a full stress sets the head in motion by
 _YAW_LIMIT, _PITCH_LIMIT, _ROLL_LIMIT = 12.0, 8.0, 8.0  # degrees that renderers support
 
 _REST = {"blink_age": 99.0, "blink_length": 5.0, "nod_age": 99.0}
@@ -245,7 +246,7 @@ def _nod(
     """Stress nods on a spring, brow raises, listening nods; returns pitch in degrees."""
     pull = -(_SPRING**2) * held["stress"] - 2.0 * _DAMPING * _SPRING * held["stress_speed"]
     kick = stress * (0.4 + draw["nod"])
-    new["stress_speed"] = held["stress_speed"] + pull * FRAME_S - 22.0 * kick
+    new["stress_speed"] = held["stress_speed"] + pull * FRAME_S - _KICK * kick
     new["stress"] = held["stress"] + new["stress_speed"] * FRAME_S
     raised = stress * (draw["brow"] < 0.4)
     new["brow"] = held["brow"] * 0.86 + 0.16 * raised
