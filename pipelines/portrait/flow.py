@@ -55,6 +55,16 @@ def refine(nodes: Tensor, size: int) -> Tensor:
     )
 
 
+def mirror_edges(source: Tensor, reach: int) -> None:
+    """Fold coordinates [2, S, S] that leave the canvas above or below back in.
+
+    A head cut by the photo's edge that moves away from it shows mirrored hair there, not streaks;
+    `reach` is how many pixels of the frame this may concern.
+    """
+    source[1, :reach].add_(1.0).abs_().sub_(1.0)
+    source[1, -reach:].sub_(1.0).abs_().neg_().add_(1.0)
+
+
 def affine_grid(maps: Tensor, height: int, width: int) -> Tensor:
     """Where `maps` [N, 2, 3] put the pixels of a window (-1..1 edge to edge): [N, H, W, 2]."""
     x = (2 * torch.arange(width, dtype=maps.dtype, device=maps.device) + 1) / width - 1

@@ -241,7 +241,7 @@ def rest_closure(m: MouthSpace) -> Layered:
     """Press together lips that are apart in the photo, so that zero motion is a closed mouth."""
     upper, lower = _zeros(m), _zeros(m)
     parted = float(smoothstep(0.006, 0.02, np.array(m.gap.max())))
-    shut = m.gap + 0.006 * parted * m.open
+    shut = m.gap + 0.003 * parted * m.open
     upper[1] = 0.30 * shut * _upper_fall(m)
     chin = 0.35 * shut * (1.0 - smoothstep(0.0, 0.30, m.below))
     reach = 1.0 - smoothstep(m.lip_lower, m.lip_lower + 0.5 * (m.chin - m.lip_lower), m.below)

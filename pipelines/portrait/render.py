@@ -18,7 +18,7 @@ from kernels.warp import composite, warp
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM
 from pipelines.portrait.bake import CACHE, NODES, Baked
-from pipelines.portrait.flow import invert, refine, sample
+from pipelines.portrait.flow import invert, mirror_edges, refine, sample
 from pipelines.portrait.inside import eyes_inside, mouth_inside
 from pipelines.portrait.openings import Window, trace
 from pipelines.portrait.pose import Pose, head_pose
@@ -87,6 +87,7 @@ class PortraitRenderer:
         for window in windows:
             source[(slice(None), *window.box)] = window.source
             shade[window.box] = window.shade
+        mirror_edges(source, self.size // 8)
         layer = warp(baked.person, source.permute(1, 2, 0)[None])
         lit = layer[0, :3, *baked.lit]
         lit.addcmul_(lit, shade[baked.lit])
