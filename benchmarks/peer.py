@@ -68,9 +68,17 @@ class Stream:
 
 
 class AvatarClient:
-    """One session. `post` sends a JSON offer and returns status, headers and JSON answer."""
+    """One session.
 
-    def __init__(self, sound: NDArray[np.int16], *, keep_frames: bool = True) -> None:
+    Args:
+        sound: int16 [n], 48 kHz, spoken in a loop.
+        keep_frames: keep every decoded picture and all returned sound.
+        decode: decode what comes; without, only arrivals are written down, at little CPU cost.
+    """
+
+    def __init__(
+        self, sound: NDArray[np.int16], *, keep_frames: bool = True, decode: bool = True
+    ) -> None:
         self.pc = RTCPeerConnection()
         self.audio = Stream(AUDIO_RATE_HZ)
         self.video = Stream(90_000)
@@ -81,6 +89,7 @@ class AvatarClient:
         self.offered = 0.0
         self.first_frame: float | None = None
         self._keep = keep_frames
+        self._decode = decode
         self._tasks: list[asyncio.Task[None]] = []
         self.microphone = SoundTrack(sound)
         self.pc.addTransceiver(self.microphone, "sendrecv")
@@ -111,7 +120,8 @@ class AvatarClient:
 
         async def rtp(packet: Any, arrival_time_ms: int) -> None:
             stream.arrivals.append((packet.timestamp, time.monotonic()))
-            await handle_rtp(packet, arrival_time_ms)
+            if self._decode:
+                await handle_rtp(packet, arrival_time_ms)
 
         async def rtcp(packet: Any) -> None:
             if isinstance(packet, RtcpSrPacket):

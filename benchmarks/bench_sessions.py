@@ -1,0 +1,117 @@
+"""How many sessions a machine carries: real aiortc peers, more and more, until a target breaks.
+
+    python -m benchmarks.bench_sessions [--sizes 256 512] [--most 8] [--seconds 15]
+
+Server, inference process and all clients share this machine. Clients take packets but do not
+decode them. Targets: 25 fps (at least 24.5), added delay p95 <= 200 ms, A/V skew at the receiver
+within -15..+45 ms for 98 % of the frames and |mean| < 20 ms, full quality.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from benchmarks.browser import ServerProcess, server
+from benchmarks.peer import AvatarClient
+from benchmarks.signals import clicks_and_vowels
+from benchmarks.timing import write_result
+
+SPEECH = (clicks_and_vowels(4) * 25_000).astype(np.int16)
+
+
+async def measure(process: ServerProcess, count: int, seconds: float) -> dict[str, Any]:
+    """Run `count` sessions at once for a while; the figures of all of them together."""
+    async with httpx.AsyncClient(base_url=process.url, timeout=30) as http:
+
+        async def post(offer: dict[str, Any]) -> dict[str, Any]:
+            answer = await http.post("/v1/sessions", json=offer)
+            answer.raise_for_status()
+            return dict(answer.json())
+
+        faces = [a["id"] for a in (await http.get("/v1/avatars")).json()["avatars"]]
+        clients = [AvatarClient(SPEECH, keep_frames=False, decode=False) for _ in range(count)]
+        try:
+            for i, client in enumerate(clients):
+                await client.connect(post, faces[i % len(faces)])
+                await asyncio.sleep(0.3)
+            await asyncio.sleep(3)  # let the delays settle
+            begin, cpu = time.monotonic(), process.cpu_s()
+            await asyncio.sleep(seconds)
+            end, cpu = time.monotonic(), process.cpu_s() - cpu
+            described = [
+                (await http.get(f"/v1/sessions/{c.session['id']}")).json()["measurements"]
+                for c in clients
+            ]
+            memory = process.memory_mb()
+        finally:
+            for client in clients:
+                await client.close()
+    frames = [c.frame_times() for c in clients]
+    rates = [float(((t > begin) & (t < end)).sum() / (end - begin)) for t in frames]
+    skews = np.concatenate([c.skews_ms() for c in clients])
+    return {
+        "sessions": count,
+        "fps_worst": round(min(rates), 2),
+        "added_delay_p95_ms_worst": max(d["added_delay_ms"] for d in described),
+        "playout_delay_ms_worst": max(d["playout_delay_ms"] for d in described),
+        "skew_mean_ms": round(float(skews.mean()), 1),
+        "skew_p1_ms": round(float(np.percentile(skews, 1)), 1),
+        "skew_p99_ms": round(float(np.percentile(skews, 99)), 1),
+        "repeated_share": round(
+            sum(d["repeated"] for d in described) / sum(len(t) for t in frames), 4
+        ),
+        "rung": max(d["rung"] for d in described),
+        "step_ms": max(d["step_ms"] for d in described),
+        "server_cores_used": round(cpu / (end - begin), 3),
+        "memory_mb": memory,
+    }
+
+
+def holds(figures: dict[str, Any]) -> bool:
+    """Whether every target holds."""
+    return bool(
+        figures["fps_worst"] >= 24.5
+        and figures["added_delay_p95_ms_worst"] <= 200
+        and abs(figures["skew_mean_ms"]) < 20
+        and figures["skew_p1_ms"] >= -15
+        and figures["skew_p99_ms"] <= 45
+        and figures["rung"] == 0
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
+    parser.add_argument("--most", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=15)
+    args = parser.parse_args(argv)
+    figures: dict[str, list[dict[str, Any]]] = {}
+    data = Path.home() / ".cache" / "vivavoce-bench"
+    settings = data / "oversell.toml"
+    data.mkdir(parents=True, exist_ok=True)
+    settings.write_text(f"load_share = 10.0\nmax_sessions = {args.most}\n")
+    for size in args.sizes:
+        rows = figures[str(size)] = []
+        for count in range(1, args.most + 1):
+            with server(data, "--size", str(size), "--config", str(settings)) as process:
+                row = asyncio.run(measure(process, count, args.seconds))
+            row["targets_hold"] = holds(row)
+            rows.append(row)
+            print(size, json.dumps(row))
+            if not row["targets_hold"]:
+                break
+    write_result("sessions", figures)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
