@@ -48,7 +48,7 @@ def paint_glasses(canvas: Canvas, params: FaceParams, at: Anatomy) -> None:
     canvas.shade(shadow * canvas.person * 0.34, (0.45, 0.30, 0.28))
     lens = raster.fill_all(rims)
     canvas.glow(lens * 0.035)
-    _paint_glare(canvas, at, lens, params)
+    _paint_glare(canvas, at, lens)
     canvas.paint(params.glasses_colour, frame)
     top = raster.soften(frame, 0.0012)
     edge = np.clip(top - np.roll(top, 2, axis=0), 0.0, 1.0)
@@ -65,7 +65,7 @@ def _rim(params: FaceParams, at: Anatomy, side: int) -> Points:
     return np.stack([eye.x + side * 0.004 + wide * x, at.eye_y + 0.006 + tall * y], axis=1)
 
 
-def _paint_glare(canvas: Canvas, at: Anatomy, lens: Field, params: FaceParams) -> None:
+def _paint_glare(canvas: Canvas, at: Anatomy, lens: Field) -> None:
     raster = canvas.raster
     for eye in at.eyes:
         line = points((eye.x - 0.046, at.eye_y + 0.040), (eye.x - 0.020, at.eye_y - 0.045))

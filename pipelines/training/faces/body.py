@@ -9,7 +9,6 @@ from pipelines.training.faces.light import RGB, SKIN, Studio
 from pipelines.training.faces.params import FaceParams, skin_colour
 from pipelines.training.faces.raster import (
     Canvas,
-    Field,
     Points,
     Raster,
     both_halves,
@@ -149,8 +148,3 @@ def ear_outline(at: Anatomy, side: int) -> Points:
 def ear_lobe(at: Anatomy, side: int) -> tuple[float, float]:
     """Where an earring hangs."""
     return MIDDLE + side * (at.cheek_half + 0.008), at.eye_y + 0.094
-
-
-def soft_silhouette(raster: Raster, outline: Points, sigma: float) -> Field:
-    """A blurred copy of a filled outline, for shadows."""
-    return raster.soften(raster.fill(outline), sigma)

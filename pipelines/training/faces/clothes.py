@@ -31,19 +31,19 @@ def paint_clothes(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studi
     style = params.clothing
     if style == "turtleneck":
         _garment(canvas, params, at, studio, main, depth=-0.02)
-        _tube(canvas, params, at, studio, main)
+        _tube(canvas, at, studio, main)
     elif style == "shirt":
         _garment(canvas, params, at, studio, main, depth=0.050, pointed=True)
-        _placket(canvas, params, at, 0.050)
-        _collar(canvas, params, at, studio, main, 0.060)
+        _placket(canvas, at, 0.050)
+        _collar(canvas, at, studio, main, 0.060)
     elif style == "blazer":
         _garment(canvas, params, at, studio, inner, depth=0.045, pointed=True)
-        _collar(canvas, params, at, studio, inner, 0.050)
+        _collar(canvas, at, studio, inner, 0.050)
         _jacket(canvas, params, at, studio, main)
     elif style == "v_neck":
         _garment(canvas, params, at, studio, main, depth=0.085, pointed=True, band=True)
     elif style == "hoodie":
-        _hood(canvas, params, at, studio, main)
+        _hood(canvas, at, studio, main)
         _garment(canvas, params, at, studio, main, depth=0.040, band=True)
     else:
         _garment(canvas, params, at, studio, main, depth=0.036, band=True)
@@ -140,7 +140,7 @@ def _garment(
     canvas.shade(chin * mask * 0.45, (0.40, 0.34, 0.36))
 
 
-def _tube(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio, colour: Colour) -> None:
+def _tube(canvas: Canvas, at: Anatomy, studio: Studio, colour: Colour) -> None:
     """The rolled collar of a turtleneck."""
     raster = canvas.raster
     half, y = at.neck_half * 1.14, at.shoulder_y
@@ -175,9 +175,7 @@ def _tube(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio, colou
     canvas.shade(chin * mask * 0.55, (0.40, 0.34, 0.36))
 
 
-def _collar(
-    canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio, colour: Colour, reach: float
-) -> None:
+def _collar(canvas: Canvas, at: Anatomy, studio: Studio, colour: Colour, reach: float) -> None:
     """The two leaves of an open shirt collar."""
     raster = canvas.raster
     half, y = at.neck_half, at.shoulder_y
@@ -201,7 +199,7 @@ def _collar(
         _cloth(canvas, studio, mask, np.asarray(height - 0.0006 * stitch, np.float32), colour)
 
 
-def _placket(canvas: Canvas, params: FaceParams, at: Anatomy, depth: float) -> None:
+def _placket(canvas: Canvas, at: Anatomy, depth: float) -> None:
     """Where a shirt buttons: an edge, and the top buttons."""
     raster = canvas.raster
     top = at.shoulder_y + depth + 0.004
@@ -250,7 +248,7 @@ def _jacket(
         _cloth(canvas, studio, mask, np.asarray(height + 0 * raster.y, np.float32), colour, 0.6)
 
 
-def _hood(canvas: Canvas, params: FaceParams, at: Anatomy, studio: Studio, colour: Colour) -> None:
+def _hood(canvas: Canvas, at: Anatomy, studio: Studio, colour: Colour) -> None:
     """A hood lying on the shoulders, seen from the front."""
     raster = canvas.raster
     half, y = at.neck_half, at.shoulder_y
