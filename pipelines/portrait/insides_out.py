@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.portrait.geometry import SIDES, Array, Face, Rim
+from pipelines.portrait.geometry import SIDES, Array, Face, Rim, smoothstep
 from pipelines.portrait.matte import push_pull
 
 _APART = 0.012  # face units: lips further apart than this show what is behind them
@@ -36,8 +36,21 @@ def without_insides(face: Face, picture: Tensor) -> Tensor:
     for side in SIDES:
         filled = _draw_lids(face, face.eyes[side], filled, at)
     if face.mouth.gap > _APART:
-        filled = _fill(filled, _within(face.mouth, at), 0.78)
+        filled = _fill(_relaxed_lips(face, filled, at), _within(face.mouth, at), 0.78)
     return filled
+
+
+def _relaxed_lips(face: Face, picture: Tensor, at: Array) -> Tensor:
+    """Give lips that a smile has stretched pale their red back."""
+    x, y = at[..., 0], at[..., 1]
+    soft = 0.008
+    top = smoothstep(0.0, soft, y - face.lips.upper_at(x)) * (y < face.mouth.upper_at(x) + soft)
+    low = smoothstep(0.0, soft, face.lips.lower_at(x) - y) * (y > face.mouth.lower_at(x) - soft)
+    ends = smoothstep(0.0, 0.03, np.minimum(x - face.lips.left, face.lips.right - x))
+    amount = float(smoothstep(_APART, 0.05, np.array(face.mouth.gap)))
+    mask = torch.from_numpy(amount * np.maximum(top, low) * ends)
+    redder = picture * picture.new_tensor([0.92, 0.76, 0.78]).view(3, 1, 1)
+    return torch.lerp(picture, redder, mask)
 
 
 def _draw_lids(face: Face, rim: Rim, picture: Tensor, at: Array) -> Tensor:
