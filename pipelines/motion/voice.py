@@ -33,6 +33,7 @@ BANDS: dict[str, tuple[float, float]] = {
 }
 VOICE = list(BANDS).index("voice")
 _NEVER = 1e6
+_KNOWN = 1e3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +49,10 @@ class VoiceConfig:
     floor_rise_quiet_db: float = 0.6
     steady_db: float = 6.0  # changes less than this in the history kept
     subtract: float = 2.0  # times the noise power
-    peak_start_db: float = -52.0
+    peak_start_db: float = -34.0  # a common microphone; what is heard soon outweighs it
     peak_attack: float = 0.6  # share of the way up
     peak_release: float = 0.01  # share of the way down, while a voice is there
+    peak_learn: float = 0.6  # more until anything was louder: this over the hops heard so far
     gate_steps: int = 6  # a sound must last this long
     gate_db: float = 9.0  # above the noise, where speech is flagged
     gate_unflagged_db: float = 20.0  # where it is not
@@ -66,12 +68,13 @@ class VoiceState(SlotState):
     floor: Tensor  # [B, bands]: log power of the noise
     peak: Tensor  # [B, 1]: log power of the loud parts of speech
     flags: Tensor  # [B, hops]: speech flags as 0 or 1, oldest first
+    known: Tensor  # [B]: hops of voice heard; large once one was louder than `peak`
     gate: Tensor  # [B]: 1 open .. 0 shut
     quiet: Tensor  # [B]: hops since the voice; a million before the first
     start: Tensor  # [B, 2]: log power at which floor and peak begin
 
     def reset(self, slots: Tensor) -> None:
-        for held in (self.power, self.flags, self.gate):
+        for held in (self.power, self.flags, self.known, self.gate):
             masked_write(held, torch.zeros_like(held), slots)
         masked_write(self.floor, self.start[:, :1].expand_as(self.floor), slots)
         masked_write(self.peak, self.start[:, 1:], slots)
@@ -98,6 +101,7 @@ class Voice(nn.Module):
             floor=torch.empty(batch, bands, device=device),
             peak=torch.empty(batch, 1, device=device),
             flags=torch.empty(batch, config.hops, device=device),
+            known=torch.empty(batch, device=device),
             gate=torch.empty(batch, device=device),
             quiet=torch.empty(batch, device=device),
             start=start.expand(batch, 2).clone(),
@@ -128,7 +132,9 @@ class Voice(nn.Module):
             config.gate_least_db * DB
         )
         voiced = heard & (lasting > least)
-        rate = torch.where(lasting > state.peak[:, 0], config.peak_attack, config.peak_release)
+        louder = lasting > state.peak[:, 0]
+        release = (config.peak_learn / (state.known + 1.0)).clamp_min(config.peak_release)
+        rate = torch.where(louder, config.peak_attack, release)
         peak = torch.lerp(state.peak[:, 0], lasting, rate * heard)
         gate = torch.maximum(voiced.float(), state.gate - config.gate_close)
         quiet = torch.where(voiced, 0.0, state.quiet + 1.0).clamp_max(_NEVER)
@@ -136,6 +142,7 @@ class Voice(nn.Module):
         masked_write(state.flags, flags, active)
         masked_write(state.floor, floor, active)
         masked_write(state.peak, peak[:, None], active)
+        masked_write(state.known, state.known + heard * (1.0 + louder * _KNOWN), active)
         masked_write(state.gate, gate, active)
         masked_write(state.quiet, quiet, active)
         own = peak.exp()[:, None, None]
