@@ -191,7 +191,7 @@ def _collar(canvas: Canvas, at: Anatomy, studio: Studio, colour: Colour, reach: 
         shape = np.stack([MIDDLE + side * leaf[:, 0], leaf[:, 1]], axis=1)
         edge = np.concatenate([curve(shape[:3]), shape[3:5], curve(shape[4:])[1:]])
         mask = raster.fill(edge)
-        height = 0.010 * raster.inflate(mask, 0.012, 0.002) + side * -0.55 * (raster.x - MIDDLE)
+        height = 0.010 * raster.inflate(mask, 0.014, 0.0045) + side * -0.55 * (raster.x - MIDDLE)
         height = height + 0.0 * raster.y
         stitch = raster.soften(
             raster.stroke(shape[2:5] * 0.985 + (MIDDLE * 0.015, y * 0.015), 0.0012), 0.0008
@@ -244,7 +244,7 @@ def _jacket(
         )
         lapel = np.stack([MIDDLE + side * leaf[:, 0], leaf[:, 1]], axis=1)
         mask = raster.fill(lapel)
-        height = 0.008 * raster.inflate(mask, 0.010, 0.002) - side * 0.25 * (raster.x - MIDDLE)
+        height = 0.008 * raster.inflate(mask, 0.012, 0.0045) - side * 0.25 * (raster.x - MIDDLE)
         _cloth(canvas, studio, mask, np.asarray(height + 0 * raster.y, np.float32), colour, 0.6)
 
 

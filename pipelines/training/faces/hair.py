@@ -44,6 +44,8 @@ class Sheet:
     def of(cls, *guides: Points, **of: float) -> Sheet:
         """A sheet combed smoothly between the guide lines, each through its control points."""
         lines = np.stack([resample(curve(guide), _STEPS) for guide in guides])
+        padded = np.pad(lines, ((0, 0), (8, 8), (0, 0)), mode="reflect", reflect_type="odd")
+        lines = ndimage.gaussian_filter1d(padded, 2.2, axis=1)[:, 8:-8]  # the ends stay
         across = curve(lines.reshape(len(lines), -1), 10).reshape(-1, _STEPS, 2)
         return cls(guides=across, **of)
 
