@@ -99,7 +99,7 @@ def run(sessions: int, size: int, seconds: float, flags: tuple[str, ...] = ()) -
         with server(data, "--size", str(size), *flags) as process, chromium(wav) as browser:
             pages = []
             for _ in range(sessions):
-                page = browser.new_page(viewport={"width": 1280, "height": 800})
+                page = browser.new_page(viewport={"width": 1280, "height": 800}, bypass_csp=True)
                 page.add_init_script(path=PROBE)
                 page.goto(process.url)
                 page.wait_for_function("window.vivavoce?.state === 'ready'")

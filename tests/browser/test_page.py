@@ -48,7 +48,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, running):
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page = browser.new_page(viewport={"width": 1280, "height": 800}, bypass_csp=True)
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.add_init_script(path=PROBE)
@@ -113,7 +113,7 @@ def test_the_face_can_be_changed_while_it_talks(page, running):
 def test_a_full_server_is_explained(page, browser, running):
     others = []
     for _ in range(2):
-        other = browser.new_page()
+        other = browser.new_page(bypass_csp=True)
         other.goto(running.url)
         other.wait_for_function("window.vivavoce?.state === 'ready'")
         start(other)
@@ -129,7 +129,7 @@ def test_a_full_server_is_explained(page, browser, running):
 
 
 def test_a_tab_that_vanishes_frees_its_place(page, browser, running):
-    other = browser.new_page()
+    other = browser.new_page(bypass_csp=True)
     other.goto(running.url)
     other.wait_for_function("window.vivavoce?.state === 'ready'")
     start(other)
@@ -146,7 +146,9 @@ def test_a_tab_that_vanishes_frees_its_place(page, browser, running):
 @pytest.mark.parametrize("width", [1280, 390])
 def test_fits_the_window(browser, running, dark, width):
     page = browser.new_page(
-        viewport={"width": width, "height": 844}, color_scheme="dark" if dark else "light"
+        viewport={"width": width, "height": 844},
+        color_scheme="dark" if dark else "light",
+        bypass_csp=True,
     )
     page.goto(running.url)
     page.wait_for_function("window.vivavoce?.state === 'ready'")

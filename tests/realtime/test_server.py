@@ -47,7 +47,9 @@ async def test_small_answers(server):
     assert {c["name"] for c in pipeline["controls"]} >= {"expression", "head_motion"}
     metrics = (await http.get("/metrics")).text
     assert "vivavoce_stage_milliseconds_bucket" in metrics
-    assert (await http.get("/")).headers["content-type"].startswith("text/html")
+    page = await http.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
     assert error_of(await http.get("/v1/nothing"), 404) == "not_found"
 
 
