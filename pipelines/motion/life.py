@@ -39,6 +39,7 @@ _DRIFT: tuple[tuple[str, int, float, float], ...] = (
     ("smile", 131, 0.030, 0.040),
     ("squint", 113, 0.040, 0.040),
 )
+_DRIFTS = tuple(dict.fromkeys(name for name, _, _, _ in _DRIFT))  # pose first
 _DRAWS = ("blink", "blink_length", "double", "saccade", "where", "yaw", "pitch", "nod", "brow")
 
 _BLINKS_PER_MIN = (13.0, 12.0, 22.0)  # idle, listening, speaking; gaze shifts and doubles add
@@ -49,23 +50,21 @@ _GAZE_BLINK = 0.35
 _SACCADES_PER_S = 1.1  # at the viewer: mostly micro-saccades
 _RETURNS_PER_S = 1.4  # looking away: how soon the eyes come back
 _AVERSION = (0.10, 0.06, 0.13)  # share of saccades that leave the viewer, by behaviour
+_GLANCE = ((8.0, 4.5), (4.0, 0.0), (0.0, -0.5))  # away: degrees at random, at least, always
+_SETTLE = (0.9, 0.6)  # degrees of yaw and pitch around the viewer
 _COUNTER_ROLL = 0.65  # share of head rotation that the eyes take back
 _NODS_PER_MIN = 4.0  # while listening
 _NOD_FRAMES, _NOD_CYCLES, _NOD_DEG = 30.0, 2.0, 1.7
 _BREATH_FRAMES, _BREATH = 103, 0.006  # about 15 a minute; interocular distances
 _SPRING, _DAMPING = 9.0, 0.75  # of stress nods: rad/s, ratio
 _KICK = 32.0  # degrees per second that a full stress sets the head in motion by
-_YAW_LIMIT, _PITCH_LIMIT, _ROLL_LIMIT = 12.0, 8.0, 8.0  # degrees that renderers support
+_LIMITS = (12.0, 8.0, 8.0)  # degrees of yaw, pitch, roll that renderers support
 
 _REST = {"blink_age": 99.0, "blink_length": 5.0, "nod_age": 99.0}
 _FIELDS = (
     "blink_age",  # frames since the last blink began
     "blink_length",  # frames from its start to fully open
     "double",  # 1 when another follows
-    "aim_yaw",
-    "aim_pitch",
-    "gaze_yaw",
-    "gaze_pitch",
     "nod_age",  # frames since the last listening nod began
     "stress",  # displacement of the stress nod, degrees
     "stress_speed",
@@ -83,11 +82,13 @@ class LifeState(SlotState):
     home: Tensor  # [B] int64: the key a reset returns to
     key: Tensor  # [B] int64: what chance is keyed by
     frame: Tensor  # [B] int64: frames since the stream began
+    gaze: Tensor  # [B, 2, 2]: where the eyes aim and where they are; yaw, pitch in degrees
     values: Tensor  # [B, len(_FIELDS)] float32
 
     def reset(self, slots: Tensor) -> None:
         masked_write(self.key, self.home, slots)
         masked_write(self.frame, torch.zeros_like(self.frame), slots)
+        masked_write(self.gaze, torch.zeros_like(self.gaze), slots)
         masked_write(self.values, _rest(self.values), slots)
 
     def set_seed(self, slots: Tensor, seeds: Tensor) -> None:
@@ -106,12 +107,10 @@ class Life(nn.Module):
         periods = [period for _, period, _, _ in _DRIFT for _ in range(4)] + [1] * len(_DRAWS)
         offsets = [0, 1, 2, 3] * len(_DRIFT) + [0] * len(_DRAWS)
         channel = [i // 4 for i in range(lattice)] + [1000 + i for i in range(len(_DRAWS))]
-        drifts = sorted({name for name, _, _, _ in _DRIFT})
-        silent, talking = torch.zeros(2, len(_DRIFT), len(drifts))
+        silent, talking = torch.zeros(2, len(_DRIFT), len(_DRIFTS))
         for i, (name, _, idle_sd, talk_sd) in enumerate(_DRIFT):
-            silent[i, drifts.index(name)] = idle_sd
-            talking[i, drifts.index(name)] = talk_sd
-        self.drifts = drifts
+            silent[i, _DRIFTS.index(name)] = idle_sd
+            talking[i, _DRIFTS.index(name)] = talk_sd
         powers, basis = spline_tables("cpu")
         for name, table in {
             "periods": torch.tensor(periods),
@@ -121,6 +120,9 @@ class Life(nn.Module):
             "extra": talking - silent,
             "blinks": torch.tensor(_BLINKS_PER_MIN) / 60.0 * FRAME_S,
             "aversion": torch.tensor(_AVERSION),
+            "limits": torch.tensor(_LIMITS),
+            "glance": torch.tensor(_GLANCE),
+            "settle": torch.tensor(_SETTLE),
             "powers": powers,
             "basis": basis,
             "mixing": _mixing(),
@@ -133,6 +135,9 @@ class Life(nn.Module):
         self.extra: Tensor
         self.blinks: Tensor
         self.aversion: Tensor
+        self.limits: Tensor
+        self.glance: Tensor
+        self.settle: Tensor
         self.powers: Tensor
         self.basis: Tensor
         self.mixing: Tensor
@@ -141,7 +146,8 @@ class Life(nn.Module):
         """seeds int64 [B], on the module's device."""
         key = seed_keys(seeds)
         rest = _rest(torch.empty(len(seeds), len(_FIELDS), device=seeds.device))
-        return LifeState(key, key.clone(), torch.zeros_like(key), rest)
+        gaze = torch.zeros(len(seeds), 2, 2, device=seeds.device)
+        return LifeState(key, key.clone(), torch.zeros_like(key), gaze, rest)
 
     def step(
         self, behaviour: Tensor, stress: Tensor, controls: Tensor, state: LifeState, active: Tensor
@@ -155,38 +161,27 @@ class Life(nn.Module):
         expression, head, gaze, blinking = controls.unbind(1)
         drift, draw = self._chance(state, held["talk"])
         speaking = (behaviour == SPEAKING).float()
-        new = {"talk": held["talk"] + 0.06 * (speaking - held["talk"])}
-        shift = self._look(behaviour, draw, held, new)
-        blink = self._blink(behaviour, blinking, shift * gaze, draw, held, new)
+        new = {"talk": torch.lerp(held["talk"], speaking, 0.06)}
+        aim, eyes = self._look(behaviour, draw, state.gaze)
+        shift = (aim - state.gaze[:, 0])[:, 0].abs() * gaze
+        blink = self._blink(behaviour, blinking, shift, draw, held, new)
         nod = _nod(behaviour, stress, draw, held, new)
-        breath = (state.frame % _BREATH_FRAMES).float() * (2.0 * math.pi / _BREATH_FRAMES)
-        pitch = _limit((drift["headPitch"] + nod) * head, _PITCH_LIMIT)
-        yaw = _limit(drift["headYaw"] * head, _YAW_LIMIT)
-        compact = torch.stack(
-            [
-                yaw,
-                pitch,
-                _limit(drift["headRoll"] * head, _ROLL_LIMIT),
-                drift["headX"] * head,
-                (drift["headY"] + breath.sin() * _BREATH) * head,
-                drift["headZ"] * head,
-                (new["gaze_yaw"] - _COUNTER_ROLL * yaw) * gaze,
-                (new["gaze_pitch"] - _COUNTER_ROLL * pitch) * gaze,
-                blink,
-                new["brow"] * expression,
-                drift["smile"].clamp_min(0.0) * expression,
-                drift["squint"].clamp_min(0.0),
-            ],
-            dim=1,
-        )
+        breath = (state.frame % _BREATH_FRAMES) * (2.0 * math.pi / _BREATH_FRAMES)
+        none = torch.zeros_like(nod)
+        upon = torch.stack([none, nod, none, none, breath.sin() * _BREATH, none], 1)
+        pose = (drift[:, :6] + upon) * head[:, None]
+        # Bent smoothly, so that it stays within the limits.
+        angles = torch.tanh(pose[:, :3] / self.limits) * self.limits
+        eyes_in_head = (eyes - _COUNTER_ROLL * angles[:, :2]) * gaze[:, None]
+        face = torch.stack([blink, new["brow"] * expression], 1)
+        mood = drift[:, 6:].clamp_min(0.0) * torch.stack([expression, torch.ones_like(none)], 1)
         masked_write(state.frame, state.frame + 1, active)
-        masked_write(state.values, torch.stack([new[f] for f in _FIELDS], dim=1), active)
-        return compact @ self.mixing
+        masked_write(state.gaze, torch.stack([aim, eyes], 1), active)
+        masked_write(state.values, torch.stack([new[f] for f in _FIELDS], 1), active)
+        return torch.cat([angles, pose[:, 3:], eyes_in_head, face, mood], 1) @ self.mixing
 
-    def _chance(
-        self, state: LifeState, talk: Tensor
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """This frame's smooth noise by name and its single draws by name, each [B]."""
+    def _chance(self, state: LifeState, talk: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """This frame's smooth noise [B, len(_DRIFTS)], and its single draws by name, each [B]."""
         counters = state.frame[:, None] // self.periods + self.offsets
         draws = uniform(state.key, self.channels, counters)
         lattice = len(_DRIFT) * 4
@@ -196,29 +191,24 @@ class Life(nn.Module):
             draws[:, :lattice].reshape(len(draws), -1, 4), fraction, self.powers, self.basis
         )
         drift = noise @ self.silent + talk[:, None] * (noise @ self.extra)
-        return (
-            dict(zip(self.drifts, drift.unbind(1), strict=True)),
-            dict(zip(_DRAWS, draws[:, lattice:].unbind(1), strict=True)),
-        )
+        single = dict(zip(_DRAWS, draws[:, lattice:].unbind(1), strict=True))
+        return drift, single
 
     def _look(
-        self, behaviour: Tensor, draw: dict[str, Tensor], held: dict[str, Tensor],
-        new: dict[str, Tensor],
-    ) -> Tensor:  # fmt: skip
-        """Saccades; returns how far the aim jumped, degrees."""
-        away = held["aim_yaw"].abs() + held["aim_pitch"].abs() > 2.5
+        self, behaviour: Tensor, draw: dict[str, Tensor], gaze: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Saccades: where the eyes aim and where they are, [B, 2] each, in degrees."""
+        aim, eyes = gaze.unbind(1)
+        away = aim.abs().sum(1) > 2.5
         rate = torch.where(away, _RETURNS_PER_S * FRAME_S, _SACCADES_PER_S * FRAME_S)
         jump = draw["saccade"] < rate
         avert = (draw["where"] < self.aversion[behaviour]) & ~away
-        yaw, pitch = draw["yaw"] * 2.0 - 1.0, draw["pitch"] * 2.0 - 1.0
-        aim_yaw = torch.where(avert, yaw * 8.0 + yaw.sign() * 4.0, yaw * 0.9)
-        aim_pitch = torch.where(avert, pitch * 4.5 - 0.5, pitch * 0.6)
-        new["aim_yaw"] = torch.where(jump, aim_yaw, held["aim_yaw"])
-        new["aim_pitch"] = torch.where(jump, aim_pitch, held["aim_pitch"])
+        side = torch.stack([draw["yaw"], draw["pitch"]], 1) * 2.0 - 1.0
+        glance = side * self.glance[0] + side.sign() * self.glance[1] + self.glance[2]
+        target = torch.where(avert[:, None], glance, side * self.settle)
+        aim = torch.where(jump[:, None], target, aim)
         # A saccade takes 30-60 ms: most of the way within one frame.
-        for axis in ("yaw", "pitch"):
-            new[f"gaze_{axis}"] = torch.lerp(held[f"gaze_{axis}"], new[f"aim_{axis}"], 0.75)
-        return (new["aim_yaw"] - held["aim_yaw"]).abs()
+        return aim, torch.lerp(eyes, aim, 0.75)
 
     def _blink(
         self, behaviour: Tensor, rate: Tensor, shift: Tensor, draw: dict[str, Tensor],
@@ -256,11 +246,6 @@ def _nod(
     phase = (new["nod_age"] / _NOD_FRAMES).clamp_max(1.0)
     swing = torch.sin(phase * (2.0 * math.pi * _NOD_CYCLES)) * torch.sin(phase * math.pi)
     return new["stress"] - _NOD_DEG * swing
-
-
-def _limit(angle: Tensor, limit: float) -> Tensor:
-    """Bend `angle` smoothly so that it stays within +-limit."""
-    return torch.tanh(angle / limit) * limit
 
 
 def _rest(like: Tensor) -> Tensor:
