@@ -1,13 +1,14 @@
 """How many bits a second the picture may take, from what the receiver reports.
 
-REMB, the receiver's estimate, can only be as high as what it was sent: a face that was quiet at
-first would start to speak on a starved encoder. So an estimate below the floor is believed only
-once reports show congestion, and for a while after that. Losses lower the cap whatever the
-estimate says.
+REMB, the receiver's estimate, can only be a little more than what it was sent, and irregular
+arrival alone pulls it down: a face that was quiet at first would start to speak on a starved
+encoder. So an estimate below the floor is believed only once reports show congestion, and for a
+while after that, longer each time. Heavy losses lower the cap whatever the estimate says.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 
@@ -16,11 +17,15 @@ class GovernorConfig:
     """Thresholds of congestion and the steps taken."""
 
     floor: float = 0.6  # of the bitrate to start with
-    loss: float = 0.02  # share of packets lost; more is a sign of congestion
-    heavy_loss: float = 0.10  # more lowers the cap
-    queue_s: float = 0.05  # round-trip time above the least seen
-    distrust_s: float = 30.0  # after congestion the floor is not used
-    recovery: float = 1.05  # growth of the cap per loss-free report
+    heavy_loss: float = 0.10  # share of packets lost; more is congestion and lowers the cap
+    light_loss: float = 0.02  # less lets the cap rise again
+    loss_factor: float = 0.95  # of what was not lost: the new cap
+    recovery: float = 1.05  # growth of the cap per report without loss
+    pause_s: float = 1.0  # between two steps down: the first must have time to tell
+    queue_s: float = 0.08  # round-trip time above the least seen; more is congestion,
+    queue_reports: int = 2  # if this many reports in a row say so
+    distrust_s: float = 30.0  # after congestion the floor is not used; doubled each time
+    max_distrust_s: float = 600.0
 
 
 class BitrateGovernor:
@@ -31,16 +36,18 @@ class BitrateGovernor:
         self._start_bps = start_bps
         self._estimate: int | None = None
         self._cap: float | None = None  # set by heavy loss
+        self._lowered = float("-inf")
         self._least_rtt_s = float("inf")
-        self._congested_at = float("-inf")
+        self._queued: deque[bool] = deque(maxlen=self._config.queue_reports)
+        self._distrust_s = self._config.distrust_s
+        self._floor_from = float("-inf")  # the floor is used from then on
 
     def target(self, now: float) -> int:
         """The bitrate to aim at, in bit/s."""
         target = float(self._start_bps)
         if self._estimate is not None:
-            target = self._estimate
-            if now - self._congested_at > self._config.distrust_s:
-                target = max(target, self._config.floor * self._start_bps)
+            floor = self._config.floor * self._start_bps if now >= self._floor_from else 0.0
+            target = max(self._estimate, floor)
         return round(target if self._cap is None else min(target, self._cap))
 
     def received_estimate(self, bps: int) -> None:
@@ -52,13 +59,23 @@ class BitrateGovernor:
         config = self._config
         if rtt_s is not None:
             self._least_rtt_s = min(self._least_rtt_s, rtt_s)
-            if rtt_s - self._least_rtt_s > config.queue_s:
-                self._congested_at = now
-        if loss > config.loss:
-            self._congested_at = now
+            self._queued.append(rtt_s - self._least_rtt_s > config.queue_s)
+        queued = len(self._queued) == config.queue_reports and all(self._queued)
         if loss > config.heavy_loss:
-            self._cap = self.target(now) * (1 - 0.5 * loss)
-        elif self._cap is not None and loss <= config.loss:
+            self._lower(loss, now)
+        elif loss <= config.light_loss and self._cap is not None:
             self._cap *= config.recovery
             if self._cap > max(self._start_bps, self._estimate or 0):
                 self._cap = None
+        if queued or loss > config.heavy_loss:
+            self._distrust_floor(now)
+
+    def _lower(self, loss: float, now: float) -> None:
+        if now - self._lowered >= self._config.pause_s:
+            self._cap = self.target(now) * (1 - loss) * self._config.loss_factor
+            self._lowered = now
+
+    def _distrust_floor(self, now: float) -> None:
+        if now >= self._floor_from > float("-inf"):  # it failed again
+            self._distrust_s = min(2 * self._distrust_s, self._config.max_distrust_s)
+        self._floor_from = now + self._distrust_s

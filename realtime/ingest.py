@@ -23,6 +23,8 @@ from realtime.vad import SpeechEdge, VadConfig, VoiceActivity
 
 HOP_SAMPLES = HOP // FACTOR
 HOP_S = HOP_SAMPLES / MODEL_RATE_HZ
+_STALL_S = 0.015
+_GRACE_S = 0.015
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class IngestStats:
     duplicate: int = 0
     rejected: int = 0
     reanchors: int = 0
+    stalls: int = 0
     concealed_samples: int = 0
     inserted_ms: float = 0.0
     removed_ms: float = 0.0
@@ -104,6 +107,8 @@ class Ingest:
         self._rtp_time = 0
         self._sequence = 0
         self._seen: deque[int] = deque(maxlen=64)
+        self._promised = float("inf")  # when we asked to be called, at the latest
+        self._grace_until = float("-inf")
         self._last_arrival = float("-inf")
         self._anchored = float("-inf")
         self._strays = 0  # consecutive packets that do not fit the timeline
@@ -144,7 +149,7 @@ class Ingest:
     def next_deadline(self) -> float:
         """Local time at which `pull` has a hop at the latest."""
         wait = self._wait if self._offsets else 0
-        return self.t0 + (self._emitted + HOP + wait) / WEBRTC_RATE_HZ
+        return max(self.t0 + (self._emitted + HOP + wait) / WEBRTC_RATE_HZ, self._grace_until)
 
     def push(
         self,
@@ -160,6 +165,7 @@ class Ingest:
             self.stats.rejected += 1
             return
         media_now = self._media_time(now)
+        self._notice_stall(now)
         self.stats.received += 1
         if not self._offsets or ssrc != self._ssrc:
             self._ssrc = ssrc
@@ -181,10 +187,22 @@ class Ingest:
 
     def pull(self, now: float) -> list[Hop]:
         """All hops that are complete, or may wait no longer, in order."""
+        self._notice_stall(now)
         hops = []
         while bool(self._have[:HOP].all()) or now >= self.next_deadline():
             hops.append(self._emit(now))
+        self._promised = self.next_deadline()
         return hops
+
+    def _notice_stall(self, now: float) -> None:
+        """We were not called when we asked to be: packets wait in the socket, not in the network.
+
+        Give the event loop a moment to hand them over before anything is concealed.
+        """
+        if self._offsets and now - self._promised > _STALL_S:
+            self.stats.stalls += 1
+            self._grace_until = now + _GRACE_S
+            self._promised = self._grace_until
 
     # Placing
 
@@ -253,9 +271,11 @@ class Ingest:
         quantum = gcd(len(pcm), HOP)
         newest = rtp_time >= self._rtp_time
         position = self._position(rtp_time)
-        self._control.arrival(position, media_now, now)
-        self.stats.jitter_ms = self._control.jitter_samples * 1000 / WEBRTC_RATE_HZ
-        if newest:
+        stalled = now < self._grace_until  # then arrival tells nothing about the network
+        if not stalled:
+            self._control.arrival(position, media_now, now)
+            self.stats.jitter_ms = self._control.jitter_samples * 1000 / WEBRTC_RATE_HZ
+        if newest and not stalled:
             insert = max(self._control.to_insert(quantum), self._step(position, quantum, now))
             if insert:  # and give up what was left to cut, so that packets meet hops again
                 self._move(rtp_time, insert - self._surplus % quantum)

@@ -29,7 +29,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
 from aiortc.utils import random16, random32, uint16_add
 
 from realtime.bitrate import BitrateGovernor
-from realtime.encoders import OpusEncoder, VideoEncoder
+from realtime.encoders import FRAME_RATE, OpusEncoder, VideoEncoder
 from realtime.playout import PlayoutClock
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,13 @@ _ABS_SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time
 _AUDIO_LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 _HISTORY = 512
 """Packets kept for retransmission."""
+_PACE = 4
+"""Large frames leave at this multiple of the bitrate: a narrow link need not queue or drop them."""
+_MAX_PACING_S = 0.030
+_RETRANSMIT_EVERY_S = 0.05
+"""The same packet is not sent again sooner: it may be on its way."""
+_RETRANSMIT_SHARE = 0.3
+"""Retransmissions may take this share of all packets; more would feed the congestion."""
 _FIRST_REPORTS_S = (0.05, 0.2, 0.5)
 """The first sender reports come early, so that receivers can align the tracks at once."""
 
@@ -125,6 +132,11 @@ class FrameEncoder(Protocol):
 
     rate: int
 
+    @property
+    def pace_bps(self) -> int | None:
+        """Packets of a large frame are sent no faster than this; None: all at once."""
+        ...
+
     async def encode(self, frame: Any, keyframe: bool) -> list[Encoded]:
         """Encode one frame off the event loop where it takes long."""
         ...
@@ -147,6 +159,10 @@ class VideoFrameEncoder:
         self.encoder = encoder
         self._governor: BitrateGovernor | None = None
         self._on_encoded = on_encoded
+
+    @property
+    def pace_bps(self) -> int | None:
+        return _PACE * self.encoder.target_bps
 
     async def encode(self, frame: av.VideoFrame, keyframe: bool) -> list[Encoded]:
         loop = asyncio.get_running_loop()
@@ -181,6 +197,7 @@ class AudioFrameEncoder:
     """Opus on the event loop: 0.15 ms per 20 ms, less than a thread switch under load."""
 
     rate = 48_000
+    pace_bps = None
 
     def __init__(self, encoder: OpusEncoder) -> None:
         self._encoder = encoder
@@ -253,6 +270,7 @@ class MediaSender:
         self._rtx_payload_type: int | None = None
         self._extensions: SentExtensions | None = None
         self._history: dict[int, rtp.RtpPacket] = {}
+        self._resent: dict[int, float] = {}  # by sequence number: when last
         self._keyframe = False
         self._cname: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -320,6 +338,7 @@ class MediaSender:
 
     async def _send_frame(self, encoded: Encoded, payload_type: int) -> None:
         assert self._extensions is not None
+        gap_s = self._gap_s(encoded.payloads)
         for i, payload in enumerate(encoded.payloads):
             packet = rtp.RtpPacket(
                 payload_type=payload_type,
@@ -332,10 +351,22 @@ class MediaSender:
             packet.extensions.audio_level = encoded.audio_level
             self._history[self._sequence % _HISTORY] = packet
             self._sequence = uint16_add(self._sequence, 1)
+            if i > 0 and gap_s > 0:
+                await asyncio.sleep(gap_s)
             await self._transport._send_rtp(packet.serialize(self._extensions))
             self.stats.packets += 1
             self.stats.payload_bytes += len(payload)
         self.stats.frames += 1
+
+    def _gap_s(self, payloads: list[bytes]) -> float:
+        """Seconds between the packets of a frame: 0 unless it is unusually large."""
+        pace_bps = self.encoder.pace_bps if self.encoder is not None else None
+        if not pace_bps or len(payloads) < 3:
+            return 0.0
+        whole_s = 8 * sum(map(len, payloads)) / pace_bps
+        if whole_s < 1.5 / (_PACE * FRAME_RATE):
+            return 0.0
+        return min(whole_s, _MAX_PACING_S) / len(payloads)
 
     # RTCP
 
@@ -422,6 +453,13 @@ class MediaSender:
         packet = self._history.get(sequence % _HISTORY)
         if packet is None or packet.sequence_number != sequence:
             return
+        now = self._now()
+        recent = now - self._resent.get(sequence, float("-inf")) < _RETRANSMIT_EVERY_S
+        allowed = _HISTORY / 4 + _RETRANSMIT_SHARE * self.stats.packets
+        if recent or self.stats.retransmitted >= allowed:
+            return
+        self._resent = {k: t for k, t in self._resent.items() if now - t < _RETRANSMIT_EVERY_S}
+        self._resent[sequence] = now
         if self._rtx_payload_type is not None:
             packet = rtp.wrap_rtx(
                 packet,

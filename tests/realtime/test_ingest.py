@@ -209,6 +209,30 @@ def test_a_queue_from_before_the_connection_was_up_is_skipped() -> None:
     assert ingest.stats.reanchors == 1
 
 
+def test_being_called_late_ourselves_neither_loses_sound_nor_adds_delay() -> None:
+    """The process stalls 150 ms a second; then the socket hands out one packet a millisecond."""
+    signal = clicks(20, speech=True)
+    packets = microphone(signal)
+    ingest = started()
+    hops: list[Hop] = []
+    now = 0.0
+    waiting = list(packets)
+    while now < 19.9:
+        stalled = now % 1.0 < 0.15
+        if not stalled:
+            if waiting and waiting[0].arrival <= now:
+                packet = waiting.pop(0)
+                ingest.push(packet.rtp_timestamp, packet.sequence, packet.pcm, now, ssrc=1)
+            hops += ingest.pull(now)
+        now += 0.001
+    assert_contiguous(hops)
+    assert ingest.stats.stalls >= 18
+    assert ingest.stats.late == 0
+    assert ingest.stats.concealed_samples == 0
+    assert ingest.stats.inserted_ms <= 20  # to find the right place once
+    assert max(d for _, d in delays_ms(hops)) <= 21
+
+
 def test_irregular_bursts_are_smoothed() -> None:
     """A radio that delivers every 100 ms."""
     packets = microphone(clicks(20), delay=lambda sent: -sent % 0.1)

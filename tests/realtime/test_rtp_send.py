@@ -61,6 +61,7 @@ class FakeEncoder:
     """Three payloads a frame."""
 
     rate = 48_000
+    pace_bps = None
 
     def __init__(self) -> None:
         self.keyframes: list[bool] = []
@@ -162,6 +163,8 @@ async def test_lost_packets_are_sent_again_on_the_retransmission_stream() -> Non
         again = rig.transport.packets[-1]
         assert (again.payload_type, again.ssrc) == (97, rig.sender._rtx_ssrc)
         assert again.payload == lost.sequence_number.to_bytes(2, "big") + b"two"
+        await rig.sender._handle_rtcp_packet(nack)  # asked again at once: it is on its way
+        assert len(rig.transport.packets) == count + 1
 
 
 async def test_feedback_reaches_the_encoder() -> None:
