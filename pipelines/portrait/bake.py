@@ -21,7 +21,7 @@ from pipelines.portrait.eyeball import Eyeballs, paint_eyeballs
 from pipelines.portrait.geometry import Array, Face, measure, single
 from pipelines.portrait.insides_out import lips_only, without_insides
 from pipelines.portrait.openings import Openings
-from pipelines.portrait.pose import depth, pose_fields
+from pipelines.portrait.pose import pose_fields
 from pipelines.portrait.teeth import MILLIMETRE, lower_teeth, tongue, upper_teeth
 
 NODES = 65  # lattice of the whole picture: NODES x NODES points, edge to edge
@@ -67,14 +67,14 @@ def bake(identity: IdentityFeatures, size: int) -> Baked:
     tint = _tint(face, picture[0], eyeballs)
     parts = [tongue(scale, tint), lower_teeth(scale, tint), upper_teeth(scale, tint)]
     zero = np.zeros(1, dtype=np.float32)
-    anchor = pose_fields(face, zero, zero, depth(face, zero, zero) - _MOUTH_BACK)[:, 0]
+    anchor = pose_fields(face, zero, zero, _MOUTH_BACK)[:, 0]
     return Baked(
         size=size,
         face=face,
         person=_resized(torch.cat([person, matte], dim=1), size),
         behind=_resized(behind, size),
         fields=_tensor(fields).reshape(len(fields), -1),
-        pose=_tensor(pose_fields(face, x, y, depth(face, x, y))),
+        pose=_tensor(pose_fields(face, x, y)),
         mouth=mouth_openings(face, size),
         eyes=eye_openings(face, size),
         eyeballs=eyeballs,

@@ -24,15 +24,22 @@ def guided_filter(guide: Tensor, mask: Tensor, radius: int, eps: float) -> Tenso
     """He, Sun, Tang 2010, for one grey guide; all tensors [1, H, W]."""
 
     def mean(x: Tensor) -> Tensor:
-        side = 2 * radius + 1
-        padded = F.pad(x[None], (radius,) * 4, mode="replicate")
-        return F.avg_pool2d(padded, side, stride=1)[0]
+        return box_mean(x, radius)
 
     mean_g, mean_m = mean(guide), mean(mask)
     cov = mean(guide * mask) - mean_g * mean_m
     var = mean(guide * guide) - mean_g * mean_g
     slope = cov / (var + eps)
     return mean(slope) * guide + mean(mean_m - slope * mean_g)
+
+
+def box_mean(picture: Tensor, radius: int) -> Tensor:
+    """Mean over squares of side 2 `radius` + 1 in [C, H, W], edges replicated, by running sums."""
+    side = 2 * radius + 1
+    padded = F.pad(picture[None].double(), (radius + 1, radius) * 2, mode="replicate")[0]
+    total = padded.cumsum(dim=1).cumsum(dim=2)
+    rows = total[:, side:] - total[:, :-side]
+    return ((rows[:, :, side:] - rows[:, :, :-side]) / side**2).to(picture.dtype)
 
 
 def separate(matte: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,7 +82,9 @@ def push_pull(picture: Tensor, known: Tensor) -> Tensor:
 
 def dilate(mask: Tensor, radius: int) -> Tensor:
     """Grow the ones in `mask` [1, H, W] by `radius` pixels (square)."""
-    return F.max_pool2d(mask[None], 2 * radius + 1, stride=1, padding=radius)[0]
+    side = 2 * radius + 1
+    rows = F.max_pool2d(mask[None], (side, 1), stride=1, padding=(radius, 0))
+    return F.max_pool2d(rows, (1, side), stride=1, padding=(0, radius))[0]
 
 
 def blur(picture: Tensor, sigma: float) -> Tensor:

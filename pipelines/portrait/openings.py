@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pipelines.portrait.flow import invert, sample
 from pipelines.portrait.geometry import Array, Face, single
-from pipelines.portrait.pose import Pose, depth, pose_fields
+from pipelines.portrait.pose import Pose, pose_fields
 
 LayerFields = Callable[[str, Array, Array], Array]  # layer, x, y -> [K + 1, 4, P], face units
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -106,10 +106,10 @@ def build(
         x, y = points[:, 0], points[:, 1]
         both = [_local(face, layer(name, x, y), scale, size) for name in ("upper", "lower")]
         fields.append(np.stack(both, axis=1))
-        poses.append(pose_fields(face, x, y, depth(face, x, y)))
+        poses.append(pose_fields(face, x, y))
         middles.append(middle)
         at = face.to_face(middle[None])
-        anchor = pose_fields(face, at[:, 0], at[:, 1], depth(face, at[:, 0], at[:, 1]))
+        anchor = pose_fields(face, at[:, 0], at[:, 1])
         anchors.append(tuple(float(v) for v in anchor[:, 0]))
     n = len(bounds)
     return Openings(

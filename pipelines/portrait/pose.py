@@ -24,30 +24,33 @@ _CAMERA = 5.0  # distance of the camera in face units, for headZ
 
 
 def depth(face: Face, x: Array, y: Array) -> Array:
-    """Depth toward the viewer at points (x, y), face units, 0 at the ears' plane."""
-    mesh = face.points[:468]
-    ring = _around(face)
-    points = np.concatenate([mesh[:, :2], ring[:, :2]])
-    values = np.concatenate([mesh[:, 2], ring[:, 2]])
+    """Depth toward the viewer at points (x, y), face units, 0 at the ears' plane.
+
+    A Gaussian-weighted mean of the mesh and of points around it.
+    """
+    mesh, ring = face.points[:468], _around(face)
+    known = np.concatenate([mesh, ring])
     width = np.concatenate([np.full(len(mesh), 0.075), np.full(len(ring), 0.16)])
-    squared = (x[:, None] - points[:, 0]) ** 2 + (y[:, None] - points[:, 1]) ** 2
-    weight = np.exp(-squared / (2 * width**2)) + 1e-9 / (squared + 0.05)
-    return single((weight @ values) / weight.sum(axis=1))
+    points = single(np.stack([x, y], axis=-1))
+    squared = (points**2).sum(axis=1)[:, None] + (known[:, :2] ** 2).sum(axis=1)
+    squared -= 2.0 * points @ known[:, :2].T
+    weight = np.exp(squared * single(-0.5 / width**2)) + single(1e-9) / (squared + single(0.05))
+    return single((weight @ known[:, 2]) / weight.sum(axis=1))
 
 
 def _around(face: Face) -> Array:
     """Points on hair, skull and body around the face with plausible depths: [n, 3]."""
     middle = (face.points[10, :2] + face.points[152, :2]) / 2
     half = abs(float(face.points[454, 0] - face.points[234, 0])) / 2
-    rows = []
-    for scale, z in ((1.28, 0.02), (1.6, -0.08), (2.1, -0.16), (3.0, -0.2)):
-        for angle in np.linspace(0, 2 * np.pi, 28, endpoint=False):
-            up = -math.cos(angle)
-            reach = 0.56 if up < 0 else 0.62
-            level = 0.12 * max(0.0, up) if scale > 1.3 else 0.0
-            at = middle + scale * np.array([half * math.sin(angle), reach * up])
-            rows.append([at[0], at[1], z + level])
-    return np.array(rows, dtype=np.float32)
+    angle = np.linspace(0, 2 * np.pi, 28, endpoint=False)
+    down = -np.cos(angle)
+    rings = []
+    for scale, back in ((1.28, 0.02), (1.6, -0.08), (2.1, -0.16), (3.0, -0.2)):
+        x = middle[0] + scale * half * np.sin(angle)
+        y = middle[1] + scale * np.where(down < 0, 0.56, 0.62) * down
+        z = back + (0.12 * np.maximum(down, 0.0) if scale > 1.3 else 0.0 * down)
+        rings.append(np.stack([x, y, z], axis=-1))
+    return single(np.concatenate(rings))
 
 
 def follow(face: Face, y: Array) -> Array:
@@ -57,9 +60,12 @@ def follow(face: Face, y: Array) -> Array:
     return single((1.0 - 0.90 * neck) * (1.0 - 0.6 * body))
 
 
-def pose_fields(face: Face, x: Array, y: Array, z: Array) -> Array:
-    """The four fields (w x, w y, w z, w) at points, [4, P], face units."""
-    w = follow(face, y)
+def pose_fields(face: Face, x: Array, y: Array, back: float = 0.0) -> Array:
+    """The four fields (w x, w y, w z, w) at points, [4, P], face units.
+
+    `back` is how far behind the skin the points lie.
+    """
+    w, z = follow(face, y), depth(face, x, y) - back
     return single(np.stack([w * x, w * (y - _PIVOT_Y), w * (z - _PIVOT_Z), w]))
 
 
