@@ -20,8 +20,18 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpSrPacket
 from numpy.typing import NDArray
 
+from realtime.rtp_receive import OpusDecoder
+
 AUDIO_RATE_HZ = 48_000
 PACKET = 960  # 20 ms
+LOUD = 1_500  # of 32767: what counts as sound
+
+
+def onsets(sound: NDArray[np.int16]) -> NDArray[np.int64]:
+    """Sample indices at which a sound begins after a fifth of a second of quiet."""
+    loud = np.flatnonzero(np.abs(sound.astype(np.int32)) > LOUD)
+    gaps = np.diff(loud, prepend=-AUDIO_RATE_HZ)
+    return np.asarray(loud[gaps > AUDIO_RATE_HZ // 5])
 
 
 class SoundTrack(MediaStreamTrack):
@@ -34,6 +44,8 @@ class SoundTrack(MediaStreamTrack):
         self._sound = np.concatenate([sound, np.zeros(-len(sound) % PACKET, np.int16)])
         self._n = 0
         self._start: float | None = None
+        self._onsets = set((onsets(self._sound) // PACKET).tolist())
+        self.spoken: list[float] = []  # local time at which a packet with an onset was sent
 
     async def recv(self) -> av.AudioFrame:
         """The next 20 ms, when it is time."""
@@ -43,6 +55,8 @@ class SoundTrack(MediaStreamTrack):
         self._start = self._start if self._start is not None else loop.time()
         await asyncio.sleep(max(0.0, self._start + self._n * 0.02 - loop.time()))
         at = self._n * PACKET % len(self._sound)
+        if at // PACKET in self._onsets:
+            self.spoken.append(time.monotonic())
         frame = av.AudioFrame.from_ndarray(
             self._sound[None, at : at + PACKET], format="s16", layout="mono"
         )
@@ -85,6 +99,9 @@ class AvatarClient:
         self.events: list[dict[str, Any]] = []
         self.pictures: list[av.VideoFrame] = []
         self.voice: list[NDArray[np.int16]] = []
+        self.returned: list[float] = []  # local time at which an onset came back
+        self._opus = OpusDecoder()
+        self._quiet_since = 0.0
         self.session: dict[str, Any] = {}
         self.offered = 0.0
         self.first_frame: float | None = None
@@ -120,6 +137,8 @@ class AvatarClient:
 
         async def rtp(packet: Any, arrival_time_ms: int) -> None:
             stream.arrivals.append((packet.timestamp, time.monotonic()))
+            if stream is self.audio:
+                self._hear(packet.payload)
             if self._decode:
                 await handle_rtp(packet, arrival_time_ms)
 
@@ -130,6 +149,23 @@ class AvatarClient:
             await handle_rtcp(packet)
 
         receiver._handle_rtp_packet, receiver._handle_rtcp_packet = rtp, rtcp
+
+    def _hear(self, payload: bytes) -> None:
+        """Note when a sound comes back after quiet; packet by packet, losses and all."""
+        now = time.monotonic()
+        if np.abs(self._opus.decode(payload).astype(np.int32)).max(initial=0) > LOUD:
+            if now - self._quiet_since > 0.2:
+                self.returned.append(now)
+            self._quiet_since = now
+
+    def echoes_ms(self) -> list[tuple[float, float]]:
+        """For each spoken onset that came back: local time, and how long it took in ms."""
+        echoes = []
+        for spoken in self.microphone.spoken:
+            later = [(t - spoken) * 1000 for t in self.returned if 0 < t - spoken < 1.2]
+            if later:
+                echoes.append((spoken, min(later)))
+        return echoes
 
     def _on_track(self, track: MediaStreamTrack) -> None:
         self._tasks.append(asyncio.create_task(self._consume(track)))
