@@ -43,6 +43,11 @@ class LipsConfig:
     gamma: float = 0.7
     gain: float = 0.38  # jawOpen of a loud open vowel
     jaw_share: float = 0.85  # of its slow path that the jaw keeps when the lips are nearer
+    press: float = 0.25  # weights of the other articulators at their fullest
+    wide: float = 0.35
+    pucker: float = 0.4
+    teeth: float = 0.12
+    tuck: float = 0.4
 
 
 # name: (weights of band levels, value in dB where the cue begins, where it is full)
@@ -90,6 +95,7 @@ class Lips(nn.Module):
     def __init__(self, history: int, config: LipsConfig | None = None) -> None:
         super().__init__()
         self.config = config or LipsConfig()
+        self.cues = tuple(_cues(self.config))
         weights, offsets = _ramps(self.config)
         self.weights: Tensor
         self.offsets: Tensor
@@ -103,22 +109,43 @@ class Lips(nn.Module):
     def forward(self, level: Tensor, gate: Tensor) -> Tensor:
         """level [B, history, bands] in dB, gate [B] in [0, 1] -> motion [B, MOTION_DIM]."""
         config = self.config
-        values = (level @ self.weights + self.offsets).clamp(0.0, 1.0)
-        cue = dict(zip(_cues(config), values.unbind(2), strict=True))
+        smooth = (self._tracks(level) * self.taps).sum(2)
+        opening, slow, shut, spread, rounding, hiss, tuck = smooth.unbind(1)
+        firm = (1.0 - config.shut_firm * shut).clamp_min(0.0)
+        parting = opening**config.gamma * firm * config.gain
+        jaw = torch.maximum(parting, slow**config.gamma * (config.gain * config.jaw_share))
+        articulators = torch.stack(
+            [
+                jaw,
+                jaw - parting,
+                shut * (slow > 0.05) * config.press,
+                spread * config.wide,
+                rounding * config.pucker,
+                hiss * config.teeth,
+                tuck * config.tuck,
+            ],
+            1,
+        )
+        return (articulators * gate[:, None]) @ self.mixing
+
+    def _tracks(self, level: Tensor) -> Tensor:
+        """What each 10 ms asks of the lips, in [0, 1]: [B, tracks, history]."""
+        config = self.config
+        cues = (level @ self.weights + self.offsets).clamp(0.0, 1.0)
+        cue = dict(zip(self.cues, cues.unbind(2), strict=True))
         rounding = cue["voiced"] * cue["dark"] * cue["hollow"] * (1.0 - cue["front"])
         hiss = cue["hiss"] * cue["loud_hiss"]
         body = torch.maximum(cue["open"] * (1.0 + config.bright * cue["bright"]), cue["close"])
         body = body * (1.0 - config.round_narrow * rounding) * (1.0 - config.hiss_narrow * hiss)
-        ahead = F.max_pool1d(
-            F.pad(cue["burst"], (0, config.burst_ahead)), config.burst_ahead + 1, 1
-        )
-        kept = torch.maximum(ahead, config.nasal * cue["murmur"] * cue["not_m"])
-        opening = torch.maximum(body, config.narrow * kept)
-        tracks = torch.stack(
+        window = config.burst_ahead + 1
+        burst_soon = F.max_pool1d(F.pad(cue["burst"], (0, window - 1)), window, 1)
+        not_labial = torch.maximum(burst_soon, config.nasal * cue["murmur"] * cue["not_m"])
+        opening = torch.maximum(body, config.narrow * not_labial)
+        return torch.stack(
             [
                 opening,
                 opening,
-                (1.0 - opening * (1.0 / config.shut)).clamp_min(0.0),
+                (1.0 - opening / config.shut).clamp_min(0.0),
                 cue["front"] * cue["voiced"],
                 rounding + hiss * cue["hush"],
                 hiss,
@@ -126,24 +153,6 @@ class Lips(nn.Module):
             ],
             1,
         )
-        opening, slow, shut, spread, rounding, hiss, tuck = (tracks * self.taps).sum(2).unbind(1)
-        parting = (
-            opening**config.gamma * config.gain * (1.0 - shut * config.shut_firm).clamp_min(0.0)
-        )
-        jaw = torch.maximum(parting, slow**config.gamma * (config.gain * config.jaw_share))
-        articulators = torch.stack(
-            [
-                jaw,
-                jaw - parting,
-                shut * 0.25 * (slow > 0.05),
-                spread * 0.35,
-                rounding * 0.4,
-                hiss * 0.12,
-                tuck * 0.4,
-            ],
-            1,
-        )
-        return (articulators * gate[:, None]) @ self.mixing
 
 
 def _ramps(config: LipsConfig) -> tuple[Tensor, Tensor]:
