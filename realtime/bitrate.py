@@ -54,21 +54,26 @@ class BitrateGovernor:
         """The receiver believes it can take this much (REMB)."""
         self._estimate = bps
 
-    def received_report(self, loss: float, rtt_s: float | None, now: float) -> None:
-        """A receiver report: share of packets lost since the last, and the round-trip time."""
+    def received_report(self, loss: float | None, rtt_s: float | None, now: float) -> None:
+        """A receiver report: share of packets lost and round-trip time, as far as known."""
         config = self._config
         if rtt_s is not None:
             self._least_rtt_s = min(self._least_rtt_s, rtt_s)
             self._queued.append(rtt_s - self._least_rtt_s > config.queue_s)
         queued = len(self._queued) == config.queue_reports and all(self._queued)
-        if loss > config.heavy_loss:
+        heavy = loss is not None and loss > config.heavy_loss
+        if queued or heavy:
+            self._distrust_floor(now)
+        if loss is not None and heavy:
             self._lower(loss, now)
-        elif loss <= config.light_loss and self._cap is not None:
-            self._cap *= config.recovery
+        elif loss is not None and loss <= config.light_loss:
+            self._raise()
+
+    def _raise(self) -> None:
+        if self._cap is not None:
+            self._cap *= self._config.recovery
             if self._cap > max(self._start_bps, self._estimate or 0):
                 self._cap = None
-        if queued or loss > config.heavy_loss:
-            self._distrust_floor(now)
 
     def _lower(self, loss: float, now: float) -> None:
         if now - self._lowered >= self._config.pause_s:

@@ -47,6 +47,8 @@ _RETRANSMIT_EVERY_S = 0.05
 """The same packet is not sent again sooner: it may be on its way."""
 _RETRANSMIT_SHARE = 0.3
 """Retransmissions may take this share of all packets; more would feed the congestion."""
+_LOSS_PACKETS = 100
+"""Loss is judged over at least this many packets."""
 _FIRST_REPORTS_S = (0.05, 0.2, 0.5)
 """The first sender reports come early, so that receivers can align the tracks at once."""
 
@@ -145,8 +147,8 @@ class FrameEncoder(Protocol):
         """The receiver believes it can take this many bit/s (REMB)."""
         ...
 
-    def received_report(self, loss: float, rtt_s: float | None, now: float) -> None:
-        """Share of packets lost since the last report, and the round-trip time."""
+    def received_report(self, loss: float | None, rtt_s: float | None, now: float) -> None:
+        """Share of packets lost, and the round-trip time, as far as they are known."""
         ...
 
 
@@ -181,7 +183,7 @@ class VideoFrameEncoder:
             governor.received_estimate(bps)
             self.encoder.set_target(governor.target(now))
 
-    def received_report(self, loss: float, rtt_s: float | None, now: float) -> None:
+    def received_report(self, loss: float | None, rtt_s: float | None, now: float) -> None:
         if (governor := self._govern()) is not None:
             governor.received_report(loss, rtt_s, now)
             self.encoder.set_target(governor.target(now))
@@ -213,7 +215,7 @@ class AudioFrameEncoder:
     def received_estimate(self, bps: int, now: float) -> None:
         pass
 
-    def received_report(self, loss: float, rtt_s: float | None, now: float) -> None:
+    def received_report(self, loss: float | None, rtt_s: float | None, now: float) -> None:
         pass
 
 
@@ -270,6 +272,7 @@ class MediaSender:
         self._rtx_payload_type: int | None = None
         self._extensions: SentExtensions | None = None
         self._history: dict[int, rtp.RtpPacket] = {}
+        self._loss_since: tuple[int, int] | None = None  # highest sequence and loss told then
         self._resent: dict[int, float] = {}  # by sequence number: when last
         self._keyframe = False
         self._cname: str | None = None
@@ -441,9 +444,22 @@ class MediaSender:
             if report.lsr == ntp_middle:
                 rtt = max(0.0, now - sent - report.dlsr / 65536)
                 self.stats.rtt_s = rtt
-        self.stats.remote_loss = report.fraction_lost / 256
+        loss = self._loss(report)
+        if loss is not None:
+            self.stats.remote_loss = loss
         if self.encoder is not None:
-            self.encoder.received_report(self.stats.remote_loss, rtt, now)
+            self.encoder.received_report(loss, rtt, now)
+
+    def _loss(self, report: rtp.RtcpReceiverInfo) -> float | None:
+        """Share of packets lost, once enough were sent since it was last told to mean anything."""
+        if self._loss_since is None:
+            self._loss_since = (report.highest_sequence, report.packets_lost)
+        expected = report.highest_sequence - self._loss_since[0]
+        lost = report.packets_lost - self._loss_since[1]
+        if 0 <= expected < _LOSS_PACKETS:
+            return None
+        self._loss_since = (report.highest_sequence, report.packets_lost)
+        return min(1.0, max(0.0, lost / expected)) if expected > 0 else None
 
     @staticmethod
     def _now() -> float:

@@ -66,7 +66,7 @@ class FakeEncoder:
     def __init__(self) -> None:
         self.keyframes: list[bool] = []
         self.target = 0
-        self.reports: list[tuple[float, float | None]] = []
+        self.reports: list[tuple[float | None, float | None]] = []
 
     async def encode(self, frame: av.AudioFrame, keyframe: bool) -> list[Encoded]:
         self.keyframes.append(keyframe)
@@ -76,7 +76,7 @@ class FakeEncoder:
     def received_estimate(self, bps: int, now: float) -> None:
         self.target = bps
 
-    def received_report(self, loss: float, rtt_s: float | None, now: float) -> None:
+    def received_report(self, loss: float | None, rtt_s: float | None, now: float) -> None:
         self.reports.append((loss, rtt_s))
 
 
@@ -185,20 +185,21 @@ async def test_receiver_reports_tell_loss_and_round_trip_time() -> None:
         await rig.clock.advance(0.11)
         await rig.sender._report()
         echoed = rig.transport.rtcp[-2].sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF
-        block = rtp.RtcpReceiverInfo(
-            ssrc=rig.sender._ssrc,
-            fraction_lost=64,
-            packets_lost=10,
-            highest_sequence=5,
-            jitter=0,
-            lsr=echoed,
-            dlsr=0,
-        )
-        await rig.sender._handle_rtcp_packet(rtp.RtcpRrPacket(ssrc=1, reports=[block]))
-        ((loss, rtt),) = rig.encoder.reports
-        assert loss == rig.sender.stats.remote_loss == 0.25
-        assert rtt is not None
-        assert 0 <= rtt < 1
+        for highest, lost in ((1_000, 10), (1_020, 20), (1_100, 35)):
+            block = rtp.RtcpReceiverInfo(
+                ssrc=rig.sender._ssrc,
+                fraction_lost=64,
+                packets_lost=lost,
+                highest_sequence=highest,
+                jitter=0,
+                lsr=echoed,
+                dlsr=0,
+            )
+            await rig.sender._handle_rtcp_packet(rtp.RtcpRrPacket(ssrc=1, reports=[block]))
+        losses = [loss for loss, _ in rig.encoder.reports]
+        assert losses == [None, None, 0.25]
+        assert rig.sender.stats.remote_loss == 0.25
+        assert all(rtt is not None and 0 <= rtt < 1 for _, rtt in rig.encoder.reports)
 
 
 @pytest.mark.parametrize("fci", [b"", b"REMB", b"REMB\x05\x00\x00\x01", b"JUNK" + bytes(12)])
