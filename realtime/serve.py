@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -34,10 +33,6 @@ class DrainingServer(uvicorn.Server):
         """Start, then say where."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        # What is alive now stays: leaving it out of collections makes them short enough not to be
-        # heard, and frequent enough that ended sessions (full of cycles) are freed soon.
-        gc.collect()
-        gc.freeze()
         if not self.should_exit:
             logger.info("open %s in a browser", self._url)
 
