@@ -166,11 +166,12 @@ def _bench(args: argparse.Namespace) -> int:
     import importlib
 
     suites = {
-        "kernels": "benchmarks.bench_portrait",
         "pipeline": "benchmarks.bench_pipeline",
+        "portrait": "benchmarks.bench_portrait",
         "encoders": "benchmarks.bench_encoders",
         "sessions": "benchmarks.bench_sessions",
         "latency": "benchmarks.bench_latency",
+        "network": "benchmarks.bench_network",
         "lips": "benchmarks.lips",
     }
     if args.suite not in suites:
