@@ -14,7 +14,7 @@ from realtime.encoders import VideoCodec
 from realtime.errors import BadOffer
 
 MAX_OFFER_BYTES = 64 * 1024
-_MAX_CANDIDATES = 100
+_MAX_CANDIDATES = 50
 _DIGESTS = {"sha-256", "sha-384", "sha-512"}  # what aiortc 1.16.0 can check
 # Whatever aiortc's parser may raise on input it did not expect.
 _PARSE_ERRORS = (
@@ -69,6 +69,19 @@ def parse_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
         microphone=audio.direction in ("sendrecv", "sendonly"),
         channel=any(m.kind == "application" for m in description.media),
     )
+
+
+def without_hidden_candidates(text: str) -> str:
+    """The offer without candidates under mDNS names (`.local`).
+
+    Resolving one holds the answer up for as long as a second and often fails. The peer reaches us
+    without it: its checks tell us its address. Then more candidates may come than the offer has.
+    """
+    lines = text.splitlines()
+    kept = [x for x in lines if not (x.startswith("a=candidate:") and ".local " in x)]
+    if len(kept) < len(lines):
+        kept = [x for x in kept if x != "a=end-of-candidates"]
+    return "\r\n".join(kept) + "\r\n"
 
 
 def audio_preferences() -> list[RTCRtpCodecCapability]:

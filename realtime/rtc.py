@@ -34,7 +34,13 @@ from aiortc.sdp import candidate_from_sdp
 from realtime.channel import EventChannel
 from realtime.encoders import BitrateConfig, OpusEncoder, VideoCodec, video_encoder
 from realtime.errors import BadOffer
-from realtime.offer import Offer, audio_preferences, parse_offer, video_preferences
+from realtime.offer import (
+    Offer,
+    audio_preferences,
+    parse_offer,
+    video_preferences,
+    without_hidden_candidates,
+)
 from realtime.playout import PlayoutClock
 from realtime.rtp_receive import MicrophoneReceiver, PacketSink
 from realtime.rtp_send import (
@@ -245,7 +251,8 @@ class Peer:
         self._connection.on("datachannel", on_datachannel)
 
     async def _answer(self, offer: Offer) -> None:
-        await self._connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+        sdp = without_hidden_candidates(offer.sdp)
+        await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
         transports: set[RTCDtlsTransport] = set()
         for transceiver in self._connection.getTransceivers():
             _complete_negotiation(transceiver, offer)

@@ -243,6 +243,24 @@ async def test_trickled_candidates_are_taken_and_garbage_is_refused() -> None:
     await server.close()
 
 
+async def test_a_peer_that_hides_its_addresses_is_answered_at_once_and_found() -> None:
+    server, client = Server(), Client()
+    offer = (await client.offer()).replace("a=end-of-candidates\r\n", "")
+    hidden = "".join(
+        line.replace(line.split()[4], "f00d.local", 1) + "\r\n"
+        if line.startswith("a=candidate")
+        else line + "\r\n"
+        for line in offer.splitlines()
+    )
+    assert "f00d.local" in hidden
+    async with asyncio.timeout(0.9):
+        answer = await server.answer(hidden)
+    await client.accept(answer)
+    await until(lambda: "connected" in server.states)
+    await client.close()
+    await server.close()
+
+
 async def test_opening_and_closing_leaves_no_threads_tasks_or_files() -> None:
     async def once() -> None:
         async with connected() as (_, client):
