@@ -1,6 +1,9 @@
 # vivavoce: `make serve` to talk to it, `make test` for what CI runs.
 SHELL := /bin/bash
 PYTHON ?= python3.11
+# On a machine without CUDA: TORCH_INDEX='--index-url https://download.pytorch.org/whl/cpu' saves
+# gigabytes. pip is told of torch first, by its pin, so that nothing else chooses a version.
+TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -14,15 +17,16 @@ install: $(STAMP)  ## make .venv with everything in it
 
 $(STAMP): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "vivavoce needs Python 3.11: set PYTHON=/path/to/python3.11"; exit 1; }
-	@bash deploy/system-packages.sh install
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@PYTHON=$(PYTHON) bash deploy/system-packages.sh install
+	@echo "installing vivavoce into $(VENV): a few minutes, about 4 GB"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0 $(TORCH_INDEX)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
 system-packages:
-	@bash deploy/system-packages.sh test
+	@PYTHON=$(PYTHON) bash deploy/system-packages.sh test
 
 test: install system-packages  ## what CI runs: types and every test that is not slow
 	$(BIN)/ruff check .

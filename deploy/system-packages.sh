@@ -6,11 +6,15 @@
 # tests that need it are skipped with the same message.
 set -euo pipefail
 
+python="${PYTHON:-python3.11}"
 case "${1:-install}" in
   install) packages=(libgl1 libglib2.0-0) ;;
   test) packages=(libgl1 libglib2.0-0 chromium espeak-ng libespeak-ng1 flite fonts-dejavu-core) ;;
   *) echo "usage: $0 install|test" >&2; exit 2 ;;
 esac
+
+# Debian's own Python comes without the module that makes environments.
+"$python" -c 'import ensurepip' 2>/dev/null || packages+=("$(basename "$python")-venv")
 
 command -v dpkg-query >/dev/null || { echo "not a Debian system: please provide ${packages[*]}"; exit 0; }
 missing=()
