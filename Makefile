@@ -1,8 +1,8 @@
 # vivavoce: `make serve` to talk to it, `make test` for what CI runs.
 SHELL := /bin/bash
 PYTHON ?= python3.11
-# On a machine without CUDA: TORCH_INDEX='--index-url https://download.pytorch.org/whl/cpu' saves
-# gigabytes. pip is told of torch first, by its pin, so that nothing else chooses a version.
+# torch comes first and by its pin, so that nothing else chooses a version. TORCH_INDEX takes further
+# arguments of pip for it, such as the index of PyTorch's CPU-only builds, which are much smaller.
 TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +18,7 @@ install: $(STAMP)  ## make .venv with everything in it
 $(STAMP): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "vivavoce needs Python 3.11: set PYTHON=/path/to/python3.11"; exit 1; }
 	@PYTHON=$(PYTHON) bash deploy/system-packages.sh install
-	@echo "installing vivavoce into $(VENV): a few minutes, about 4 GB"
+	@echo "installing vivavoce into $(VENV): a few minutes, some gigabytes"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0 $(TORCH_INDEX)
