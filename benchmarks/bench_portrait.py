@@ -20,7 +20,6 @@ from torch import Tensor
 
 from benchmarks.timing import machine_stamp, quantiles, write_result
 from kernels.i420 import rgb_to_i420
-from kernels.warp import composite, warp
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from pipelines.portrait.bake import Baked, bake
@@ -28,7 +27,7 @@ from pipelines.portrait.enrol import enrol
 from pipelines.portrait.inside import eyes_inside, mouth_inside
 from pipelines.portrait.openings import Window, trace
 from pipelines.portrait.pose import Pose, head_pose
-from pipelines.portrait.render import PortraitRenderer, base_flow, shape_weights
+from pipelines.portrait.render import PortraitRenderer, base_flow, draw_person, shape_weights
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,12 +80,10 @@ def stages(identity: IdentityFeatures, size: int, motion: Tensor) -> dict[str, o
     for row in motion:
         values = row.tolist()
         weights, pose = shape_weights(row), head_pose(values, baked.face)
-        source, _ = watch.time("flow", base_flow, baked, weights, pose)
+        source, shade, bands = watch.time("flow", base_flow, baked, weights, pose)
         windows = watch.time("mouth", trace, baked.mouth, weights, pose, size)
         windows += watch.time("eyes", trace, baked.eyes, weights, pose, size)
-        grid = source.permute(1, 2, 0)[None]
-        layer = watch.time("warp", warp, baked.person, grid)
-        frame = watch.time("composite", composite, layer, baked.behind)
+        frame = watch.time("person", draw_person, baked, source, shade, bands)
         watch.time("teeth", _mouth, baked, values, pose, windows[0])
         watch.time("eyeballs", eyes_inside, baked, values, pose, windows[1:])
         watch.time("i420", rgb_to_i420, frame)

@@ -25,9 +25,9 @@ def warp(picture: Tensor, grid: Tensor) -> Tensor:
     return F.grid_sample(picture, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def composite(layer: Tensor, behind: Tensor) -> Tensor:
+def composite(layer: Tensor, behind: Tensor, out: Tensor | None = None) -> Tensor:
     """Put premultiplied RGBA `layer` [N, 4, H, W] over opaque `behind` [N, 3, H, W]."""
-    return torch.addcmul(layer[:, :3], behind, 1.0 - layer[:, 3:])
+    return torch.addcmul(layer[:, :3], behind, 1.0 - layer[:, 3:], out=out)
 
 
 def rgb_to_i420(rgb: Tensor) -> Tensor:

@@ -19,11 +19,14 @@ def warp(picture: Tensor, grid: Tensor) -> Tensor:
     return reference.warp(picture, grid)
 
 
-def composite(layer: Tensor, behind: Tensor) -> Tensor:
-    """Put premultiplied RGBA `layer` [N, 4, H, W] over opaque `behind` [N, 3, H, W]."""
+def composite(layer: Tensor, behind: Tensor, out: Tensor | None = None) -> Tensor:
+    """Put premultiplied RGBA `layer` [N, 4, H, W] over opaque `behind` [N, 3, H, W].
+
+    The result goes to `out` (float32 [N, 3, H, W]) if given.
+    """
     if layer.shape[1] != 4 or behind.shape[1] != 3 or layer.shape[2:] != behind.shape[2:]:
         raise ValueError(
             "composite takes RGBA [N, 4, H, W] over RGB [N, 3, H, W], got "
             f"{tuple(layer.shape)} over {tuple(behind.shape)}"
         )
-    return reference.composite(layer, behind)
+    return reference.composite(layer, behind, out)

@@ -36,6 +36,7 @@ class Baked:
     face: Face
     person: Tensor  # [1, 4, S, S] premultiplied
     behind: Tensor  # [1, 3, S, S]
+    present: Tensor  # [1, 1, NODES, NODES] above 0 where the person is, or near
     fields: Tensor  # [K + 1, 3 * NODES * NODES]: dx, dy in canvas units, shade
     pose: Tensor  # [4, NODES * NODES]
     mouth: Openings
@@ -73,6 +74,7 @@ def bake(identity: IdentityFeatures, size: int) -> Baked:
         face=face,
         person=_resized(torch.cat([person, matte], dim=1), size),
         behind=_resized(behind, size),
+        present=_present(matte),
         fields=_tensor(fields).reshape(len(fields), -1),
         pose=_tensor(pose_fields(face, x, y)),
         mouth=mouth_openings(face, size),
@@ -83,6 +85,12 @@ def bake(identity: IdentityFeatures, size: int) -> Baked:
         inside_anchor=tuple(float(v) for v in anchor),
         cavity=torch.tensor([0.16, 0.055, 0.055]).view(3, 1, 1) * float(tint.mean()),
     )
+
+
+def _present(matte: Tensor) -> Tensor:
+    """Spread the matte [1, 1, S, S] to the nodes around each of its pixels."""
+    cells = F.adaptive_max_pool2d(matte, NODES - 1)
+    return F.max_pool2d(F.pad(cells, (2, 2, 2, 2)), 4, stride=1)
 
 
 def _around(face: Face, size: int) -> tuple[slice, slice]:

@@ -97,7 +97,7 @@ def _white(patch: Tensor, known: Mask) -> Tensor:
         return torch.full_like(patch, 0.85)
     bright = patch.numpy().mean(axis=0)
     clean = known & (bright >= np.quantile(bright[known], 0.4))
-    filled = push_pull(patch, torch.from_numpy(clean.astype(np.float32))[None])
+    filled = 0.95 * push_pull(patch, torch.from_numpy(clean.astype(np.float32))[None])
     mask = blur(torch.from_numpy(known.astype(np.float32))[None], 0.7)
     mask = torch.from_numpy(known.astype(np.float32))[None] * mask
     return filled * (1 - mask) + patch * mask

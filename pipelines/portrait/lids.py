@@ -34,14 +34,15 @@ def lid_shapes(face: Face, side: Side, x: Array, y: Array) -> dict[str, Layered]
     return {
         f"eyeBlink{side}": blink,
         f"eyeSquint{side}": layered(0.16 * gap, -0.30 * gap),
-        f"eyeWide{side}": layered(-0.30 * size * arch, 0.05 * size * arch),
+        f"eyeWide{side}": layered(-0.22 * size * arch, 0.04 * size * arch),
     }
 
 
 def _falls(rim: Rim, brow: float, x: Array, y: Array) -> tuple[Array, Array, Array]:
     """Weights 1 at the rim: upward to the brow, downward to the cheek, and across the corners."""
     top = float(rim.upper.min())
-    room = np.maximum(0.85 * (top - brow) + (rim.upper_at(x) - top), 0.03)
+    reach = min(0.85 * (top - brow), 0.85 * rim.gap)  # the lid's skin, not a brow or spectacles
+    room = np.maximum(reach + (rim.upper_at(x) - top), 0.03)
     above = np.maximum(rim.upper_at(x) - y, 0.0)
     below = np.maximum(y - rim.lower_at(x), 0.0)
     u = (x - rim.middle) / rim.half_width

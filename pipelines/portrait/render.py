@@ -25,6 +25,7 @@ from pipelines.portrait.pose import Pose, head_pose
 
 SIZES = (256, 512)
 _ITERATIONS = 4
+_BANDS = 8  # small enough for a core's cache: half the time of the whole frame at once
 _SHAPES = len(BLENDSHAPES)
 
 
@@ -81,17 +82,14 @@ class PortraitRenderer:
         values = motion.tolist()
         weights = shape_weights(motion)
         pose = head_pose(values, baked.face)
-        source, shade = base_flow(baked, weights, pose)
+        source, shade, bands = base_flow(baked, weights, pose)
         windows = trace(baked.mouth, weights, pose, self.size)
         windows += trace(baked.eyes, weights, pose, self.size)
         for window in windows:
             source[(slice(None), *window.box)] = window.source
             shade[window.box] = window.shade
         mirror_edges(source, self.size // 8)
-        layer = warp(baked.person, source.permute(1, 2, 0)[None])
-        lit = layer[0, :3, *baked.lit]
-        lit.addcmul_(lit, shade[baked.lit])
-        frame = composite(layer, baked.behind)
+        frame = draw_person(baked, source, shade, bands)
         opened = windows[0].opened()
         if opened is not None:
             _paint(frame[0], opened, mouth_inside(baked, values, pose, opened))
@@ -107,8 +105,14 @@ def shape_weights(motion: Tensor) -> Tensor:
     return torch.cat([motion[:_SHAPES], motion.new_ones(1)])[None]
 
 
-def base_flow(baked: Baked, weights: Tensor, pose: Pose) -> tuple[Tensor, Tensor]:
-    """Where each pixel of the frame comes from, [2, S, S], and its shading [S, S], added to 1."""
+Bands = list[tuple[slice, slice]]  # rows and columns of the frame
+
+
+def base_flow(baked: Baked, weights: Tensor, pose: Pose) -> tuple[Tensor, Tensor, Bands]:
+    """Where each pixel of the frame comes from, [2, S, S], and its shading [S, S], added to 1.
+
+    And the parts of the frame that the person may touch.
+    """
     field = (weights @ baked.fields).view(3, -1)
     field[:2] = pose.rotation @ field[:2] + pose.coefficients @ baked.pose
     lattice = field.view(1, 3, NODES, NODES)
@@ -116,7 +120,50 @@ def base_flow(baked: Baked, weights: Tensor, pose: Pose) -> tuple[Tensor, Tensor
     where = invert(lattice[:, :2], points, points, _ITERATIONS)
     found = torch.cat([where.permute(0, 3, 1, 2), sample(lattice[:, 2:], where)], dim=1)
     large = refine(found[0], baked.size)
-    return large[:2], large[2]
+    near = sample(baked.present, where)[0, 0] > 0.0
+    return large[:2], large[2], _bands(near, baked.size)
+
+
+def _bands(near: Tensor, size: int) -> Bands:
+    """Cut the frame into bands, each as wide as the nodes `near` the person in it."""
+    cells, each = NODES - 1, size // (NODES - 1)
+    tall = cells // _BANDS
+    bands = []
+    for i in range(_BANDS):
+        columns = torch.nonzero(near[i * tall : (i + 1) * tall + 1].any(dim=0)).flatten().tolist()
+        left, right = (max(0, columns[0] - 1), min(cells, columns[-1] + 1)) if columns else (0, 0)
+        rows = slice(i * tall * each, (i + 1) * tall * each)
+        bands.append((rows, slice(left * each, right * each)))
+    return bands
+
+
+def draw_person(baked: Baked, source: Tensor, shade: Tensor, bands: Bands) -> Tensor:
+    """Sample and shade the person in `bands`, over what lies behind: [1, 3, S, S]."""
+    frame = torch.empty_like(baked.behind)
+    grid = source.permute(1, 2, 0)[None]
+    for rows, columns in bands:
+        for beside in (slice(0, columns.start), slice(columns.stop, baked.size)):
+            frame[:, :, rows, beside] = baked.behind[:, :, rows, beside]
+        if columns.stop > columns.start:
+            layer = warp(baked.person, grid[:, rows, columns])
+            _shade(layer, shade, rows, columns, baked.lit)
+            composite(layer, baked.behind[:, :, rows, columns], out=frame[:, :, rows, columns])
+    return frame
+
+
+def _shade(
+    layer: Tensor, shade: Tensor, rows: slice, columns: slice, lit: tuple[slice, slice]
+) -> None:
+    """Multiply the colours of `layer`, which covers (rows, columns), by 1 + `shade` in `lit`."""
+    top, bottom = max(rows.start, lit[0].start), min(rows.stop, lit[0].stop)
+    left, right = max(columns.start, lit[1].start), min(columns.stop, lit[1].stop)
+    if top < bottom and left < right:
+        r, c = (
+            slice(top - rows.start, bottom - rows.start),
+            slice(left - columns.start, right - columns.start),
+        )
+        colour = layer[:, :3, r, c]
+        colour.addcmul_(colour, shade[top:bottom, left:right])
 
 
 _NODES: list[Tensor] = []
