@@ -70,6 +70,14 @@ def get(url: str) -> dict:
         return json.load(answer)
 
 
+def wait_until_empty(page, running) -> None:
+    for _ in range(80):
+        if get(f"{running.url}/health")["sessions"] == 0:
+            return
+        page.wait_for_timeout(250)
+    pytest.fail("a session is still open after 20 s")
+
+
 def test_shows_the_cast(page):
     page.wait_for_selector("#gallery [role=option]")
     assert len(page.query_selector_all("#gallery [role=option]")) == len(CAST)
@@ -94,6 +102,7 @@ def test_the_face_talks_with_the_voice_and_in_time(page, running):
     assert described["measurements"]["concealed_ms"] < 2_000
     page.click("#start")
     page.wait_for_function("window.vivavoce.state === 'ready'")
+    wait_until_empty(page, running)
     with pytest.raises(urllib.error.HTTPError, match="404"):
         get(f"{running.url}/v1/sessions/{session}")
 
@@ -134,12 +143,7 @@ def test_a_tab_that_vanishes_frees_its_place(page, browser, running):
     other.wait_for_function("window.vivavoce?.state === 'ready'")
     start(other)
     other.close()
-    page.wait_for_timeout(500)
-    for _ in range(40):
-        if get(f"{running.url}/health")["sessions"] == 0:
-            return
-        page.wait_for_timeout(500)
-    pytest.fail("the session of the closed tab is still open after 20 s")
+    wait_until_empty(page, running)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
