@@ -157,8 +157,6 @@ class Vp8Encoder(_Encoder):
             "error-resilient": "default",
             "noise-sensitivity": "0",
             "static-thresh": "1",
-            "screen-content-mode": "0",
-            "partitions": "0",
             "minrate": str(bps),  # with maxrate: constant bitrate
             "maxrate": str(bps),
             "bufsize": str(bps * 6 // 10),

@@ -34,6 +34,7 @@ from aiortc.sdp import candidate_from_sdp
 from realtime.channel import EventChannel
 from realtime.encoders import BitrateConfig, OpusEncoder, VideoCodec, video_encoder
 from realtime.errors import BadOffer
+from realtime.frame_encoders import AudioFrameEncoder, FrameEncoder, VideoFrameEncoder
 from realtime.offer import (
     Offer,
     audio_preferences,
@@ -42,16 +43,9 @@ from realtime.offer import (
     without_hidden_candidates,
 )
 from realtime.playout import PlayoutClock
+from realtime.rtp_extensions import PLAYOUT_DELAY_URI, PlayoutDelay
 from realtime.rtp_receive import MicrophoneReceiver, PacketSink
-from realtime.rtp_send import (
-    PLAYOUT_DELAY_URI,
-    AudioFrameEncoder,
-    FrameEncoder,
-    MediaClock,
-    MediaSender,
-    PlayoutDelay,
-    VideoFrameEncoder,
-)
+from realtime.rtp_send import MediaClock, MediaSender
 
 __all__ = ["EventChannel", "Offer", "Peer", "PeerStats", "RtcConfig", "connect", "parse_offer"]
 

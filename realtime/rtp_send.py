@@ -13,14 +13,11 @@ import contextlib
 import logging
 import random
 import struct
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import av
-import numpy as np
 from aiortc import MediaStreamTrack, RTCStatsReport, clock, rtp
 from aiortc.codecs import is_rtx
 from aiortc.mediastreams import MediaStreamError
@@ -28,20 +25,15 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
 from aiortc.utils import random16, random32, uint16_add
 
-from realtime.bitrate import BitrateGovernor
-from realtime.encoders import FRAME_RATE, OpusEncoder, VideoEncoder
+from realtime.encoders import FRAME_RATE
+from realtime.frame_encoders import PACE, Encoded, FrameEncoder
 from realtime.playout import PlayoutClock
+from realtime.rtp_extensions import PlayoutDelay, SentExtensions
 
 logger = logging.getLogger(__name__)
 
-PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
-_MID_URI = "urn:ietf:params:rtp-hdrext:sdes:mid"
-_ABS_SEND_TIME_URI = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time"
-_AUDIO_LEVEL_URI = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 _HISTORY = 512
 """Packets kept for retransmission."""
-_PACE = 4
-"""Large frames leave at this multiple of the bitrate: a narrow link need not queue or drop them."""
 _MAX_PACING_S = 0.030
 _RETRANSMIT_EVERY_S = 0.05
 """The same packet is not sent again sooner: it may be on its way."""
@@ -51,28 +43,6 @@ _LOSS_PACKETS = 100
 """Loss is judged over at least this many packets."""
 _FIRST_REPORTS_S = (0.05, 0.2, 0.5)
 """The first sender reports come early, so that receivers can align the tracks at once."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlayoutDelay:
-    """What the playout-delay header extension asks of the receiver, in milliseconds.
-
-    Chromium plays voice about 60 ms after it arrives, whatever it is asked. Pictures that must
-    wait as long are in step with it from the first second on; with a minimum of 0 Chromium shows
-    them at once, 63 ms early, and does not align the tracks at all. The large maximum leaves it
-    free to hold pictures back further when the voice needs more.
-    """
-
-    min_ms: int = 60
-    max_ms: int = 2_000
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_ms <= self.max_ms <= 40_950:
-            raise ValueError(f"0 <= {self.min_ms} <= {self.max_ms} <= 40950 does not hold")
-
-    def __bytes__(self) -> bytes:
-        """12 bit each, in units of 10 ms."""
-        return (self.min_ms // 10 << 12 | self.max_ms // 10).to_bytes(3, "big")
 
 
 class MediaClock:
@@ -90,141 +60,6 @@ class MediaClock:
         now = self._playout.clock.now()
         media = now - self._playout.start - self._delay_s
         return round((now + self._wall_offset) * 2**32), round(media * rate)
-
-
-class SentExtensions(rtp.HeaderExtensionsMap):
-    """Serialises the extensions that were negotiated; stands in for aiortc's map on sending."""
-
-    def __init__(
-        self, parameters: RTCRtpSendParameters, mid: str, playout_delay: PlayoutDelay
-    ) -> None:
-        super().__init__()
-        self._playout_delay = bytes(playout_delay)
-        self._ids = {x.uri: x.id for x in parameters.headerExtensions}
-        self._mid = mid.encode()
-
-    def set(self, values: rtp.HeaderExtensions) -> tuple[int, bytes]:
-        """What `RtpPacket.serialize` calls."""
-        extensions = []
-        if (x_id := self._ids.get(_MID_URI)) is not None and self._mid:
-            extensions.append((x_id, self._mid))
-        if (x_id := self._ids.get(_ABS_SEND_TIME_URI)) is not None:
-            sent = (clock.current_ntp_time() >> 14) & 0x00FFFFFF
-            extensions.append((x_id, struct.pack("!L", sent)[1:]))
-        if (x_id := self._ids.get(PLAYOUT_DELAY_URI)) is not None:
-            extensions.append((x_id, self._playout_delay))
-        if (x_id := self._ids.get(_AUDIO_LEVEL_URI)) is not None and values.audio_level:
-            voiced, level = values.audio_level
-            extensions.append((x_id, bytes([0x80 * voiced | level])))
-        packed: tuple[int, bytes] = rtp.pack_header_extensions(extensions)
-        return packed
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """RTP payloads of one frame and their time in the codec's clock, media time 0 = 0."""
-
-    payloads: list[bytes]
-    time: int
-    audio_level: tuple[bool, int] | None = None
-
-
-class FrameEncoder(Protocol):
-    """Takes what the track gives."""
-
-    rate: int
-
-    @property
-    def pace_bps(self) -> int | None:
-        """Packets of a large frame are sent no faster than this; None: all at once."""
-        ...
-
-    async def encode(self, frame: Any, keyframe: bool) -> list[Encoded]:
-        """Encode one frame off the event loop where it takes long."""
-        ...
-
-    def received_estimate(self, bps: int, now: float) -> None:
-        """The receiver believes it can take this many bit/s (REMB)."""
-        ...
-
-    def received_report(self, loss: float | None, rtt_s: float | None, now: float) -> None:
-        """Share of packets lost, and the round-trip time, as far as they are known."""
-        ...
-
-
-class VideoFrameEncoder:
-    """Runs a video encoder in the loop's default executor."""
-
-    rate = 90_000
-
-    def __init__(self, encoder: VideoEncoder, on_encoded: Callable[[float], None]) -> None:
-        self.encoder = encoder
-        self._governor: BitrateGovernor | None = None
-        self._on_encoded = on_encoded
-
-    @property
-    def pace_bps(self) -> int | None:
-        return _PACE * self.encoder.target_bps
-
-    async def encode(self, frame: av.VideoFrame, keyframe: bool) -> list[Encoded]:
-        loop = asyncio.get_running_loop()
-        payloads, seconds = await loop.run_in_executor(None, self._encode, frame, keyframe)
-        self._on_encoded(seconds)
-        assert frame.pts is not None
-        return [Encoded(payloads, frame.pts)] if payloads else []
-
-    def _encode(self, frame: av.VideoFrame, keyframe: bool) -> tuple[list[bytes], float]:
-        begin = time.thread_time()
-        payloads = self.encoder.encode(frame, keyframe=keyframe)
-        return payloads, time.thread_time() - begin
-
-    def received_estimate(self, bps: int, now: float) -> None:
-        if (governor := self._govern()) is not None:
-            governor.received_estimate(bps)
-            self.encoder.set_target(governor.target(now))
-
-    def received_report(self, loss: float | None, rtt_s: float | None, now: float) -> None:
-        if (governor := self._govern()) is not None:
-            governor.received_report(loss, rtt_s, now)
-            self.encoder.set_target(governor.target(now))
-
-    def _govern(self) -> BitrateGovernor | None:
-        """The governor, from the first frame on: its size says what to start with."""
-        if self._governor is None and self.encoder.target_bps:
-            self._governor = BitrateGovernor(self.encoder.target_bps)
-        return self._governor
-
-
-class AudioFrameEncoder:
-    """Opus on the event loop: 0.15 ms per 20 ms, less than a thread switch under load."""
-
-    rate = 48_000
-    pace_bps = None
-
-    def __init__(self, encoder: OpusEncoder) -> None:
-        self._encoder = encoder
-
-    async def encode(self, frame: av.AudioFrame, keyframe: bool) -> list[Encoded]:
-        level = _audio_level(frame)
-        encoded = []
-        for packet in self._encoder.encode(frame):
-            assert packet.pts is not None
-            encoded.append(Encoded([bytes(packet)], packet.pts, level))
-        return encoded
-
-    def received_estimate(self, bps: int, now: float) -> None:
-        pass
-
-    def received_report(self, loss: float | None, rtt_s: float | None, now: float) -> None:
-        pass
-
-
-def _audio_level(frame: av.AudioFrame) -> tuple[bool, int]:
-    """(voice activity, level in -dBov 0..127), RFC 6464."""
-    x = frame.to_ndarray().astype(np.float32) / 32768.0
-    power = float(np.mean(x * x))
-    level = 127 if power <= 1e-12 else min(127, round(-10 * np.log10(power)))
-    return level < 50, level
 
 
 @dataclass
@@ -367,7 +202,7 @@ class MediaSender:
         if not pace_bps or len(payloads) < 3:
             return 0.0
         whole_s = 8 * sum(map(len, payloads)) / pace_bps
-        if whole_s < 1.5 / (_PACE * FRAME_RATE):
+        if whole_s < 1.5 / (PACE * FRAME_RATE):
             return 0.0
         return min(whole_s, _MAX_PACING_S) / len(payloads)
 

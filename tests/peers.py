@@ -20,7 +20,7 @@ from realtime.clock import MonotonicClock
 from realtime.ingest import Hop, Ingest
 from realtime.playout import PlayFrame, PlayoutBuffer, PlayoutClock
 from realtime.rtc import EventChannel, Peer, RtcConfig
-from realtime.rtp_send import PLAYOUT_DELAY_URI
+from realtime.rtp_extensions import PLAYOUT_DELAY_URI
 from realtime.tracks import AvatarAudioTrack, AvatarVideoTrack
 
 LOOPBACK = RtcConfig(host_addresses=("127.0.0.1",))

@@ -18,16 +18,10 @@ from aiortc.rtcrtpparameters import (
 )
 
 from realtime.encoders import OpusEncoder
+from realtime.frame_encoders import AudioFrameEncoder, Encoded, _audio_level
 from realtime.playout import PlayoutBuffer, PlayoutClock
-from realtime.rtp_send import (
-    PLAYOUT_DELAY_URI,
-    AudioFrameEncoder,
-    Encoded,
-    MediaClock,
-    MediaSender,
-    PlayoutDelay,
-    _audio_level,
-)
+from realtime.rtp_extensions import PLAYOUT_DELAY_URI, PlayoutDelay
+from realtime.rtp_send import MediaClock, MediaSender
 from realtime.tracks import AvatarAudioTrack
 from tests.fakes import ManualClock, settle
 
