@@ -24,19 +24,20 @@ from pipelines.motion.voice import BANDS
 class LipsConfig:
     """Levels in dB, 0 being the speaker's own; times in steps of 10 ms, counted back from now."""
 
-    low_db: float = -32.0  # where the mouth begins to open
-    high_db: float = -8.5  # where it is fully open
-    close_db: float = 12.5  # how much less a close vowel counts
-    bright: float = 0.12  # what a strong second formant adds to an open vowel
+    low_db: float = -33.0  # where the mouth begins to open
+    high_db: float = -7.0  # where it is fully open
+    close_db: float = 11.5  # how much less a close vowel counts
+    bright: float = 0.15  # what a strong second formant adds to an open vowel
     round_narrow: float = 0.35  # share that rounding takes off the opening
     hiss_narrow: float = 0.8  # and hissing
-    burst_db: float = -32.0  # a dip with more hiss than this soon after it is no lip closure
+    burst_db: float = 3.0  # a dip with more hiss over its body soon after it is no lip closure
+    audible_db: float = -40.0  # and this much in all
     burst_ahead: int = 6
     narrow: float = 0.21  # opening kept in such a dip
     nasal: float = 0.45  # share of it kept in an n
     shut: float = 0.12  # an opening below this closes the lips
     shut_firm: float = 1.2
-    shut_half_width: float = 3.5
+    shut_half_width: float = 4.0
     centre: float = 6.5  # of the smoothing; the frame due is 8.75 old, so lips lead by 22 ms
     half_width: float = 5.6
     jaw_half_width: float = 8.5
@@ -56,6 +57,7 @@ _Cue = tuple[dict[str, float], float, float]
 
 def _cues(config: LipsConfig) -> dict[str, _Cue]:
     low, high = config.low_db, config.high_db
+    over_body = {"hiss": 1.0, "open": -0.5, "close": -0.5}
     return {
         "open": ({"open": 1.0}, low, high),
         "close": ({"close": 1.0}, low + config.close_db, high + config.close_db),
@@ -64,10 +66,11 @@ def _cues(config: LipsConfig) -> dict[str, _Cue]:
         "front": ({"front": 1.0, "back": -1.0}, 6.0, 24.0),
         "dark": ({"front": -1.0}, 14.0, 23.0),
         "hollow": ({"back": -1.0}, 12.0, 22.0),
-        "hiss": ({"hiss": 1.0, "open": -0.5, "close": -0.5}, 0.0, 12.0),
+        "hiss": (over_body, 0.0, 12.0),
         "loud_hiss": ({"hiss": 1.0}, -30.0, -18.0),
         "hush": ({"front": 1.0}, -26.0, -16.0),
-        "burst": ({"hiss": 1.0}, config.burst_db - 5.0, config.burst_db + 5.0),
+        "burst": (over_body, config.burst_db - 3.0, config.burst_db + 3.0),
+        "audible": ({"hiss": 1.0}, config.audible_db - 4.0, config.audible_db + 4.0),
         "murmur": ({"murmur": 1.0, "close": -0.5}, 2.0, 6.0),
         "not_m": ({"front": 1.0, "open": -1.0}, -9.0, -3.0),
     }
@@ -138,7 +141,8 @@ class Lips(nn.Module):
         body = torch.maximum(cue["open"] * (1.0 + config.bright * cue["bright"]), cue["close"])
         body = body * (1.0 - config.round_narrow * rounding) * (1.0 - config.hiss_narrow * hiss)
         window = config.burst_ahead + 1
-        burst_soon = F.max_pool1d(F.pad(cue["burst"], (0, window - 1)), window, 1)
+        burst = cue["burst"] * cue["audible"]
+        burst_soon = F.max_pool1d(F.pad(burst, (0, window - 1)), window, 1)
         not_labial = torch.maximum(burst_soon, config.nasal * cue["murmur"] * cue["not_m"])
         opening = torch.maximum(body, config.narrow * not_labial)
         return torch.stack(
@@ -149,7 +153,7 @@ class Lips(nn.Module):
                 cue["front"] * cue["voiced"],
                 rounding + hiss * cue["hush"],
                 hiss,
-                cue["burst"] * (1.0 - hiss) * (1.0 - body),
+                burst * (1.0 - hiss) * (1.0 - body),
             ],
             1,
         )
