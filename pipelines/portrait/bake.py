@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from pipelines.portrait.insides_out import lips_only, without_insides
 from pipelines.portrait.openings import Openings
 from pipelines.portrait.pose import pose_fields
 from pipelines.portrait.teeth import MILLIMETRE, lower_teeth, tongue, upper_teeth
+
+T = TypeVar("T")
 
 NODES = 65  # lattice of the whole picture: NODES x NODES points, edge to edge
 _MOUTH_BACK = 0.05  # how far the teeth lie behind the lips, face units
@@ -60,9 +63,9 @@ def bake(identity: IdentityFeatures, size: int) -> Baked:
     skin = without_insides(face, picture[0])[None]
     person = (skin - (1 - matte) * behind).clamp(min=0.0).minimum(matte.expand_as(picture))
     x, y = _nodes(face)
-    fields = basis(face, x, y, "auto", "auto")
-    moved = face.vectors(np.stack([fields[:, 0], fields[:, 1]], axis=-1))
-    fields = np.stack([moved[..., 0], moved[..., 1], fields[:, 3]], axis=1)
+    shapes = basis(face, x, y, "auto", "auto")
+    moved = face.vectors(np.stack([shapes[:, 0], shapes[:, 1]], axis=-1))
+    shapes = np.stack([moved[..., 0], moved[..., 1], shapes[:, 3]], axis=1)
     scale = float(np.clip(1.3 * MILLIMETRE * face.unit * size / 2, 0.8, 5.0))  # pixels per mm
     eyeballs = paint_eyeballs(face, _resized(picture, size)[0])
     tint = _tint(face, picture[0], eyeballs)
@@ -75,7 +78,7 @@ def bake(identity: IdentityFeatures, size: int) -> Baked:
         person=_resized(torch.cat([person, matte], dim=1), size),
         behind=_resized(behind, size),
         present=_present(matte),
-        fields=_tensor(fields).reshape(len(fields), -1),
+        fields=_tensor(shapes).reshape(len(shapes), -1),
         pose=_tensor(pose_fields(face, x, y)),
         mouth=mouth_openings(face, size),
         eyes=eye_openings(face, size),
@@ -135,25 +138,38 @@ def _resized(picture: Tensor, size: int) -> Tensor:
     return F.interpolate(picture, (size, size), mode="area")
 
 
+def placed(part: T, device: torch.device) -> T:
+    """A dataclass of tensors (and of such dataclasses) with all tensors on `device`."""
+    changes: dict[str, Any] = {}
+    for field in fields(part):  # type: ignore[arg-type]
+        value = getattr(part, field.name)
+        if isinstance(value, Tensor):
+            changes[field.name] = value.to(device)
+        elif isinstance(value, Openings | Eyeballs):
+            changes[field.name] = placed(value, device)
+    return replace(part, **changes)  # type: ignore[type-var]
+
+
 class BakeCache:
     """The identities baked most recently, shared by renderers and threads."""
 
     def __init__(self, most: int = 16) -> None:
         self.most = most
-        self._held: OrderedDict[tuple[str, int], Baked] = OrderedDict()
+        self._held: OrderedDict[tuple[str, int, str], Baked] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, identity: IdentityFeatures, size: int) -> Baked:
-        """Return `identity` baked for `size`, from memory if it is there."""
+    def get(self, identity: IdentityFeatures, size: int, device: torch.device) -> Baked:
+        """Return `identity` baked for `size` on `device`, from memory if it is there."""
+        key = (identity.key, size, str(device))
         with self._lock:
-            held = self._held.get((identity.key, size))
+            held = self._held.get(key)
             if held is not None:
-                self._held.move_to_end((identity.key, size))
+                self._held.move_to_end(key)
                 return held
         with torch.inference_mode():
-            baked = bake(identity, size)
+            baked = placed(bake(identity, size), device)
         with self._lock:
-            self._held[(identity.key, size)] = baked
+            self._held[key] = baked
             while len(self._held) > self.most:
                 self._held.popitem(last=False)
         return baked
@@ -162,6 +178,6 @@ class BakeCache:
 CACHE = BakeCache()
 
 
-def prepare(identity: IdentityFeatures, size: int) -> None:
+def prepare(identity: IdentityFeatures, size: int, device: torch.device | str = "cpu") -> None:
     """Bake `identity` for `size` ahead, from any thread, so that `set_identity` is instant."""
-    CACHE.get(identity, size)
+    CACHE.get(identity, size, torch.device(device))

@@ -22,6 +22,7 @@ from pipelines.portrait.pose import Pose
 from pipelines.portrait.teeth import BOTTOM, HALF_WIDTH, MILLIMETRE, TOP
 
 _JAW = 0.86 * JAW_DROP / MILLIMETRE  # travel of the lower teeth at jawOpen 1, mm
+_SHADOW = (0.36, 0.42, 0.45)  # of the upper lip on what is behind it: reddish
 _EYE_RADIUS = 0.135  # of an eyeball, in interocular distances
 _OPEN, _LEFT, _RIGHT = (MOTION_INDEX[n] for n in ("jawOpen", "jawLeft", "jawRight"))
 _TONGUE = MOTION_INDEX["tongueOut"]
@@ -46,7 +47,7 @@ def mouth_inside(baked: Baked, values: Sequence[float], pose: Pose, window: Wind
     )
     back = _to_mouth(baked, pose, window)
     maps = [_to_picture(back, x, y, wide) for x, y in places]
-    grid = affine_grid(torch.tensor(maps), *window.cover.shape)
+    grid = affine_grid(torch.tensor(maps, device=baked.inside.device), *window.cover.shape)
     tongue, lower, upper = F.grid_sample(
         baked.inside, grid, padding_mode="zeros", align_corners=False
     )
@@ -54,13 +55,10 @@ def mouth_inside(baked: Baked, values: Sequence[float], pose: Pose, window: Wind
     inside = torch.addcmul(lower[:3], inside, 1.0 - lower[3:])
     inside = torch.addcmul(upper[:3], inside, 1.0 - upper[3:])
     unit = face.unit * baked.size / 2
-    near = torch.exp(window.inside.clamp(max=0.0) * _per_pixel(unit))  # [2, H, W]
-    warm = torch.tensor([0.36, 0.42, 0.45]).view(3, 1, 1)  # shadows in a mouth are reddish
+    fade = baked.inside.new_tensor([1.0 / (0.022 * unit), 1.0 / (0.012 * unit)]).view(2, 1, 1)
+    near = torch.exp(window.inside.clamp(max=0.0) * fade)  # [2, H, W]: under either lip
+    warm = baked.inside.new_tensor(_SHADOW).view(3, 1, 1)
     return inside * (1.0 - warm * near[0]) * (1.0 - 0.8 * warm * near[1])
-
-
-def _per_pixel(unit: float) -> Tensor:
-    return torch.tensor([1.0 / (0.022 * unit), 1.0 / (0.012 * unit)]).view(2, 1, 1)
 
 
 def _to_mouth(baked: Baked, pose: Pose, window: Window) -> Affine:
@@ -99,7 +97,7 @@ def eyes_inside(
     maps: list[Affine] = []
     for dx, dy in ((0.0, 0.0), look):
         for i, window in enumerate(windows):
-            cx, cy = baked.eyes.middle[i].tolist()
+            cx, cy = baked.eyes.centres[i]
             mx, my = pose.displace(baked.eyes.anchors[i])
             (a, b, c), (d, e, f) = _from_window(back, (cx + mx, cy + my), window)
             left, top = eyes.corners[i]
@@ -107,7 +105,7 @@ def eyes_inside(
             x = (c + cx - dx + 1) * sx - 2 * left / width - 1
             y = (f + cy - dy + 1) * sy - 2 * top / height - 1
             maps.append([[a * sx, b * sx, x], [d * sy, e * sy, y]])
-    grid = affine_grid(torch.tensor(maps), *windows[0].cover.shape)
+    grid = affine_grid(torch.tensor(maps, device=baked.inside.device), *windows[0].cover.shape)
     found = F.grid_sample(eyes.pictures, grid, padding_mode="border", align_corners=False)
     inside = torch.addcmul(found[2:, :3], found[:2, :3], 1.0 - found[2:, 3:])  # [2, 3, H, W]
     unit = 0.010 * face.unit * baked.size / 2

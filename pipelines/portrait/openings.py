@@ -39,6 +39,7 @@ class Openings:
     scale: Tensor  # [count, 2] canvas to local units; local is -1..1 over the lattice
     middle: Tensor  # [count, 2] canvas coordinates of the lattice's middle
     coarse: Tensor  # [count, h, w, 2] window points relative to its corner, local units
+    centres: tuple[tuple[float, float], ...]  # `middle` as floats
     anchors: tuple[tuple[float, ...], ...]  # pose fields at the middle
     width: int  # of the window, pixels
     height: int
@@ -121,6 +122,7 @@ def build(
         scale=torch.from_numpy(scale).expand(n, 2).contiguous(),
         middle=torch.from_numpy(np.stack(middles)),
         coarse=_coarse(width, height, size, scale).expand(n, -1, -1, -1).contiguous(),
+        centres=tuple((float(m[0]), float(m[1])) for m in middles),
         anchors=tuple(anchors),
         width=width,
         height=height,
@@ -138,10 +140,13 @@ def trace(openings: Openings, weights: Tensor, pose: Pose, size: int) -> list[Wi
     field = lattice.view(2 * n, 4, rows, columns)
     moved = [pose.displace(anchor) for anchor in openings.anchors]
     corners = [_corner(openings, i, moved[i], size) for i in range(n)]
-    at = torch.tensor(corners, dtype=torch.float32) * (2.0 / size) + (1.0 / size - 1.0)
+    device = openings.fields.device
+    at = torch.tensor(corners, dtype=torch.float32, device=device) * (2.0 / size) + (
+        1.0 / size - 1.0
+    )
     at = (at - openings.middle) * openings.scale
     points = (openings.coarse + at[:, None, None]).repeat_interleave(2, dim=0)  # [2n, h, w, 2]
-    start = (torch.tensor(moved) * openings.scale).repeat_interleave(2, dim=0)
+    start = (torch.tensor(moved, device=device) * openings.scale).repeat_interleave(2, dim=0)
     where = invert(field[:, :2], points, points - start[:, None, None], openings.iterations)
     found = sample(field, where)
     found[:, :2] = where.permute(0, 3, 1, 2)
@@ -168,7 +173,7 @@ def _corner(
     openings: Openings, index: int, moved: tuple[float, float], size: int
 ) -> tuple[int, int]:
     """Left top pixel of the window, centred on where the opening has gone, inside the frame."""
-    x, y = openings.middle[index].tolist()
+    x, y = openings.centres[index]
     left = round((x + moved[0] + 1) / 2 * size - openings.width / 2)
     top = round((y + moved[1] + 1) / 2 * size - openings.height / 2)
     return (

@@ -83,8 +83,8 @@ class Pose:
         return x, y
 
 
-def head_pose(motion: Sequence[float], face: Face) -> Pose:
-    """Read the head's pose from a motion vector."""
+def head_pose(motion: Sequence[float], face: Face, device: torch.device | str = "cpu") -> Pose:
+    """Read the head's pose from a motion vector; tensors go to `device`."""
     values = motion[_HEAD]
     yaw, pitch, roll = (math.radians(a) for a in values[:3])
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
@@ -105,8 +105,8 @@ def head_pose(motion: Sequence[float], face: Face) -> Pose:
     coefficients = axes.T @ moved * face.unit
     turned = axes.T @ rotation[:, :2] @ axes
     return Pose(
-        torch.from_numpy(coefficients.astype(np.float32)),
-        torch.from_numpy(turned.astype(np.float32)),
+        torch.from_numpy(single(coefficients)).to(device),
+        torch.from_numpy(single(turned)).to(device),
         tuple(tuple(row) for row in np.concatenate([coefficients]).tolist())
         + tuple(tuple(row) for row in turned.tolist()),
     )

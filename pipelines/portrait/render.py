@@ -9,6 +9,7 @@ windows that follow the head. The background never moves.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -46,7 +47,7 @@ class PortraitRenderer:
         """Give `slot` a face, from the next render on. Instant once `bake.prepare` has run."""
         if not 0 <= slot < self.slots:
             raise ValueError(f"slot must be in 0..{self.slots - 1}, got {slot}")
-        self._identities[slot] = CACHE.get(identity, self.size)
+        self._identities[slot] = CACHE.get(identity, self.size, self.device)
 
     def render(self, motion: Tensor, slots: Sequence[int]) -> Tensor:
         """Draw one frame per row of `motion` [N, MOTION_DIM] as I420 uint8 [N, S * 3 / 2, S]."""
@@ -80,8 +81,8 @@ class PortraitRenderer:
     def _draw(self, baked: Baked, motion: Tensor) -> Tensor:
         """One frame, float32 [1, 3, S, S] in [0, 1] but for rounding."""
         values = motion.tolist()
-        weights = shape_weights(motion)
-        pose = head_pose(values, baked.face)
+        weights = shape_weights(motion.to(self.device))
+        pose = head_pose(values, baked.face, self.device)
         source, shade, bands = base_flow(baked, weights, pose)
         windows = trace(baked.mouth, weights, pose, self.size)
         windows += trace(baked.eyes, weights, pose, self.size)
@@ -116,7 +117,7 @@ def base_flow(baked: Baked, weights: Tensor, pose: Pose) -> tuple[Tensor, Tensor
     field = (weights @ baked.fields).view(3, -1)
     field[:2] = pose.rotation @ field[:2] + pose.coefficients @ baked.pose
     lattice = field.view(1, 3, NODES, NODES)
-    points = _nodes()
+    points = _nodes(field.device)
     where = invert(lattice[:, :2], points, points, _ITERATIONS)
     found = torch.cat([where.permute(0, 3, 1, 2), sample(lattice[:, 2:], where)], dim=1)
     large = refine(found[0], baked.size)
@@ -166,14 +167,11 @@ def _shade(
         colour.addcmul_(colour, shade[top:bottom, left:right])
 
 
-_NODES: list[Tensor] = []
-
-
-def _nodes() -> Tensor:
-    if not _NODES:
-        line = torch.linspace(-1.0, 1.0, NODES)
-        _NODES.append(torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)[None])
-    return _NODES[0]
+@cache
+def _nodes(device: torch.device) -> Tensor:
+    """Canvas coordinates of the nodes: [1, NODES, NODES, 2]."""
+    line = torch.linspace(-1.0, 1.0, NODES, device=device)
+    return torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1)[None]
 
 
 def _paint(frame: Tensor, window: Window, inside: Tensor) -> None:
