@@ -109,6 +109,8 @@ class PeerStats:
     """What the video encoder aims at."""
     undecodable: int = 0
     """Packets from the microphone that were not Opus."""
+    recovered: int = 0
+    """Lost ones whose copy came with the packet after."""
 
 
 class Peer:
@@ -149,6 +151,7 @@ class Peer:
             remb_bps=video.remb_bps,
             target_bps=None if self._encoder is None else self._encoder.encoder.target_bps,
             undecodable=0 if self._receiver is None else self._receiver.undecodable,
+            recovered=0 if self._receiver is None else self._receiver.recovered,
         )
 
     async def add_ice_candidate(self, candidate: str | None, mid: str | None = None) -> None:

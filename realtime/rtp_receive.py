@@ -14,7 +14,6 @@ import logging
 import random
 from typing import Protocol
 
-import av
 import numpy as np
 from aiortc import MediaStreamTrack, RTCStatsReport, rtp
 from aiortc.rtcdtlstransport import RTCDtlsTransport
@@ -23,9 +22,12 @@ from numpy.typing import NDArray
 
 from realtime.clock import Clock
 from realtime.jitter import unwrap
+from realtime.opus import OpusDecoder
 
 logger = logging.getLogger(__name__)
 
+_MAX_GAP = 50
+"""Packets missing in a row after which a copy of the last of them is no use."""
 _MAX_STREAMS = 4
 """SSRCs reported on; a microphone has one at a time."""
 
@@ -42,22 +44,6 @@ class PacketSink(Protocol):
         *,
         ssrc: int = 0,
     ) -> None: ...
-
-
-class OpusDecoder:
-    """One packet in, mono PCM out. Gaps are the sink's business."""
-
-    def __init__(self) -> None:
-        self._context = av.CodecContext.create("libopus", "r")
-        self._context.format = "s16"
-        self._context.layout = "mono"
-        self._context.sample_rate = 48_000
-
-    def decode(self, payload: bytes) -> NDArray[np.int16]:
-        """Opus packet -> int16 [n] at 48 kHz; raises `av.FFmpegError` on garbage."""
-        frames = self._context.decode(av.Packet(payload))
-        parts = [np.ascontiguousarray(f.to_ndarray()[0], np.int16) for f in frames]
-        return np.concatenate(parts) if parts else np.zeros(0, np.int16)
 
 
 class StreamReport:
@@ -123,8 +109,12 @@ class MicrophoneReceiver:
         self._streams: dict[int, StreamReport] = {}
         self._rtcp_ssrc: int | None = None
         self._task: asyncio.Task[None] | None = None
+        # Sequence number expected next, length of the last packet, and its stream.
+        self._next = (0, 0, -1)
         self.undecodable = 0
         """Packets that were not Opus."""
+        self.recovered = 0
+        """Lost packets whose copy came with the next one."""
         self.ended = asyncio.Event()
         """The peer said goodbye or is gone."""
 
@@ -184,18 +174,34 @@ class MicrophoneReceiver:
         if packet.payload_type not in self._payload_types or self._decoder is None:
             return
         now = self._clock.now()
+        self._count(packet, now)
+        if not packet.payload:
+            return
         try:
-            self._count(packet, now)
-            if not packet.payload:
-                return
-            pcm = self._decoder.decode(packet.payload)
-            if len(pcm):
-                sequence = packet.sequence_number
-                self._sink.push(packet.timestamp, sequence, pcm, now, ssrc=packet.ssrc)
-        except (av.FFmpegError, ValueError, RuntimeError) as error:
+            self._decode(self._decoder, packet, now)
+        except (ValueError, RuntimeError) as error:
             self.undecodable += 1
             if self.undecodable in (1, 100, 10_000):
                 logger.warning("audio packet ignored (%d so far): %s", self.undecodable, error)
+
+    def _decode(self, decoder: OpusDecoder, packet: rtp.RtpPacket, now: float) -> None:
+        """Decode a packet, and the one before it if that is missing and this one holds a copy."""
+        time, sequence, ssrc = packet.timestamp, packet.sequence_number, packet.ssrc
+        expected, samples, last_ssrc = self._next
+        recovered = None
+        if ssrc == last_ssrc and 0 < (sequence - expected) % 2**16 < _MAX_GAP:
+            recovered = decoder.recover(packet.payload, samples)
+        pcm = decoder.decode(packet.payload)
+        if not len(pcm):
+            return
+        if ssrc != last_ssrc or (sequence - expected) % 2**16 < 2**15:
+            self._next = ((sequence + 1) % 2**16, len(pcm), ssrc)
+        self._sink.push(time, sequence, pcm, now, ssrc=ssrc)
+        if recovered is not None:
+            # After the newer one: this is no packet that came late.
+            self.recovered += 1
+            before = (time - len(recovered)) % 2**32
+            self._sink.push(before, (sequence - 1) % 2**16, recovered, now, ssrc=ssrc)
 
     def _count(self, packet: rtp.RtpPacket, now: float) -> None:
         stream = self._streams.get(packet.ssrc)
