@@ -11,7 +11,7 @@ from pipelines.portrait.detect import FaceMesh, Points
 from pipelines.portrait.photo import Image8
 
 CANVAS = 512  # pixels, side of the stored canvas
-FACE_SHARE = 0.40  # forehead to chin, of the canvas height, where the photo allows
+FACE_SHARE = 0.46  # forehead to chin, of the canvas height, where the photo allows
 MAX_FACE_SHARE = 0.64  # beyond this the photo is extended at its edges
 FACE_CENTRE_Y = 0.47  # where the face's middle goes, of the canvas height
 

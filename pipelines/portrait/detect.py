@@ -23,6 +23,7 @@ EXTRA_FACE_SHARE = 1 / 3  # smaller ones in the background are ignored
 _DETECT_SIDE = 960  # pixels, long side of what the detector sees
 _FINE_SIDE = 640  # pixels, side of the crop for the second, exact look
 _FINE_CROP = 2.0  # its side in face heights
+_LEVEL_PITCH_DEG = 12.0  # a chin lies behind the forehead in a level face
 _FOREHEAD, _CHIN, _CHEEK_RIGHT, _CHEEK_LEFT = 10, 152, 234, 454
 
 
@@ -47,7 +48,7 @@ class FaceMesh:
     def pitch_deg(self) -> float:
         """Nod; 0 is frontal, by the line from forehead to chin."""
         _, y, z = self.points[_CHIN] - self.points[_FOREHEAD]
-        return math.degrees(math.atan2(float(z), float(y)))
+        return math.degrees(math.atan2(float(z), float(y))) - _LEVEL_PITCH_DEG
 
 
 @cache

@@ -17,7 +17,7 @@ from torch import Tensor
 from kernels.i420 import rgb_to_i420
 from kernels.warp import composite, warp
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.space import BLENDSHAPES, MOTION_DIM
+from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
 from pipelines.portrait.bake import CACHE, NODES, Baked
 from pipelines.portrait.flow import invert, mirror_edges, refine, sample
 from pipelines.portrait.inside import eyes_inside, mouth_inside
@@ -28,6 +28,7 @@ SIZES = (256, 512)
 _ITERATIONS = 4
 _BANDS = 8  # small enough for a core's cache: half the time of the whole frame at once
 _SHAPES = len(BLENDSHAPES)
+_OPEN, _CLOSE = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
 
 
 class PortraitRenderer:
@@ -102,8 +103,13 @@ class PortraitRenderer:
 
 
 def shape_weights(motion: Tensor) -> Tensor:
-    """Weights of the fields, [1, K + 1]: the blendshapes of `motion` [D], then the resting face."""
-    return torch.cat([motion[:_SHAPES], motion.new_ones(1)])[None]
+    """Weights of the fields, [1, K + 1]: the blendshapes of `motion` [D], then the resting face.
+
+    The lips cannot close further than the jaw has opened them.
+    """
+    weights = torch.cat([motion[:_SHAPES], motion.new_ones(1)])
+    weights[_CLOSE] = torch.minimum(weights[_CLOSE], weights[_OPEN].clamp(min=0.0))
+    return weights[None]
 
 
 Bands = list[tuple[slice, slice]]  # rows and columns of the frame
