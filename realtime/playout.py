@@ -110,8 +110,8 @@ class PlayFrame:
 
     start: int
     """Media position in samples at 16 kHz, a multiple of 640."""
-    picture: NDArray[np.uint8]
-    """I420 planes, [H * 3 // 2, W]."""
+    picture: NDArray[np.uint8] | None
+    """I420 planes, [H * 3 // 2, W]; None says that none was drawn: the last is repeated."""
     ready: float
     """Local time at which it was finished."""
     arrived: float
@@ -192,9 +192,7 @@ class PlayoutBuffer:
             return False
         self._playout.report(frame.start, frame.ready)
         if frame.start <= self._shown:
-            self.stats.late_pictures += 1
-            if frame.start == self._shown:  # if one must be repeated, then rather this one
-                self._last_picture = frame.picture
+            self._came_late(frame)
             return False
         if len(self._pictures) >= self._capacity:
             self.stats.refused += 1
@@ -202,6 +200,12 @@ class PlayoutBuffer:
         self._pictures[frame.start] = frame
         self._wake()
         return True
+
+    def _came_late(self, frame: PlayFrame) -> None:
+        if frame.picture is not None:
+            self.stats.late_pictures += 1
+            if frame.start == self._shown:  # if one must be repeated, then rather this one
+                self._last_picture = frame.picture
 
     def _drop_hopeless(self) -> bool:
         """Make room by the oldest voice, if that is so late that it would be skipped anyway."""
@@ -262,7 +266,7 @@ class PlayoutBuffer:
             del self._voices[start]
 
     def has_picture(self, position: int) -> bool:
-        """Whether the picture of exactly this position is there."""
+        """Whether what to show at exactly this position is known."""
         return position in self._pictures
 
     def take_picture(self, position: int) -> NDArray[np.uint8] | None:
@@ -272,7 +276,7 @@ class PlayoutBuffer:
         for start in [s for s in self._pictures if s < position]:
             self.stats.late_pictures += 1
             del self._pictures[start]
-        if frame is not None:
+        if frame is not None and frame.picture is not None:
             self._last_picture = frame.picture
             now = self._playout.clock.now()
             self.added_delays.append(now - frame.arrived)

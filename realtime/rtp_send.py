@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 _HISTORY = 512
 """Packets kept for retransmission."""
 _MAX_PACING_S = 0.030
-_RETRANSMIT_EVERY_S = 0.05
-"""The same packet is not sent again sooner: it may be on its way."""
+_RETRANSMIT_RTT = 0.7
+"""The same packet is not sent again within this share of the round trip: it is on its way."""
 _RETRANSMIT_SHARE = 0.3
 """Retransmissions may take this share of all packets; more would feed the congestion."""
 _LOSS_PACKETS = 100
@@ -305,11 +305,12 @@ class MediaSender:
         if packet is None or packet.sequence_number != sequence:
             return
         now = self._now()
-        recent = now - self._resent.get(sequence, float("-inf")) < _RETRANSMIT_EVERY_S
+        patience_s = _RETRANSMIT_RTT * (self.stats.rtt_s or 0.05)
+        recent = now - self._resent.get(sequence, float("-inf")) < patience_s
         allowed = _HISTORY / 4 + _RETRANSMIT_SHARE * self.stats.packets
         if recent or self.stats.retransmitted >= allowed:
             return
-        self._resent = {k: t for k, t in self._resent.items() if now - t < _RETRANSMIT_EVERY_S}
+        self._resent = {k: t for k, t in self._resent.items() if now - t < patience_s}
         self._resent[sequence] = now
         if self._rtx_payload_type is not None:
             packet = rtp.wrap_rtx(

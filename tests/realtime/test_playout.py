@@ -121,6 +121,17 @@ def test_a_picture_that_just_missed_its_time_is_what_gets_repeated() -> None:
     assert buffer.take_picture(2 * FRAME)[0, 0] == 2  # type: ignore[index]
 
 
+def test_where_none_was_drawn_the_last_picture_is_repeated_without_waiting() -> None:
+    _, buffer = buffered()
+    buffer.put_picture(picture(0, 1))
+    buffer.put_picture(PlayFrame(FRAME, None, 0.0, 0.0))
+    buffer.take_picture(0)
+    assert buffer.has_picture(FRAME)
+    assert buffer.take_picture(FRAME)[0, 0] == 1  # type: ignore[index]
+    assert buffer.stats.repeated_pictures == 1
+    assert len(buffer.added_delays) == 1
+
+
 def test_clear_drops_what_waits_and_what_is_still_being_made() -> None:
     _, buffer = buffered()
     for n in range(5):
