@@ -9,7 +9,8 @@ set -euo pipefail
 python="${PYTHON:-python3.11}"
 case "${1:-install}" in
   install) packages=(libgl1 libglib2.0-0) ;;
-  test) packages=(libgl1 libglib2.0-0 chromium espeak-ng libespeak-ng1 flite fonts-dejavu-core) ;;
+  test) packages=(libgl1 libglib2.0-0 chromium espeak-ng libespeak-ng1 flite festival
+    festvox-kdlpc16k fonts-dejavu-core) ;;
   *) echo "usage: $0 install|test" >&2; exit 2 ;;
 esac
 

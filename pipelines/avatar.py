@@ -71,8 +71,8 @@ class AvatarPipeline:
         self._identities: list[IdentityFeatures | None] = [None] * slots
         self._renderers: dict[int, PortraitRenderer] = {}
         mel = MelConfig()
-        self._mel = LogMel(mel)
-        self._motion = SignalMotion(mel, seed=seed)
+        self._mel = LogMel(mel).to(device)
+        self._motion = SignalMotion(mel, seed=seed).to(device)
         with torch.inference_mode():
             seeds = torch.arange(slots, dtype=torch.int64, device=device) + seed
             self._mel_state = self._mel.init_state(slots)

@@ -1,1 +1,1 @@
-"""Generators of training and test material, losses, training commands. Imported by nothing above."""
+"""Generators of training and test material, losses, training commands. Nothing imports them."""
