@@ -153,7 +153,7 @@ def placed(part: T, device: torch.device) -> T:
 class BakeCache:
     """The identities baked most recently, shared by renderers and threads."""
 
-    def __init__(self, most: int = 16) -> None:
+    def __init__(self, most: int = 8) -> None:
         self.most = most
         self._held: OrderedDict[tuple[str, int, str], Baked] = OrderedDict()
         self._lock = threading.Lock()

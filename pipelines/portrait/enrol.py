@@ -20,7 +20,7 @@ from pipelines.portrait.matte import refine_matte, separate
 from pipelines.portrait.photo import Image8, decode
 
 PRESET = "portrait"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 CROP_RULE = f"head-and-shoulders-{CANVAS}"
 
 __all__ = ["EnrolmentError", "enrol", "identity_key"]

@@ -46,16 +46,17 @@ def _grown(face: Face, side: Side, picture: Tensor) -> Rim:
     white &= bright >= np.quantile(bright[white], 0.5)
     around = (y > rim.lower_at(x) + 0.5 * rim.gap) | (y < rim.upper_at(x) - 0.6 * rim.gap)
     eye, skin = np.median(colours[white], axis=0), np.median(colours[around], axis=0)
-    if np.linalg.norm(eye - skin) < 0.2:
-        return rim
+    hue, eye_hue, skin_hue = (
+        c / (c.sum(axis=-1, keepdims=True) + 1e-3) for c in (colours, eye, skin)
+    )
+    contrast = float(np.linalg.norm(eye_hue - skin_hue))
+    if np.linalg.norm(eye - skin) < 0.17 or contrast < 0.05:
+        return rim  # a photo in soft light; the mesh is right there
     to_eye = np.linalg.norm(colours - eye, axis=-1)
     to_skin = np.linalg.norm(colours - skin, axis=-1)
     alike = (to_eye < 0.6 * to_skin) & (bright > 0.75 * float(eye.mean()))
-    hue, eye_hue, skin_hue = (c / c.sum(axis=-1, keepdims=True) for c in (colours, eye, skin))
-    contrast = float(np.linalg.norm(eye_hue - skin_hue))
-    if contrast > 0.05:  # the white in the shade of the lid is grey, not skin
-        shaded = np.linalg.norm(hue - eye_hue, axis=-1) < 0.45 * contrast
-        alike |= shaded & (bright > 0.42 * float(eye.mean()))
+    shaded = np.linalg.norm(hue - eye_hue, axis=-1) < 0.45 * contrast  # grey, but not skin
+    alike |= shaded & (bright > 0.42 * float(eye.mean()))
     alike |= (from_iris < 1.0) & (to_skin > 0.18)
     return _outline(_grow(inside, alike), x[0], y[:, 0], rim)
 
