@@ -23,6 +23,7 @@ from realtime.vad import SpeechEdge, VadConfig, VoiceActivity
 
 HOP_SAMPLES = HOP // FACTOR
 HOP_S = HOP_SAMPLES / MODEL_RATE_HZ
+_SETTLING_S = 0.3  # after the first packet, while what queued up before comes in
 _STALL_S = 0.015
 _GRACE_S = 0.015
 
@@ -59,6 +60,9 @@ class IngestConfig:
     """Packets that claim to be further in the future are not of this timeline."""
     urgent_s: float = 0.060
     """Surplus delay above which speech is shortened too, not only pauses."""
+    align: bool = False
+    """Move the timeline later, by less than a packet and once, so that hops end where the first
+    packets do. Saves 10 ms on average; whoever paces by `Ingest.t0` must read it again."""
     vad: VadConfig = field(default_factory=VadConfig)
 
     def __post_init__(self) -> None:
@@ -111,6 +115,7 @@ class Ingest:
         self._grace_until = float("-inf")
         self._last_arrival = float("-inf")
         self._anchored = float("-inf")
+        self._first_anchored = float("inf")
         self._strays = 0  # consecutive packets that do not fit the timeline
         self._late_since: float | None = None
         self._late_count = 0
@@ -121,7 +126,7 @@ class Ingest:
 
     @property
     def t0(self) -> float:
-        """Local time of media time 0."""
+        """Local time of media time 0. May move when the first packets come (`align`)."""
         if self._t0 is None:
             raise RuntimeError("start() comes first")
         return self._t0
@@ -172,6 +177,7 @@ class Ingest:
             self._rtp_time, self._sequence = rtp_timestamp, sequence
             self._seen.clear()
             self._anchor(rtp_timestamp, len(pcm48), media_now, now)
+            media_now = self._media_time(now)
         sequence = unwrap(sequence, self._sequence, 16)
         if sequence in self._seen:
             self.stats.duplicate += 1
@@ -183,7 +189,7 @@ class Ingest:
         self._count_lost(sequence)
         self._rtp_time = max(self._rtp_time, rtp_time)
         self._last_arrival = now
-        self._place(rtp_time, pcm48, media_now, now)
+        self._place(rtp_time, pcm48, self._media_time(now), now)
 
     def pull(self, now: float) -> list[Hop]:
         """All hops that are complete, or may wait no longer, in order."""
@@ -212,6 +218,10 @@ class Ingest:
     def _anchor(self, rtp_time: int, length: int, media_now: int, now: float) -> None:
         """Let the packet end now, or at the next place where packet ends meet hop ends."""
         quantum = gcd(length, HOP)
+        self._first_anchored = min(self._first_anchored, now)
+        if self.config.align and now - self._first_anchored < _SETTLING_S:
+            self._t0 = self.t0 + (media_now % quantum) / WEBRTC_RATE_HZ
+            media_now -= media_now % quantum
         end = -(-media_now // quantum) * quantum
         self._offsets = [(rtp_time, end - length - rtp_time)]
         self._have[:] = False
@@ -244,7 +254,8 @@ class Ingest:
         lead = self._position(rtp_time) + length - media_now
         fits = -2 * self._max_ahead < lead <= self._max_ahead
         resumed = now - self._last_arrival > 1.0 and not -self._wait <= lead <= 4 * HOP
-        settling = now - self._anchored < 0.3 and lead > gcd(length, HOP) + 240
+        usual = 0 if self.config.align else gcd(length, HOP)  # lead right after anchoring
+        settling = now - self._anchored < _SETTLING_S and lead > usual + 240
         if fits and not resumed and not settling:
             self._strays = 0
             return False

@@ -189,10 +189,10 @@ def test_lost_packets_add_no_delay() -> None:
 def test_a_drifting_sender_never_builds_up_delay(drift_ppm: float) -> None:
     rng = np.random.default_rng(1)
     packets = microphone(
-        clicks(300), delay=lambda sent: rng.uniform(0.02, 0.022), drift_ppm=drift_ppm
+        clicks(160), delay=lambda sent: rng.uniform(0.02, 0.022), drift_ppm=drift_ppm
     )
     ingest = started()
-    hops = deliver(ingest, packets, 299)
+    hops = deliver(ingest, packets, 159)
     voice = np.concatenate([hop.voice for hop in hops]).astype(int)
     found = np.flatnonzero(voice > CLICK)
     found = found[np.diff(found, prepend=-10_000) > 2_000] / 48_000
@@ -231,6 +231,20 @@ def test_being_called_late_ourselves_neither_loses_sound_nor_adds_delay() -> Non
     assert ingest.stats.concealed_samples == 0
     assert ingest.stats.inserted_ms <= 20  # to find the right place once
     assert max(d for _, d in delays_ms(hops)) <= 21
+
+
+@pytest.mark.parametrize("queued_s", [0.0, 0.25])
+@pytest.mark.parametrize("phase_s", [0.0, 0.001, 0.0073, 0.0199])
+def test_the_timeline_may_move_to_meet_the_packets(phase_s: float, queued_s: float) -> None:
+    packets = microphone(clicks(5), start=phase_s)
+    packets = held_up(packets, 0.0, packets[0].arrival + queued_s)
+    ingest = started(IngestConfig(align=True))
+    hops = deliver(ingest, packets, 5)
+    assert_contiguous(hops)
+    assert 0 <= ingest.t0 < 0.041
+    assert round((packets[50].arrival - ingest.t0) * 48_000) % PACKET == 0
+    for hop in hops[20:]:  # complete at the very moment they end
+        assert hop.arrived == pytest.approx(ingest.t0 + (hop.start + 640) / 16_000, abs=1e-4)
 
 
 def test_irregular_bursts_are_smoothed() -> None:
