@@ -110,11 +110,11 @@ def _tint(face: Face, picture: Tensor, eyes: Eyeballs) -> Array:
     pixels = np.clip((points + 1) / 2 * size, 2, size - 3).astype(int)
     colours = np.stack([picture[:, y - 2 : y + 3, x - 2 : x + 3].mean((1, 2)) for x, y in pixels])
     skin = np.median(colours, axis=0)
-    level = float(np.clip(0.55 + 0.6 * skin.max(), 0.5, 1.08))
+    level = float(np.clip(0.18 + 1.03 * skin.max(), 0.2, 1.08))
     cast = skin / np.array([0.86, 0.68, 0.60])
     cast = (cast / cast.mean()) ** 0.35
     whites = eyes.pictures[:2, :3].flatten(2).quantile(0.7, dim=-1).numpy()  # [2, 3]
-    white = np.clip(whites[int(np.argmax(whites.sum(axis=1)))] * 1.22, 0.45, 1.08)
+    white = np.clip(whites[int(np.argmax(whites.sum(axis=1)))] * 1.22, 0.15, 1.08)
     return single(0.4 * level * cast + 0.6 * white)
 
 

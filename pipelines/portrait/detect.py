@@ -64,7 +64,7 @@ def _mediapipe() -> Any:
 
 def find_face(photo: Image8) -> FaceMesh:
     """Return the mesh of the one face in `photo` (uint8 [H, W, 3]) or say why there is none."""
-    faces = _meshes(photo, most=4) or _far_meshes(photo)
+    faces = _meshes(photo, most=4) or _far_meshes(photo) or _tile_meshes(photo)
     if not faces:
         raise EnrolmentError(
             "no_face",
@@ -131,6 +131,21 @@ def _far_meshes(photo: Image8) -> list[FaceMesh]:
         side = 2.2 * max(box.width * width, box.height * height)
         centre = ((box.xmin + box.width / 2) * width, (box.ymin + box.height / 2) * height)
         faces += _in_crop(photo, centre, side)[:1]
+    return faces
+
+
+def _tile_meshes(photo: Image8) -> list[FaceMesh]:
+    """Look for small faces in overlapping squares of half the picture's shorter side."""
+    height, width = photo.shape[:2]
+    side = min(height, width) / 2
+    faces: list[FaceMesh] = []
+    for y in np.arange(side / 2, height - side / 2 + 1, side / 2):
+        for x in np.arange(side / 2, width - side / 2 + 1, side / 2):
+            for face in _in_crop(photo, (float(x), float(y)), side):
+                middle = face.points[:, :2].mean(axis=0)
+                known = [np.linalg.norm(f.points[:, :2].mean(axis=0) - middle) for f in faces]
+                if not known or min(known) > face.height / 2:
+                    faces.append(face)
     return faces
 
 

@@ -87,6 +87,14 @@ def test_a_small_face_in_the_background_is_ignored(astronaut: np.ndarray) -> Non
     assert enrol(png(scene)).meta["preset"] == "portrait"
 
 
+def test_a_face_that_is_small_in_a_large_photo_is_found(astronaut: np.ndarray) -> None:
+    scene = np.full((1500, 2000, 3), 120, dtype=np.uint8)
+    face = Image.fromarray(astronaut[0:220, 120:340])
+    scene[300:520, 1300:1520] = np.asarray(face)
+    points = enrol(png(scene)).tensors["landmarks"].numpy()
+    assert np.abs(points[:468, :2]).max() < 1.0  # all of the face is on the canvas
+
+
 def test_face_too_small(astronaut: np.ndarray) -> None:
     small = np.asarray(Image.fromarray(astronaut).resize((200, 200)))
     assert code_of(png(small)) == "face_too_small"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ mediapipe = pytest.importorskip("mediapipe")
 data = pytest.importorskip("skimage.data")
 
 from kernels.i420 import rgb_to_i420  # noqa: E402
-from pipelines.identity import IdentityFeatures  # noqa: E402
+from pipelines.identity import IdentityFeatures, IdentityStore  # noqa: E402
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX  # noqa: E402
+from pipelines.portrait.bake import bake  # noqa: E402
 from pipelines.portrait.enrol import enrol  # noqa: E402
 from pipelines.portrait.render import PortraitRenderer  # noqa: E402
 
@@ -172,6 +174,24 @@ def test_slots_do_not_mix(identity: IdentityFeatures, mirrored: IdentityFeatures
     assert torch.equal(both[1:], renderer.render(rows[1:], [0]))
     renderer.set_identity(2, identity)
     assert torch.equal(renderer.render(rows[1:], [0]), both[1:])
+
+
+def test_stored_features_render_the_same(
+    renderer: PortraitRenderer, identity: IdentityFeatures, tmp_path: Path
+) -> None:
+    store = IdentityStore(tmp_path)
+    store.save(identity)
+    loaded = store.load(identity.key)
+    assert bake(loaded, 512).face.unit == bake(identity, 512).face.unit
+    other = PortraitRenderer(1)
+    other.set_identity(0, IdentityFeatures("0" * 64, loaded.tensors, loaded.meta))
+    row = motion(jawOpen=0.4, headYaw=5.0, eyeBlinkLeft=0.5)
+    assert torch.equal(other.render(row, [0]), renderer.render(row, [0]))
+
+
+def test_lips_cannot_close_further_than_the_jaw_is_open(renderer: PortraitRenderer) -> None:
+    rest = drawn(renderer)
+    assert np.array_equal(drawn(renderer, mouthClose=1.0), rest)
 
 
 def test_a_new_identity_shows_at_the_next_render(
