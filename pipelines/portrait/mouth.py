@@ -102,8 +102,8 @@ def _upper_fall(m: MouthSpace) -> Array:
 
 def _jaw_weight(m: MouthSpace) -> Array:
     """Share of the jaw's travel below the lips: rigid at the chin, none at the hinge and neck."""
-    across = np.exp(-((np.abs(m.x) / 0.30) ** 3.2))
-    neck = 1.0 - smoothstep(m.chin - 0.01, m.chin + 0.36, m.y)
+    across = np.exp(-((np.abs(m.x) / 0.315) ** 3.4))
+    neck = 1.0 - smoothstep(m.chin - 0.01, m.chin + 0.28, m.y)
     return single(0.86 * across * neck)
 
 
