@@ -24,7 +24,8 @@ from realtime.vad import SpeechEdge, VadConfig, VoiceActivity
 HOP_SAMPLES = HOP // FACTOR
 HOP_S = HOP_SAMPLES / MODEL_RATE_HZ
 _SETTLING_S = 0.3  # after the first packet, while what queued up before comes in
-_STALL_S = 0.015
+_LONGEST_STALL = 2 * WEBRTC_RATE_HZ  # samples that may come in between two pulls
+_STALL_S = 0.015  # called later than asked by more than this, we were held up
 _GRACE_S = 0.015
 
 
@@ -101,7 +102,7 @@ class Ingest:
         self._vad = VoiceActivity(self.config.vad)
         self._t0: float | None = None
         # The part of the timeline not yet pulled: index 0 is position `_emitted`.
-        self._pcm = np.zeros(self._max_ahead + 4 * HOP, np.int16)
+        self._pcm = np.zeros(self._max_ahead + _LONGEST_STALL, np.int16)
         self._have = np.zeros(len(self._pcm), np.bool_)
         self._emitted = 0
         self._touched: dict[int, float] = {}  # by hop: when a packet last added to it
@@ -252,8 +253,10 @@ class Ingest:
     def _stray(self, rtp_time: int, length: int, media_now: int, now: float) -> bool:
         """Deal with packets that do not fit the timeline; True: drop this one."""
         lead = self._position(rtp_time) + length - media_now
-        fits = -2 * self._max_ahead < lead <= self._max_ahead
-        resumed = now - self._last_arrival > 1.0 and not -self._wait <= lead <= 4 * HOP
+        stalled = now < self._grace_until  # then it may have waited for us for any time
+        fits = lead <= self._max_ahead and (stalled or lead > -2 * self._max_ahead)
+        silent_s = 0.0 if stalled else now - self._last_arrival
+        resumed = silent_s > 1.0 and not -self._wait <= lead <= 4 * HOP
         usual = 0 if self.config.align else gcd(length, HOP)  # lead right after anchoring
         settling = now - self._anchored < _SETTLING_S and lead > usual + 240
         if fits and not resumed and not settling:
@@ -348,6 +351,8 @@ class Ingest:
         skip = max(0, self._emitted - position)
         at = position + skip - self._emitted
         pcm = pcm[skip : skip + max(0, len(self._pcm) - at)]
+        if not len(pcm):
+            return
         free = ~self._have[at : at + len(pcm)]
         self._pcm[at : at + len(pcm)][free] = pcm[free]
         self._have[at : at + len(pcm)] = True

@@ -174,15 +174,16 @@ class MicrophoneReceiver:
         if packet.payload_type not in self._payload_types or self._decoder is None:
             return
         now = self._clock.now()
-        self._count(packet, now)
-        if not packet.payload:
-            return
         try:
-            self._decode(self._decoder, packet, now)
-        except (ValueError, RuntimeError) as error:
+            self._count(packet, now)
+            if packet.payload:
+                self._decode(self._decoder, packet, now)
+        except ValueError as error:
             self.undecodable += 1
             if self.undecodable in (1, 100, 10_000):
                 logger.warning("audio packet ignored (%d so far): %s", self.undecodable, error)
+        except Exception:
+            logger.exception("audio packet dropped")
 
     def _decode(self, decoder: OpusDecoder, packet: rtp.RtpPacket, now: float) -> None:
         """Decode a packet, and the one before it if that is missing and this one holds a copy."""

@@ -249,10 +249,12 @@ class MediaSender:
         """Called by the DTLS transport, which an exception would end."""
         try:
             await self._handle_rtcp(packet)
-        except (ValueError, IndexError, struct.error, OverflowError) as error:
-            logger.debug("RTCP from the peer ignored: %s", error)
         except ConnectionError:
-            pass
+            pass  # it is ending already
+        except (ValueError, struct.error) as error:
+            logger.debug("RTCP from the peer ignored: %s", error)
+        except Exception:
+            logger.exception("RTCP from the peer dropped")
 
     async def _handle_rtcp(self, packet: rtp.AnyRtcpPacket) -> None:
         if isinstance(packet, rtp.RtcpRrPacket | rtp.RtcpSrPacket):

@@ -233,6 +233,19 @@ def test_being_called_late_ourselves_neither_loses_sound_nor_adds_delay() -> Non
     assert max(d for _, d in delays_ms(hops)) <= 21
 
 
+def test_sound_of_a_long_stall_is_all_there_afterwards() -> None:
+    packets = microphone(clicks(6))
+    ingest = started()
+    hops = deliver(ingest, packets[:100], 2.0)
+    for packet in packets[100:180]:  # 1.6 s in which nobody called us
+        ingest.push(packet.rtp_timestamp, packet.sequence, packet.pcm, 3.601, ssrc=1)
+    hops += ingest.pull(3.602)
+    hops += deliver(ingest, packets[180:], 6.0)
+    assert_contiguous(hops)
+    assert len(delays_ms(hops)) == 11
+    assert ingest.stats.concealed_samples == 0
+
+
 @pytest.mark.parametrize("queued_s", [0.0, 0.25])
 @pytest.mark.parametrize("phase_s", [0.0, 0.001, 0.0073, 0.0199])
 def test_the_timeline_may_move_to_meet_the_packets(phase_s: float, queued_s: float) -> None:

@@ -134,6 +134,19 @@ async def test_packets_of_another_kind_and_garbage_are_passed_over() -> None:
     assert receiver.undecodable == 1
 
 
+async def test_a_failing_sink_does_not_reach_the_transport(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(Sink):
+        def push(self, *args: Any, **kwargs: Any) -> None:
+            raise KeyError("ours")
+
+    receiver = await receiving(Broken())
+    await receiver._handle_rtp_packet(packet(0, encode(voice(1))[0]), 0)
+    await receiver.stop()
+    assert "audio packet dropped" in caplog.text
+
+
 @given(st.lists(st.binary(max_size=200), max_size=20))
 def test_the_decoder_survives_any_bytes(payloads: list[bytes]) -> None:
     decoder = OpusDecoder()
