@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from realtime.conceal import Concealer, compress
 from realtime.jitter import HOP, DelayControl, unwrap
 from realtime.resample import FACTOR, MODEL_RATE_HZ, WEBRTC_RATE_HZ, Decimator
+from realtime.timeline import Placement, Window
 from realtime.vad import SpeechEdge, VadConfig, VoiceActivity
 
 HOP_SAMPLES = HOP // FACTOR
@@ -101,13 +102,8 @@ class Ingest:
         self._conceal = Concealer()
         self._vad = VoiceActivity(self.config.vad)
         self._t0: float | None = None
-        # The part of the timeline not yet pulled: index 0 is position `_emitted`.
-        self._pcm = np.zeros(self._max_ahead + _LONGEST_STALL, np.int16)
-        self._have = np.zeros(len(self._pcm), np.bool_)
-        self._emitted = 0
-        self._touched: dict[int, float] = {}  # by hop: when a packet last added to it
-        # Where RTP time lies on the timeline: (from this RTP time on, add this), newest last.
-        self._offsets: list[tuple[int, int]] = []
+        self._window = Window(self._max_ahead + _LONGEST_STALL)
+        self._placement = Placement()
         self._ssrc = 0
         self._rtp_time = 0
         self._sequence = 0
@@ -140,7 +136,7 @@ class Ingest:
     @property
     def position(self) -> int:
         """Sample index at 16 kHz up to which hops were pulled."""
-        return self._emitted // FACTOR
+        return self._window.start // FACTOR
 
     def mic_active(self, now: float) -> bool:
         """Whether packets are coming."""
@@ -154,8 +150,9 @@ class Ingest:
 
     def next_deadline(self) -> float:
         """Local time at which `pull` has a hop at the latest."""
-        wait = self._wait if self._offsets else 0
-        return max(self.t0 + (self._emitted + HOP + wait) / WEBRTC_RATE_HZ, self._grace_until)
+        wait = self._wait if self._placement else 0
+        end = self.t0 + (self._window.start + HOP + wait) / WEBRTC_RATE_HZ
+        return max(end, self._grace_until)
 
     def push(
         self,
@@ -173,7 +170,7 @@ class Ingest:
         media_now = self._media_time(now)
         self._notice_stall(now)
         self.stats.received += 1
-        if not self._offsets or ssrc != self._ssrc:
+        if not self._placement or ssrc != self._ssrc:
             self._ssrc = ssrc
             self._rtp_time, self._sequence = rtp_timestamp, sequence
             self._seen.clear()
@@ -196,7 +193,7 @@ class Ingest:
         """All hops that are complete, or may wait no longer, in order."""
         self._notice_stall(now)
         hops = []
-        while bool(self._have[:HOP].all()) or now >= self.next_deadline():
+        while self._window.complete or now >= self.next_deadline():
             hops.append(self._emit(now))
         self._promised = self.next_deadline()
         return hops
@@ -206,7 +203,7 @@ class Ingest:
 
         Give the event loop a moment to hand them over before anything is concealed.
         """
-        if self._offsets and now - self._promised > _STALL_S:
+        if self._placement and now - self._promised > _STALL_S:
             self.stats.stalls += 1
             self._grace_until = now + _GRACE_S
             self._promised = self._grace_until
@@ -224,8 +221,8 @@ class Ingest:
             self._t0 = self.t0 + (media_now % quantum) / WEBRTC_RATE_HZ
             media_now -= media_now % quantum
         end = -(-media_now // quantum) * quantum
-        self._offsets = [(rtp_time, end - length - rtp_time)]
-        self._have[:] = False
+        self._placement.anchor(rtp_time, end - length)
+        self._window.forget()
         self._rtp_time = rtp_time
         self._anchored = now
         self._control.forget()
@@ -234,17 +231,9 @@ class Ingest:
         self._surplus = 0
         self.stats.reanchors += 1
 
-    def _position(self, rtp_time: int) -> int:
-        offset = self._offsets[0][1]
-        for since, later in self._offsets[1:]:
-            if rtp_time >= since:
-                offset = later
-        return rtp_time + offset
-
     def _move(self, since: int, shift: int) -> None:
         """From RTP time `since` on, place sound `shift` samples later."""
-        offset = self._offsets[-1][1] + shift
-        self._offsets = [*(o for o in self._offsets if o[0] < since), (since, offset)][-8:]
+        self._placement.move(since, shift)
         self._control.moved(shift)
         milliseconds = shift / (WEBRTC_RATE_HZ / 1000)
         self.stats.inserted_ms += max(0.0, milliseconds)
@@ -252,7 +241,7 @@ class Ingest:
 
     def _stray(self, rtp_time: int, length: int, media_now: int, now: float) -> bool:
         """Deal with packets that do not fit the timeline; True: drop this one."""
-        lead = self._position(rtp_time) + length - media_now
+        lead = self._placement.position(rtp_time) + length - media_now
         stalled = now < self._grace_until  # then it may have waited for us for any time
         fits = lead <= self._max_ahead and (stalled or lead > -2 * self._max_ahead)
         silent_s = 0.0 if stalled else now - self._last_arrival
@@ -284,7 +273,7 @@ class Ingest:
     def _place(self, rtp_time: int, pcm: NDArray[np.int16], media_now: int, now: float) -> None:
         quantum = gcd(len(pcm), HOP)
         newest = rtp_time >= self._rtp_time
-        position = self._position(rtp_time)
+        position = self._placement.position(rtp_time)
         stalled = now < self._grace_until  # then arrival tells nothing about the network
         if not stalled:
             self._control.arrival(position, media_now, now)
@@ -297,17 +286,17 @@ class Ingest:
                 self._late_since = None
             else:
                 pcm = self._shorten(rtp_time, pcm, quantum, now)
-            position = self._position(rtp_time)
+            position = self._placement.position(rtp_time)
         if not len(pcm):
             return
-        if position + len(pcm) <= self._emitted:
+        if position + len(pcm) <= self._window.start:
             self.stats.late += 1
             return
-        self._write(position, pcm, now)
+        self._window.write(position, pcm, now)
 
     def _step(self, position: int, quantum: int, now: float) -> int:
         """Shift that follows a step in the network's delay: packet after packet came too late."""
-        missed = self._emitted - position
+        missed = self._window.start - position
         if missed <= 0:
             self._late_since = None
             return 0
@@ -347,43 +336,21 @@ class Ingest:
             self._move(rtp_time + len(pcm), -cut)
         return shorter
 
-    def _write(self, position: int, pcm: NDArray[np.int16], now: float) -> None:
-        skip = max(0, self._emitted - position)
-        at = position + skip - self._emitted
-        pcm = pcm[skip : skip + max(0, len(self._pcm) - at)]
-        if not len(pcm):
-            return
-        free = ~self._have[at : at + len(pcm)]
-        self._pcm[at : at + len(pcm)][free] = pcm[free]
-        self._have[at : at + len(pcm)] = True
-        for hop in range(
-            (self._emitted + at) // HOP, (self._emitted + at + len(pcm) - 1) // HOP + 1
-        ):
-            self._touched[hop] = now
-
     # Pulling
 
     def _emit(self, now: float) -> Hop:
-        complete = bool(self._have[:HOP].all())
-        voice, concealed = self._conceal(self._pcm[:HOP], self._have[:HOP])
-        touched = self._touched.pop(self._emitted // HOP, now)
-        start = self._emitted // FACTOR
-        self._advance()
+        complete = self._window.complete
+        came = self._window.take()
+        voice, concealed = self._conceal(came.pcm, came.present)
         samples = self._decimate(voice)
         edges = self._vad(samples)
         self.stats.concealed_samples += concealed // FACTOR
         return Hop(
-            start=start,
+            start=came.position // FACTOR,
             samples=samples,
             voice=voice,
             speech=self._vad.speech,
-            arrived=touched if complete else now,
+            arrived=came.touched if complete and came.touched is not None else now,
             concealed=concealed // FACTOR,
             edges=edges,
         )
-
-    def _advance(self) -> None:
-        self._pcm[:-HOP] = self._pcm[HOP:]
-        self._have[:-HOP] = self._have[HOP:]
-        self._have[-HOP:] = False
-        self._emitted += HOP
