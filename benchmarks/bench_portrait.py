@@ -19,15 +19,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import machine_stamp, quantiles, write_result
-from kernels.i420 import rgb_to_i420
+from kernels.i420 import write_i420
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from pipelines.portrait.bake import Baked, bake
 from pipelines.portrait.enrol import enrol
+from pipelines.portrait.frame import Plan, base_flow, draw
 from pipelines.portrait.inside import eyes_inside, mouth_inside
 from pipelines.portrait.openings import Window, trace
 from pipelines.portrait.pose import Pose, head_pose
-from pipelines.portrait.render import PortraitRenderer, base_flow, draw_person, shape_weights
+from pipelines.portrait.render import PortraitRenderer, shape_weights
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,23 +78,30 @@ def stages(identity: IdentityFeatures, size: int, motion: Tensor) -> dict[str, o
     """Time every stage of a frame, in the renderer's order."""
     watch = Stopwatch()
     baked = bake(identity, size)
+    planes = torch.empty(1, size * 3 // 2, size, dtype=torch.uint8)
     for row in motion:
         values = row.tolist()
         weights, pose = shape_weights(row), head_pose(values, baked.face)
-        source, shade, bands = watch.time("flow", base_flow, baked, weights, pose)
+        flow = watch.time("flow", base_flow, baked, weights, pose)
         windows = watch.time("mouth", trace, baked.mouth, weights, pose, size)
         windows += watch.time("eyes", trace, baked.eyes, weights, pose, size)
-        frame = watch.time("person", draw_person, baked, source, shade, bands)
-        watch.time("teeth", _mouth, baked, values, pose, windows[0])
-        watch.time("eyeballs", eyes_inside, baked, values, pose, windows[1:])
-        watch.time("i420", rgb_to_i420, frame)
+        eyes = watch.time("eyeballs", eyes_inside, baked, values, pose, windows[1:])
+        insides = list(zip(windows[1:], eyes, strict=True))
+        insides += watch.time("teeth", _mouth, baked, values, pose, windows[0])
+        watch.time("draw, i420", _draw, baked, Plan(flow, windows, insides), planes)
     return {stage: quantiles(times[10:]) for stage, times in watch.times.items()}
 
 
-def _mouth(baked: Baked, values: list[float], pose: Pose, window: Window) -> None:
+def _mouth(
+    baked: Baked, values: list[float], pose: Pose, window: Window
+) -> list[tuple[Window, Tensor]]:
     opened = window.opened()
-    if opened is not None:
-        mouth_inside(baked, values, pose, opened)
+    return [] if opened is None else [(opened, mouth_inside(baked, values, pose, opened))]
+
+
+def _draw(baked: Baked, frame: Plan, planes: Tensor) -> None:
+    for top, rgb in draw(baked, frame):
+        write_i420(rgb, planes, top)
 
 
 def whole(identity: IdentityFeatures, size: int, motion: Tensor) -> dict[str, float] | None:

@@ -9,8 +9,26 @@ from kernels import reference
 
 def rgb_to_i420(rgb: Tensor) -> Tensor:
     """Convert RGB float32 [N, 3, H, W] in [0, 1] to I420 uint8 [N, H * 3 / 2, W] (BT.601)."""
+    _check(rgb)
+    return reference.rgb_to_i420(rgb)
+
+
+def write_i420(rgb: Tensor, planes: Tensor, top: int) -> None:
+    """Convert a band of a frame, RGB float32 [N, 3, h, W], into I420 `planes` from row `top` on.
+
+    `planes` is uint8 [N, H * 3 / 2, W], contiguous, `top` and h even.
+    """
+    _check(rgb)
+    rows, height = rgb.shape[2], planes.shape[1] * 2 // 3
+    if planes.shape[0] != rgb.shape[0] or planes.shape[2] != rgb.shape[3] or top % 2:
+        raise ValueError(f"{tuple(rgb.shape)} at row {top} does not fit {tuple(planes.shape)}")
+    if not 0 <= top <= height - rows:
+        raise ValueError(f"rows {top} to {top + rows} are not in a frame of {height}")
+    reference.write_i420(rgb, planes, top)
+
+
+def _check(rgb: Tensor) -> None:
     if rgb.dim() != 4 or rgb.shape[1] != 3:
         raise ValueError(f"rgb must be [N, 3, H, W], got {tuple(rgb.shape)}")
     if rgb.shape[2] % 2 or rgb.shape[3] % 2:
         raise ValueError(f"I420 needs an even height and width, got {tuple(rgb.shape[2:])}")
-    return reference.rgb_to_i420(rgb)

@@ -36,15 +36,22 @@ def rgb_to_i420(rgb: Tensor) -> Tensor:
     Chroma is the mean of 2 x 2 pixels (sited at their centre, as in MPEG-1 and JPEG).
     """
     n, _, height, width = rgb.shape
+    planes = torch.empty(n, height * 3 // 2, width, dtype=torch.uint8, device=rgb.device)
+    write_i420(rgb, planes, 0)
+    return planes
+
+
+def write_i420(rgb: Tensor, planes: Tensor, top: int) -> None:
+    """Write rows `top` and on of I420 `planes` uint8 [N, H * 3 / 2, W] from `rgb` [N, 3, h, W]."""
+    n, _, rows, width = rgb.shape
+    height = planes.shape[1] * 2 // 3
     matrix = rgb.new_tensor(BT601)
-    small = mean_of_four(rgb)
-    planes = torch.empty(n, height * 3 // 2 * width, dtype=rgb.dtype, device=rgb.device)
-    luma, chroma = planes[:, : height * width], planes[:, height * width :]
-    torch.matmul(matrix[:1], rgb.reshape(n, 3, -1), out=luma.view(n, 1, -1))
-    torch.matmul(matrix[1:], small.reshape(n, 3, -1), out=chroma.view(n, 2, -1))
-    luma += OFFSET[0] + 0.5
-    chroma += OFFSET[1] + 0.5
-    return planes.clamp_(0.0, 255.0).to(torch.uint8).view(n, height * 3 // 2, width)
+    luma = (matrix[:1] @ rgb.reshape(n, 3, -1)).add_(OFFSET[0] + 0.5).clamp_(0.0, 255.0)
+    planes[:, top : top + rows] = luma.view(n, rows, width)
+    small = mean_of_four(rgb).view(n, 3, -1)
+    chroma = (matrix[1:] @ small).add_(OFFSET[1] + 0.5).clamp_(0.0, 255.0)
+    held = planes.view(n, -1)[:, height * width :].view(n, 2, height // 2, width // 2)
+    held[:, :, top // 2 : (top + rows) // 2] = chroma.view(n, 2, rows // 2, width // 2)
 
 
 def mean_of_four(picture: Tensor) -> Tensor:

@@ -39,30 +39,24 @@ def invert(displacement: Tensor, points: Tensor, start: Tensor, iterations: int)
     return where.permute(0, 2, 3, 1)
 
 
-def refine(nodes: Tensor, size: int) -> Tensor:
-    """Interpolate [C, n + 1, n + 1], edge to edge, linearly to `size` pixels: [C, size, size].
-
-    Along x first while there is little, then along y; a matrix product costs seven times as much.
-    """
-    count, cells = nodes.shape[0], nodes.shape[-1] - 1
-    each = size // cells
-    between = (torch.arange(each, dtype=nodes.dtype, device=nodes.device) + 0.5) / each
+def refine_across(nodes: Tensor, size: int) -> Tensor:
+    """Interpolate [C, h, n + 1], edge to edge, linearly along x to `size` pixels: [C, h, size]."""
     rise = nodes[..., 1:] - nodes[..., :-1]
-    wide = torch.addcmul(nodes[..., :-1, None], rise[..., None], between).view(count, -1, size)
-    rise = wide[:, 1:] - wide[:, :-1]
-    return torch.addcmul(wide[:, :-1, None], rise[:, :, None], between.view(-1, 1)).view(
-        count, size, size
-    )
+    between = _between(nodes, size // (nodes.shape[-1] - 1))
+    wide = torch.addcmul(nodes[..., :-1, None], rise[..., None], between)
+    return wide.view(*nodes.shape[:-1], size)
 
 
-def mirror_edges(source: Tensor, reach: int) -> None:
-    """Fold coordinates [2, S, S] that leave the canvas above or below back in.
+def refine_down(nodes: Tensor, each: int) -> Tensor:
+    """Interpolate [C, n + 1, W], edge to edge, linearly along y: [C, n * each, W]."""
+    rise = nodes[:, 1:] - nodes[:, :-1]
+    between = _between(nodes, each).view(-1, 1)
+    return torch.addcmul(nodes[:, :-1, None], rise[:, :, None], between).flatten(1, 2)
 
-    A head cut by the photo's edge that moves away from it shows mirrored hair there, not streaks;
-    `reach` is how many pixels of the frame this may concern.
-    """
-    source[1, :reach].add_(1.0).abs_().sub_(1.0)
-    source[1, -reach:].sub_(1.0).abs_().neg_().add_(1.0)
+
+def _between(like: Tensor, count: int) -> Tensor:
+    """Where pixel centres lie between two nodes: [count]."""
+    return (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) / count
 
 
 def affine_grid(maps: Tensor, height: int, width: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kernels.i420 import rgb_to_i420
+from kernels.i420 import rgb_to_i420, write_i420
 from kernels.reference import mean_of_four
 from kernels.warp import composite, warp
 
@@ -94,3 +94,17 @@ def test_composite_is_premultiplied_over() -> None:
     assert composite(layer, behind).flatten().tolist() == pytest.approx(expected)
     with pytest.raises(ValueError, match="RGBA"):
         composite(layer, layer)
+
+
+def test_i420_in_bands_is_i420_at_once() -> None:
+    rgb = torch.rand(2, 3, 12, 8, generator=torch.Generator().manual_seed(2))
+    planes = torch.zeros(2, 18, 8, dtype=torch.uint8)
+    for top in (0, 4, 10):
+        write_i420(rgb[:, :, top : top + {0: 4, 4: 6, 10: 2}[top]].contiguous(), planes, top)
+    assert torch.equal(planes, rgb_to_i420(rgb))
+
+
+@pytest.mark.parametrize("top", [1, 14, -2])
+def test_a_band_has_to_fit(top: int) -> None:
+    with pytest.raises(ValueError, match="row"):
+        write_i420(torch.zeros(1, 3, 4, 8), torch.zeros(1, 24, 8, dtype=torch.uint8), top)
