@@ -2,18 +2,24 @@
 
     python -m benchmarks.bench_latency [--seconds 60] [--sessions 1] [--size 512]
 
-For each session: frames per second and freezes; the server's added delay; A/V skew by the
-receiver's own clock (estimatedPlayoutTimestamp); and from what the page hears and sees, the time
-from a sound entering the microphone to its return, and of the mouth's opening against it.
+The first session is a page in Chromium; further ones are aiortc peers, since a second page would
+measure the browser's appetite instead of the server's. Of the page: frames per second and freezes;
+the server's added delay; A/V skew by the receiver's own clock (estimatedPlayoutTimestamp); and from
+what the page hears and sees, the time from a sound entering the microphone to its return, and of
+the mouth's opening against it.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +65,7 @@ def pair_ms(heard: list[float], returned: list[float]) -> list[float]:
     return out
 
 
-def measure(page: Any, url: str, session_id: str, seconds: float) -> dict[str, Any]:
+def measure(page: Any, url: str, session_id: str) -> dict[str, Any]:
     """One running session's figures, from what the page and the server wrote down."""
     probe = page.evaluate(
         "(({heard, returned, mouth, skew}) => ({heard, returned, mouth, skew}))(window.__probe)"
@@ -87,39 +93,54 @@ def measure(page: Any, url: str, session_id: str, seconds: float) -> dict[str, A
         "microphone_to_voice_ms": quantiles(pair_ms(probe["heard"], probe["returned"])),
         "mouth_minus_voice_ms": quantiles(mouth_against_voice_ms(times, opened, probe["returned"])),
         "mouth_moves": round(float(np.percentile(opened, 95) / max(0.1, np.median(opened))), 1),
-        "seconds": seconds,
     }
 
 
+@contextlib.contextmanager
+def crowd(url: str, count: int) -> Iterator[None]:
+    """`count` aiortc peers that talk to the server meanwhile, in a process of their own."""
+    command = [sys.executable, "-m", "benchmarks.bench_sessions", "--join", url, str(count)]
+    process = subprocess.Popen(command) if count else None
+    try:
+        yield
+    finally:
+        if process is not None:
+            process.terminate()
+            process.wait(20)
+
+
 def run(sessions: int, size: int, seconds: float, flags: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Open `sessions` pages on a fresh server and measure them together."""
+    """Open a page and `sessions - 1` peers on a fresh server, and measure the page."""
     with tempfile.TemporaryDirectory() as folder:
         wav = write_wav(Path(folder) / "microphone.wav", clicks_and_vowels(40))
         data = Path.home() / ".cache" / "vivavoce-bench"
-        with server(data, "--size", str(size), *flags) as process, chromium(wav) as browser:
-            pages = []
-            for _ in range(sessions):
-                page = browser.new_page(viewport={"width": 1280, "height": 800}, bypass_csp=True)
-                page.add_init_script(path=PROBE)
-                page.goto(process.url)
-                page.wait_for_function("window.vivavoce?.state === 'ready'")
-                page.click("#start")
-                page.wait_for_function("window.vivavoce.state === 'live'", timeout=20_000)
-                hold_head_still(page)
-                page.evaluate("window.__probe.start(document.querySelector('#avatar-video'))")
-                pages.append(page)
+        with (
+            server(data, "--size", str(size), *flags) as process,
+            crowd(process.url, sessions - 1),
+            chromium(wav) as browser,
+        ):
+            page = browser.new_page(viewport={"width": 1280, "height": 800}, bypass_csp=True)
+            page.add_init_script(path=PROBE)
+            page.goto(process.url)
+            page.wait_for_function("window.vivavoce?.state === 'ready'")
+            page.click("#start")
+            page.wait_for_function("window.vivavoce.state === 'live'", timeout=20_000)
+            first = page.evaluate("window.vivavoce.timings")
+            hold_head_still(page)
+            page.wait_for_timeout(5_000)  # the page and the delays settle
+            page.evaluate("window.__probe.start(document.querySelector('#avatar-video'))")
             before, begin = process.cpu_s(), time.monotonic()
-            pages[0].wait_for_timeout(seconds * 1000)
+            page.wait_for_timeout(seconds * 1000)
             cpu = (process.cpu_s() - before) / (time.monotonic() - begin)
+            session = page.evaluate("window.vivavoce.sessionId")
             return {
                 "sessions": sessions,
                 "size": size,
+                "seconds": seconds,
                 "server_cores_used": round(cpu, 3),
                 "server_memory_mb": process.memory_mb(),
-                "per_session": [
-                    measure(p, process.url, p.evaluate("window.vivavoce.sessionId"), seconds)
-                    for p in pages
-                ],
+                "page_timings_ms": first,
+                **measure(page, process.url, session),
             }
 
 

@@ -75,6 +75,21 @@ async def measure(process: ServerProcess, count: int, seconds: float) -> dict[st
     }
 
 
+async def join(url: str, count: int) -> None:
+    """Talk to a running server with `count` sessions until cancelled."""
+    clients = [AvatarClient(SPEECH, keep_frames=False, decode=False) for _ in range(count)]
+    async with httpx.AsyncClient(base_url=url, timeout=30) as http:
+
+        async def post(offer: dict[str, Any]) -> dict[str, Any]:
+            answer = await http.post("/v1/sessions", json=offer)
+            answer.raise_for_status()
+            return dict(answer.json())
+
+        for client in clients:
+            await client.connect(post)
+        await asyncio.gather(*(client.ping() for client in clients))
+
+
 def holds(figures: dict[str, Any]) -> bool:
     """Whether every target holds."""
     return bool(
@@ -93,7 +108,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--most", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--join", nargs=2, metavar=("URL", "COUNT"), help="only be clients")
     args = parser.parse_args(argv)
+    if args.join:
+        asyncio.run(join(args.join[0], int(args.join[1])))
     figures: dict[str, list[dict[str, Any]]] = {}
     data = Path.home() / ".cache" / "vivavoce-bench"
     settings = data / "oversell.toml"

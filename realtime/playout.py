@@ -35,7 +35,7 @@ class GrowthConfig:
     """When and how the playout delay may grow."""
 
     step_s: float = 0.010
-    max_s: float = 0.200  # in all
+    max_s: float = 0.060  # in all; beyond that, pictures must become cheaper
     window: int = 50  # frames looked back on: 2 s
     share: float = 0.08  # of them late: sustained lateness
     patience_s: float = 2.0  # wait this long for a pause, then grow anyway

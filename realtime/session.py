@@ -23,7 +23,7 @@ from realtime.clock import Clock
 from realtime.config import ServerConfig
 from realtime.engine import Engine, EngineFrame, Slot
 from realtime.errors import VivavoceError
-from realtime.ingest import HOP_S, Hop, Ingest
+from realtime.ingest import HOP_S, Hop, Ingest, IngestConfig
 from realtime.logs import session_id
 from realtime.metrics import Metrics
 from realtime.playout import PlayFrame, PlayoutBuffer, PlayoutClock, PlayoutStats
@@ -86,7 +86,7 @@ class Session:
         self._config = config
         self._clock = clock
         self._on_closed = on_closed
-        self._ingest = Ingest()
+        self._ingest = Ingest(IngestConfig(align=True))
         self._controls = Controls()
         self._behaviour: Behaviour = "idle"
         self._motion_events = False
@@ -241,6 +241,7 @@ class Session:
         """Take one decoded microphone packet (`rtp_receive.PacketSink`)."""
         if self._started.is_set() and not self._closing:
             self._ingest.push(rtp_timestamp, sequence, pcm48, now, ssrc=ssrc)
+            self._playout.start = self._ingest.t0  # moves once, to where the first packets end
             self._heard.set()
 
     async def _listen(self) -> None:
@@ -267,16 +268,14 @@ class Session:
             self._send(kind(audio_ms=edge.position // 16))
 
     def _deliver(self, frame: EngineFrame) -> bool:
-        in_time = True
-        if frame.planes is not None:
-            in_time = self._buffer.put_picture(
-                PlayFrame(
-                    start=frame.start,
-                    picture=frame.planes,
-                    ready=frame.ready,
-                    arrived=frame.arrived,
-                )
+        in_time = self._buffer.put_picture(
+            PlayFrame(
+                start=frame.start,
+                picture=frame.planes,
+                ready=frame.ready,
+                arrived=frame.arrived,
             )
+        )
         if frame.behaviour != self._behaviour:
             self._behaviour = frame.behaviour
             self._send(AvatarState(state=frame.behaviour))
