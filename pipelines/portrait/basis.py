@@ -55,13 +55,13 @@ def mouth_openings(face: Face, size: int) -> Openings:
         field[-1, 2] = rim.upper_at(x) - y if name == "upper" else y - rim.lower_at(x)
         return field
 
-    return build(face, [box], [layer], _MOUTH_STEP, size, 5)
+    return build(face, [box], [layer], _MOUTH_STEP, size, 5, 3 if size > 256 else 2)
 
 
 def eye_openings(face: Face, size: int) -> Openings:
     """The two openings of the lids: right, then left."""
     parts = [_eye(face, side) for side in SIDES]
-    return build(face, [p[0] for p in parts], [p[1] for p in parts], _EYE_STEP, size, 3)
+    return build(face, [p[0] for p in parts], [p[1] for p in parts], _EYE_STEP, size, 3, 2)
 
 
 def _eye(face: Face, side: Side) -> tuple[Box, LayerFields]:

@@ -148,7 +148,7 @@ def _thicken(m: MouthSpace, amount: float) -> Layered:
     top = smoothstep(0.0, m.lip_upper, m.above) * (1 - smoothstep(m.lip_upper, m.nose, m.above))
     reach = m.lip_lower + 0.12
     low = smoothstep(0.0, m.lip_lower, m.below) * (1 - smoothstep(m.lip_lower, reach, m.below))
-    lobes = 0.45 * bump(m.u, 0.0, 0.8) + bump(np.abs(m.u), 0.62, 0.36)
+    lobes = 0.75 * bump(m.u, 0.0, 0.8) + 0.6 * bump(np.abs(m.u), 0.6, 0.36)
     upper[1], lower[1] = -amount * top * lobes, amount * low * lobes
     return Layered(upper, lower)
 

@@ -24,7 +24,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 _MARGIN = 0.05  # canvas units of lattice around the window: the photo under a moved head
 _SEAL = 0.56  # half a pixel, and a little so that closed layers leave no hairline
-_COARSE = 2  # pixels between the points that are followed back
+_NOTHING = 1e-3  # local units (or pixels): less than a tenth of a pixel
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Openings:
     """`count` openings of one kind and size, at one frame size."""
 
     count: int
-    fields: Tensor  # [K + 1, count * 2 * 4 * P]: upper, lower; dx, dy (local), px inside, shade
+    fields: Tensor  # [k, count * 2 * 4 * P]: upper, lower; dx, dy (local), px inside, shade
+    used: Tensor  # [k] which of the K + 1 shapes change anything here
     pose: Tensor  # [4, count * P] pose fields, canvas units
     rows: int
     columns: int
@@ -89,10 +90,12 @@ def build(
     step: float,
     size: int,
     iterations: int,
+    between: int,
 ) -> Openings:
     """Evaluate the fields of openings in `boxes` (face units) for frames of `size` pixels.
 
-    `step` is the distance of lattice points in pixels at 512.
+    `step` is the distance of lattice points in pixels at 512, `between` that of the points followed
+    back, in pixels.
     """
     bounds = [_canvas_bounds(face, box) for box in boxes]
     extent = np.max([high - low for low, high in bounds], axis=0)
@@ -113,15 +116,18 @@ def build(
         anchor = pose_fields(face, at[:, 0], at[:, 1])
         anchors.append(tuple(float(v) for v in anchor[:, 0]))
     n = len(bounds)
+    table = np.stack(fields, axis=1).reshape(len(fields[0]), -1)
+    used = np.flatnonzero(np.abs(table).max(axis=1) > _NOTHING)
     return Openings(
         count=n,
-        fields=torch.from_numpy(np.stack(fields, axis=1)).reshape(len(fields[0]), -1),
+        fields=torch.from_numpy(table[used]),
+        used=torch.from_numpy(used),
         pose=torch.from_numpy(np.concatenate(poses, axis=1)),
         rows=rows,
         columns=columns,
         scale=torch.from_numpy(scale).expand(n, 2).contiguous(),
         middle=torch.from_numpy(np.stack(middles)),
-        coarse=_coarse(width, height, size, scale).expand(n, -1, -1, -1).contiguous(),
+        coarse=_coarse(width, height, size, scale, between).expand(n, -1, -1, -1).contiguous(),
         centres=tuple((float(m[0]), float(m[1])) for m in middles),
         anchors=tuple(anchors),
         width=width,
@@ -133,7 +139,7 @@ def build(
 def trace(openings: Openings, weights: Tensor, pose: Pose, size: int) -> list[Window]:
     """Follow the windows of `openings` back to the photo for shape `weights` [1, K + 1]."""
     n, rows, columns = openings.count, openings.rows, openings.columns
-    lattice = (weights @ openings.fields).view(n, 2, 4, rows * columns)
+    lattice = (weights[:, openings.used] @ openings.fields).view(n, 2, 4, rows * columns)
     head = (pose.coefficients @ openings.pose).view(2, n, -1).transpose(0, 1)  # [n, 2, P]
     scale = openings.scale.view(n, 1, 2, 1)
     lattice[:, :, :2] = pose.rotation @ lattice[:, :, :2] + head[:, None] * scale
@@ -201,7 +207,7 @@ def _local(face: Face, fields: Array, scale: Array, size: int) -> Array:
     return single(np.stack([moved[..., 0], moved[..., 1], pixels, fields[:, 3]], axis=1))
 
 
-def _coarse(width: int, height: int, size: int, scale: Array) -> Tensor:
-    x = torch.linspace(0, width - 1, width // _COARSE + 1) * (2.0 / size) * float(scale[0])
-    y = torch.linspace(0, height - 1, height // _COARSE + 1) * (2.0 / size) * float(scale[1])
+def _coarse(width: int, height: int, size: int, scale: Array, between: int) -> Tensor:
+    x = torch.linspace(0, width - 1, width // between + 1) * (2.0 / size) * float(scale[0])
+    y = torch.linspace(0, height - 1, height // between + 1) * (2.0 / size) * float(scale[1])
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
