@@ -103,11 +103,12 @@ def measure(codec: str, frames: list[NDArray[np.uint8]], target_bps: int) -> dic
     }
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=250)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     figures = []
     for size in arguments.sizes:
         frames = talking_face(arguments.frames, size)
@@ -123,7 +124,8 @@ def main() -> None:
                     f"first frame {figure['keyframe_bytes'] / 1000:.0f} kB"
                 )
     print("written to", write_result("encoders", figures))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,6 +1,6 @@
 """What one frame costs, stage by stage, and `vivavoce render` as a whole, on one core.
 
-    python -m benchmarks.bench_pipeline [--frames 300] [--avatar amara]
+python -m benchmarks.bench_pipeline [--frames 300] [--avatar amara]
 """
 
 from __future__ import annotations

@@ -132,11 +132,12 @@ class Session:
                 on_state=self._on_state,
                 on_encoded=self._on_encoded,
                 config=rtc.RtcConfig(
-                    video_codec=self._config.video_codec, loopback=self._config.loopback
+                    video_codec=self._config.video_codec,
+                    loopback=self._config.loopback,
+                    connect_timeout_s=self._config.connect_timeout_s,
                 ),
             )
             self.answer_sdp = self._peer.answer_sdp
-            self._spawn(self._watch())
             logger.info("opened: avatar %s, %d px", self.avatar.id, self.size)
         except BaseException:
             await self.close("failed")
@@ -202,6 +203,7 @@ class Session:
             self._started.set()
             self._spawn(self._listen())
             self._spawn(self._report())
+            self._spawn(self._watch())
         elif state in ("failed", "closed") and not self._closing:
             self._end_soon("connection_lost" if self._started.is_set() else "never_connected")
 
@@ -210,15 +212,8 @@ class Session:
         self._tasks.add(closing)
 
     async def _watch(self) -> None:
-        """End the session when the peer never connects, or its pings stop."""
+        """End the session when its pings stop."""
         session_id.set(self.id)
-        try:
-            async with asyncio.timeout(self._config.connect_timeout_s):
-                await self._started.wait()
-        except TimeoutError:
-            logger.warning("no connection within %.0f s", self._config.connect_timeout_s)
-            self._end_soon("never_connected")
-            return
         while True:
             await asyncio.sleep(1.0)
             silent = self._clock.now() - (self._last_ping or self._clock.now())

@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import os
+import signal
 
 import numpy as np
 import pytest
 
 from benchmarks.peer import AvatarClient
+from tests.realtime.conftest import running
 from tests.realtime.sounds import SPEECH, hum
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -137,3 +141,51 @@ async def test_a_peer_that_hangs_up_is_gone_at_once(server):
         await until(lambda: client.pictures)
         await client.close()
         await until(lambda: not server.service.sessions, timeout_s=5)
+
+
+async def test_a_peer_that_never_connects_is_given_up(config):
+    impatient = dataclasses.replace(config, connect_timeout_s=1.0)
+    async with running(impatient) as server:
+        client = AvatarClient(SPEECH)
+        answer = await server.post_offer(await client.offer())
+        assert answer["id"] in server.service.sessions
+        await until(lambda: not server.service.sessions, timeout_s=10)
+        await client.close()
+
+
+async def test_a_peer_whose_pings_stop_is_gone(config):
+    strict = dataclasses.replace(config, ping_timeout_s=3.0)
+    async with running(strict) as server, server.client(SPEECH) as client:
+        await until(lambda: client.channel.readyState == "open")
+        client.send(type="ping")
+        await until(lambda: not server.service.sessions, timeout_s=10)
+
+
+async def test_inference_that_dies_is_started_anew(config):
+    async with running(config) as server:
+        async with server.client(SPEECH) as client:
+            await until(lambda: client.pictures)
+            os.kill(server.service._engine.inference.pid, signal.SIGKILL)
+            await until(lambda: not server.service.sessions)
+            assert any(
+                e["type"] == "error" and e["error"]["code"] == "session_ending"
+                for e in client.events
+            )
+        await until(lambda: server.service._ready, timeout_s=60)
+        async with server.client(SPEECH) as client:
+            await until(lambda: client.pictures)
+
+
+async def test_draining_takes_no_new_sessions_and_waits_for_the_old(config):
+    async with running(config) as server, server.client(SPEECH) as client:
+        await until(lambda: client.channel.readyState == "open" and client.pictures)
+        draining = asyncio.create_task(server.service.drain())
+        await asyncio.sleep(0)
+        assert (await server.http.get("/ready")).json()["error"]["code"] == "draining"
+        late = AvatarClient(SPEECH)
+        response = await server.http.post("/v1/sessions", json=await late.offer())
+        assert response.status_code == 503
+        await late.close()
+        await until(lambda: any(e["type"] == "error" for e in client.events))
+        await client.close()
+        await asyncio.wait_for(draining, 10)
