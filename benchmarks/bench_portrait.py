@@ -100,8 +100,9 @@ def _mouth(
 
 
 def _draw(baked: Baked, frame: Plan, planes: Tensor) -> None:
-    for top, rgb in draw(baked, frame):
-        write_i420(rgb, planes, top)
+    planes[0] = baked.behind_i420
+    for (rows, columns), rgb in draw(baked, frame):
+        write_i420(rgb, planes, rows.start, columns.start)
 
 
 def whole(identity: IdentityFeatures, size: int, motion: Tensor) -> dict[str, float] | None:

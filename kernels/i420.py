@@ -13,18 +13,21 @@ def rgb_to_i420(rgb: Tensor) -> Tensor:
     return reference.rgb_to_i420(rgb)
 
 
-def write_i420(rgb: Tensor, planes: Tensor, top: int) -> None:
-    """Convert a band of a frame, RGB float32 [N, 3, h, W], into I420 `planes` from row `top` on.
+def write_i420(rgb: Tensor, planes: Tensor, top: int, left: int = 0) -> None:
+    """Convert a box of a frame, RGB float32 [N, 3, h, w], into I420 `planes` at (`top`, `left`).
 
-    `planes` is uint8 [N, H * 3 / 2, W], contiguous, `top` and h even.
+    `planes` is uint8 [N, H * 3 / 2, W], contiguous; `top`, `left`, h and w even.
     """
     _check(rgb)
-    rows, height = rgb.shape[2], planes.shape[1] * 2 // 3
-    if planes.shape[0] != rgb.shape[0] or planes.shape[2] != rgb.shape[3] or top % 2:
-        raise ValueError(f"{tuple(rgb.shape)} at row {top} does not fit {tuple(planes.shape)}")
-    if not 0 <= top <= height - rows:
-        raise ValueError(f"rows {top} to {top + rows} are not in a frame of {height}")
-    reference.write_i420(rgb, planes, top)
+    rows, columns = rgb.shape[2:]
+    height, width = planes.shape[1] * 2 // 3, planes.shape[2]
+    if planes.shape[0] != rgb.shape[0] or top % 2 or left % 2:
+        raise ValueError(f"{tuple(rgb.shape)} at {top, left} does not fit {tuple(planes.shape)}")
+    if not (0 <= top <= height - rows and 0 <= left <= width - columns):
+        raise ValueError(
+            f"a box of {rows} x {columns} at {top, left} leaves a frame of {height} x {width}"
+        )
+    reference.write_i420(rgb, planes, top, left)
 
 
 def _check(rgb: Tensor) -> None:

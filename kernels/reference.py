@@ -41,17 +41,18 @@ def rgb_to_i420(rgb: Tensor) -> Tensor:
     return planes
 
 
-def write_i420(rgb: Tensor, planes: Tensor, top: int) -> None:
-    """Write rows `top` and on of I420 `planes` uint8 [N, H * 3 / 2, W] from `rgb` [N, 3, h, W]."""
-    n, _, rows, width = rgb.shape
-    height = planes.shape[1] * 2 // 3
+def write_i420(rgb: Tensor, planes: Tensor, top: int, left: int = 0) -> None:
+    """Write a box of I420 `planes` [N, H * 3 / 2, W] from `rgb` [N, 3, h, w]."""
+    n, _, rows, columns = rgb.shape
+    height, width = planes.shape[1] * 2 // 3, planes.shape[2]
     matrix = rgb.new_tensor(BT601)
     luma = (matrix[:1] @ rgb.reshape(n, 3, -1)).add_(OFFSET[0] + 0.5).clamp_(0.0, 255.0)
-    planes[:, top : top + rows] = luma.view(n, rows, width)
+    planes[:, top : top + rows, left : left + columns] = luma.view(n, rows, columns)
     small = mean_of_four(rgb).view(n, 3, -1)
     chroma = (matrix[1:] @ small).add_(OFFSET[1] + 0.5).clamp_(0.0, 255.0)
     held = planes.view(n, -1)[:, height * width :].view(n, 2, height // 2, width // 2)
-    held[:, :, top // 2 : (top + rows) // 2] = chroma.view(n, 2, rows // 2, width // 2)
+    held = held[:, :, top // 2 : (top + rows) // 2, left // 2 : (left + columns) // 2]
+    held.copy_(chroma.view(n, 2, rows // 2, columns // 2))
 
 
 def mean_of_four(picture: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kernels.i420 import rgb_to_i420
 from pipelines.identity import IdentityFeatures
 from pipelines.portrait.basis import basis, eye_openings, mouth_openings
 from pipelines.portrait.eyeball import Eyeballs, paint_eyeballs
@@ -39,6 +40,7 @@ class Baked:
     face: Face
     person: Tensor  # [1, 4, S, S] premultiplied
     behind: Tensor  # [1, 3, S, S]
+    behind_i420: Tensor  # uint8 [S * 3 / 2, S]: the same
     present: Tensor  # [1, 1, NODES, NODES] above 0 where the person is, or near
     fields: Tensor  # [K + 1, 3 * NODES * NODES]: dx, dy in canvas units, shade
     pose: Tensor  # [4, NODES * NODES]
@@ -77,6 +79,7 @@ def bake(identity: IdentityFeatures, size: int) -> Baked:
         face=face,
         person=_resized(torch.cat([person, matte], dim=1), size),
         behind=_resized(behind, size),
+        behind_i420=rgb_to_i420(_resized(behind, size))[0],
         present=_present(matte),
         fields=_tensor(shapes).reshape(len(shapes), -1),
         pose=_tensor(pose_fields(face, x, y)),

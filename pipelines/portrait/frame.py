@@ -68,29 +68,28 @@ def base_flow(baked: Baked, weights: Tensor, pose: Pose) -> Flow:
     return Flow(refine_across(found[0], baked.size), tuple(_bands(near, baked.size)))
 
 
-def draw(baked: Baked, frame: Plan) -> Iterator[tuple[int, Tensor]]:
-    """Yield bands of the frame from the top: their first row, and RGB float32 [1, 3, h, S].
+def draw(baked: Baked, frame: Plan) -> Iterator[tuple[Box, Tensor]]:
+    """Yield the parts of the frame in which the person is: the box, and RGB float32 [1, 3, h, w].
 
-    Values are in [0, 1] but for shading a little above. A band is valid until the next is drawn.
+    Values are in [0, 1] but for shading a little above. Elsewhere the background stands still.
     """
     each = baked.size // (NODES - 1)
-    rgb = torch.empty_like(baked.behind[:, :, : _CELLS * each])
     last = len(frame.flow.bands) - 1
     for i, (rows, columns) in enumerate(frame.flow.bands):
-        rgb.copy_(baked.behind[:, :, rows])
-        if columns.stop > columns.start:
-            nodes = frame.flow.wide[:, i * _CELLS : (i + 1) * _CELLS + 1, columns]
-            flow = refine_down(nodes, each)  # [3, h, w]
-            for window in frame.windows:
-                _insert(flow, window, (rows, columns))
-            _mirror(flow[1], first=i == 0, last=i == last)
-            layer = warp(baked.person, flow[:2].permute(1, 2, 0)[None])
-            _light(layer, flow[2], (rows, columns), baked.lit)
-            view = rgb[..., columns]
-            composite(layer, view, out=view)
-            for window, inside in frame.insides:
-                _paint(rgb[0], window, inside, (rows, slice(0, baked.size)))
-        yield rows.start, rgb
+        if columns.stop == columns.start:
+            continue
+        box = (rows, columns)
+        nodes = frame.flow.wide[:, i * _CELLS : (i + 1) * _CELLS + 1, columns]
+        flow = refine_down(nodes, each)  # [3, h, w]
+        for window in frame.windows:
+            _insert(flow, window, box)
+        _mirror(flow[1], first=i == 0, last=i == last)
+        layer = warp(baked.person, flow[:2].permute(1, 2, 0)[None])
+        _light(layer, flow[2], box, baked.lit)
+        rgb = composite(layer, baked.behind[(slice(None), slice(None), *box)])
+        for window, inside in frame.insides:
+            _paint(rgb[0], window, inside, box)
+        yield box, rgb
 
 
 def _bands(near: Tensor, size: int) -> Iterator[Box]:
@@ -143,7 +142,7 @@ def _light(layer: Tensor, shade: Tensor, band: Box, lit: Box) -> None:
 
 
 def _paint(rgb: Tensor, window: Window, inside: Tensor, band: Box) -> None:
-    """Show `inside` [3, H, W] in a band [3, h, S] where no skin covers the opening."""
+    """Show `inside` [3, H, W] in a band [3, h, w] where no skin covers the opening."""
     shared = _overlap(band, window.box)
     if shared is not None:
         here, there = shared

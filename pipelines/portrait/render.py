@@ -17,7 +17,7 @@ from kernels.i420 import write_i420
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
 from pipelines.portrait.bake import CACHE, Baked
-from pipelines.portrait.frame import draw, plan
+from pipelines.portrait.frame import Box, draw, plan
 from pipelines.portrait.pose import head_pose
 
 SIZES = (256, 512)
@@ -51,8 +51,10 @@ class PortraitRenderer:
         with torch.inference_mode():
             planes = torch.empty(shape, dtype=torch.uint8, device=self.device)
             for i, slot in enumerate(slots):
-                for top, rgb in self._draw(slot, motion[i]):
-                    write_i420(rgb, planes[i : i + 1], top)
+                baked = self._baked(slot)
+                planes[i] = baked.behind_i420
+                for (rows, columns), rgb in _draw(baked, motion[i]):
+                    write_i420(rgb, planes[i : i + 1], rows.start, columns.start)
         return planes
 
     def render_rgb(self, motion: Tensor, slots: Sequence[int]) -> Tensor:
@@ -62,9 +64,10 @@ class PortraitRenderer:
         with torch.inference_mode():
             pictures = torch.empty(shape, dtype=torch.uint8, device=self.device)
             for i, slot in enumerate(slots):
-                for top, rgb in self._draw(slot, motion[i]):
-                    pixels = (rgb[0] * 255.0).round_().clamp_(0, 255)
-                    pictures[i, top : top + rgb.shape[2]] = pixels.permute(1, 2, 0)
+                baked = self._baked(slot)
+                pictures[i] = _bytes(baked.behind)
+                for (rows, columns), rgb in _draw(baked, motion[i]):
+                    pictures[i, rows, columns] = _bytes(rgb)
         return pictures
 
     def _check(self, motion: Tensor, slots: Sequence[int]) -> None:
@@ -74,14 +77,24 @@ class PortraitRenderer:
                 f"got {tuple(motion.shape)}"
             )
 
-    def _draw(self, slot: int, motion: Tensor) -> Iterator[tuple[int, Tensor]]:
+    def _baked(self, slot: int) -> Baked:
         baked = self._identities[slot]
         if baked is None:
             raise ValueError(f"slot {slot} has no identity; call set_identity first")
-        values = motion.tolist()
-        weights = shape_weights(motion.to(self.device))
-        pose = head_pose(values, baked.face, self.device)
-        return draw(baked, plan(baked, weights, pose, values))
+        return baked
+
+
+def _draw(baked: Baked, motion: Tensor) -> Iterator[tuple[Box, Tensor]]:
+    values = motion.tolist()
+    device = baked.person.device
+    weights = shape_weights(motion.to(device))
+    pose = head_pose(values, baked.face, device)
+    return draw(baked, plan(baked, weights, pose, values))
+
+
+def _bytes(rgb: Tensor) -> Tensor:
+    """RGB float32 [1, 3, h, w] in [0, 1] to bytes [h, w, 3]."""
+    return (rgb[0] * 255.0).round().clamp_(0, 255).permute(1, 2, 0)
 
 
 def shape_weights(motion: Tensor) -> Tensor:

@@ -104,7 +104,16 @@ def test_i420_in_bands_is_i420_at_once() -> None:
     assert torch.equal(planes, rgb_to_i420(rgb))
 
 
-@pytest.mark.parametrize("top", [1, 14, -2])
-def test_a_band_has_to_fit(top: int) -> None:
-    with pytest.raises(ValueError, match="row"):
-        write_i420(torch.zeros(1, 3, 4, 8), torch.zeros(1, 24, 8, dtype=torch.uint8), top)
+def test_a_box_changes_nothing_beside_it() -> None:
+    rgb = torch.rand(1, 3, 12, 8, generator=torch.Generator().manual_seed(3))
+    planes = rgb_to_i420(rgb)
+    write_i420(torch.zeros(1, 3, 4, 2), planes, 4, 6)
+    rgb[:, :, 4:8, 6:8] = 0.0
+    assert torch.equal(planes, rgb_to_i420(rgb))
+
+
+@pytest.mark.parametrize(("top", "left"), [(1, 0), (14, 0), (-2, 0), (0, 3), (0, 6)])
+def test_a_box_has_to_fit(top: int, left: int) -> None:
+    planes = torch.zeros(1, 24, 8, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="does not fit|leaves a frame"):
+        write_i420(torch.zeros(1, 3, 4, 4), planes, top, left)
