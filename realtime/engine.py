@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipelines.motion.controls import Controls
 from pipelines.motion.space import BEHAVIOURS, Behaviour
 from realtime.inference import Inference, InferenceDied, Stepped
-from realtime.ingest import HOP_SAMPLES, Hop
+from realtime.ingest import HOP_S, HOP_SAMPLES, Hop
 from realtime.metrics import Metrics
 from realtime.scheduler import LADDER, Admission, Ladder, Quantile
 
@@ -99,7 +99,7 @@ class Engine:
     ) -> None:
         self.inference = inference
         self.admission = admission
-        self.latency = Quantile(500)  # seconds from a hop's arrival to its frame
+        self._step_s = Quantile(500)  # wall time of steps
         self._metrics = metrics
         self._on_death = on_death
         self._ladder = Ladder()
@@ -114,6 +114,15 @@ class Engine:
     def look_ahead_s(self) -> float:
         """Seconds of sound after a frame that must be heard before it is drawn."""
         return self.inference.look_ahead / 16_000
+
+    @property
+    def expected_latency_s(self) -> float:
+        """Seconds from a hop to its frame that few frames will exceed: on a CPU every open session
+        may have to wait for all the others."""
+        step_s = self._step_s.at(0.95)
+        if step_s is None:
+            return HOP_S / 2
+        return min(HOP_S, step_s * (1 if self._batch_limit > 1 else len(self._slots)))
 
     @property
     def rung(self) -> int:
@@ -235,10 +244,10 @@ class Engine:
         return batch
 
     def _hand_out(self, batch: list[Turn], result: Stepped, begin: float, ready: float) -> None:
+        self._step_s.add(ready - begin)
         self._metrics.stage_ms.labels("step").observe((ready - begin) * 1000)
         for turn in batch:
             slot, hop = turn.slot, turn.hop
-            self.latency.add(ready - hop.arrived)
             self._metrics.stage_ms.labels("wait").observe((begin - hop.arrived) * 1000)
             planes = result.frames.get(slot.index)
             if planes is not None:

@@ -38,16 +38,16 @@ class Ladder:
     that patience, so that a machine that is too slow does not flap.
     """
 
-    window_s: float = 2.0
+    window_s: float = 4.0
     down_share: float = 0.25
     up_share: float = 0.05
-    patience: int = 4
+    patience: int = 2
     rung: int = 0
     _since: float = -1.0
     _steps: int = 0
     _misses: int = 0
     _calm: int = 0
-    _needed: int = field(default=4)
+    _needed: int = field(default=2)
 
     def observe(self, now: float, *, missed: bool) -> bool:
         """Count one step; True when the rung changed."""

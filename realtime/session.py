@@ -147,9 +147,8 @@ class Session:
 
     def _settled_delay_s(self) -> float:
         """Look-ahead, the hop itself, the microphone's patience, measured compute, a margin."""
-        compute = self._engine.latency.at(0.95) or self._admission.cost_s(self.size)
-        wait = self._ingest.config.wait_s
-        return self._engine.look_ahead_s + HOP_S + wait + min(compute, HOP_S) + MARGIN_S
+        compute = self._engine.expected_latency_s
+        return self._engine.look_ahead_s + HOP_S + self._ingest.config.wait_s + compute + MARGIN_S
 
     @property
     def playout_delay_ms(self) -> int:

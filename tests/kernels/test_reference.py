@@ -115,5 +115,5 @@ def test_a_box_changes_nothing_beside_it() -> None:
 @pytest.mark.parametrize(("top", "left"), [(1, 0), (14, 0), (-2, 0), (0, 3), (0, 6)])
 def test_a_box_has_to_fit(top: int, left: int) -> None:
     planes = torch.zeros(1, 24, 8, dtype=torch.uint8)
-    with pytest.raises(ValueError, match="does not fit|leaves a frame"):
+    with pytest.raises(ValueError, match=r"does not fit|leaves a frame"):
         write_i420(torch.zeros(1, 3, 4, 4), planes, top, left)

@@ -63,7 +63,7 @@ def test_costs_follow_measurements_slowly():
 
 def test_ladder_goes_down_under_sustained_lateness_and_up_again():
     ladder = Ladder()
-    now = run(ladder, 10, True, 0.0)
+    now = run(ladder, 15, True, 0.0)
     assert ladder.rung == len(LADDER) - 1
     run(ladder, 60, False, now)
     assert ladder.rung == 0
