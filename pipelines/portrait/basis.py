@@ -73,6 +73,7 @@ def _eye(face: Face, side: Side) -> tuple[Box, LayerFields]:
 
     def layer(name: str, x: Array, y: Array) -> Array:
         field = basis(face, x, y, "auto", name)
+        field[:, 2] = 0.0  # shapes that roll the lips in do so to the mouth only
         field[-1, 2] = rim.upper_at(x) - y if name == "upper" else y - rim.lower_at(x)
         return field
 

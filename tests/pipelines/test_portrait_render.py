@@ -117,6 +117,18 @@ def test_the_lips_close_while_the_jaw_is_open(renderer: PortraitRenderer) -> Non
     assert lip_gap(drawn(renderer, **pressed)) < 0.006
 
 
+@pytest.mark.parametrize("name", ["mouthPressLeft", "mouthRollUpper", "mouthRollLower"])
+def test_lips_that_roll_in_leave_the_eyes_alone(
+    renderer: PortraitRenderer, identity: IdentityFeatures, name: str
+) -> None:
+    rest, moved = drawn(renderer), drawn(renderer, **{name: 1.0})
+    points = (identity.tensors["landmarks"].numpy()[:, :2] + 1) * 256
+    eyes = points[[33, 133, 159, 145, 362, 263, 386, 374]]
+    (left, top), (right, bottom) = eyes.min(axis=0) - 6, eyes.max(axis=0) + 6
+    box = slice(int(top), int(bottom)), slice(int(left), int(right))
+    assert np.abs(moved[box] - rest[box]).max() < 8
+
+
 @pytest.mark.parametrize("name", BLENDSHAPES)
 def test_every_blendshape_shows(renderer: PortraitRenderer, name: str) -> None:
     base = {"jawOpen": 0.3} if name in ("tongueOut", "mouthClose") else {}
