@@ -7,6 +7,7 @@ owns its encoders; bitrate limits are theirs, not the process's.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -64,7 +65,7 @@ class VideoEncoder(Protocol):
         ...
 
 
-class _Encoder:
+class _Encoder(ABC):
     """What both codecs share: opening when needed, keyframes, packing."""
 
     def __init__(self, codec: RTCRtpCodecParameters, config: BitrateConfig) -> None:
@@ -113,14 +114,16 @@ class _Encoder:
         useful = max(_USEFUL * default_bitrate(width, height), self._config.start_bps or 0)
         return min(self._config.max_bps, round(useful))
 
+    @abstractmethod
     def _must_reopen(self) -> bool:
-        raise NotImplementedError
+        """Whether the target can be followed only by opening the codec anew."""
 
-    def _adjust(self, context: VideoCodecContext) -> None:
-        """Follow the target without a keyframe, where the codec can."""
+    def _adjust(self, context: VideoCodecContext) -> None:  # noqa: B027
+        """Follow the target without a keyframe; nothing to do where the codec cannot."""
 
+    @abstractmethod
     def _open(self, width: int, height: int, bps: int) -> VideoCodecContext:
-        raise NotImplementedError
+        """A new codec context for frames of this size at this bitrate."""
 
 
 def _context(name: str, width: int, height: int, bps: int) -> VideoCodecContext:

@@ -4,7 +4,12 @@ VivavoceError
 ├── SessionError            something is wrong with one session
 │   ├── BadOffer            the SDP offer cannot be used
 │   └── UnknownSession      no session has this id
+├── BadRequest              a body or query does not fit
+├── UnsupportedType         a body of a content type that is not taken
+├── BodyTooLarge            a body above the limit of its call
 ├── AtCapacity              no session can be admitted now
+│   └── Draining            nor later: the server is shutting down
+├── NotReady                the server is still starting
 ├── UnknownAvatar           no avatar has this name
 └── AvatarRejected          an image cannot become an avatar
 
@@ -39,6 +44,27 @@ class UnknownSession(SessionError):
     status = 404
 
 
+class BadRequest(VivavoceError):
+    """The body or query does not fit."""
+
+    code = "bad_request"
+    status = 400
+
+
+class UnsupportedType(VivavoceError):
+    """The body is of a content type that this call does not take."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class BodyTooLarge(VivavoceError):
+    """The request's body is larger than this call takes."""
+
+    code = "body_too_large"
+    status = 413
+
+
 class AtCapacity(VivavoceError):
     """No session can be admitted now; try again after `retry_after_s`."""
 
@@ -48,6 +74,19 @@ class AtCapacity(VivavoceError):
     def __init__(self, message: str, retry_after_s: int = 5) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class Draining(AtCapacity):
+    """The server is shutting down and takes no new sessions."""
+
+    code = "draining"
+
+
+class NotReady(VivavoceError):
+    """The server is still starting."""
+
+    code = "starting"
+    status = 503
 
 
 class UnknownAvatar(VivavoceError):

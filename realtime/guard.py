@@ -10,16 +10,9 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from realtime.errors import VivavoceError
+from realtime.errors import BodyTooLarge
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
-
-
-class BodyTooLarge(VivavoceError):
-    """The request's body is larger than this call takes."""
-
-    code = "body_too_large"
-    status = 413
 
 
 def error_body(code: str, message: str) -> dict[str, dict[str, str]]:

@@ -20,7 +20,14 @@ from starlette.exceptions import HTTPException
 from pipelines.motion.controls import CONTROL_NAMES
 from pipelines.presets import PRESETS, SIZES
 from realtime.config import ServerConfig
-from realtime.errors import AtCapacity, AvatarRejected, BadOffer, VivavoceError
+from realtime.errors import (
+    AtCapacity,
+    AvatarRejected,
+    BadOffer,
+    BadRequest,
+    UnsupportedType,
+    VivavoceError,
+)
 from realtime.guard import Guard, error_body
 from realtime.service import Service, SessionRequest
 
@@ -47,20 +54,6 @@ class SessionPatch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     avatar: str = Field(min_length=1, max_length=128)
-
-
-class UnsupportedType(VivavoceError):
-    """The body is of a content type that this call does not take."""
-
-    code = "unsupported_media_type"
-    status = 415
-
-
-class BadRequest(VivavoceError):
-    """The body or query does not fit."""
-
-    code = "bad_request"
-    status = 400
 
 
 class WebClient(StaticFiles):

@@ -16,7 +16,7 @@ from realtime.avatars import AvatarLibrary
 from realtime.clock import MonotonicClock
 from realtime.config import ServerConfig
 from realtime.engine import Engine
-from realtime.errors import AtCapacity, UnknownSession, VivavoceError
+from realtime.errors import AtCapacity, Draining, NotReady, UnknownSession, VivavoceError
 from realtime.inference import Inference
 from realtime.inference_worker import WorkerConfig, choose_device
 from realtime.metrics import Metrics
@@ -37,19 +37,6 @@ class SessionRequest:
     avatar: str | None = None
     size: int | None = None
     seed: int | None = None
-
-
-class Draining(AtCapacity):
-    """The server is shutting down and takes no new sessions."""
-
-    code = "draining"
-
-
-class NotReady(VivavoceError):
-    """The server is still starting."""
-
-    code = "starting"
-    status = 503
 
 
 class Service:
