@@ -1,0 +1,1 @@
+"""Motion-latent diffusion from speech: the network, its noise schedules and its samplers."""
