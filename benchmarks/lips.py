@@ -32,13 +32,13 @@ from benchmarks.lip_figures import Count, closures, false_closures, follow, in_s
 from benchmarks.lip_reader import LipReader
 from benchmarks.lip_sounds import SILENCE_S, Clip, Samples, noises, spoken
 from benchmarks.timing import RESULTS, machine_stamp
+from pipelines.audio.vad import VoiceActivity
 from pipelines.avatar import HOP_SAMPLES, AvatarPipeline
 from pipelines.identity import IdentityFeatures
 from pipelines.portrait.enrol import enrol
 from pipelines.training.articulation import CLOSED, FPS, articulate
 from pipelines.training.sentences import HELD_OUT
 from pipelines.training.speech import HELD_OUT_VOICES, missing, synthesise
-from realtime.vad import VoiceActivity
 
 CAST = Path(__file__).parent.parent / "cast"
 LEVELS_DB = (-40.0, -30.0, -20.0, -10.0, 0.0)  # of the loudest sample

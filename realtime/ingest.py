@@ -16,11 +16,11 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.audio.vad import SpeechEdge, VadConfig, VoiceActivity
 from realtime.conceal import Concealer, compress
 from realtime.jitter import HOP, DelayControl, unwrap
 from realtime.resample import FACTOR, MODEL_RATE_HZ, WEBRTC_RATE_HZ, Decimator
 from realtime.timeline import Placement, Window
-from realtime.vad import SpeechEdge, VadConfig, VoiceActivity
 
 HOP_SAMPLES = HOP // FACTOR
 HOP_S = HOP_SAMPLES / MODEL_RATE_HZ

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pipelines.audio.vad import VoiceActivity
 from pipelines.avatar import AvatarPipeline
 from pipelines.identity import IdentityFeatures, IdentityStore
 from pipelines.portrait.enrol import EnrolmentError, enrol, identity_key
@@ -31,7 +32,6 @@ from realtime.avatars import AvatarLibrary
 from realtime.errors import VivavoceError
 from realtime.metrics import Metrics
 from realtime.resample import FACTOR, WEBRTC_RATE_HZ, Decimator
-from realtime.vad import VoiceActivity
 
 HOP_48K = HOP_SAMPLES * FACTOR
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipelines.audio.vad import VoiceActivity
 from realtime.conceal import Concealer, compress
 from realtime.resample import DELAY_SAMPLES, Decimator
-from realtime.vad import VoiceActivity
 
 
 def tone(hz: float, samples: int, amplitude: float = 8_000) -> NDArray[np.int16]:
