@@ -30,9 +30,7 @@ class GeneratorConfig:
     decoder_blocks: int = 2
     heads: int = 2
     kernel: int = 13  # of the depthwise convolutions
-    time_features: int = (
-        1  # 1: the bare step number, as published; else cosines of a time in [0, 1]
-    )
+    time_features: int = 1  # 1: the bare step number, as published; else cosines of a time
     objective: Objective = "epsilon"
     known_clean: bool = False  # known frames enter without noise, at time 0; else at the step's
     dropout: float = 0.0  # while training
@@ -49,7 +47,7 @@ class GeneratorConfig:
     @property
     def rows_per_frame(self) -> int:
         """Rows of sound features per video frame."""
-        return 2 ** len(self.down)
+        return 1 << len(self.down)
 
     @property
     def speech_dim(self) -> int:
@@ -57,7 +55,7 @@ class GeneratorConfig:
 
     @property
     def decoder_dim(self) -> int:
-        """Speech beside the last motion, the identity where there is one, the noisy motion, time."""
+        """Speech, then the last motion, the identity if there is one, the noisy motion, time."""
         return self.speech_dim + self.side_dim * (4 if self.identity_dim else 3)
 
 

@@ -39,8 +39,11 @@ class Block(nn.Module):
         self.self_attn = RelativeAttention(dim, heads, dropout)
         self.conv_module = ConvModule(dim, kernel)
         self.feed_forward = FeedForward(dim, dropout)
-        for name in ("norm_ff_macaron", "norm_mha", "norm_conv", "norm_ff", "norm_final"):
-            self.add_module(name, nn.LayerNorm(dim, eps=_LAYER_NORM_EPS))
+        self.norm_ff_macaron = nn.LayerNorm(dim, eps=_LAYER_NORM_EPS)
+        self.norm_mha = nn.LayerNorm(dim, eps=_LAYER_NORM_EPS)
+        self.norm_conv = nn.LayerNorm(dim, eps=_LAYER_NORM_EPS)
+        self.norm_ff = nn.LayerNorm(dim, eps=_LAYER_NORM_EPS)
+        self.norm_final = nn.LayerNorm(dim, eps=_LAYER_NORM_EPS)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,7 +83,7 @@ class ConvModule(nn.Module):
 
 
 class RelativeAttention(nn.Module):
-    """Scores of what is there and of how far away it is; a query's past lies at positive distance."""
+    """Scores of what is there and how far away it is; the past lies at positive distance."""
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -126,7 +129,8 @@ class RelativeAttention(nn.Module):
 
     def _project(self, frames: int, weight: Tensor) -> Tensor:
         table = relative_positions(frames, weight.shape[1]).to(weight)
-        return self.linear_pos(table).view(len(table), self.heads, -1).permute(1, 2, 0).contiguous()
+        keys: Tensor = self.linear_pos(table).view(len(table), self.heads, -1)
+        return keys.permute(1, 2, 0).contiguous()
 
 
 def relative_positions(frames: int, dim: int) -> Tensor:

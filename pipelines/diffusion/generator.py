@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class MotionGenerator(nn.Module):
         if config.audio_layers:
             self.weights = nn.Parameter(torch.zeros(config.audio_layers))
         widths = (config.audio_dim, *config.down)
-        for i, (before, after) in enumerate(zip(widths, widths[1:], strict=False), 1):
+        for i, (before, after) in enumerate(pairwise(widths), 1):
             self.add_module(f"down_sample{i}", nn.Conv1d(before, after, 3, stride=2, padding=1))
         speech, side = config.speech_dim, config.side_dim
         if config.speech_blocks:

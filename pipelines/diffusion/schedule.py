@@ -1,8 +1,8 @@
 """Noise levels, and the deterministic step from one to the next.
 
-A noisy motion is alpha * x0 + sigma * noise. AniTalker: 1000 levels of a linear beta schedule (DDPM,
-Ho et al. 2020), walked by DDIM (Song et al. 2020, arXiv 2010.02502, eta 0). Flow matching (Lipman
-et al. 2022, arXiv 2210.02747): alpha = 1 - t, sigma = t; the same step is then Euler's.
+A noisy motion is alpha * x0 + sigma * noise. AniTalker: 1000 levels of a linear beta schedule
+(DDPM, Ho et al. 2020), walked by DDIM (Song et al. 2020, arXiv 2010.02502, eta 0). Flow matching
+(Lipman et al. 2022, arXiv 2210.02747): alpha = 1 - t, sigma = t; the same step is then Euler's.
 """
 
 from __future__ import annotations
@@ -54,9 +54,8 @@ def ddim_levels(steps: int) -> tuple[Level, ...]:
         raise ValueError(f"{steps} steps cannot be strided evenly; nearest: {sorted(near)}")
     bars = ddpm_alphas()
     times = range(0, DDPM_STEPS, stride)
-    return tuple(
-        Level(math.sqrt(bars[t]), math.sqrt(1.0 - bars[t]), float(t)) for t in reversed(times)
-    ) + (CLEAN,)
+    noisy = [Level(math.sqrt(bars[t]), math.sqrt(1.0 - bars[t]), float(t)) for t in reversed(times)]
+    return (*noisy, CLEAN)
 
 
 def flow_levels(times: Sequence[float]) -> tuple[Level, ...]:
@@ -99,8 +98,8 @@ def sample(
     """Motion codes [B, T, D] in [-1, 1] from `noise` [B, T, D] (unit normal).
 
     Known frames are written into the noisy window before every step, with their own noise at that
-    step's level, or clean and at time 0 where the model was trained so. With a `draft` [B, T, D] the
-    walk starts from it, at the first of `levels`; else from `noise` itself.
+    step's level, or clean and at time 0 where the model was trained so. With a `draft` [B, T, D]
+    the walk starts from it, at the first of `levels`; else from `noise` itself.
     """
     first = levels[0]
     x = noise if draft is None else first.alpha * draft + first.sigma * noise
