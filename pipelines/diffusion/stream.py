@@ -1,0 +1,183 @@
+"""Diffusion as a stream: windows of context, new and look-ahead frames that slide with the sound.
+
+A window is tied to the past in three ways: it is conditioned on the frame before it, its context
+frames are written into it at every step, and every absolute frame number has one noise of its own,
+keyed by the session's seed, whichever window the frame lies in. With one window over everything
+this is the whole-utterance sampler.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.diffusion.generator import Given, MotionGenerator
+from pipelines.diffusion.schedule import Known, Level, sample
+from pipelines.motion.chance import mix, seed_keys, uniform
+from pipelines.streaming import SlotState, masked_write
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Lengths in frames."""
+
+    context: int
+    new: int = 1  # emitted per step
+    ahead: int = 0  # heard and drafted, but not yet emitted
+
+    def __post_init__(self) -> None:
+        if self.context < 0 or self.new < 1 or self.ahead < 0:
+            raise ValueError(f"a window needs context, ahead >= 0 and new >= 1, got {self}")
+
+    @property
+    def frames(self) -> int:
+        return self.context + self.new + self.ahead
+
+
+@dataclass
+class StreamState(SlotState):
+    home: Tensor  # [B] int64: the key a reset returns to
+    key: Tensor  # [B] int64: what the noise is keyed by
+    frame: Tensor  # [B] int64: number of the next frame to be emitted; negative before the first
+    first: Tensor  # [B] int64: what `frame` starts at
+    audio: Tensor  # [B, ..., rows of the window, F]
+    motion: Tensor  # [B, 1 + context, D]: the frame before the window, then its context
+    draft: Tensor  # [B, ahead, D]
+    silence: Tensor  # as `audio`: what a fresh stream has heard
+    rest: Tensor  # [B, D]: the motion before the stream
+
+    def reset(self, slots: Tensor) -> None:
+        masked_write(self.key, self.home, slots)
+        masked_write(self.frame, self.first, slots)
+        masked_write(self.audio, self.silence, slots)
+        for held in (self.motion, self.draft):
+            masked_write(held, self.rest[:, None].expand_as(held), slots)
+
+    def clear(self, slots: Tensor) -> None:
+        """Forget what was heard and drafted, but go on from the face as it is."""
+        masked_write(self.audio, self.silence, slots)
+        masked_write(self.draft, self.motion[:, -1:].expand_as(self.draft), slots)
+
+    def set_seed(self, slots: Tensor, seeds: Tensor) -> None:
+        """From the next frame on, key the noise of `slots` (bool [B]) by `seeds` (int64 [B])."""
+        keys = seed_keys(seeds.to(self.key.device))
+        masked_write(self.home, keys, slots)
+        masked_write(self.key, keys, slots)
+
+
+class StreamingSampler(nn.Module):
+    """Motion codes from sound features, `window.new` frames per step, `window.ahead` late.
+
+    levels: the noise levels walked for every window, noisiest first, `CLEAN` last. With `warm`, a
+    window starts from the draft of the one before, at `levels[0]`, and not from pure noise.
+    """
+
+    def __init__(
+        self,
+        model: MotionGenerator,
+        window: Window,
+        levels: Sequence[Level],
+        warm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.window = window
+        self.levels = tuple(levels)
+        self.warm = warm
+        size = model.config.motion_dim
+        self.offsets: Tensor
+        self.channels: Tensor
+        offsets = torch.arange(window.frames).repeat_interleave(2 * size) - window.context
+        self.register_buffer("offsets", offsets, persistent=False)
+        channels = mix(torch.arange(2 * size) + 0xD1FF).repeat(window.frames)
+        self.register_buffer("channels", channels, persistent=False)
+
+    def init_state(
+        self, silence: Tensor, rest: Tensor, seeds: Tensor, late: int | None = None
+    ) -> StreamState:
+        """Fresh slots.
+
+        silence: one row of features before the stream, [F] or [layers, F]. rest: [B, D], motion
+        before the stream. seeds: int64 [B]. late: how many frames the sound runs ahead of the
+        first frame wanted; `window.ahead` by default.
+        """
+        window, batch = self.window, len(seeds)
+        rows = window.frames * self.model.config.rows_per_frame
+        heard = silence[..., None, :].expand(batch, *silence.shape[:-1], rows, -1)
+        key = seed_keys(seeds)
+        first = torch.full_like(key, -(window.ahead if late is None else late))
+        return StreamState(
+            home=key,
+            key=key.clone(),
+            frame=first.clone(),
+            first=first,
+            audio=heard.clone(),
+            motion=rest[:, None].repeat(1, window.context + 1, 1),
+            draft=rest[:, None].repeat(1, window.ahead, 1),
+            silence=heard.contiguous(),
+            rest=rest.clone(),
+        )
+
+    def noise(self, state: StreamState) -> Tensor:
+        """The noise of the window's frames, unit normal [B, frames, D] (Box and Muller 1958)."""
+        counters = state.frame[:, None] + self.offsets
+        draws = uniform(state.key, self.channels, counters)
+        radius, angle = draws.view(len(draws), self.window.frames, 2, -1).unbind(2)
+        return (-2.0 * (1.0 - radius).log()).sqrt() * (angle * (2.0 * math.pi)).cos()
+
+    def step(
+        self,
+        audio: Tensor,
+        state: StreamState,
+        active: Tensor,
+        identity: Tensor | None = None,
+        given: Given | None = None,
+    ) -> Tensor:
+        """Hear `window.new` frames' worth of sound; emit the frames now due, [B, new, D].
+
+        audio: [B, ..., new * rows_per_frame, F]. Frames with negative numbers, for which the sound
+        came before the stream began, are at rest. `given` is for the window's frames.
+        """
+        window = self.window
+        heard = torch.cat([state.audio[..., audio.shape[-2] :, :], audio], -2)
+        condition = self.model.condition(
+            self.model.hear(heard), state.motion[:, 0], identity, given
+        )
+        out = sample(
+            self.model,
+            condition,
+            self.noise(state),
+            self.levels,
+            self._known(state),
+            self._draft(state) if self.warm else None,
+        )
+        end = window.context + window.new
+        known = torch.cat([state.motion, out[:, window.context : end]], 1)
+        masked_write(state.audio, heard, active)
+        masked_write(state.motion, known[:, window.new :], active)
+        masked_write(state.draft, out[:, end:], active)
+        masked_write(state.frame, state.frame + window.new, active)
+        return out[:, window.context : end]
+
+    def _known(self, state: StreamState) -> Known | None:
+        """The context, and what lies before the stream."""
+        window = self.window
+        if not window.context and not window.ahead:
+            return None
+        unborn = state.rest[:, None].expand(-1, window.new + window.ahead, -1)
+        place = torch.arange(window.frames, device=state.frame.device)
+        number = state.frame[:, None] + place - window.context
+        return Known(
+            torch.cat([state.motion[:, 1:], unborn], 1), (place < window.context) | (number < 0)
+        )
+
+    def _draft(self, state: StreamState) -> Tensor:
+        """The window as the last one left it; frames it did not hold repeat its last."""
+        window = self.window
+        held = torch.cat([state.motion[:, 1:], state.draft], 1)
+        last = held[:, -1:] if held.shape[1] else state.motion[:, -1:]
+        return torch.cat([held, last.expand(-1, window.frames - held.shape[1], -1)], 1)
