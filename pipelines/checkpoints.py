@@ -1,0 +1,140 @@
+"""Reading tensors out of files that strangers wrote, and holding them to what was expected.
+
+Nothing of a file is executed: PyTorch archives go through the weights-only unpickler, safetensors
+hold no code. Every complaint names the file, what was found and what was wanted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+_NAMED = 4  # offending keys that a complaint spells out
+
+
+class CheckpointError(ValueError):
+    """A weights file that is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a file, by key, and where they came from."""
+
+    path: Path
+    tensors: Mapping[str, Tensor]
+
+    def sha256(self) -> str:
+        """Digest of the whole file, in hexadecimal."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """A flat dict of tensors from a `.safetensors` file or a PyTorch archive, on the CPU.
+
+    Raises:
+        CheckpointError: cut short, damaged, holding code, or not a flat dict of tensors.
+        OSError: there is no such file, or it cannot be read.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    content = _safetensors(path) if path.suffix == ".safetensors" else _archive(path)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: holds {_kind(content)}, not a dict of tensors")
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise CheckpointError(f"{path}: not a flat dict of tensors: {key!r} is {_kind(value)}")
+    return Checkpoint(path, content)
+
+
+def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:
+    """Hold `found` to the keys, shapes and types of `wanted`, whose values do not matter.
+
+    Raises:
+        CheckpointError: keys missing or too many, another shape or type, a layout other than plain,
+            or values that are not finite. `what` opens the message.
+    """
+    missing = [key for key in wanted if key not in found]
+    extra = [key for key in found if key not in wanted]
+    faults = [f"lacks {_several(missing)}"] if missing else []
+    faults += [f"has {_several(extra)}, which does not belong there"] if extra else []
+    if not faults:
+        faults = [fault for key in wanted for fault in _faults(key, found[key], wanted[key])]
+    if faults:
+        rest = f" (and {len(faults) - _NAMED} more)" if len(faults) > _NAMED else ""
+        raise CheckpointError(f"{what}: {'; '.join(faults[:_NAMED])}{rest}")
+
+
+def _faults(key: str, found: Tensor, wanted: Tensor) -> list[str]:
+    if found.layout is not torch.strided or found.is_quantized:
+        return [f"{key} is not stored as plain numbers"]
+    if found.shape != wanted.shape:
+        return [f"{key} has shape {list(found.shape)}, expected {list(wanted.shape)}"]
+    if found.dtype != wanted.dtype:
+        return [f"{key} is {_name(found.dtype)}, expected {_name(wanted.dtype)}"]
+    if found.dtype.is_floating_point and not bool(found.isfinite().all()):
+        return [f"{key} holds values that are not finite"]
+    return []
+
+
+def _safetensors(path: Path) -> object:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file: {error}") from error
+
+
+def _archive(path: Path) -> object:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start != b"PK\x03\x04":
+        raise CheckpointError(f"{path}: neither safetensors nor a PyTorch archive (1.6 or later)")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [item.filename for item in archive.infolist() if item.compress_type]
+    except zipfile.BadZipFile as error:
+        raise CheckpointError(f"{path}: cut short or damaged ({error}); fetch it again") from error
+    if packed:  # PyTorch stores as is; a small file must not unfold into a huge one
+        raise CheckpointError(f"{path}: holds compressed entries, which PyTorch never writes")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: refused, for it holds more than tensors: {_reason(error)}"
+        ) from error
+    except (RuntimeError, EOFError, KeyError, TypeError, AttributeError, IndexError) as error:
+        # What the unpickler and the archive reader raise on bytes that make no sense.
+        raise CheckpointError(f"{path}: damaged: {_first_line(error)}; fetch it again") from error
+
+
+def _reason(error: pickle.UnpicklingError) -> str:
+    """The sentence that says what was refused, without PyTorch's advice on how to run it anyway."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    marked = [line for line in lines if "Unsupported" in line or "GLOBAL" in line]
+    return (marked or lines or ["unsafe pickle"])[0].removeprefix("WeightsUnpickler error: ")[:200]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _several(keys: list[str]) -> str:
+    rest = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return ", ".join(keys[:_NAMED]) + rest
+
+
+def _kind(value: object) -> str:
+    return f"a {type(value).__name__}"
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
