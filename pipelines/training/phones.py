@@ -5,6 +5,7 @@ Labels are ARPAbet without stress, plus AX (schwa) and SIL (silence).
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,22 +61,41 @@ _IPA: dict[str, str] = {
     "m": "M", "n": "N", "ŋ": "NG", "f": "F", "v": "V", "θ": "TH", "ð": "DH", "s": "S", "z": "Z",
     "ʃ": "SH", "ʒ": "ZH", "h": "HH", "x": "K", "tʃ": "CH", "dʒ": "JH", "l": "L", "ɫ": "L",
     "ɹ": "R", "r": "R", "w": "W", "ʍ": "W", "j": "Y",
+    # Sounds of other languages take the label whose lips are nearest: rounded front vowels those
+    # of UW and ER, uvulars and pharyngeals none of their own (HH), palatals spread ones.
+    "y": "UW", "ʏ": "UW", "ø": "ER", "œ": "ER", "ɔø": "OY", "œy": "OY", "ɵ": "UH", "ɤ": "UH",
+    "ɨ": "IH", "ɯ": "IH", "i̪": "IH", "i.": "IH", "ε": "EH", "ɘ": "AX", "ɶ": "AE",
+    "β": "V", "ʋ": "V", "ɸ": "F", "ɱ": "M", "ɥ": "W", "ʝ": "Y", "ç": "Y", "ʎ": "Y", "ɲ": "N",
+    "ɳ": "N", "ɭ": "L", "ɬ": "L", "ɽ": "D", "ʈ": "T", "ɖ": "D", "c": "K", "ɟ": "G", "q": "K",
+    "ɣ": "G", "ɰ": "G", "χ": "HH", "ʁ": "HH", "ʀ": "HH", "ħ": "HH", "ɦ": "HH", "ʕ": "AA",
+    "ɕ": "SH", "ʑ": "ZH", "ʂ": "SH", "ʐ": "ZH", "s.": "SH", "z.": "ZH", "r.": "D", "r̝": "ZH",
+    "tɕ": "CH", "tɕh": "CH", "dʑ": "JH", "ts.": "CH", "ts.h": "CH", "ph": "P", "th": "T", "kh": "K",
+}  # fmt: skip
+_IPA_OF: dict[str, dict[str, str]] = {  # what espeak-ng writes otherwise in one language
+    "ru": {"y": "IH"}, "pt": {"y": "IH"}, "hi": {"c": "CH", "ɟ": "JH"},
 }  # fmt: skip
 _IPA_LENGTHS = sorted({len(name) for name in _IPA}, reverse=True)
-_MARKS = {ord(mark): None for mark in "ˈˌ̩̃ʲʰ͡_|"}
+_MARKS = {ord(mark): None for mark in "ˈˌʲʰʷˠˤʱ͡_|^?"}
 
 
-def from_ipa(symbol: str) -> tuple[str, ...]:
-    """Labels of one espeak-ng symbol, which may hold several sounds ('ɛɹ', 'əl'); SIL if empty."""
+def from_ipa(symbol: str, language: str = "") -> tuple[str, ...]:
+    """Labels of one espeak-ng symbol, which may hold several sounds ('ɛɹ', 'əl'); SIL if empty.
+
+    `language` is espeak-ng's name of it. A change of language ('(en)') has no sound. Raises
+    ValueError for a symbol that no label stands for.
+    """
+    if symbol.startswith("(") and symbol.endswith(")"):
+        return ()
+    own = _IPA_OF.get(language.partition("-")[0], {})
     rest, labels = symbol.translate(_MARKS), []
     while rest:
         for length in _IPA_LENGTHS:
             if rest[:length] in _IPA:
-                labels.append(_IPA[rest[:length]])
+                labels.append(own.get(rest[:length], _IPA[rest[:length]]))
                 rest = rest[length:]
                 break
         else:
-            if rest[0] not in "ː:":
+            if not unicodedata.combining(rest[0]) and rest[0] not in "ː:ˑ-.":
                 raise ValueError(f"unknown IPA symbol {rest[0]!r} in {symbol!r}")
             rest = rest[1:]
     return tuple(labels) or ("SIL",)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import wave
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,23 @@ from scipy.signal import resample_poly
 from pipelines.training.espeak import library
 from pipelines.training.phones import RATE_HZ, Phone, Utterance, from_festvox, from_ipa
 
+ACCENTS: tuple[str, ...] = (  # of English, as espeak-ng names them
+    "en-us", "en", "en-gb-x-rp", "en-us", "en-gb-scotland", "en-us", "en-gb-x-gbcwmd",
+    "en-us-nyc", "en-gb-x-gbclan", "en-us", "en-029",
+)  # fmt: skip
+VARIANTS: tuple[str, ...] = (  # espeak-ng's speakers that sound like people, and unlike each other
+    "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f4", "f5", "croak",
+    "klatt", "klatt2", "klatt4", "klatt6", "grandma", "grandpa", "Alex", "Alicia", "Andrea", "Andy",
+    "Annie", "anika", "aunty", "belinda", "benjamin", "boris", "caleb", "david", "ed", "edward",
+    "Gene", "Henrique", "Hugo", "iven", "iven3", "Jacky", "john", "kaukovalta", "Lee", "linda",
+    "marcelo", "Marco", "Mario", "max", "Michael", "michel", "miguel", "Mike", "Nguyen", "norbert",
+    "pablo", "paul", "pedro", "quincy", "rob", "robert", "sandro", "shelby", "steph", "steph3",
+    "travis", "victor", "zac", "whisper",
+)  # fmt: skip
 TRAINING_VOICES: tuple[str, ...] = (
-    "espeak:en-us+m1", "espeak:en-us+m3", "espeak:en-us+m7", "espeak:en-us+f1", "espeak:en-us+f2",
-    "espeak:en-us+f4", "espeak:en-us+croak", "espeak:en+m2", "espeak:en+f5",
-    "espeak:en-gb-x-rp+linda", "espeak:en-gb-scotland+m5", "flite:rms", "flite:slt",
+    *(f"espeak:{ACCENTS[i % len(ACCENTS)]}+{name}" for i, name in enumerate(VARIANTS)),
+    "flite:rms", "flite:slt", "flite:kal16", "festival:kal_diphone",
+    "festival:cmu_us_slt_arctic_hts",
 )  # fmt: skip
 HELD_OUT_VOICES: tuple[str, ...] = ("flite:awb", "festival:ked_diphone")
 
@@ -79,6 +93,18 @@ def synthesise(text: str, voice: str, *, rate: float = 1.0, pitch: float = 1.0) 
     return Utterance(samples, _join(phones, len(samples) / RATE_HZ), text, voice)
 
 
+def at_speed(said: Utterance, speed: float) -> Utterance:
+    """As a tape run at `speed` (0.5-2): faster and higher, formants included; phones keep step."""
+    if not 0.5 <= speed <= 2.0:
+        raise ValueError(f"speed must lie in [0.5, 2], got {speed}")
+    ratio = Fraction(1.0 / speed).limit_denominator(60)
+    samples = resample_poly(said.samples.astype(np.float64), ratio.numerator, ratio.denominator)
+    scale, length_s = float(ratio), len(samples) / RATE_HZ
+    phones = [(phone.label, phone.end_s * scale) for phone in said.phones]
+    heard = samples.astype(np.float32).clip(-1.0, 1.0)
+    return Utterance(heard, _join(phones, length_s), said.text, said.voice)
+
+
 def _split(voice: str) -> tuple[str, str]:
     engine, _, name = voice.partition(":")
     if engine not in {"espeak", "flite", "festival"} or not name:
@@ -93,8 +119,11 @@ def _espeak(
     samples = _at_rate(pcm, library().rate_hz)
     ends = [start for start, _ in starts[1:]] + [len(samples) / RATE_HZ]
     phones: list[tuple[str, float]] = [("SIL", starts[0][0])] if starts else []
+    language = name.partition("+")[0]
     for (start, symbol), end in zip(starts, ends, strict=True):
-        labels = from_ipa(symbol)
+        labels = from_ipa(symbol, language)
+        if not labels:
+            continue
         early = _CLOSURES_S.get(labels[0], 0.0)
         if early and len(phones) > 1:
             (_, before), (label, mark) = phones[-2:]
