@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.audio.mel import MelConfig
+from pipelines.motion.life import IDLE, LISTENING, SPEAKING
 from pipelines.motion.voice import DB, VOICE, Voice, VoiceState
 
 HANGOVER = 10.0  # frames that count as speaking after the voice
 LISTENS = 30.0 * 25.0  # frames of silence after which a listener idles
-IDLE, LISTENING, SPEAKING = 0, 1, 2
 
 _EXTRAS = ("gate", "flag", "speaking", "listening", "noise", "known")
 _UNIT = 20.0 * DB  # 20 dB are one unit

@@ -13,30 +13,30 @@ from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 
 # name: (the shapes it drives, the weight or the degrees or interocular distances at 1)
 _MOUTH: dict[str, tuple[tuple[str, ...], float]] = {
-    "jaw": (("jawOpen",), 0.6),
-    "close": (("mouthClose",), 0.3),
-    "press": (("mouthPressLeft", "mouthPressRight"), 0.6),
-    "wide": (("mouthStretchLeft", "mouthStretchRight"), 0.6),
-    "pucker": (("mouthPucker",), 0.7),
-    "funnel": (("mouthFunnel",), 0.6),
-    "teethLower": (("mouthLowerDownLeft", "mouthLowerDownRight"), 0.5),
-    "teethUpper": (("mouthUpperUpLeft", "mouthUpperUpRight"), 0.5),
-    "tuck": (("mouthRollLower",), 0.8),
-    "smile": (("mouthSmileLeft", "mouthSmileRight"), 0.5),
+    "jaw": (("jawOpen",), 0.5),
+    "close": (("mouthClose",), 0.35),
+    "press": (("mouthPressLeft", "mouthPressRight"), 0.3),
+    "wide": (("mouthStretchLeft", "mouthStretchRight"), 0.4),
+    "pucker": (("mouthPucker",), 0.6),
+    "funnel": (("mouthFunnel",), 0.32),
+    "teethLower": (("mouthLowerDownLeft", "mouthLowerDownRight"), 0.22),
+    "teethUpper": (("mouthUpperUpLeft", "mouthUpperUpRight"), 0.22),
+    "tuck": (("mouthRollLower",), 0.6),
+    "smile": (("mouthSmileLeft", "mouthSmileRight"), 0.2),
 }
 _EYES: dict[str, tuple[tuple[str, ...], float]] = {
-    "browInner": (("browInnerUp",), 0.6),
-    "browOuter": (("browOuterUpLeft", "browOuterUpRight"), 0.6),
-    "browDown": (("browDownLeft", "browDownRight"), 0.6),
-    "squint": (("eyeSquintLeft", "eyeSquintRight"), 0.5),
+    "browInner": (("browInnerUp",), 0.45),
+    "browOuter": (("browOuterUpLeft", "browOuterUpRight"), 0.55),
+    "browDown": (("browDownLeft", "browDownRight"), 0.15),
+    "squint": (("eyeSquintLeft", "eyeSquintRight"), 0.15),
 }
 _HEAD: dict[str, tuple[tuple[str, ...], float]] = {
     "yaw": (("headYaw",), 12.0),
-    "pitch": (("headPitch",), 9.0),
-    "roll": (("headRoll",), 9.0),
-    "x": (("headX",), 0.2),
-    "y": (("headY",), 0.1),
-    "z": (("headZ",), 0.1),
+    "pitch": (("headPitch",), 8.0),
+    "roll": (("headRoll",), 8.0),
+    "x": (("headX",), 0.06),
+    "y": (("headY",), 0.035),
+    "z": (("headZ",), 0.05),
 }
 _CHANNELS = _MOUTH | _EYES | _HEAD
 LATENT_NAMES: tuple[str, ...] = tuple(_CHANNELS)

@@ -150,15 +150,17 @@ class Life(nn.Module):
         return LifeState(key, key.clone(), torch.zeros_like(key), gaze, rest)
 
     def step(
-        self, behaviour: Tensor, stress: Tensor, controls: Tensor, state: LifeState, active: Tensor
-    ) -> Tensor:
+        self, behaviour: Tensor, stress: Tensor, controls: Tensor, state: LifeState,
+        active: Tensor, head: Tensor | None = None,
+    ) -> Tensor:  # fmt: skip
         """Advance one frame; returns motion [B, MOTION_DIM] with the mouth at rest.
 
         behaviour int64 [B] (IDLE, LISTENING, SPEAKING), stress float32 [B] in [0, 1] (a syllable
-        just stressed), controls float32 [B, 4].
+        just stressed), controls float32 [B, 4]. head: float32 [B, 6], where another model moves
+        the head, in the order and units of the motion space; brows and mood are then its own too.
         """
         held = dict(zip(_FIELDS, state.values.unbind(1), strict=True))
-        expression, head, gaze, blinking = controls.unbind(1)
+        expression, head_motion, gaze, blinking = controls.unbind(1)
         drift, draw = self._chance(state, held["talk"])
         speaking = (behaviour == SPEAKING).float()
         new = {"talk": torch.lerp(held["talk"], speaking, 0.06)}
@@ -169,16 +171,18 @@ class Life(nn.Module):
         breath = (state.frame % _BREATH_FRAMES) * (2.0 * math.pi / _BREATH_FRAMES)
         none = torch.zeros_like(nod)
         upon = torch.stack([none, nod, none, none, breath.sin() * _BREATH, none], 1)
-        pose = (drift[:, :6] + upon) * head[:, None]
+        own = head is None
+        pose = ((drift[:, :6] if head is None else head) + upon) * head_motion[:, None]
         # Bent smoothly, so that it stays within the limits.
         angles = torch.tanh(pose[:, :3] / self.limits) * self.limits
         eyes_in_head = (eyes - _COUNTER_ROLL * angles[:, :2]) * gaze[:, None]
-        face = torch.stack([blink, new["brow"] * expression], 1)
+        face = torch.stack([blink, new["brow"] * expression * own], 1)
         mood = drift[:, 6:].clamp_min(0.0) * torch.stack([expression, torch.ones_like(none)], 1)
         masked_write(state.frame, state.frame + 1, active)
         masked_write(state.gaze, torch.stack([aim, eyes], 1), active)
         masked_write(state.values, torch.stack([new[f] for f in _FIELDS], 1), active)
-        return torch.cat([angles, pose[:, 3:], eyes_in_head, face, mood], 1) @ self.mixing
+        outputs = torch.cat([angles, pose[:, 3:], eyes_in_head, face, mood * own], 1)
+        return outputs @ self.mixing
 
     def _chance(self, state: LifeState, talk: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """This frame's smooth noise [B, len(_DRIFTS)], and its single draws by name, each [B]."""

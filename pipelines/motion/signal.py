@@ -13,15 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.audio.mel import MelConfig
-from pipelines.motion.life import IDLE, LISTENING, SPEAKING, Life, LifeState
+from pipelines.motion.hearing import behaviour
+from pipelines.motion.life import Life, LifeState
 from pipelines.motion.lips import Lips, LipsConfig
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM
 from pipelines.motion.voice import VOICE, Voice, VoiceConfig, VoiceState
 from pipelines.streaming import SlotState
 
 LOOK_AHEAD_HOPS = 2  # in all, the features' own included
-_HANGOVER = 10.0  # frames that count as speaking after the voice
-_LISTENS = 30.0 * 25.0  # frames of silence after which a listener idles
 
 
 @dataclass
@@ -94,7 +93,7 @@ class SignalMotion(nn.Module):
         level = self.voice.step(features, speech, state.voice, active)
         lips = self.lips(level, state.voice.gate * controls[:, 0])
         stress = _stress(level[:, :, VOICE]) * state.voice.gate
-        life = self.life.step(_behaviour(state), stress, controls, state.life, active)
+        life = self.life.step(behaviour(state.voice), stress, controls, state.life, active)
         motion: Tensor = life + lips
         return motion.clamp(self.low, self.high)
 
@@ -115,13 +114,7 @@ class SignalMotion(nn.Module):
 
     def behaviour(self, state: SignalState) -> Tensor:
         """What each slot does: int8 [B], an index into `pipelines.motion.space.BEHAVIOURS`."""
-        return _behaviour(state).to(torch.int8)
-
-
-def _behaviour(state: SignalState) -> Tensor:
-    quiet = state.voice.quiet
-    silent = torch.where(quiet <= _LISTENS, LISTENING, IDLE)
-    return torch.where(quiet <= _HANGOVER, SPEAKING, silent)
+        return behaviour(state.voice).to(torch.int8)
 
 
 def _stress(voice: Tensor) -> Tensor:

@@ -1,0 +1,159 @@
+"""Motion drawn by diffusion from the voice: the default of the `portrait` preset.
+
+features -> Hearing -> StreamingSampler -> latent of one frame -> mouth, brows, head
+                 behaviour, head pose -> Life -> blinks, gaze, breath
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from pipelines.audio.mel import MelConfig
+from pipelines.diffusion.config import PRESETS
+from pipelines.diffusion.generator import MotionGenerator
+from pipelines.diffusion.schedule import Level, flow_levels
+from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
+from pipelines.motion.hearing import Hearing, behaviour
+from pipelines.motion.latent import MotionLatent
+from pipelines.motion.life import Life, LifeState
+from pipelines.motion.space import BLENDSHAPES, MOTION_DIM
+from pipelines.motion.voice import VoiceState
+from pipelines.streaming import SlotState
+
+WINDOW = Window(context=15, new=1, ahead=2)
+ONE_PASS = flow_levels([1.0])
+_POSE = slice(len(BLENDSHAPES), len(BLENDSHAPES) + 6)
+
+
+@dataclass
+class DiffusionState(SlotState):
+    voice: VoiceState
+    stream: StreamState
+    life: LifeState
+
+
+def load_generator(path: Path) -> MotionGenerator:
+    """Our own generator from a safetensors file, in float32 for evaluation.
+
+    Raises:
+        ValueError: the file does not hold exactly this network.
+    """
+    model = MotionGenerator(PRESETS["portrait"])
+    held = {name: value.to(model.state_dict()[name].dtype) if name in model.state_dict() else value
+            for name, value in load_file(path).items()}  # fmt: skip
+    try:
+        model.load_state_dict(held)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the motion generator: {error}") from error
+    return model.eval().requires_grad_(False)
+
+
+class DiffusionMotion(nn.Module):
+    """Features in, one frame of motion per hop out, `look_ahead` samples late."""
+
+    def __init__(
+        self,
+        mel: MelConfig,
+        model: MotionGenerator,
+        seed: int = 0,
+        window: Window = WINDOW,
+        levels: Sequence[Level] = ONE_PASS,
+        warm: bool = False,
+    ) -> None:
+        super().__init__()
+        if window.new != 1:
+            raise ValueError(f"one frame is due per hop, not {window.new}")
+        self.mel = mel
+        self.seed = seed
+        self.hearing = Hearing(mel)
+        self.sampler = StreamingSampler(model, window, levels, warm)
+        self.latent = MotionLatent()
+        self.life = Life()
+        shape = torch.arange(MOTION_DIM) < len(BLENDSHAPES)
+        self.low: Tensor
+        self.high: Tensor
+        self.silence: Tensor
+        self.register_buffer("low", torch.where(shape, 0.0, -math.inf), persistent=False)
+        self.register_buffer("high", torch.where(shape, 1.0, math.inf), persistent=False)
+        self.register_buffer("silence", self.hearing.silence(), persistent=False)
+
+    @property
+    def hop(self) -> int:
+        """Samples per step."""
+        return self.mel.hop
+
+    @property
+    def look_ahead(self) -> int:
+        """In samples; with the features' own, a whole number of hops."""
+        return self.sampler.window.ahead * self.mel.hop - self.mel.look_ahead
+
+    def init_state(
+        self, batch: int, device: torch.device | str = "cpu", seeds: Tensor | None = None
+    ) -> DiffusionState:
+        """Silent slots; `seeds` (int64 [B]) default to `seed`, `seed` + 1, ..."""
+        if seeds is None:
+            seeds = torch.arange(batch) + self.seed
+        if seeds.shape != (batch,):
+            raise ValueError(f"seeds must be [{batch}], got {tuple(seeds.shape)}")
+        seeds = seeds.to(device)
+        rest = self.latent.rest.to(device).expand(batch, -1)
+        return DiffusionState(
+            self.hearing.init_state(batch, device),
+            self.sampler.init_state(self.silence.to(device), rest, seeds),
+            self.life.init_state(seeds),
+        )
+
+    def set_seed(self, state: DiffusionState, slots: Tensor, seeds: Tensor) -> None:
+        """From the next frame on, key chance in `slots` (bool [B]) by `seeds` (int64 [B])."""
+        state.stream.set_seed(slots, seeds)
+        state.life.set_seed(slots, seeds)
+
+    def step(
+        self,
+        features: Tensor,
+        speech: Tensor,
+        controls: Tensor,
+        state: DiffusionState,
+        active: Tensor,
+    ) -> Tensor:
+        """One hop in, motion [B, MOTION_DIM] of the frame `window.ahead` before it out.
+
+        features float32 [B, 4, D] log power; speech bool [B], whether a voice-activity detector
+        hears speech in this hop; controls float32 [B, 4]; active bool [B].
+        """
+        rows = self.hearing.step(features, speech, state.voice, active)
+        latent = self.sampler.step(rows, state.stream, active)[:, 0]
+        drawn = self.latent.decode(latent)
+        face = drawn * controls[:, :1]
+        face[:, _POSE] = 0.0
+        still = torch.zeros_like(controls[:, 0])
+        life = self.life.step(
+            behaviour(state.voice), still, controls, state.life, active, drawn[:, _POSE]
+        )
+        return (life + face).clamp(self.low, self.high)
+
+    def forward(self, features: Tensor, speech: Tensor, controls: Tensor) -> Tensor:
+        """A whole stream: features [B, 4 T, D], speech bool [B, T] -> motion [B, T, MOTION_DIM].
+
+        Frame n of the stream is at n + `window.ahead`, as in streaming.
+        """
+        batch, hops = speech.shape
+        state = self.init_state(batch, features.device)
+        active = torch.ones(batch, dtype=torch.bool, device=features.device)
+        steps = features.reshape(batch, hops, -1, features.shape[2]).unbind(1)
+        motion = [
+            self.step(x, flag, controls, state, active)
+            for x, flag in zip(steps, speech.unbind(1), strict=True)
+        ]
+        return torch.stack(motion, 1)
+
+    def behaviour(self, state: DiffusionState) -> Tensor:
+        """What each slot does: int8 [B], an index into `pipelines.motion.space.BEHAVIOURS`."""
+        return behaviour(state.voice).to(torch.int8)

@@ -1,0 +1,152 @@
+"""What the motion generator learns from a window.
+
+    epsilon    the noise (Ho et al. 2020), AniTalker's objective
+    velocity   noise minus motion along a straight path (Lipman et al. 2022; Liu et al. 2022)
+    regression the motion itself from sound alone: the plain network to compare with
+    distil     the sample that a teacher reaches from the same noise (Luhman and Luhman 2021)
+
+Frames of the past are shown clean, as they are when streaming, slightly perturbed so that the
+generator does not trust its own small errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipelines.diffusion.generator import Condition, MotionGenerator
+from pipelines.diffusion.schedule import Known, Level, ddpm_alphas, sample
+from pipelines.motion.latent import HEAD, LATENT_DIM, LATENT_NAMES, MOUTH
+from pipelines.training.windows import Batch
+
+_LIPS = ("jaw", "close", "press")  # what closes and opens the mouth counts more
+_LIP_WEIGHT, _MOUTH_WEIGHT, _REST_WEIGHT = 4.0, 1.5, 1.0
+_NO_PAST, _STREAMING = 0.25, 0.5  # shares of windows without context, and as when streaming
+_AHEAD = 4  # frames that a streaming window may look ahead, at most
+_BLUR_MOUTH, _BLUR_HEAD = 0.10, 0.01  # deviation of the perturbation of the past, in latents
+
+
+@dataclass(frozen=True)
+class Loss:
+    total: Tensor
+    motion: Tensor  # of the objective
+    lips: Tensor  # of the sound branch alone
+    phones: Tensor
+
+
+class Auxiliary(nn.Module):
+    """Heads on the sound branch that only training has: the lips, and the phone of each row."""
+
+    def __init__(self, speech_dim: int, rows: int, labels: int) -> None:
+        super().__init__()
+        self.rows, self.labels = rows, labels
+        self.lips = nn.Linear(speech_dim, MOUTH.stop)
+        self.phones = nn.Linear(speech_dim, rows * labels)
+
+    def forward(self, speech: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        lips = (
+            _weights(speech)[MOUTH] * (self.lips(speech) - batch.motion[..., MOUTH]) ** 2
+        ).mean()
+        logits = self.phones(speech).view(*speech.shape[:2], self.rows, self.labels)
+        return lips, F.cross_entropy(logits.flatten(0, 2), batch.phones.flatten())
+
+
+def channel_weights() -> Tensor:
+    """How much each latent channel counts, float32 [LATENT_DIM]."""
+    weights = torch.full((LATENT_DIM,), _REST_WEIGHT)
+    weights[MOUTH] = _MOUTH_WEIGHT
+    for name in _LIPS:
+        weights[LATENT_NAMES.index(name)] = _LIP_WEIGHT
+    return weights / weights.mean()
+
+
+def _weights(like: Tensor) -> Tensor:
+    return channel_weights().to(like.device)
+
+
+def past(batch: int, frames: int) -> Tensor:
+    """Which frames of each window are known, bool [B, T]: none, all but the last few, or some."""
+    kind = torch.rand(batch)
+    some = torch.randint(1, frames, (batch,))
+    streaming = frames - torch.randint(1, _AHEAD + 2, (batch,))
+    length = torch.where(kind < _NO_PAST + _STREAMING, streaming, some)
+    length = torch.where(kind < _NO_PAST, 0, length)
+    return torch.arange(frames) < length[:, None]
+
+
+def blurred(motion: Tensor) -> Tensor:
+    """The past as the generator may have drawn it itself."""
+    size = torch.full((LATENT_DIM,), _BLUR_MOUTH)
+    size[HEAD] = _BLUR_HEAD
+    share = torch.rand(len(motion), *([1] * (motion.dim() - 1))) ** 2
+    return (motion + torch.randn_like(motion) * size * share).clamp(-1.0, 1.0)
+
+
+class Objective:
+    """A loss by name; `teacher` and `levels` only for "distil"."""
+
+    def __init__(
+        self, name: str, teacher: MotionGenerator | None = None, levels: Sequence[Level] = ()
+    ) -> None:
+        if name not in ("epsilon", "velocity", "regression", "distil"):
+            raise ValueError(f"unknown objective {name!r}")
+        if (name == "distil") != (teacher is not None):
+            raise ValueError("distil, and only it, needs a teacher")
+        self.name, self.teacher, self.levels = name, teacher, levels
+        self.bars = torch.from_numpy(ddpm_alphas()).float()
+
+    def __call__(self, model: MotionGenerator, auxiliary: Auxiliary, batch: Batch) -> Loss:
+        speech = model.hear(batch.rows)
+        lips, phones = auxiliary(speech, batch)
+        motion = self._motion(model, speech, batch)
+        return Loss(motion + 0.5 * lips + 0.1 * phones, motion, lips, phones)
+
+    def _motion(self, model: MotionGenerator, speech: Tensor, batch: Batch) -> Tensor:
+        x0, shape = batch.motion, batch.motion.shape[:2]
+        known = past(*shape)
+        noise = torch.randn_like(x0)
+        shown, last = blurred(x0), blurred(batch.last)
+        if self.name == "regression":
+            none = torch.zeros_like(x0)
+            out = model(none, torch.ones(1, 1), model.condition(speech, none[:, 0]))
+            return _error(out, x0, torch.zeros_like(known))
+        condition = model.condition(speech, last)
+        if self.name == "distil":
+            return self._distil(model, condition, batch, shown, last, known, noise)
+        if self.name == "velocity":
+            # Logit-normal times (Esser et al. 2024), with some at pure noise, where walks begin.
+            t = torch.sigmoid(torch.randn(shape[0], 1))
+            t = torch.where(torch.rand(shape[0], 1) < 0.15, 1.0, t)
+            noisy = torch.lerp(x0, noise, t[..., None])
+            target = noise - x0
+        else:
+            step = torch.randint(0, len(self.bars), (shape[0], 1))
+            bar = self.bars[step][..., None]
+            noisy = bar.sqrt() * x0 + (1.0 - bar).sqrt() * noise
+            t, target = (step + 1) / len(self.bars), noise
+        noisy = torch.where(known[..., None], shown, noisy)
+        time = torch.where(known, 0.0, t)
+        return _error(model(noisy, time, condition), target, known)
+
+    def _distil(
+        self, model: MotionGenerator, condition: Condition, batch: Batch, shown: Tensor,
+        last: Tensor, known: Tensor, noise: Tensor,
+    ) -> Tensor:  # fmt: skip
+        teacher = self.teacher
+        assert teacher is not None
+        with torch.no_grad():
+            seen = teacher.condition(teacher.hear(batch.rows), last)
+            goal = sample(teacher, seen, noise, self.levels, Known(shown, known))
+        noisy = torch.where(known[..., None], shown, noise)
+        out = model(noisy, torch.where(known, 0.0, 1.0), condition)
+        return _error(noise - out, goal, known)
+
+
+def _error(out: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Weighted mean square over the frames that are not known."""
+    free = (~known).float()[..., None]
+    return ((out - target).square() * _weights(out) * free).sum() / (free.sum() * LATENT_DIM)

@@ -1,0 +1,108 @@
+"""The corpus as the motion generator hears it: random windows of sound and motion.
+
+`prepare` runs the streaming front end over the stored features once, so that training sees exactly
+what the live pipeline will; the result lies beside the corpus as rows.npy and latents.npy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from pipelines.audio.mel import MelConfig
+from pipelines.motion.hearing import Hearing
+from pipelines.motion.latent import MotionLatent, rest
+
+_BATCH = 128  # stretches heard at once
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows of T frames.
+
+    rows: float32 [B, 4 T, F]; motion: latents [B, T, D]; last: latents of the frame before,
+    [B, D]; phones: int64 [B, 4 T], indices of labels, one per row.
+    """
+
+    rows: Tensor
+    motion: Tensor
+    last: Tensor
+    phones: Tensor
+
+
+def prepare(folder: Path) -> None:
+    """Write rows.npy float16 [N, rows, F] and latents.npy float16 [N, frames, D] into `folder`."""
+    features = np.load(folder / "features.npy", mmap_mode="r")
+    speech = np.load(folder / "speech.npy", mmap_mode="r")
+    targets = np.load(folder / "targets.npy", mmap_mode="r")
+    hearing, latent = Hearing(MelConfig()), MotionLatent()
+    count, rows, _ = features.shape
+    shape = (count, rows, hearing.dim)
+    heard = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+        folder / "rows.tmp.npy", "w+", np.float16, shape
+    )
+    with torch.inference_mode():
+        encoded = latent.encode(torch.from_numpy(np.array(targets, np.float32)))
+        for start in tqdm(range(0, count, _BATCH), desc=f"hearing {folder.name}"):
+            part = slice(start, min(start + _BATCH, count))
+            heard[part] = _hear(hearing, features[part], speech[part])
+    np.save(folder / "latents.npy", encoded.numpy().astype(np.float16))
+    heard.flush()
+    (folder / "rows.tmp.npy").rename(folder / "rows.npy")
+
+
+def _hear(
+    hearing: Hearing, features: NDArray[np.float16], speech: NDArray[np.bool_]
+) -> NDArray[np.float16]:
+    count = len(features)
+    state = hearing.init_state(count)
+    active = torch.ones(count, dtype=torch.bool)
+    hops = torch.from_numpy(np.array(features, np.float32)).view(count, -1, hearing.rows, 80)
+    flags = torch.from_numpy(np.array(speech))
+    steps = [hearing.step(hops[:, n], flags[:, n], state, active) for n in range(hops.shape[1])]
+    return torch.cat(steps, 1).numpy().astype(np.float16)
+
+
+class Windows:
+    """Random windows of a prepared corpus, reproducible by seed."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        if not (folder / "rows.npy").exists():
+            prepare(folder)
+        self.rows = np.load(folder / "rows.npy", mmap_mode="r")
+        self.latents = np.load(folder / "latents.npy", mmap_mode="r")
+        self.phones = np.load(folder / "phones.npy", mmap_mode="r")
+        self.chance = np.random.default_rng(seed)
+        hearing = Hearing(MelConfig())
+        self.per_frame = hearing.rows
+        self._silence = hearing.silence().numpy()
+        self._rest = rest().numpy()
+
+    def draw(self, batch: int, frames: int) -> Batch:
+        """`batch` windows of `frames` frames; some begin before their stretch, in silence."""
+        which = self.chance.integers(len(self.rows), size=batch)
+        starts = self.chance.integers(-frames + 4, self.latents.shape[1] - frames, size=batch)
+        return self.at(which, starts, frames)
+
+    def at(self, which: NDArray[np.int64], starts: NDArray[np.int64], frames: int) -> Batch:
+        """The windows that begin at frame `starts` of the stretches `which`."""
+        per = self.per_frame
+        rows = np.tile(self._silence, (len(which), frames * per, 1))
+        motion = np.tile(self._rest, (len(which), frames + 1, 1))
+        phones = np.zeros((len(which), frames * per), np.int64)
+        for i, (one, start) in enumerate(zip(which, starts, strict=True)):
+            skip = max(-start, 0)
+            rows[i, skip * per :] = self.rows[one, (start + skip) * per : (start + frames) * per]
+            phones[i, skip * per :] = self.phones[
+                one, (start + skip) * per : (start + frames) * per
+            ]
+            before = max(1 - start, 0)  # the window's frame 0 is column 1
+            motion[i, before:] = self.latents[one, start - 1 + before : start + frames]
+        both = torch.from_numpy(motion)
+        return Batch(torch.from_numpy(rows), both[:, 1:], both[:, 0], torch.from_numpy(phones))
