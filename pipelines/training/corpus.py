@@ -46,7 +46,11 @@ SplitName = Literal["train", "validation", "languages"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "languages")
 _HOP = RATE_HZ // 25
 _CLEAN = MicrophoneConfig(
-    clean_share=1.0, usual_share=1.0, usual_peak_db=(-9.0, -9.0), floor_db=(-63.0, -63.0)
+    clean_share=1.0,
+    usual_share=1.0,
+    usual_peak_db=(-9.0, -9.0),
+    floor_db=(-63.0, -63.0),
+    digital_share=0.0,
 )
 _LIVE = MicrophoneConfig(clean_share=0.0)
 

@@ -30,7 +30,8 @@ class MicrophoneConfig:
     clean_share: float = 0.2  # no room, noise, circuit or network: a good headset
     peak_db: Range = (-40.0, 0.0)  # of the loudest sample, dB below full scale
     usual_peak_db: Range = (-24.0, -3.0)
-    usual_share: float = 0.5
+    usual_share: float = 0.65
+    digital_share: float = 0.05  # without any noise of the circuit: exact zeros in pauses
     floor_db: Range = (-85.0, -62.0)  # noise of the circuit itself, below the voice's peak
     room_share: float = 0.6
     rt60_s: Range = (0.1, 0.5)
@@ -39,7 +40,7 @@ class MicrophoneConfig:
     typing_share: float = 0.15
     babble_share: float = 0.12
     music_share: float = 0.12
-    snr_db: Range = (0.0, 40.0)  # steady noise and keys
+    snr_db: Range = (0.0, 40.0)  # steady noise and keys; the upper end is likelier
     rival_snr_db: Range = (8.0, 35.0)  # babble and music: nearer, and the voice is no longer sole
     tilt_share: float = 0.5
     tilt_db: Range = (-3.0, 3.0)  # per octave around 1 kHz
@@ -75,7 +76,9 @@ def record(
         sound = _circuit(sound, chance, config)
     peak = float(np.abs(sound).max()) if voiced else _NOMINAL_PEAK
     level = config.usual_peak_db if _happens(config.usual_share, chance) else config.peak_db
-    sound = sound / peak + _gain(config.floor_db, chance) * noises.white(len(sound), chance)
+    sound = sound / peak
+    if not _happens(config.digital_share, chance):
+        sound += _gain(config.floor_db, chance) * noises.white(len(sound), chance)
     sound *= _gain(level, chance)
     if not clean and _happens(config.clip_share, chance):
         sound = _clipped(sound, _gain(config.overdrive_db, chance))
@@ -109,10 +112,10 @@ def _surroundings(
     sound = sound.copy()
     if _happens(config.steady_share, chance):
         kind = list(noises.STEADY.values())[int(chance.integers(len(noises.STEADY)))]
-        sound += rms / _gain(config.snr_db, chance) * kind(size, chance)
+        sound += rms / _ratio(config.snr_db, chance) * kind(size, chance)
     if _happens(config.typing_share, chance):
         keys = noises.typing(size, chance)  # peaks at 1: a voice's peaks are 4 times its RMS
-        sound += 4.0 * rms / _gain(config.snr_db, chance) * keys
+        sound += 4.0 * rms / _ratio(config.snr_db, chance) * keys
     if talk and _happens(config.babble_share, chance):
         babble = noises.babble(size, chance, talk)
         sound += rms / _gain(config.rival_snr_db, chance) * babble
@@ -184,6 +187,12 @@ def _network(sound: Sound, chance: np.random.Generator, config: MicrophoneConfig
 
 def _gain(decibels: Range, chance: np.random.Generator) -> float:
     return float(10.0 ** (chance.uniform(*decibels) / 20.0))
+
+
+def _ratio(decibels: Range, chance: np.random.Generator) -> float:
+    """Voice over noise; density grows linearly from the worst to the best."""
+    low, high = decibels
+    return float(10.0 ** ((low + (high - low) * np.sqrt(chance.random())) / 20.0))
 
 
 def _happens(share: float, chance: np.random.Generator) -> bool:
