@@ -25,20 +25,22 @@ LIMITS_DEG = {"yaw": 12.0, "pitch": 8.0, "roll": 8.0}
 # channel: (corner in Hz, sd while silent, sd while talking) of layers of noise. Degrees;
 # interocular distances for x, y, z. Tuned so that two minutes of talk read as above.
 _DRIFT: dict[str, tuple[tuple[float, float, float], ...]] = {
-    "yaw": ((0.10, 0.80, 2.6), (0.45, 0.25, 1.9), (1.8, 0.05, 0.50)),
-    "pitch": ((0.09, 0.55, 1.3), (0.50, 0.20, 1.2), (2.0, 0.05, 0.42)),
-    "roll": ((0.08, 0.60, 1.7), (0.40, 0.20, 1.4), (1.8, 0.04, 0.40)),
+    "yaw": ((0.12, 0.80, 3.1), (0.55, 0.25, 2.4), (2.2, 0.05, 1.15)),
+    "pitch": ((0.11, 0.55, 1.75), (0.60, 0.20, 1.4), (2.3, 0.05, 0.85)),
+    "roll": ((0.10, 0.60, 2.1), (0.50, 0.20, 1.7), (2.2, 0.04, 0.85)),
     "x": ((0.12, 0.006, 0.012), (0.6, 0.001, 0.004)),
     "y": ((0.12, 0.003, 0.006), (0.6, 0.001, 0.002)),
     "z": ((0.10, 0.006, 0.014), (0.5, 0.001, 0.004)),
 }
 _COUPLED = {"x": ("yaw", 0.004), "y": ("pitch", -0.003), "z": ("pitch", -0.003)}  # per degree
+_QUICK_HZ = 1.0  # layers above it follow loudness: heads move more on loud syllables (Munhall 2004)
+_LIVELY_PER_DB = 0.06
 _TALK_SD_S = 0.28  # eases between silence and talk within half a second to one
 
 # A beat: seconds down, held and back. Nods come with or just before the stressed syllable (Hadar et
 # al. 1983; Munhall et al. 2004): the head is lowest at the middle of its vowel.
 _BEAT_S = (0.17, 0.04, 0.32)
-_BEAT_DEG = (1.0, 2.8)  # of the least and of the strongest
+_BEAT_DEG = (1.2, 3.4)  # of the least and of the strongest
 _BEAT_CHANCE = 0.75
 _PHRASE_S = (0.45, 0.20, 0.90)  # lowering that ends a phrase
 _PHRASE_DEG = (0.8, 2.6)
@@ -54,7 +56,8 @@ _RAISE_CHANCE = 0.40
 def head_motion(prosody: Prosody, frames: int, rng: np.random.Generator) -> dict[str, Array]:
     """Pose channels by the names of `POSE`, float64 [frames] each; degrees and interoculars."""
     talk = smooth(prosody.talking, _TALK_SD_S)
-    pose = {name: _drift(_DRIFT[name], talk, rng) for name in POSE}
+    lively = talk * np.clip(1.0 + _LIVELY_PER_DB * smooth(prosody.loudness, 0.2), 0.5, 1.5)
+    pose = {name: _drift(_DRIFT[name], talk, lively, rng) for name in POSE}
     beats = _beats(prosody, frames, rng)
     lowered = beats + _endings(prosody, frames, rng)
     pose["pitch"] -= lowered - smooth(lowered, _LEVEL_SD_S)  # a nodding head does not sink
@@ -85,10 +88,10 @@ def brow_motion(prosody: Prosody, frames: int, rng: np.random.Generator) -> dict
 
 
 def noise(frames: int, corner_hz: float, rng: np.random.Generator) -> Array:
-    """Gaussian noise of unit deviation whose power falls as the fourth power above the corner."""
+    """Gaussian noise of unit deviation whose power falls with the sixth power above the corner."""
     size = 1 << int(np.ceil(np.log2(frames + 6.0 * FPS / corner_hz)))
     hz = np.fft.rfftfreq(size, 1.0 / FPS)
-    shape = 1.0 / (1.0 + (hz / corner_hz) ** 2)
+    shape = (1.0 + (hz / corner_hz) ** 2) ** -1.5
     shape[0] = 0.0
     white = rng.standard_normal(len(hz)) + 1j * rng.standard_normal(len(hz))
     values = np.fft.irfft(white * shape, size)
@@ -97,10 +100,14 @@ def noise(frames: int, corner_hz: float, rng: np.random.Generator) -> Array:
 
 
 def _drift(
-    layers: Sequence[tuple[float, float, float]], talk: Array, rng: np.random.Generator
+    layers: Sequence[tuple[float, float, float]],
+    talk: Array,
+    lively: Array,
+    rng: np.random.Generator,
 ) -> Array:
     parts = [
-        noise(len(talk), corner_hz, rng) * (silent + (talking - silent) * talk)
+        noise(len(talk), corner_hz, rng)
+        * (silent + (talking - silent) * (lively if corner_hz > _QUICK_HZ else talk))
         for corner_hz, silent, talking in layers
     ]
     return np.asarray(sum(parts))

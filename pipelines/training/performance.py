@@ -52,7 +52,7 @@ MOUTH = tuple(OUTPUTS)[:9]  # without the smile, which is a mood as well
 # Gap that FaceMesh reads for a parting, mean of amara, henrik and mei. It misses partings under
 # 0.08: lips that near read as closed.
 _READINGS = (  # gap, parting
-    (0.0, 0.0), (0.006, 0.085), (0.012, 0.115), (0.024, 0.15), (0.036, 0.20), (0.048, 0.25),
+    (0.002, 0.0), (0.006, 0.075), (0.012, 0.115), (0.024, 0.15), (0.036, 0.20), (0.048, 0.25),
     (0.058, 0.30), (0.070, 0.35), (0.077, 0.40), (0.084, 0.45), (0.092, 0.50), (0.105, 0.55),
     (0.116, 0.60), (0.143, 0.80),
 )  # fmt: skip
@@ -62,8 +62,9 @@ _JOINS = {"press": 0.065, "tuck": 0.077}
 _MAX_SHARE = 0.8  # of the parting that shapes other than the jaw may make
 
 _EXPOSURE = 5  # instants 8 ms apart that a camera averages, as `articulation` has it
-_LOUD_PER_DB, _LOUD_MOST, _LOUD_SD_S = 0.025, 0.20, 0.12
+_LOUD_PER_DB, _LOUD_MOST, _LOUD_SD_S = 0.018, 0.20, 0.20
 _PRESS_BELOW = 0.02  # gap under which lips press
+_PRESSED_FLAT = 0.6  # share of the pucker that lips lose in a closure: FaceMesh reads it as a gap
 _SMILE_SD, _SMILE_HZ = 0.03, 0.07
 
 
@@ -115,7 +116,9 @@ def pose_mouth(curves: Curves, loud: Array) -> dict[str, Array]:
     gap = curves.gap * loud
     parting = np.interp(gap, _GAPS, _PARTINGS)
     shapes = {name: value * loud for name, value in curves.shapes.items()}
-    shapes["press"] *= np.clip(1.0 - gap / _PRESS_BELOW, 0.0, 1.0)
+    near = np.clip(1.0 - gap / _PRESS_BELOW, 0.0, 1.0)
+    shapes["press"] *= near
+    shapes["pucker"] *= 1.0 - _PRESSED_FLAT * near * near
     made = sum(share * shapes[name] for name, share in _PARTS.items())
     wanted = parting * _MAX_SHARE
     less = np.minimum(1.0, wanted / np.maximum(made, 1e-6))

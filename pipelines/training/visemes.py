@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 # Articulators of one timing each: how long the lips lead the sound, and the time in which the
 # strength of a phone grows e-fold before it and falls after it, in seconds.
 TIMINGS: dict[str, tuple[float, float, float]] = {
-    "round": (0.075, 0.070, 0.055),
+    "round": (0.050, 0.085, 0.050),
     "lips": (0.050, 0.045, 0.040),
     "jaw": (0.045, 0.080, 0.070),  # heavier than the lips
 }
@@ -65,8 +65,8 @@ _ROWS: dict[str, _Row] = {
     "P": (1.0, 0.6, {"jaw": 0.11, "press": 0.30}),
     "B": (1.0, 0.6, {"jaw": 0.12, "press": 0.26}),
     "M": (1.0, 0.6, {"jaw": 0.12, "press": 0.30}),
-    "F": (1.6, 0.8, {"jaw": 0.10, "tuck": 0.55, "teeth_upper": 0.22}),
-    "V": (1.5, 0.8, {"jaw": 0.11, "tuck": 0.48, "teeth_upper": 0.20}),
+    "F": (1.6, 0.8, {"jaw": 0.10, "tuck": 0.65, "teeth_upper": 0.22}),
+    "V": (1.5, 0.8, {"jaw": 0.11, "tuck": 0.58, "teeth_upper": 0.20}),
     "T": (0.4, 0.7, {"jaw": 0.11, "wide": 0.10, "teeth_lower": 0.10}),
     "D": (0.4, 0.6, {"jaw": 0.12, "wide": 0.10, "teeth_lower": 0.10}),
     "N": (0.4, 0.6, {"jaw": 0.13, "wide": 0.10, "teeth_lower": 0.08}),
@@ -89,7 +89,7 @@ _ROWS: dict[str, _Row] = {
     "SIL": (0.9, 0.9, {}),
 }  # fmt: skip
 # What only some phones care about: the others leave rounding and spread mostly alone across p b m.
-_PASSIVE = {"P": 0.25, "B": 0.25, "M": 0.25, "F": 0.4, "V": 0.4}
+_PASSIVE = {"P": 0.25, "B": 0.25, "M": 0.25, "F": 0.2, "V": 0.2}
 
 _FINE_HZ = 125.0  # of the curves before a camera's exposure averages five of them
 _CHUNK_S = 1.0  # computed at a time, with the phones near it
