@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 # Articulators of one timing each: how long the lips lead the sound, and the time in which the
 # strength of a phone grows e-fold before it and falls after it, in seconds.
 TIMINGS: dict[str, tuple[float, float, float]] = {
-    "round": (0.050, 0.085, 0.050),
+    "round": (0.050, 0.065, 0.050),
     "lips": (0.050, 0.045, 0.040),
     "jaw": (0.045, 0.080, 0.070),  # heavier than the lips
 }
