@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.training.lexicon_languages import TRAINING_LANGUAGES
 from pipelines.training.phones import RATE_HZ, Phone, Utterance
-from pipelines.training.speech import ACCENTS, VARIANTS, at_speed, synthesise
+from pipelines.training.speech import ACCENTS, FESTIVAL_VOICES, VARIANTS, at_speed, synthesise_all
 from pipelines.training.text import sentence
 
 logger = logging.getLogger(__name__)
@@ -27,9 +28,9 @@ class StretchConfig:
 
     voices: dict[str, float] = field(
         default_factory=lambda: {
-            "english": 0.40, "foreign": 0.22, "flite:rms": 0.11, "flite:slt": 0.09,
-            "flite:kal16": 0.03, "festival:kal_diphone": 0.06,
-            "festival:cmu_us_slt_arctic_hts": 0.09,
+            "english": 0.35, "foreign": 0.14, "flite:rms": 0.11, "flite:slt": 0.08,
+            "flite:kal16": 0.02, "festival:kal_diphone": 0.05,
+            "festival:cmu_us_slt_arctic_hts": 0.08, "festival": 0.17,
         }
     )  # fmt: skip
     speechless_share: float = 0.08
@@ -84,6 +85,10 @@ def draw_voice(chance: Chance, config: StretchConfig) -> tuple[str, str]:
     if name == "foreign":
         language = TRAINING_LANGUAGES[int(chance.integers(len(TRAINING_LANGUAGES)))]
         return f"espeak:{language}+{variant}", language
+    if name == "festival":  # one of other languages
+        names = [known for known, voice in FESTIVAL_VOICES.items() if voice.language != "en"]
+        known = names[int(chance.integers(len(names)))]
+        return f"festival:{known}", FESTIVAL_VOICES[known].language
     return name, "en"
 
 
@@ -160,17 +165,19 @@ def _speaker(voice: str, language: str, chance: Chance, config: StretchConfig) -
     """One person: a voice at one rate, pitch and size, varying a little from text to text."""
     rate, pitch = chance.uniform(*config.rate), chance.uniform(*config.pitch)
     speed = chance.uniform(*config.speed)
+    at_once = 6 if voice.startswith("festival") else 1
+    ready: list[Utterance] = []
 
     def say(chance: Chance) -> Utterance:
-        near = float(np.clip(rate * chance.uniform(0.92, 1.08), *config.rate))
         for _ in range(5):
-            text = sentence(language, chance)
+            if ready:
+                return at_speed(ready.pop(), speed)
+            texts = [sentence(language, chance) for _ in range(at_once)]
+            near = float(np.clip(rate * chance.uniform(0.92, 1.08), *config.rate))
             try:
-                said = synthesise(text, voice, rate=near, pitch=pitch)
-            except (RuntimeError, ValueError) as error:
-                logger.warning("%s cannot say %r: %s", voice, text, error)
-                continue
-            return at_speed(said, speed)
-        raise RuntimeError(f"{voice} could say none of five texts; see the log")
+                ready.extend(synthesise_all(texts, voice, rate=near, pitch=pitch))
+            except (RuntimeError, ValueError, OSError, subprocess.SubprocessError) as error:
+                logger.warning("%s cannot say %r: %s", voice, texts, error)
+        raise RuntimeError(f"{voice} could say nothing in five attempts; see the log")
 
     return say

@@ -57,15 +57,15 @@ _IPA: dict[str, str] = {
     "ɔː": "AO", "ɔ": "AO", "o": "AO", "oː": "AO", "aʊ": "AW", "ə": "AX", "aɪ": "AY", "ɛ": "EH",
     "e": "EH", "ɜː": "ER", "ɜ": "ER", "ɚ": "ER", "eɪ": "EY", "ɪ": "IH", "ᵻ": "IH", "iː": "IY",
     "i": "IY", "oʊ": "OW", "əʊ": "OW", "ɔɪ": "OY", "ʊ": "UH", "uː": "UW", "u": "UW", "ʉ": "UW",
-    "p": "P", "b": "B", "t": "T", "d": "D", "ɾ": "D", "ʔ": "T", "k": "K", "ɡ": "G", "g": "G",
+    "p": "P", "b": "B", "t": "T", "d": "D", "ɾ": "D", "ʔ": "HH", "k": "K", "ɡ": "G", "g": "G",
     "m": "M", "n": "N", "ŋ": "NG", "f": "F", "v": "V", "θ": "TH", "ð": "DH", "s": "S", "z": "Z",
     "ʃ": "SH", "ʒ": "ZH", "h": "HH", "x": "K", "tʃ": "CH", "dʒ": "JH", "l": "L", "ɫ": "L",
-    "ɹ": "R", "r": "R", "w": "W", "ʍ": "W", "j": "Y",
+    "ɹ": "R", "r": "D", "w": "W", "ʍ": "W", "j": "Y",
     # Sounds of other languages take the label whose lips are nearest: rounded front vowels those
     # of UW and ER, uvulars and pharyngeals none of their own (HH), palatals spread ones.
     "y": "UW", "ʏ": "UW", "ø": "ER", "œ": "ER", "ɔø": "OY", "œy": "OY", "ɵ": "UH", "ɤ": "UH",
     "ɨ": "IH", "ɯ": "IH", "i̪": "IH", "i.": "IH", "ε": "EH", "ɘ": "AX", "ɶ": "AE",
-    "β": "V", "ʋ": "V", "ɸ": "F", "ɱ": "M", "ɥ": "W", "ʝ": "Y", "ç": "Y", "ʎ": "Y", "ɲ": "N",
+    "β": "V", "ʋ": "V", "ɸ": "F", "ɱ": "V", "ɥ": "W", "ʝ": "Y", "ç": "Y", "ʎ": "Y", "ɲ": "N",
     "ɳ": "N", "ɭ": "L", "ɬ": "L", "ɽ": "D", "ʈ": "T", "ɖ": "D", "c": "K", "ɟ": "G", "q": "K",
     "ɣ": "G", "ɰ": "G", "χ": "HH", "ʁ": "HH", "ʀ": "HH", "ħ": "HH", "ɦ": "HH", "ʕ": "AA",
     "ɕ": "SH", "ʑ": "ZH", "ʂ": "SH", "ʐ": "ZH", "s.": "SH", "z.": "ZH", "r.": "D", "r̝": "ZH",

@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import tempfile
 import wave
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from scipy.signal import resample_poly
 
 from pipelines.training.espeak import library
 from pipelines.training.phones import RATE_HZ, Phone, Utterance, from_festvox, from_ipa
+from pipelines.training.phones_festival import from_festival
 
 ACCENTS: tuple[str, ...] = (  # of English, as espeak-ng names them
     "en-us", "en", "en-gb-x-rp", "en-us", "en-gb-scotland", "en-us", "en-gb-x-gbcwmd",
@@ -36,7 +39,10 @@ VARIANTS: tuple[str, ...] = (  # espeak-ng's speakers that sound like people, an
 TRAINING_VOICES: tuple[str, ...] = (
     *(f"espeak:{ACCENTS[i % len(ACCENTS)]}+{name}" for i, name in enumerate(VARIANTS)),
     "flite:rms", "flite:slt", "flite:kal16", "festival:kal_diphone",
-    "festival:cmu_us_slt_arctic_hts",
+    "festival:cmu_us_slt_arctic_hts", "festival:upc_ca_ona_hts", "festival:czech_dita",
+    "festival:czech_krb", "festival:czech_machac", "festival:czech_ph",
+    "festival:hy_fi_mv_diphone", "festival:suo_fi_lj_diphone", "festival:lp_diphone",
+    "festival:pc_diphone", "festival:msu_ru_nsh_clunits",
 )  # fmt: skip
 HELD_OUT_VOICES: tuple[str, ...] = ("flite:awb", "festival:ked_diphone")
 
@@ -45,15 +51,38 @@ HELD_OUT_VOICES: tuple[str, ...] = ("flite:awb", "festival:ked_diphone")
 _CLOSURES_S = {"P": 0.05, "T": 0.05, "K": 0.05, "CH": 0.05, "B": 0.02, "D": 0.02, "G": 0.02}
 _CLOSURE_SHARE = 0.5  # of the sound before, at most
 
-_FESTIVAL_VOICES = {  # where Debian puts them
-    "kal_diphone": "english/kal_diphone",
-    "ked_diphone": "english/ked_diphone",
-    "cmu_us_slt_arctic_hts": "us/cmu_us_slt_arctic_hts",
-}
-_PACKAGES = {
-    "kal_diphone": "festvox-kallpc16k",
-    "ked_diphone": "festvox-kdlpc16k",
-    "cmu_us_slt_arctic_hts": "festvox-us-slt-hts",
+
+_Sound = tuple[NDArray[np.float32], list[tuple[str, float]]]  # samples; labels with their ends
+
+
+@dataclass(frozen=True)
+class FestivalVoice:
+    """Where Debian puts a voice, and what it reads."""
+
+    folder: str  # below /usr/share/festival/voices
+    package: str
+    language: str = "en"
+    encoding: str = "iso-8859-1"
+
+    def label(self, phone: str) -> str:
+        """What it calls a phone, in our alphabet."""
+        return from_festvox(phone) if self.language == "en" else from_festival(phone, self.language)
+
+
+FESTIVAL_VOICES: dict[str, FestivalVoice] = {
+    "kal_diphone": FestivalVoice("english/kal_diphone", "festvox-kallpc16k"),
+    "ked_diphone": FestivalVoice("english/ked_diphone", "festvox-kdlpc16k"),
+    "cmu_us_slt_arctic_hts": FestivalVoice("us/cmu_us_slt_arctic_hts", "festvox-us-slt-hts"),
+    "upc_ca_ona_hts": FestivalVoice("catalan/upc_ca_ona_hts", "festvox-ca-ona-hts", "ca"),
+    "czech_dita": FestivalVoice("czech/czech_dita", "festvox-czech-dita", "cs", "iso-8859-2"),
+    "czech_krb": FestivalVoice("czech/czech_krb", "festvox-czech-krb", "cs", "iso-8859-2"),
+    "czech_machac": FestivalVoice("czech/czech_machac", "festvox-czech-machac", "cs", "iso-8859-2"),
+    "czech_ph": FestivalVoice("czech/czech_ph", "festvox-czech-ph", "cs", "iso-8859-2"),
+    "hy_fi_mv_diphone": FestivalVoice("finnish/hy_fi_mv_diphone", "festvox-suopuhe-mv", "fi"),
+    "suo_fi_lj_diphone": FestivalVoice("finnish/suo_fi_lj_diphone", "festvox-suopuhe-lj", "fi"),
+    "lp_diphone": FestivalVoice("italian/lp_diphone", "festvox-italp16k", "it"),
+    "pc_diphone": FestivalVoice("italian/pc_diphone", "festvox-itapc16k", "it"),
+    "msu_ru_nsh_clunits": FestivalVoice("russian/msu_ru_nsh_clunits", "festvox-ru", "ru", "utf-8"),
 }
 
 
@@ -69,28 +98,48 @@ def missing(voice: str) -> str | None:
     if shutil.which(engine) is None:
         return f"{engine} is missing; on Debian: apt-get install {engine}"
     if engine == "festival":
-        if name not in _FESTIVAL_VOICES:
-            return f"unknown festival voice {name!r}; known: {', '.join(_FESTIVAL_VOICES)}"
-        if not Path("/usr/share/festival/voices", _FESTIVAL_VOICES[name]).is_dir():
-            return f"festival's {name} is missing; on Debian: apt-get install {_PACKAGES[name]}"
+        if name not in FESTIVAL_VOICES:
+            return f"unknown festival voice {name!r}; known: {', '.join(FESTIVAL_VOICES)}"
+        known = FESTIVAL_VOICES[name]
+        if not Path("/usr/share/festival/voices", known.folder).is_dir():
+            return f"festival's {name} is missing; on Debian: apt-get install {known.package}"
     return None
 
 
 def synthesise(text: str, voice: str, *, rate: float = 1.0, pitch: float = 1.0) -> Utterance:
-    """Speak one sentence. `rate` is speed; `pitch` (espeak only) scales the voice's mean pitch."""
+    """Speak one sentence. `rate` is speed; `pitch` (espeak only) scales the voice's mean pitch.
+
+    Raises ValueError for a rate out of [0.4, 2.5] and for a sound without a label, RuntimeError for
+    a voice that is not installed or made no sound.
+    """
+    said = synthesise_all([text], voice, rate=rate, pitch=pitch)
+    if not said:
+        raise RuntimeError(f"{voice} made no sound of {text!r}")
+    return said[0]
+
+
+def synthesise_all(
+    texts: Sequence[str], voice: str, *, rate: float = 1.0, pitch: float = 1.0
+) -> list[Utterance]:
+    """Speak several sentences, for festival in one go; those that it cannot say are left out."""
     if not 0.4 <= rate <= 2.5:
         raise ValueError(f"rate must lie in [0.4, 2.5], got {rate}")
     engine, name = _split(voice)
     lack = missing(voice)
     if lack is not None:
         raise RuntimeError(lack)
-    if engine == "espeak":
-        samples, phones = _espeak(text, name, rate, pitch)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            say = _flite if engine == "flite" else _festival
-            samples, phones = say(text, name, rate, Path(folder))
-    return Utterance(samples, _join(phones, len(samples) / RATE_HZ), text, voice)
+    with tempfile.TemporaryDirectory() as folder:
+        if engine == "espeak":
+            made: list[_Sound | None] = [_espeak(text, name, rate, pitch) for text in texts]
+        elif engine == "flite":
+            made = [_flite(text, name, rate, Path(folder)) for text in texts]
+        else:
+            made = list(_festival(texts, name, rate, Path(folder)))
+    return [
+        Utterance(sound[0], _join(sound[1], len(sound[0]) / RATE_HZ), text, voice)
+        for text, sound in zip(texts, made, strict=True)
+        if sound is not None
+    ]
 
 
 def at_speed(said: Utterance, speed: float) -> Utterance:
@@ -112,9 +161,7 @@ def _split(voice: str) -> tuple[str, str]:
     return engine, name
 
 
-def _espeak(
-    text: str, name: str, rate: float, pitch: float
-) -> tuple[NDArray[np.float32], list[tuple[str, float]]]:
+def _espeak(text: str, name: str, rate: float, pitch: float) -> _Sound:
     pcm, starts = library().say(text, name, rate, pitch)
     samples = _at_rate(pcm, library().rate_hz)
     ends = [start for start, _ in starts[1:]] + [len(samples) / RATE_HZ]
@@ -134,9 +181,7 @@ def _espeak(
     return samples, phones
 
 
-def _flite(
-    text: str, name: str, rate: float, folder: Path
-) -> tuple[NDArray[np.float32], list[tuple[str, float]]]:
+def _flite(text: str, name: str, rate: float, folder: Path) -> _Sound:
     sound = folder / "speech.wav"
     command = ["flite", "-voice", name, "--setf", f"duration_stretch={1.0 / rate:.4f}"]
     command += ["-psdur", "-t", text, "-o", str(sound)]
@@ -151,18 +196,29 @@ def _flite(
 
 
 def _festival(
-    text: str, name: str, rate: float, folder: Path
-) -> tuple[NDArray[np.float32], list[tuple[str, float]]]:
-    sound, segments, script = folder / "speech.wav", folder / "segs", folder / "say.scm"
-    quoted = text.replace("\\", " ").replace('"', " ")
-    script.write_text(
-        f"(voice_{name})\n(Parameter.set 'Duration_Stretch {1.0 / rate:.4f})\n"
-        f'(set! said (utt.synth (Utterance Text "{quoted}")))\n'
-        f'(utt.save.wave said "{sound}" \'riff)\n(utt.save.segs said "{segments}")\n'
-    )
+    texts: Sequence[str], name: str, rate: float, folder: Path
+) -> Iterator[_Sound | None]:
+    """Each text's sound and phones, or None where festival failed; it starts slowly, so once."""
+    known = FESTIVAL_VOICES[name]
+    commands = [f"(voice_{name})", f"(Parameter.set 'Duration_Stretch {1.0 / rate:.4f})"]
+    for n, text in enumerate(texts):
+        quoted = text.replace("\\", " ").replace('"', " ")
+        commands += [
+            f'(set! said (utt.synth (Utterance Text "{quoted}")))',
+            f'(utt.save.wave said "{folder}/{n}.wav" \'riff)',
+            f'(utt.save.segs said "{folder}/{n}.segs")',
+        ]
+    script = folder / "say.scm"
+    script.write_bytes("\n".join(commands).encode(known.encoding, "replace"))
     subprocess.run(["festival", "-b", str(script)], check=True, capture_output=True)
-    rows = [line.split() for line in segments.read_text().splitlines()]
-    return _read(sound), [(from_festvox(row[2]), float(row[0])) for row in rows if len(row) == 3]
+    for n in range(len(texts)):
+        segments = folder / f"{n}.segs"
+        if not segments.exists():
+            yield None
+            continue
+        rows = [line.split() for line in segments.read_text().splitlines()]
+        phones = [(row[2], float(row[0])) for row in rows if len(row) == 3]
+        yield _read(folder / f"{n}.wav"), [(known.label(phone), end) for phone, end in phones]
 
 
 def _read(path: Path) -> NDArray[np.float32]:
