@@ -26,9 +26,9 @@ LIMITS_DEG = {"yaw": 12.0, "pitch": 8.0, "roll": 8.0}
 # interocular distances for x, y, z. Tuned so that talk, rendered and read by FaceMesh, falls inside
 # the figures above; of a rendered turn FaceMesh reads 55 % of the yaw, half of the pitch, all roll.
 _DRIFT: dict[str, tuple[tuple[float, float, float], ...]] = {
-    "yaw": ((0.12, 0.90, 3.7), (0.55, 0.25, 2.9), (2.2, 0.05, 1.20)),
-    "pitch": ((0.11, 0.70, 2.7), (0.60, 0.25, 2.1), (2.2, 0.05, 1.00)),
-    "roll": ((0.10, 0.70, 2.4), (0.55, 0.20, 2.0), (2.0, 0.04, 0.80)),
+    "yaw": ((0.12, 0.90, 3.7), (0.65, 0.25, 3.0), (2.2, 0.05, 1.20)),
+    "pitch": ((0.11, 0.70, 2.7), (0.70, 0.25, 2.4), (2.2, 0.05, 1.00)),
+    "roll": ((0.10, 0.70, 2.4), (0.65, 0.20, 2.1), (2.0, 0.04, 0.80)),
     "x": ((0.12, 0.006, 0.012), (0.6, 0.001, 0.004)),
     "y": ((0.12, 0.003, 0.006), (0.6, 0.001, 0.002)),
     "z": ((0.10, 0.006, 0.014), (0.5, 0.001, 0.004)),
@@ -41,7 +41,7 @@ _TALK_SD_S = 0.28  # eases between silence and talk within half a second to one
 # A beat: seconds down, held and back. Nods come with or just before the stressed syllable (Hadar et
 # al. 1983; Munhall et al. 2004): the head is lowest at the middle of its vowel.
 _BEAT_S = (0.17, 0.04, 0.32)
-_BEAT_DEG = (1.2, 3.4)  # of the least and of the strongest
+_BEAT_DEG = (1.4, 3.8)  # of the least and of the strongest
 _BEAT_CHANCE = 0.75
 _PHRASE_S = (0.45, 0.20, 0.90)  # lowering that ends a phrase
 _PHRASE_DEG = (0.8, 2.6)
