@@ -4,8 +4,8 @@ The gap of the lips is `articulation`'s, times loudness; `visemes` says by which
 jaw must open for a gap was calibrated on the renderer: random weights on three faces of the cast,
 read by MediaPipe FaceMesh as `benchmarks.lips` does. A reading is a function of one number, the
 parting, to which jawOpen adds, mouthClose takes away, and the other shapes add or take their share
-(rms error 0.003 of the face height). Speech drawn so and read back follows the wanted gap with r 0.99
-as the mean of three faces, with r 0.96-0.99 on one, by the reader's noise.
+(rms error 0.003 of the face height). Speech drawn so and read back follows the wanted gap with r
+0.99 as the mean of three faces, with r 0.96-0.99 on one, by the reader's noise.
 
 Blinks and gaze are not here: they are events of `pipelines.motion.life`.
 """
