@@ -20,7 +20,8 @@ LISTENS = 30.0 * 25.0  # frames of silence after which a listener idles
 
 _EXTRAS = ("gate", "flag", "speaking", "listening", "noise", "known")
 _UNIT = 20.0 * DB  # 20 dB are one unit
-_LOWEST, _HIGHEST = -3.5, 1.5
+LOWEST = -3.5
+_HIGHEST = 1.5
 
 
 class Hearing(nn.Module):
@@ -38,14 +39,14 @@ class Hearing(nn.Module):
     def silence(self) -> Tensor:
         """The row of a stream that has heard nothing, float32 [dim]."""
         row = torch.zeros(self.dim)
-        row[: -len(_EXTRAS)] = _LOWEST
+        row[: -len(_EXTRAS)] = LOWEST
         return row
 
     def step(self, features: Tensor, speech: Tensor, state: VoiceState, active: Tensor) -> Tensor:
         """features [B, 4, bands] log power, speech bool [B] -> rows float32 [B, 4, dim]."""
         self.voice.step(features, speech, state, active)
         peak = state.peak[:, :, None]
-        bands = ((features - peak) / _UNIT + 1.0).clamp(_LOWEST, _HIGHEST)
+        bands = ((features - peak) / _UNIT + 1.0).clamp(LOWEST, _HIGHEST)
         now = behaviour(state)
         extras = torch.stack(
             [
@@ -53,7 +54,7 @@ class Hearing(nn.Module):
                 speech.float(),
                 (now == SPEAKING).float(),
                 (now == LISTENING).float(),
-                ((state.floor[:, VOICE] - state.peak[:, 0]) / _UNIT).clamp(_LOWEST, _HIGHEST),
+                ((state.floor[:, VOICE] - state.peak[:, 0]) / _UNIT).clamp(LOWEST, _HIGHEST),
                 (state.known / 25.0).clamp(0.0, 1.0),
             ],
             1,

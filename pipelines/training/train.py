@@ -23,6 +23,7 @@ from tqdm import tqdm
 from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import MotionGenerator
 from pipelines.diffusion.schedule import flow_levels
+from pipelines.training.corpus_store import LABEL_LIST
 from pipelines.training.objectives import Auxiliary, Loss, Objective
 from pipelines.training.windows import Windows
 
@@ -52,9 +53,10 @@ class Trainer:
         self, model: MotionGenerator, objective: Objective, corpus: Path, out: Path, plan: Schedule
     ) -> None:
         torch.manual_seed(plan.seed)
-        labels = len(json.loads((corpus / "meta.json").read_text())["labels"])
         self.model, self.objective, self.plan, self.out = model, objective, plan, out
-        self.auxiliary = Auxiliary(model.config.speech_dim, model.config.rows_per_frame, labels)
+        self.auxiliary = Auxiliary(
+            model.config.speech_dim, model.config.rows_per_frame, len(LABEL_LIST)
+        )
         self.parts = nn.ModuleList([self.model, self.auxiliary])
         self.average = {name: value.clone() for name, value in model.state_dict().items()}
         decay = [p for p in self.parts.parameters() if p.dim() > 1]
@@ -83,7 +85,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = plan.rate * _pace(self.step, plan)
         frames = int(self.windows.chance.choice(_FRAMES))
-        batch = self.windows.draw(plan.frames // frames, frames)
+        batch = self.windows.draw(plan.frames // frames, frames, vary=True)
         self.parts.train()
         loss = self.objective(self.model, self.auxiliary, batch)
         self.optimiser.zero_grad(set_to_none=True)

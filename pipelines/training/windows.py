@@ -6,7 +6,7 @@ what the live pipeline will; the result lies beside the corpus as rows.npy and l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipelines.audio.mel import MelConfig
-from pipelines.motion.hearing import Hearing
+from pipelines.motion.hearing import LOWEST, Hearing
 from pipelines.motion.latent import MotionLatent, rest
+from pipelines.training.corpus_store import LABEL_LIST
 
 _BATCH = 128  # stretches heard at once
+_WARP = 0.12  # of the band axis: other vocal tracts (Jaitly and Hinton 2013)
+_TILT = 0.4  # of 20 dB, from the lowest to the highest band: other microphones
+_MASKED = 10  # bands hidden at most (SpecAugment, Park et al. 2019)
 
 
 @dataclass(frozen=True)
@@ -84,18 +88,37 @@ class Windows:
         self._silence = hearing.silence().numpy()
         self._rest = rest().numpy()
 
-    def draw(self, batch: int, frames: int) -> Batch:
-        """`batch` windows of `frames` frames; some begin before their stretch, in silence."""
+    def draw(self, batch: int, frames: int, vary: bool = False) -> Batch:
+        """`batch` windows of `frames` frames; some begin before their stretch, in silence.
+
+        With `vary`, each window is heard from another vocal tract and microphone.
+        """
         which = self.chance.integers(len(self.rows), size=batch)
         starts = self.chance.integers(-frames + 4, self.latents.shape[1] - frames, size=batch)
-        return self.at(which, starts, frames)
+        found = self.at(which, starts, frames)
+        return replace(found, rows=self._vary(found.rows)) if vary else found
+
+    def _vary(self, rows: Tensor) -> Tensor:
+        """Stretch the band axis, tilt the spectrum, hide some bands; a draw for each window."""
+        count, bands = len(rows), MelConfig().bands
+        warp, tilt, low, width = torch.from_numpy(self.chance.random((4, count, 1), np.float32))
+        axis = torch.arange(bands, dtype=torch.float32)
+        source = (axis * (1.0 + _WARP * (2.0 * warp - 1.0))).clamp_max(bands - 1.001)
+        left = source.long()[:, None].expand(-1, rows.shape[1], -1)
+        share = (source - source.floor())[:, None]
+        heard = torch.lerp(rows.gather(2, left), rows.gather(2, left + 1), share)
+        heard = heard + (_TILT * (2.0 * tilt - 1.0) * (axis / bands - 0.5))[:, None]
+        first = low * bands
+        hidden = (axis >= first) & (axis < first + (2.0 * width - 1.0) * _MASKED)
+        heard = torch.where(hidden[:, None], LOWEST, heard.clamp_min(LOWEST))
+        return torch.cat([heard, rows[:, :, bands:]], 2)
 
     def at(self, which: NDArray[np.int64], starts: NDArray[np.int64], frames: int) -> Batch:
         """The windows that begin at frame `starts` of the stretches `which`."""
         per = self.per_frame
         rows = np.tile(self._silence, (len(which), frames * per, 1))
         motion = np.tile(self._rest, (len(which), frames + 1, 1))
-        phones = np.zeros((len(which), frames * per), np.int64)
+        phones = np.full((len(which), frames * per), LABEL_LIST.index("SIL"), np.int64)
         for i, (one, start) in enumerate(zip(which, starts, strict=True)):
             skip = max(-start, 0)
             rows[i, skip * per :] = self.rows[one, (start + skip) * per : (start + frames) * per]
