@@ -140,7 +140,7 @@ class MotionGenerator(nn.Module):
         when = time[:, :, None]
         if self.config.time_features > 1:
             when = torch.cos(when * self.rates)
-        t = self.t_encoder(when).expand(-1, noisy.shape[1], -1)
+        t = self.t_encoder(when).expand(*noisy.shape[:2], -1)
         z = torch.cat([condition.frames, self.noisy_encoder(noisy), t], 2)
         out: Tensor = self.out_proj(self.coarse_decoder(z))
         return out
