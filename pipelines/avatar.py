@@ -1,6 +1,6 @@
 """The avatar pipeline: one hop of sound in, one frame of face out, for every active slot.
 
-    hop [B, 640] -> LogMel -> SignalMotion -> PortraitRenderer -> I420 planes
+    hop [B, 640] -> LogMel -> motion model -> PortraitRenderer -> I420 planes
 
 The pipeline owns its streaming state. It knows nothing of clocks, queues or networks: whoever
 drives it passes hops and gets frames, and the frame that a hop completes lies `look_ahead` samples
@@ -17,7 +17,7 @@ from torch import Tensor
 from pipelines.audio.mel import LogMel, MelConfig
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import Controls
-from pipelines.motion.signal import SignalMotion
+from pipelines.motion.models import MotionModel, portrait_motion
 from pipelines.portrait.render import PortraitRenderer
 from pipelines.presets import HOP_SAMPLES, PRESETS, SIZES
 
@@ -46,6 +46,7 @@ class AvatarPipeline:
         size: picture size of a slot until `set_size` says otherwise, 256 or 512 pixels.
         device: "cpu" or "cuda".
         seed: seed of the motion of slot 0; slot s starts with seed + s.
+        motion: another motion model than the preset's, made for `MelConfig()`.
 
     Raises:
         ValueError: unknown preset or size, or no slots.
@@ -58,6 +59,7 @@ class AvatarPipeline:
         size: int = 512,
         device: str = "cpu",
         seed: int = 0,
+        motion: MotionModel | None = None,
     ) -> None:
         if preset not in PRESETS:
             raise ValueError(f"unknown pipeline {preset!r}; known: {', '.join(PRESETS)}")
@@ -70,9 +72,8 @@ class AvatarPipeline:
         self._sizes = [size] * slots
         self._identities: list[IdentityFeatures | None] = [None] * slots
         self._renderers: dict[int, PortraitRenderer] = {}
-        mel = MelConfig()
-        self._mel = LogMel(mel).to(device)
-        self._motion = SignalMotion(mel, seed=seed).to(device)
+        self._mel = LogMel(MelConfig()).to(device)
+        self._motion = (motion or portrait_motion(MelConfig())).to(device)
         with torch.inference_mode():
             seeds = torch.arange(slots, dtype=torch.int64, device=device) + seed
             self._mel_state = self._mel.init_state(slots)
