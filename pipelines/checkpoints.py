@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 _NAMED = 4  # offending keys that a complaint spells out
+
+# What the archive readers and the unpickler raise on bytes that make no sense.
+_NONSENSE = (
+    RuntimeError, EOFError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError,
+    AssertionError, struct.error,
+)  # fmt: skip
 
 
 class CheckpointError(ValueError):
@@ -100,20 +107,24 @@ def _archive(path: Path) -> object:
         raise CheckpointError(f"{path}: neither safetensors nor a PyTorch archive (1.6 or later)")
     try:
         with zipfile.ZipFile(path) as archive:
-            packed = [item.filename for item in archive.infolist() if item.compress_type]
-    except zipfile.BadZipFile as error:
-        raise CheckpointError(f"{path}: cut short or damaged ({error}); fetch it again") from error
+            packed = any(item.compress_type for item in archive.infolist())
+            damaged = None if packed else archive.testzip()
+    except (zipfile.BadZipFile, OSError, *_NONSENSE) as error:
+        raise CheckpointError(
+            f"{path}: cut short or damaged ({_first_line(error)}); fetch it again"
+        ) from error
     if packed:  # PyTorch stores as is; a small file must not unfold into a huge one
         raise CheckpointError(f"{path}: holds compressed entries, which PyTorch never writes")
+    if damaged:  # PyTorch itself would not notice
+        raise CheckpointError(f"{path}: damaged (checksum of {damaged}); fetch it again")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path}: refused, for it holds more than tensors: {_reason(error)}"
         ) from error
-    except (RuntimeError, EOFError, KeyError, TypeError, AttributeError, IndexError) as error:
-        # What the unpickler and the archive reader raise on bytes that make no sense.
-        raise CheckpointError(f"{path}: damaged: {_first_line(error)}; fetch it again") from error
+    except _NONSENSE as error:
+        raise CheckpointError(f"{path}: damaged ({_first_line(error)}); fetch it again") from error
 
 
 def _reason(error: pickle.UnpicklingError) -> str:
