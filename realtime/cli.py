@@ -68,8 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     verbs = weights.add_subparsers(dest="verb", required=True, metavar="VERB")
     verbs.add_parser("list", help="what is installed")
     importing = verbs.add_parser("import", help="bring a published checkpoint")
-    importing.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
-    importing.add_argument("--as", dest="name", required=True, metavar="NAME")
+    importing.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="a stage2_*.ckpt of AniTalker"
+    )
+    importing.add_argument(
+        "--as", dest="name", required=True, metavar="NAME", help="what to call the weights here"
+    )
     info = verbs.add_parser("info", help="what a weights file holds")
     info.add_argument("name", metavar="NAME")
     weights.set_defaults(run=_weights)
