@@ -6,7 +6,8 @@
 The first renders a stream of held-out synthetic voices, hop by hop, and reads it by FaceMesh as the
 real speakers were read. The second draws nothing: it streams speech and silence for minutes and
 tells drift (means of the pose per minute, of the lips at rest per minute of silence), memory and
-the real-time factor of features and motion. Each keeps its part of benchmarks/results/motion.json.
+the real-time factor of features and motion. Each keeps its part of benchmarks/results/motion.json,
+under `--label`.
 """
 
 from __future__ import annotations
@@ -160,10 +161,10 @@ def table(found: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
-def _keep(path: Path, part: str, found: dict[str, Any]) -> None:
-    """Write one part of the results and leave the other."""
+def _keep(path: Path, label: str, part: str, found: dict[str, Any]) -> None:
+    """Write one part of the results of `label` and leave the others."""
     held = json.loads(path.read_text()) if path.exists() else {}
-    held[part] = {"machine": machine_stamp(), "figures": found}
+    held.setdefault(label, {})[part] = {"machine": machine_stamp(), "figures": found}
     path.write_text(json.dumps(held, indent=2) + "\n")
 
 
@@ -183,6 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, help="of speech and silence, drawing nothing")
     parser.add_argument("--size", type=int, default=256, choices=(256, 512))
     parser.add_argument("--voices", nargs="+", default=list(HELD_OUT_VOICES))
+    parser.add_argument("--label", default="portrait", help="what the results are kept under")
     parser.add_argument("--out", type=Path, default=RESULTS / "motion.json")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -192,14 +194,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pipeline = AvatarPipeline(size=args.size)
     if args.minutes is not None:
         found: dict[str, Any] = drift(pipeline, conversation(args.minutes * 60.0, able))
-        print(json.dumps(found, indent=2))
-        _keep(args.out, "drift", found)
+        print("\n".join(f"{name}: {json.dumps(value)}" for name, value in found.items()))
+        _keep(args.out, args.label, "drift", found)
         return
     pipeline.set_identity(0, enrol(_image(args.avatar).read_bytes()))
     found = measure(pipeline, talk(args.seconds, able))
     print(table(found))
     figures_of = {"avatar": args.avatar, "size": args.size, "seconds": args.seconds}
-    _keep(args.out, "stream", figures_of | found)
+    _keep(args.out, args.label, "stream", figures_of | found)
 
 
 if __name__ == "__main__":
