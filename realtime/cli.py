@@ -158,7 +158,7 @@ def _weights(args: argparse.Namespace) -> int:
 
     if args.verb == "list":
         names = list_weights()
-        print("\n".join(names) if names else "no weights installed; `portrait` needs none")
+        print("\n".join(names) if names else "no weights installed")
     elif args.verb == "info":
         print(describe_weights(args.name))
     else:

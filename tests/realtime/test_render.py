@@ -115,4 +115,4 @@ def test_weights_commands(tmp_path, capsys):
     assert main(["weights", "list"]) == 0
     assert main(["weights", "info", "nothing"]) == 1
     assert main(["weights", "import", str(tmp_path / "x.ckpt"), "--as", "x"]) == 1
-    assert "published weights" in capsys.readouterr().err
+    assert "x.ckpt" in capsys.readouterr().err
