@@ -27,7 +27,7 @@ from pipelines.training.corpus_store import LABEL_LIST
 from pipelines.training.objectives import Auxiliary, Loss, Objective
 from pipelines.training.windows import Windows
 
-_FRAMES = (18, 18, 24, 40)  # lengths of windows, drawn at random
+_FRAMES = (18, 18, 24, 40, 100)  # lengths of windows, drawn at random
 _TEACHER_TIMES = (1.0, 0.75, 0.5, 0.3, 0.15, 0.07, 0.03)
 
 
@@ -50,8 +50,9 @@ class Trainer:
     """A run: everything that changes while training, and how it is kept."""
 
     def __init__(
-        self, model: MotionGenerator, objective: Objective, corpus: Path, out: Path, plan: Schedule
-    ) -> None:
+        self, model: MotionGenerator, objective: Objective, corpora: Sequence[Path], out: Path,
+        plan: Schedule,
+    ) -> None:  # fmt: skip
         torch.manual_seed(plan.seed)
         self.model, self.objective, self.plan, self.out = model, objective, plan, out
         self.auxiliary = Auxiliary(
@@ -64,8 +65,8 @@ class Trainer:
         groups = [{"params": decay, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98))
         self.step = 0
-        self.windows = Windows(corpus / "train", plan.seed)
-        self.held_out = Windows(corpus / "validation", plan.seed)
+        self.windows = Windows([corpus / "train" for corpus in corpora], plan.seed)
+        self.held_out = Windows([corpora[0] / "validation"], plan.seed)
 
     def train(self) -> None:
         plan, sums = self.plan, torch.zeros(4)
@@ -173,7 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="pipelines.training.train", description="train a motion generator"
     )
-    parser.add_argument("--corpus", type=Path, required=True, help="made by training.corpus")
+    parser.add_argument(
+        "--corpus", type=Path, nargs="+", required=True, help="folders made by training.corpus"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument(
         "--objective", default="velocity", choices=("epsilon", "velocity", "regression", "distil")

@@ -6,6 +6,7 @@ what the live pipeline will; the result lies beside the corpus as rows.npy and l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,14 +75,18 @@ def _hear(
 
 
 class Windows:
-    """Random windows of a prepared corpus, reproducible by seed."""
+    """Random windows of prepared corpora, reproducible by seed."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        if not (folder / "rows.npy").exists():
-            prepare(folder)
-        self.rows = np.load(folder / "rows.npy", mmap_mode="r")
-        self.latents = np.load(folder / "latents.npy", mmap_mode="r")
-        self.phones = np.load(folder / "phones.npy", mmap_mode="r")
+    def __init__(self, folders: Sequence[Path], seed: int) -> None:
+        for folder in folders:
+            if not (folder / "rows.npy").exists():
+                prepare(folder)
+        self.rows, self.latents, self.phones = (
+            [np.load(folder / f"{name}.npy", mmap_mode="r") for folder in folders]
+            for name in ("rows", "latents", "phones")
+        )
+        self.places = [(i, n) for i, rows in enumerate(self.rows) for n in range(len(rows))]
+        self.frames = self.latents[0].shape[1]
         self.chance = np.random.default_rng(seed)
         hearing = Hearing(MelConfig())
         self.per_frame = hearing.rows
@@ -93,8 +98,8 @@ class Windows:
 
         With `vary`, each window is heard from another vocal tract and microphone.
         """
-        which = self.chance.integers(len(self.rows), size=batch)
-        starts = self.chance.integers(-frames + 4, self.latents.shape[1] - frames, size=batch)
+        which = self.chance.integers(len(self.places), size=batch)
+        starts = self.chance.integers(-frames + 4, self.frames - frames, size=batch)
         found = self.at(which, starts, frames)
         return replace(found, rows=self._vary(found.rows)) if vary else found
 
@@ -119,13 +124,13 @@ class Windows:
         rows = np.tile(self._silence, (len(which), frames * per, 1))
         motion = np.tile(self._rest, (len(which), frames + 1, 1))
         phones = np.full((len(which), frames * per), LABEL_LIST.index("SIL"), np.int64)
-        for i, (one, start) in enumerate(zip(which, starts, strict=True)):
+        for i, (place, start) in enumerate(zip(which, starts, strict=True)):
+            corpus, one = self.places[place]
             skip = max(-start, 0)
-            rows[i, skip * per :] = self.rows[one, (start + skip) * per : (start + frames) * per]
-            phones[i, skip * per :] = self.phones[
-                one, (start + skip) * per : (start + frames) * per
-            ]
+            heard = slice((start + skip) * per, (start + frames) * per)
+            rows[i, skip * per :] = self.rows[corpus][one, heard]
+            phones[i, skip * per :] = self.phones[corpus][one, heard]
             before = max(1 - start, 0)  # the window's frame 0 is column 1
-            motion[i, before:] = self.latents[one, start - 1 + before : start + frames]
+            motion[i, before:] = self.latents[corpus][one, start - 1 + before : start + frames]
         both = torch.from_numpy(motion)
         return Batch(torch.from_numpy(rows), both[:, 1:], both[:, 0], torch.from_numpy(phones))
