@@ -11,10 +11,11 @@ import argparse
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -34,6 +35,7 @@ from pipelines.training.corpus_stretches import (
     draw_stretch,
     lay_out,
 )
+from pipelines.training.espeak import library
 from pipelines.training.lexicon_languages import HELD_OUT_LANGUAGES
 from pipelines.training.microphone import MicrophoneConfig, record
 from pipelines.training.performance import perform
@@ -107,12 +109,12 @@ def activity(samples: NDArray[np.float32]) -> NDArray[np.bool_]:
     return flags
 
 
-def retarget(index_line: Line, config: CorpusConfig, folder: Path) -> Line:
+def retarget(line: Line, config: CorpusConfig, folder: Path) -> Line:
     """Compute the motion of one stored stretch again."""
     split = _split_at(folder)
-    clean = np.array(split.arrays["clean"][index_line.index])
-    split.write(index_line.index, targets=_targets(index_line, clean, config))
-    return index_line
+    clean = np.array(split.arrays["clean"][line.index])
+    split.write(line.index, targets=_targets(line, clean, config))
+    return line
 
 
 def _targets(line: Line, clean: NDArray[np.int16], config: CorpusConfig) -> NDArray[np.float32]:
@@ -173,35 +175,67 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@contextmanager
+def _workers(jobs: int, at_once: int) -> Iterator[Callable[..., Iterable[Line]]]:
+    """A map over `jobs` processes, each of which does `at_once` stretches and is replaced.
+
+    espeak-ng carries its jitter from one utterance to the next and cannot be set back. A stretch
+    sounds the same in every run only because it starts in a copy of this process as it is now.
+    """
+    library()
+    _talk()
+    _mel()
+    with get_context("fork").Pool(jobs, _one_thread, maxtasksperchild=1) as pool:
+        yield partial(pool.imap, chunksize=at_once)
+
+
 def build(out: Path, config: CorpusConfig, jobs: int) -> None:
-    """Make every stretch that is not there yet, in `jobs` processes."""
+    """Make every stretch that is not there yet, in `jobs` processes.
+
+    Raises ValueError if `out` holds a corpus of another seed or length, RuntimeError if a voice is
+    not installed.
+    """
     _check_voices(config)
-    with ProcessPoolExecutor(jobs, initializer=_one_thread) as pool:
+    if (out / "meta.json").exists() and stored_config(out) != (config.seed, config.hours):
+        seed, hours = stored_config(out)
+        raise ValueError(f"{out} has seed {seed} and {hours} hours; go on with those, or elsewhere")
+    write_meta(out, config)
+    with _workers(jobs, 1) as each:
         for name in reversed(SPLITS):  # the short ones first
             folder = out / name
             split = Split.create(folder, config.count(name))
             work = partial(make, name, config=config, folder=folder)
             todo = split.missing()
-            for line in _progress(pool.map(work, todo, chunksize=2), len(todo), name):
+            for line in _progress(each(work, todo), len(todo), name):
                 split.finish(line)
     write_meta(out, config)
 
 
-def rebuild_targets(out: Path, config: CorpusConfig, jobs: int) -> None:
+def rebuild_targets(out: Path, jobs: int) -> None:
     """Compute the motion of every stored stretch again."""
-    with ProcessPoolExecutor(jobs, initializer=_one_thread) as pool:
+    seed, hours = stored_config(out)
+    config = CorpusConfig(seed=seed, hours=hours)
+    with _workers(jobs, 16) as each:
         for name in reversed(SPLITS):
             folder = out / name
             lines = list(Split(folder).lines())
             work = partial(retarget, config=config, folder=folder)
-            for _ in _progress(pool.map(work, lines, chunksize=8), len(lines), f"{name} targets"):
+            for _ in _progress(each(work, lines), len(lines), f"{name} targets"):
                 pass
     write_meta(out, config)
 
 
+def stored_config(out: Path) -> tuple[int, float]:
+    """(seed, hours) of the corpus that is there."""
+    config = json.loads((out / "meta.json").read_text(encoding="utf-8"))["config"]
+    return config["seed"], config["hours"]
+
+
 def write_meta(out: Path, config: CorpusConfig) -> None:
     """What the corpus is and how much of whom it holds."""
-    hours = {name: _hours(Split(out / name).lines()) for name in SPLITS}
+    out.mkdir(parents=True, exist_ok=True)
+    made = [name for name in SPLITS if (out / name).is_dir()]
+    hours = {name: _hours(Split(out / name).lines()) for name in made}
     meta = {
         "seed": config.seed,
         "config": asdict(config),
@@ -211,7 +245,7 @@ def write_meta(out: Path, config: CorpusConfig) -> None:
         "splits": hours,
         "versions": {"numpy": np.__version__, "torch": torch.__version__, **_engines()},
     }
-    (out / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n")
+    (out / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
 
 
 def _hours(lines: Iterable[Line]) -> dict[str, object]:
@@ -260,9 +294,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--targets-only", action="store_true")
     args = parser.parse_args()
-    config = CorpusConfig(hours=args.hours, seed=args.seed)
-    run = rebuild_targets if args.targets_only else build
-    run(args.out, config, args.jobs)
+    if args.targets_only:
+        rebuild_targets(args.out, args.jobs)
+    else:
+        build(args.out, CorpusConfig(hours=args.hours, seed=args.seed), args.jobs)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class Line:
         return sum(phone.length_s for phone in self.phones if phone.label != "SIL")
 
     def to_json(self) -> str:
-        phones = [[p.label, round(p.start_s, 5), round(p.end_s, 5)] for p in self.phones]
+        phones = [[phone.label, phone.start_s, phone.end_s] for phone in self.phones]
         entry = {"index": self.index, "voice": self.voice, "language": self.language}
         return json.dumps({**entry, "texts": self.texts, "phones": phones}, ensure_ascii=False)
 

@@ -122,9 +122,9 @@ def cover(phones: list[Phone]) -> tuple[Phone, ...]:
     covered: list[Phone] = []
     for phone in [*phones, Phone("SIL", float(LENGTH_S), float(LENGTH_S))]:
         at = covered[-1].end_s if covered else 0.0
-        start, end = max(phone.start_s, at), min(phone.end_s, float(LENGTH_S))
+        start, end = (min(max(t, at), float(LENGTH_S)) for t in (phone.start_s, phone.end_s))
         if start > at + 1e-6:
-            _append(covered, Phone("SIL", at, min(start, float(LENGTH_S))))
+            _append(covered, Phone("SIL", at, start))
         if end > start + 1e-6:
             _append(covered, Phone(phone.label, start, end))
     return tuple(covered)

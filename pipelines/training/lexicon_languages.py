@@ -42,8 +42,8 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
         "ca": """casa gos gat aigua pa vi llet home dona nen mare pare germà amic ciutat poble
             carrer porta finestra taula llibre paper paraula nom temps matí nit dia setmana any
             estiu hivern pluja vent mar platja muntanya riu arbre flor bo dolent gran petit nou
-            vell blanc negre vermell verd parlar menjar beure viure venir voler poder obrir també sempre mai
-            avui aquí però perquè molt més poma feina boca""",
+            vell blanc negre vermell verd parlar menjar beure viure venir voler poder obrir també
+            sempre mai avui aquí però perquè molt més poma feina boca""",
         "pt-br": """casa cachorro gato água pão vinho leite homem mulher criança mãe pai irmão amigo
             cidade vila rua porta janela mesa livro papel palavra nome tempo manhã noite dia semana
             ano verão inverno chuva vento mar praia montanha rio árvore flor bom mau grande pequeno

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipelines.audio.vad import VoiceActivity
 from realtime.conceal import Concealer, compress
 from realtime.resample import DELAY_SAMPLES, Decimator
 
@@ -97,11 +96,3 @@ def test_compression_in_a_pause_is_exact(surplus: int, length: int) -> None:
     shorter, cut = compress(np.zeros(length, np.int16), surplus, at_pitch=False)
     assert cut == max(0, min(surplus, length - 120))
     assert len(shorter) == length - cut
-
-
-@pytest.mark.parametrize("level", [0.0, 1e-4, 0.003])
-def test_silence_and_faint_noise_are_not_speech(level: float) -> None:
-    noise = np.random.default_rng(1).normal(0, level, 16_000 * 5).astype(np.float32)
-    vad = VoiceActivity()
-    assert vad(noise) == ()
-    assert not vad.speech
