@@ -148,7 +148,8 @@ def at_speed(said: Utterance, speed: float) -> Utterance:
         raise ValueError(f"speed must lie in [0.5, 2], got {speed}")
     ratio = Fraction(1.0 / speed).limit_denominator(60)
     samples = resample_poly(said.samples.astype(np.float64), ratio.numerator, ratio.denominator)
-    scale, length_s = float(ratio), len(samples) / RATE_HZ
+    length_s = len(samples) / RATE_HZ
+    scale = length_s / said.length_s
     phones = [(phone.label, phone.end_s * scale) for phone in said.phones]
     heard = samples.astype(np.float32).clip(-1.0, 1.0)
     return Utterance(heard, _join(phones, length_s), said.text, said.voice)

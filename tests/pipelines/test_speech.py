@@ -7,9 +7,27 @@ import pytest
 
 from benchmarks.lip_figures import closures, false_closures, follow, in_speech
 from pipelines.training.articulation import CLOSED, FPS, articulate
-from pipelines.training.phones import LABELS, RATE_HZ, Phone, Utterance, from_festvox, from_ipa
+from pipelines.training.phones import (
+    LABELS,
+    RATE_HZ,
+    VOWELS,
+    Phone,
+    Utterance,
+    from_festvox,
+    from_ipa,
+)
+from pipelines.training.phones_festival import from_festival
 from pipelines.training.sentences import HELD_OUT, TRAINING
-from pipelines.training.speech import HELD_OUT_VOICES, TRAINING_VOICES, missing, synthesise
+from pipelines.training.speech import (
+    FESTIVAL_VOICES,
+    HELD_OUT_VOICES,
+    TRAINING_VOICES,
+    at_speed,
+    missing,
+    synthesise,
+    synthesise_all,
+)
+from pipelines.training.text import foreign
 
 ENGINES = ("espeak:en-us+f2", "flite:slt", "festival:ked_diphone")
 SENTENCE = "Maybe people buy a pair of blue mops."
@@ -69,15 +87,75 @@ def test_rate_and_pitch_do_what_they_say() -> None:
 
 def test_voices_are_on_one_side_of_the_split() -> None:
     assert not set(TRAINING_VOICES) & set(HELD_OUT_VOICES)
-    names = [voice.split(":")[1].split("_")[0] for voice in (*TRAINING_VOICES, *HELD_OUT_VOICES)]
-    assert len(names) == len(set(names))
+    assert len(TRAINING_VOICES) == len(set(TRAINING_VOICES))
+    for speaker in ("awb", "ked"):
+        assert not any(speaker in voice for voice in TRAINING_VOICES)
     assert not set(TRAINING) & set(HELD_OUT)
 
 
 @pytest.mark.parametrize("voice", [v for v in TRAINING_VOICES if v.startswith("espeak")])
 def test_espeak_voices_speak_the_sentences(voice: str) -> None:
-    for sentence in TRAINING[::2]:
+    for sentence in TRAINING[::4]:
         assert len(say(voice, sentence).phones) > 10
+
+
+@pytest.mark.parametrize("name", [n for n, v in FESTIVAL_VOICES.items() if v.language != "en"])
+def test_festival_speaks_other_languages_in_time(name: str) -> None:
+    voice, language = f"festival:{name}", FESTIVAL_VOICES[name].language
+    if missing(voice):
+        pytest.skip(str(missing(voice)))
+    chance = np.random.default_rng(0)
+    said = synthesise_all([foreign(language, chance) for _ in range(3)], voice)
+    assert len(said) == 3
+    for utterance in said:
+        power = np.square(utterance.samples, dtype=np.float64)
+        vowels, silences = (
+            np.concatenate(
+                [
+                    power[int(p.start_s * RATE_HZ) : int(p.end_s * RATE_HZ)]
+                    for p in utterance.phones
+                    if p.label in labels
+                ]
+            ).mean()
+            for labels in (VOWELS, {"SIL"})
+        )
+        assert vowels > 10.0 * silences
+
+
+def test_speed_moves_pitch_and_phones_together() -> None:
+    said = say("flite:rms")
+    for speed in (0.85, 1.0, 1.18):
+        other = at_speed(said, speed)
+        assert other.length_s == pytest.approx(said.length_s / speed, rel=0.002)
+        assert [p.label for p in other.phones] == [p.label for p in said.phones]
+        assert other.phones[-1].end_s == pytest.approx(other.length_s)
+        for one, moved in zip(said.phones, other.phones, strict=True):
+            assert moved.start_s == pytest.approx(one.start_s / speed, abs=0.01)
+        loudest = np.argmax(np.abs(said.samples)) / RATE_HZ
+        there = other.samples[int((loudest / speed - 0.01) * RATE_HZ) :][: RATE_HZ // 50]
+        assert np.abs(there).max() > 0.8 * np.abs(other.samples).max()
+    with pytest.raises(ValueError, match="speed"):
+        at_speed(said, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "label"),
+    [("a1", "it", "AA"), ("rr", "ca", "D"), ("r~*", "cs", "SH"), ("@:", "fi", "AE"),
+     ("nn", "ru", "N"), ("sch", "ru", "SH"), ("#", "fi", "SIL"), ("ss", "ru", "S")],
+)  # fmt: skip
+def test_festival_phones_become_labels(name: str, language: str, label: str) -> None:
+    assert from_festival(name, language) == label
+
+
+@pytest.mark.parametrize(
+    ("symbol", "language", "labels"),
+    [("y", "fr", ("UW",)), ("y", "ru", ("IH",)), ("ɑ̃", "fr", ("AA",)), ("(en)", "cmn", ()),
+     ("r̝̊", "cs", ("ZH",)), ("tɕh", "cmn", ("CH",)), ("ʁ", "de", ("HH",)), ("øː", "de", ("ER",))],
+)  # fmt: skip
+def test_sounds_of_other_languages_have_the_nearest_lips(
+    symbol: str, language: str, labels: tuple[str, ...]
+) -> None:
+    assert from_ipa(symbol, language) == labels
 
 
 @pytest.mark.parametrize(
@@ -93,6 +171,8 @@ def test_unknown_names_are_refused() -> None:
         from_ipa("ǃ")
     with pytest.raises(ValueError, match="unknown phone"):
         from_festvox("qq")
+    with pytest.raises(ValueError, match="unknown phone"):
+        from_festival("qq", "it")
     with pytest.raises(ValueError, match="expected espeak:NAME"):
         synthesise("hello", "klingon")
     with pytest.raises(ValueError, match="rate"):
