@@ -19,6 +19,9 @@ Gaps = NDArray[np.float64]
 MAX_LAG = 8  # frames
 NEAR = 2  # frames around a closure in which the lips must meet
 _SHORT_S = 0.06  # open vowels shorter than this are reduced; people need not open for them
+_NARROW = BILABIALS | {"F", "V", "W"}  # sounds that a sentence may begin with on near closed lips
+_PARTED = 2.0 * CLOSED  # clearly open, whatever noise there is in the reading
+_EARLY_S = 0.2  # before the first sound, when lips may part for it
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,21 @@ def false_closures(gap: Gaps, phones: Sequence[Phone], closed: float = CLOSED) -
         if phone.label in OPEN_VOWELS and phone.length_s >= _SHORT_S
     ]
     return Count(sum(bool(gap[n] < closed) for n in middles if n < len(gap)), len(middles))
+
+
+def onset_ms(gap: Gaps, phones: Sequence[Phone]) -> float | None:
+    """How long after the first sound the lips part; negative when before it.
+
+    Counted to the middle of the first frame with open lips, or to the end of `gap` if there is
+    none. None for a sentence that begins with a sound of closed or nearly closed lips.
+    """
+    first = next(phone for phone in phones if phone.label != "SIL")
+    if first.label in _NARROW:
+        return None
+    begin = max(int((first.start_s - _EARLY_S) * FPS), 0)
+    parted = np.flatnonzero(gap[begin:] >= _PARTED)
+    frame = begin + int(parted[0]) if len(parted) else len(gap)
+    return ((frame + 0.5) / FPS - first.start_s) * 1_000.0
 
 
 def in_speech(phones: Sequence[Phone], frames: int) -> NDArray[np.bool_]:

@@ -1,6 +1,8 @@
 """How well the lips follow speech, read from rendered pixels.
 
-    python -m benchmarks.lips [--avatar NAME|IMAGE] [--voices V ...] [--utterances N] [--out FILE]
+    python -m benchmarks.lips [--avatar NAME|IMAGE] [--voices V ...] [--utterances N] [--signal]
+    python -m benchmarks.lips --compare --runs DIR
+    python -m benchmarks.lips --sweep --runs DIR
 
 Sentences of held-out synthetic voices go through the pipeline hop by hop, as live speech would;
 MediaPipe FaceMesh reads the inner-lip gap over the face height from every frame. Figures:
@@ -11,8 +13,12 @@ MediaPipe FaceMesh reads the inner-lip gap over the face height from every frame
     closures      p, b, m with the lips closed within +-2 frames; false: open vowels closed at
                   their middle
     still         deviation of the gap in the silence around sentences, over that in speech
+    onset         from the first sound to open lips, in sentences that begin with an open sound
 
-and the same stillness for noises, and r for microphones from -40 to 0 dBFS.
+and the same through live microphones and in languages that training never heard, r for levels from
+-40 to 0 dBFS, stillness in noises, and how alike two seeds are. `--compare` sets motion models side
+by side, `--sweep` takes them through look-ahead and passes; both want the folder of trained
+networks (see `benchmarks.motions`), and keep benchmarks/results/lips_compare.json.
 """
 
 from __future__ import annotations
@@ -25,37 +31,47 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.lip_figures import Count, closures, false_closures, follow, in_speech
+from benchmarks import lip_conditions, lip_plot
+from benchmarks.lip_diversity import diversity
+from benchmarks.lip_figures import Gaps
+from benchmarks.lip_measure import Watch, figures, followed, table
+from benchmarks.lip_models import Mirror, measure
 from benchmarks.lip_reader import LipReader
-from benchmarks.lip_sounds import SILENCE_S, Clip, Samples, noises, spoken
+from benchmarks.lip_sounds import Clip, Samples, spoken
+from benchmarks.motions import COMPARED, STEPS, Choice, available, swept
 from benchmarks.timing import RESULTS, machine_stamp
+from pipelines.audio.mel import MelConfig
 from pipelines.audio.vad import VoiceActivity
-from pipelines.avatar import HOP_SAMPLES, AvatarPipeline
+from pipelines.avatar import AvatarPipeline
 from pipelines.identity import IdentityFeatures
+from pipelines.motion.models import MotionModel
+from pipelines.motion.signal import SignalMotion
 from pipelines.portrait.enrol import enrol
-from pipelines.training.articulation import CLOSED, FPS, articulate
+from pipelines.presets import HOP_SAMPLES
 from pipelines.training.sentences import HELD_OUT
 from pipelines.training.speech import HELD_OUT_VOICES, missing, synthesise
 
-CAST = Path(__file__).parent.parent / "cast"
+ROOT = Path(__file__).parent.parent
+CAST = ROOT / "cast"
 LEVELS_DB = (-40.0, -30.0, -20.0, -10.0, 0.0)  # of the loudest sample
-_MARGIN = 3  # frames around the spoken part that count for r: lips start before the sound
-_NOISE_S = 6.0
-_SETTLE = 10  # frames a noise may have to be known for one
+LOOK_AHEADS = (0, 1, 2, 3)  # frames
+_NOISE_S, _HEAD_S = 6.0, 120.0
+_COMPARED, _SWEPT = 10, 5  # sentences of each voice
 
 
 class Bench:
     """One avatar, its pipeline and the reader of its lips."""
 
-    def __init__(self, identity: IdentityFeatures, size: int) -> None:
-        self.pipeline = AvatarPipeline(size=size)
+    def __init__(
+        self, identity: IdentityFeatures, size: int, motion: MotionModel | None = None
+    ) -> None:
+        self.pipeline = AvatarPipeline(size=size, motion=motion)
         self.pipeline.set_identity(0, identity)
         self.delay = self.pipeline.look_ahead // HOP_SAMPLES
 
-    def gaps(self, samples: Samples) -> NDArray[np.float64]:
+    def gaps(self, samples: Samples) -> Gaps:
         """Gap over face height of each frame of a fresh stream; a lost face holds the last."""
         self.pipeline.reset(0, seed=0)
         vad = VoiceActivity()
@@ -77,37 +93,38 @@ class Bench:
         return np.array(read)
 
 
-def measure_voice(bench: Bench, voice: str, sentences: Sequence[str]) -> dict[str, Any]:
-    """All figures of one voice."""
-    follows, hits, false = [], Count(0, 0), Count(0, 0)
-    speech, silence = [], []
-    for sentence in tqdm(sentences, desc=voice, leave=False):
-        clip = spoken(synthesise(sentence, voice))
-        gap = bench.gaps(clip.samples)
-        follows.append(_follow(gap, clip))
-        hits += closures(gap, clip.phones)
-        false += false_closures(gap, clip.phones)
-        speech.append(gap[in_speech(clip.phones, len(gap))])
-        quiet = round(SILENCE_S * FPS) - 5  # less the anticipation and the reader's settling
-        silence.append(gap[2:quiet])
-    talk = np.concatenate(speech)
-    still = float(np.mean([part.std() for part in silence]))
+def clips_of(voice: str, sentences: Sequence[str]) -> list[Clip]:
+    """The sentences between silences, in a quiet room."""
+    return [spoken(synthesise(sentence, voice)) for sentence in sentences]
+
+
+def watched(watch: Watch, clips: Sequence[Clip], name: str) -> dict[str, Any]:
+    """Figures of these clips."""
+    return figures([(watch(clip.samples), clip) for clip in tqdm(clips, desc=name, leave=False)])
+
+
+def measure_microphones(watch: Watch, clips: Sequence[Clip]) -> dict[str, dict[str, Any]]:
+    """Figures of the same clips through each microphone."""
     return {
-        "r": _mean([one.r for one in follows]),
-        "lag_frames": _mean([float(one.lag) for one in follows]),
-        "closures": round(hits.share, 3),
-        "closures_of": hits.total,
-        "false_closures": round(false.share, 3),
-        "open_vowels": false.total,
-        "gap_percentiles": [round(float(v), 4) for v in np.percentile(talk, (10, 50, 90))],
-        "closed_share": round(float((talk < CLOSED).mean()), 3),
-        "gap_sd_in_speech": round(float(talk.std()), 4),
-        "gap_sd_in_silence": round(still, 5),
-        "stillness": round(still / float(talk.std()), 3),
+        name: watched(
+            watch, [lip_conditions.through(clip, name, n) for n, clip in enumerate(clips)], name
+        )
+        for name in lip_conditions.MICROPHONES
     }
 
 
-def measure_levels(bench: Bench, voice: str, sentence: str) -> dict[str, float]:
+def measure_languages(watch: Watch, count: int) -> dict[str, dict[str, Any]]:
+    """Figures of phrases of languages that training never heard, where espeak-ng is installed."""
+    found = {}
+    for voice in lip_conditions.LANGUAGE_VOICES:
+        if missing(voice) is None:
+            language = voice.removeprefix("espeak:").partition("+")[0]
+            clips = clips_of(voice, lip_conditions.phrases(language, count))
+            found[voice] = watched(watch, clips, voice)
+    return found
+
+
+def measure_levels(watch: Watch, voice: str, sentence: str) -> dict[str, float]:
     """r by the level of the loudest sample, dBFS."""
     utterance = synthesise(sentence, voice)
     peak = float(np.abs(utterance.samples).max())
@@ -115,27 +132,63 @@ def measure_levels(bench: Bench, voice: str, sentence: str) -> dict[str, float]:
     found = {}
     for level in LEVELS_DB:
         clip = spoken(utterance, level + 20.0 * float(np.log10(rms / peak)))
-        found[f"{level:.0f} dBFS"] = round(_follow(bench.gaps(clip.samples), clip).r, 3)
+        found[f"{level:.0f} dBFS"] = round(followed(watch(clip.samples), clip).r, 3)
     return found
 
 
-def measure_noises(bench: Bench) -> dict[str, float]:
+def measure_noises(watch: Watch) -> dict[str, float]:
     """Deviation of the gap once each noise is known."""
     return {
-        name: round(float(bench.gaps(sound)[_SETTLE:].std()), 5)
-        for name, sound in noises(_NOISE_S).items()
+        name: round(float(watch(sound.samples)[sound.begin :].std()), 5)
+        for name, sound in lip_conditions.backgrounds(_NOISE_S).items()
     }
 
 
-def _follow(gap: NDArray[np.float64], clip: Clip) -> Any:
-    reference = articulate(clip.phones, clip.frames)
-    where = np.flatnonzero(in_speech(clip.phones, clip.frames))
-    part = slice(max(where[0] - _MARGIN, 0), where[-1] + 1 + _MARGIN)
-    return follow(gap[part], reference[part])
+def shipped(args: argparse.Namespace, identity: IdentityFeatures, able: list[str]) -> None:
+    """Everything about one motion model: the preset's, unless told otherwise."""
+    size, count = args.size or 512, args.utterances or len(HELD_OUT)
+    few = min(count, args.condition_utterances)
+    stamp = machine_stamp()
+    motion = (lambda: SignalMotion(MelConfig())) if args.signal else (lambda: None)
+    watch = Bench(identity, size, motion()).gaps
+    voices = {v: watched(watch, clips_of(v, HELD_OUT[:count]), v) for v in able}
+    print(table(voices, "voice"))
+    levels = measure_levels(watch, able[0], HELD_OUT[0])
+    print("r by level:", ", ".join(f"{name} {r:.2f}" for name, r in levels.items()))
+    still = measure_noises(watch)
+    print("gap sd in noise:", ", ".join(f"{name} {sd:.4f}" for name, sd in still.items()))
+    clips = [clip for v in able for clip in clips_of(v, HELD_OUT[:few])]
+    microphones = measure_microphones(watch, clips)
+    print(table(microphones, "microphone"))
+    languages = measure_languages(watch, few)
+    print(table(languages, "language"))
+    seeds = diversity(identity, size, able, _HEAD_S, motion())
+    print("r of two seeds:", ", ".join(f"{name} {r:.2f}" for name, r in seeds.items()))
+    found = {"avatar": args.avatar, "size": size, "sentences": count}
+    found |= {"voices": voices, "r_by_level": levels, "gap_sd_in_noise": still}
+    found |= {"sentences_per_condition": few, "microphones": microphones}
+    found |= {"languages": languages, "r_of_two_seeds": seeds}
+    path = args.out or RESULTS / "lips.json"
+    path.write_text(json.dumps({"machine": stamp, "figures": found}, indent=2) + "\n")
 
 
-def _mean(values: Sequence[float]) -> float:
-    return round(float(np.mean(values)), 3)
+def side_by_side(
+    args: argparse.Namespace, identity: IdentityFeatures, able: list[str],
+    part: str, choices: Sequence[Choice], count: int,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Measure these models on the held-out voices and keep the rows as one part of the results."""
+    stamp, size, count = machine_stamp(), args.size or 256, args.utterances or count
+    can, lack = available(choices, args.runs)
+    for path in lack:
+        print(f"left out for want of weights: {path.parent.name} ({path})")
+    voices = {v: clips_of(v, HELD_OUT[:count]) for v in able}
+    rows = measure(can, args.runs, voices, Mirror(identity, size))
+    path = args.out or RESULTS / "lips_compare.json"
+    held = json.loads(path.read_text()) if path.exists() else {}
+    found = {"avatar": args.avatar, "size": size, "sentences": count, "voices": able, "rows": rows}
+    held[part] = {"machine": stamp, "figures": found}
+    path.write_text(json.dumps(held, indent=2) + "\n")
+    return rows
 
 
 def _image(avatar: str) -> Path:
@@ -147,43 +200,54 @@ def _image(avatar: str) -> Path:
     return path
 
 
-def _table(voices: dict[str, dict[str, Any]]) -> str:
-    lines = [f"{'voice':26s}{'r':>7s}{'lag':>7s}{'closures':>10s}{'false':>7s}{'still':>7s}"]
-    for name, row in voices.items():
-        lines.append(
-            f"{name:26s}{row['r']:7.2f}{row['lag_frames']:7.1f}{row['closures']:10.0%}"
-            f"{row['false_closures']:7.1%}{row['stillness']:7.3f}"
-        )
-    return "\n".join(lines)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="benchmarks.lips", description="lip figures from rendered pixels"
     )
     parser.add_argument("--avatar", default="amara", help="one of the cast, or an image")
     parser.add_argument("--voices", nargs="+", default=list(HELD_OUT_VOICES))
-    parser.add_argument("--utterances", type=int, default=len(HELD_OUT))
-    parser.add_argument("--size", type=int, default=512, choices=(256, 512))
-    parser.add_argument("--out", type=Path, default=RESULTS / "lips.json")
+    parser.add_argument(
+        "--utterances", type=int,
+        help=f"sentences of each voice: {len(HELD_OUT)}, compare {_COMPARED}, sweep {_SWEPT}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--condition-utterances", type=int, default=4, help="per microphone and language"
+    )
+    parser.add_argument("--size", type=int, choices=(256, 512), help="512; 256 side by side")
+    parser.add_argument("--signal", action="store_true", help="measure the signal-driven motion")
+    parser.add_argument("--compare", action="store_true", help="motion models side by side")
+    parser.add_argument("--sweep", action="store_true", help="look-ahead and passes")
+    parser.add_argument("--runs", type=Path, help="folder of trained networks, for these two")
+    parser.add_argument("--look-aheads", type=int, nargs="+", default=list(LOOK_AHEADS))
+    parser.add_argument("--steps", type=int, nargs="+", default=list(STEPS), choices=STEPS)
+    parser.add_argument("--plot", type=Path, default=ROOT / "docs" / "lips_sweep.png")
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args(arguments)
+    if (args.compare or args.sweep) and args.runs is None:
+        parser.error("--compare and --sweep need --runs DIR")
+    return args
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    args = _arguments(arguments)
     torch.set_num_threads(1)
     able = [voice for voice in args.voices if missing(voice) is None]
     for voice in sorted(set(args.voices) - set(able)):
         print(f"skipping {voice}: {missing(voice)}")
     if not able:
         raise SystemExit("no voice can speak")
-    stamp = machine_stamp()
-    bench = Bench(enrol(_image(args.avatar).read_bytes()), args.size)
-    voices = {v: measure_voice(bench, v, HELD_OUT[: args.utterances]) for v in able}
-    print(_table(voices))
-    levels = measure_levels(bench, able[0], HELD_OUT[0])
-    print("r by level:", ", ".join(f"{name} {r:.2f}" for name, r in levels.items()))
-    still = measure_noises(bench)
-    print("gap sd in noise:", ", ".join(f"{name} {sd:.4f}" for name, sd in still.items()))
-    figures = {"avatar": args.avatar, "size": args.size, "sentences": args.utterances}
-    figures |= {"voices": voices, "r_by_level": levels, "gap_sd_in_noise": still}
-    args.out.write_text(json.dumps({"machine": stamp, "figures": figures}, indent=2) + "\n")
+    identity = enrol(_image(args.avatar).read_bytes())
+    if args.compare:
+        side_by_side(args, identity, able, "compare", COMPARED, _COMPARED)
+    if args.sweep:
+        choices = swept(args.look_aheads, args.steps)
+        rows = side_by_side(args, identity, able, "sweep", choices, _SWEPT)
+        if not rows:
+            raise SystemExit(f"no networks in {args.runs}: nothing to draw")
+        lip_plot.draw(rows, args.plot)
+        print(f"drawn: {args.plot}")
+    if not args.compare and not args.sweep:
+        shipped(args, identity, able)
 
 
 if __name__ == "__main__":

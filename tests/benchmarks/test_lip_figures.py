@@ -1,0 +1,142 @@
+"""Figures of a mouth, and the conditions it is measured under."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.lip_conditions import MICROPHONES, backgrounds, far_talk, phrases, through
+from benchmarks.lip_figures import Gaps, onset_ms
+from benchmarks.lip_measure import figures, table
+from benchmarks.lip_plot import draw, lines
+from benchmarks.lip_sounds import Clip
+from pipelines.training.articulation import FPS, articulate
+from pipelines.training.lexicon_languages import LANGUAGES
+from pipelines.training.phones import RATE_HZ, Phone, Utterance
+
+
+def spoken(text: str, silence_s: float = 0.8, each_s: float = 0.12) -> tuple[Phone, ...]:
+    """Phones of equal length between two silences."""
+    labels = text.split()
+    said = [
+        Phone(p, silence_s + i * each_s, silence_s + (i + 1) * each_s) for i, p in enumerate(labels)
+    ]
+    end = said[-1].end_s
+    return (Phone("SIL", 0.0, silence_s), *said, Phone("SIL", end, end + silence_s))
+
+
+def tone(length_s: float, level: float = 0.1) -> np.ndarray:
+    times = np.arange(round(length_s * RATE_HZ)) / RATE_HZ
+    parts = [np.sin(2 * np.pi * hz * times) for hz in (100.0, 1_000.0, 5_000.0)]
+    return (level * sum(parts) / 3.0).astype(np.float32)
+
+
+def clip(text: str) -> Clip:
+    phones = spoken(text)
+    return Clip(tone(round(phones[-1].end_s * FPS) / FPS), phones)
+
+
+def opening(frame: int, frames: int = 60) -> Gaps:
+    return np.where(np.arange(frames) >= frame, 0.05, 0.003)
+
+
+@pytest.mark.parametrize(("frame", "ms"), [(20, 20.0), (22, 100.0), (18, -60.0), (99, 1_600.0)])
+def test_onset_is_from_the_first_sound_to_open_lips(frame: int, ms: float) -> None:
+    found = onset_ms(opening(frame), spoken("AA T AA"))
+    # lips that never open count as opening after the last frame
+    assert found == pytest.approx(ms if frame < 60 else (60.5 / FPS - 0.8) * 1_000.0)
+
+
+def test_no_onset_for_a_sentence_that_begins_with_closed_lips() -> None:
+    assert onset_ms(opening(20), spoken("M AA")) is None
+
+
+SAID = clip("AA P IY T AE M AA B OW S AY P AA N AE M EH D AA")
+
+
+@pytest.mark.parametrize("late", [0, 2])
+def test_figures_of_the_reference_itself(late: int) -> None:
+    gap = np.roll(articulate(SAID.phones, SAID.frames), late)
+    found = figures([(gap, SAID), (gap, SAID)])
+    assert found["r"] > 0.999
+    assert found["lag_frames"] == late
+    assert found["closures"] == 1.0
+    assert found["closures_of"] == 2 * 5
+    assert late or found["false_closures"] == 0.0
+    assert found["stillness"] < 0.1  # lips part before the sound
+    onset = found["onset_ms"]
+    assert onset["median"] == onset["reference_median"] + late * 40
+    assert "reference" in table({"reference": found}, "mouth")
+
+
+def test_lips_that_never_move_are_no_success() -> None:
+    found = figures([(np.full(SAID.frames, 0.003), SAID)])
+    assert found["r"] == 0.0
+    assert found["false_closures"] == 1.0
+    assert found["stillness"] is None
+    table({"dead": found}, "mouth")
+
+
+def band(samples: np.ndarray, hz: float) -> float:
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return float(spectrum[round(hz * len(samples) / RATE_HZ)])
+
+
+@pytest.mark.parametrize("name", MICROPHONES)
+def test_microphones_keep_time_and_repeat(name: str) -> None:
+    heard = through(SAID, name, seed=3)
+    assert heard.phones == SAID.phones
+    assert heard.samples.shape == SAID.samples.shape
+    assert heard.samples.dtype == np.float32
+    np.testing.assert_array_equal(heard.samples, through(SAID, name, seed=3).samples)
+    assert not np.array_equal(heard.samples, through(SAID, name, seed=4).samples)
+
+
+def test_microphones_do_what_they_say() -> None:
+    faint = through(SAID, "peaks at -40 dBFS", 0).samples
+    assert np.abs(faint).max() == pytest.approx(0.01, rel=0.1)
+    plain = SAID.samples / np.abs(SAID.samples).max()
+    phone = through(SAID, "telephone band", 0).samples
+    phone = phone / np.abs(phone).max()
+    for hz in (100.0, 5_000.0):
+        assert band(phone, hz) < 0.2 * band(plain, hz)
+    assert band(phone, 1_000.0) > 0.8 * band(plain, 1_000.0)
+
+
+def test_backgrounds_have_something_to_measure() -> None:
+    made = backgrounds(2.0)
+    assert {"digital silence", "music at -24 dBFS"} <= set(made)
+    for sound in made.values():
+        frames = len(sound.samples) * FPS // RATE_HZ
+        assert sound.begin + FPS <= frames
+        assert np.abs(sound.samples).max() <= 1.0
+
+
+def test_far_talk_is_measured_after_the_speaker() -> None:
+    said = Utterance(tone(1.0), (Phone("AA", 0.0, 0.9), Phone("SIL", 0.9, 1.0)), "a", "test")
+    others = [np.random.default_rng(n).standard_normal(9_000).astype(np.float32) for n in (1, 2)]
+    made = far_talk(said, others, 2.0)
+    rest = made.samples[made.begin * RATE_HZ // FPS :]
+    assert made.begin / FPS > 0.8 + 0.9 + 0.4
+    assert 20 * np.log10(np.sqrt(np.mean(rest**2))) == pytest.approx(-48.0, abs=2.0)
+
+
+def test_phrases_are_of_the_language_and_the_same_each_time() -> None:
+    found = phrases("pl", 4)
+    assert found == phrases("pl", 4)
+    assert len(set(found)) == 4
+    for text in found:
+        said = text.rstrip(".?!").replace(",", "").split()
+        assert len(said) >= 5
+        assert all(word.isdigit() or word in LANGUAGES["pl"] for word in said)
+
+
+def test_the_sweep_is_drawn_with_a_line_per_network_and_pass(tmp_path) -> None:
+    rows = [
+        {"network": network, "passes": passes, "look_ahead_frames": ahead, "r": 0.7,
+         "closures": 0.9, "stillness": None if ahead else 0.02, "ms_per_frame": 4.0 * passes}
+        for network, passes in (("velocity", 2), ("distil", 1)) for ahead in (1, 0)
+    ]  # fmt: skip
+    assert lines(rows) == [("velocity", 2), ("distil", 1)]
+    draw(rows, tmp_path / "sweep.png")
+    assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
