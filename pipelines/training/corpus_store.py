@@ -83,7 +83,7 @@ class Split:
         for name, (kind, shape) in {**_ARRAYS, "done": ("bool", ())}.items():
             path = folder / f"{name}.npy"
             if not path.exists():
-                open_memmap(path, mode="w+", dtype=np.dtype(kind), shape=(count, *shape)).flush()
+                open_memmap(path, mode="w+", dtype=np.dtype(kind), shape=(count, *shape))  # type: ignore[no-untyped-call]
         split = cls(folder)
         if len(split) != count:
             raise ValueError(
@@ -106,8 +106,7 @@ class Split:
         """Note that the stretch of `line` is whole."""
         with (self.folder / "stretches.jsonl").open("a", encoding="utf-8") as file:
             file.write(line.to_json() + "\n")
-        self.arrays["done"][line.index] = True
-        self.arrays["done"].flush()
+        self.arrays["done"][line.index] = True  # mapped: a killed process leaves it written
 
     def lines(self) -> Iterator[Line]:
         """Finished stretches in no order; a line torn by a crash is left out."""
