@@ -94,11 +94,20 @@ def less_noisy(
 class Known:
     """Frames of a window that are not to be generated.
 
-    motion: [B, T, D]; where: bool [T] or [B, T]; elsewhere `motion` is ignored.
+    motion: [B, T, D]; where: bool [T] or [B, T]; elsewhere `motion` is ignored. hidden: how many
+    of its first channels the network is not shown.
     """
 
     motion: Tensor
     where: Tensor
+    hidden: int = 0
+
+
+def without(motion: Tensor, hidden: int) -> Tensor:
+    """`motion` [..., D] with 0 in its first `hidden` channels."""
+    if not hidden:
+        return motion
+    return torch.cat([torch.zeros_like(motion[..., :hidden]), motion[..., hidden:]], -1)
 
 
 def sample(
@@ -122,7 +131,7 @@ def sample(
         time = torch.full((1, 1), level.time, dtype=x.dtype, device=x.device)
         if known is not None:
             where = known.where[..., None]
-            held = known.motion
+            held = without(known.motion, known.hidden)
             if clean:
                 time = torch.where(known.where.view(-1, x.shape[1]), 0.0, time)
             else:

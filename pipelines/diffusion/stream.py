@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.diffusion.generator import Given, MotionGenerator
-from pipelines.diffusion.schedule import Known, Level, sample
+from pipelines.diffusion.schedule import Known, Level, sample, without
 from pipelines.motion.chance import mix, seed_keys, uniform
 from pipelines.streaming import SlotState, masked_write
 
@@ -74,6 +74,8 @@ class StreamingSampler(nn.Module):
 
     levels: the noise levels walked for every window, noisiest first, `CLEAN` last. With `warm`, a
     window starts from the draft of the one before, at `levels[0]`, and not from pure noise.
+    hidden: of the past, the first channels that are not shown to the network (0 in their place),
+    where it was trained so: what sound alone decides need not depend on what was drawn before.
     """
 
     def __init__(
@@ -82,9 +84,11 @@ class StreamingSampler(nn.Module):
         window: Window,
         levels: Sequence[Level],
         warm: bool = False,
+        hidden: int = 0,
     ) -> None:
         super().__init__()
         self.model = model
+        self.hidden = hidden
         self.window = window
         self.levels = tuple(levels)
         self.warm = warm
@@ -144,9 +148,8 @@ class StreamingSampler(nn.Module):
         """
         window = self.window
         heard = torch.cat([state.audio[..., audio.shape[-2] :, :], audio], -2)
-        condition = self.model.condition(
-            self.model.hear(heard), state.motion[:, 0], identity, given
-        )
+        last = without(state.motion[:, 0], self.hidden)
+        condition = self.model.condition(self.model.hear(heard), last, identity, given)
         out = sample(
             self.model,
             condition,
@@ -172,7 +175,9 @@ class StreamingSampler(nn.Module):
         place = torch.arange(window.frames, device=state.frame.device)
         number = state.frame[:, None] + place - window.context
         return Known(
-            torch.cat([state.motion[:, 1:], unborn], 1), (place < window.context) | (number < 0)
+            torch.cat([state.motion[:, 1:], unborn], 1),
+            (place < window.context) | (number < 0),
+            self.hidden,
         )
 
     def _draft(self, state: StreamState) -> Tensor:

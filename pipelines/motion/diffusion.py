@@ -21,7 +21,7 @@ from pipelines.diffusion.generator import MotionGenerator
 from pipelines.diffusion.schedule import Level, flow_levels
 from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
 from pipelines.motion.hearing import Hearing, behaviour
-from pipelines.motion.latent import MotionLatent
+from pipelines.motion.latent import MOUTH, MotionLatent
 from pipelines.motion.life import Life, LifeState
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM
 from pipelines.motion.voice import VoiceState
@@ -66,6 +66,7 @@ class DiffusionMotion(nn.Module):
         window: Window = WINDOW,
         levels: Sequence[Level] = ONE_PASS,
         warm: bool = False,
+        hidden: int = MOUTH.stop,
     ) -> None:
         super().__init__()
         if window.new != 1:
@@ -73,7 +74,7 @@ class DiffusionMotion(nn.Module):
         self.mel = mel
         self.seed = seed
         self.hearing = Hearing(mel)
-        self.sampler = StreamingSampler(model, window, levels, warm)
+        self.sampler = StreamingSampler(model, window, levels, warm, hidden)
         self.latent = MotionLatent()
         self.life = Life()
         shape = torch.arange(MOTION_DIM) < len(BLENDSHAPES)

@@ -6,7 +6,8 @@
     distil     the sample that a teacher reaches from the same noise (Luhman and Luhman 2021)
 
 Frames of the past are shown clean, as they are when streaming, slightly perturbed so that the
-generator does not trust its own small errors.
+generator does not trust its own small errors, and half of the time without the mouth, so that it
+can draw the mouth from the sound alone.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ _PARTING = {
 }  # fmt: skip
 _NO_PAST, _STREAMING = 0.25, 0.5  # shares of windows without context, and as when streaming
 _AHEAD = 4  # frames that a streaming window may look ahead, at most
+_NO_MOUTH = 0.5  # share of windows whose past has no mouth
 _BLUR_MOUTH, _BLUR_HEAD = 0.10, 0.01  # deviation of the perturbation of the past, in latents
 
 
@@ -91,12 +93,17 @@ def past(batch: int, frames: int) -> Tensor:
     return torch.arange(frames) < length[:, None]
 
 
-def blurred(motion: Tensor) -> Tensor:
-    """The past as the generator may have drawn it itself."""
+def seen(motion: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """The past as the generator may have drawn it itself; of some windows without the mouth."""
+    both = torch.cat([last[:, None], motion], 1)
     size = torch.full((LATENT_DIM,), _BLUR_MOUTH)
     size[HEAD] = _BLUR_HEAD
-    share = torch.rand(len(motion), *([1] * (motion.dim() - 1))) ** 2
-    return (motion + torch.randn_like(motion) * size * share).clamp(-1.0, 1.0)
+    share = torch.rand(len(both), 1, 1) ** 2
+    both = (both + torch.randn_like(both) * size * share).clamp(-1.0, 1.0)
+    shown = torch.ones(LATENT_DIM)
+    shown[MOUTH] = 0.0
+    both = torch.where(torch.rand(len(both), 1, 1) < _NO_MOUTH, both * shown, both)
+    return both[:, 1:], both[:, 0]
 
 
 class Objective:
@@ -122,7 +129,7 @@ class Objective:
         x0, shape = batch.motion, batch.motion.shape[:2]
         known = past(*shape)
         noise = torch.randn_like(x0)
-        shown, last = blurred(x0), blurred(batch.last)
+        shown, last = seen(x0, batch.last)
         if self.name == "regression":
             none = torch.zeros_like(x0)
             out = model(none, torch.ones(1, 1), model.condition(speech, none[:, 0]))
