@@ -23,9 +23,10 @@ from pipelines.training.sentences import HELD_OUT
 from pipelines.training.speech import missing, synthesise
 from pipelines.training.text import foreign
 
-LANGUAGE_VOICES: tuple[str, ...] = tuple(
-    f"espeak:{language}+{speaker}" for language in HELD_OUT_LANGUAGES for speaker in ("m3", "f3")
-)
+LANGUAGE_VOICES: dict[str, tuple[str, ...]] = {
+    language: tuple(f"espeak:{language}+{speaker}" for speaker in ("m3", "f3"))
+    for language in HELD_OUT_LANGUAGES
+}
 
 # A headset in a quiet room: each of the microphones below changes one thing about it.
 _PLAIN = MicrophoneConfig(

@@ -116,11 +116,11 @@ def measure_microphones(watch: Watch, clips: Sequence[Clip]) -> dict[str, dict[s
 def measure_languages(watch: Watch, count: int) -> dict[str, dict[str, Any]]:
     """Figures of phrases of languages that training never heard, where espeak-ng is installed."""
     found = {}
-    for voice in lip_conditions.LANGUAGE_VOICES:
-        if missing(voice) is None:
-            language = voice.removeprefix("espeak:").partition("+")[0]
-            clips = clips_of(voice, lip_conditions.phrases(language, count))
-            found[voice] = watched(watch, clips, voice)
+    for language, voices in lip_conditions.LANGUAGE_VOICES.items():
+        able = [voice for voice in voices if missing(voice) is None]
+        said = lip_conditions.phrases(language, count)
+        if able:
+            found[language] = watched(watch, [c for v in able for c in clips_of(v, said)], language)
     return found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from benchmarks.lip_conditions import MICROPHONES, backgrounds, far_talk, phrase
 from benchmarks.lip_figures import Gaps, onset_ms
 from benchmarks.lip_measure import figures, table
 from benchmarks.lip_plot import draw, lines
-from benchmarks.lip_sounds import Clip
+from benchmarks.lip_sounds import Clip, Samples
 from pipelines.training.articulation import FPS, articulate
 from pipelines.training.lexicon_languages import LANGUAGES
 from pipelines.training.phones import RATE_HZ, Phone, Utterance
@@ -25,10 +27,10 @@ def spoken(text: str, silence_s: float = 0.8, each_s: float = 0.12) -> tuple[Pho
     return (Phone("SIL", 0.0, silence_s), *said, Phone("SIL", end, end + silence_s))
 
 
-def tone(length_s: float, level: float = 0.1) -> np.ndarray:
+def tone(length_s: float, level: float = 0.1) -> Samples:
     times = np.arange(round(length_s * RATE_HZ)) / RATE_HZ
     parts = [np.sin(2 * np.pi * hz * times) for hz in (100.0, 1_000.0, 5_000.0)]
-    return (level * sum(parts) / 3.0).astype(np.float32)
+    return np.asarray(level * np.mean(parts, 0), np.float32)
 
 
 def clip(text: str) -> Clip:
@@ -77,7 +79,7 @@ def test_lips_that_never_move_are_no_success() -> None:
     table({"dead": found}, "mouth")
 
 
-def band(samples: np.ndarray, hz: float) -> float:
+def band(samples: Samples, hz: float) -> float:
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     return float(spectrum[round(hz * len(samples) / RATE_HZ)])
 
@@ -131,7 +133,7 @@ def test_phrases_are_of_the_language_and_the_same_each_time() -> None:
         assert all(word.isdigit() or word in LANGUAGES["pl"] for word in said)
 
 
-def test_the_sweep_is_drawn_with_a_line_per_network_and_pass(tmp_path) -> None:
+def test_the_sweep_is_drawn_with_a_line_per_network_and_pass(tmp_path: Path) -> None:
     rows = [
         {"network": network, "passes": passes, "look_ahead_frames": ahead, "r": 0.7,
          "closures": 0.9, "stillness": None if ahead else 0.02, "ms_per_frame": 4.0 * passes}
