@@ -88,14 +88,14 @@ def _onsets(readings: Sequence[tuple[Gaps, Clip]]) -> dict[str, float] | None:
 
 def table(rows: dict[str, dict[str, Any]], title: str) -> str:
     """Rows of `figures` as lines of text."""
-    lines = [
-        f"{title:30s}{'r':>6s}{'lag':>6s}{'closures':>10s}{'false':>7s}{'still':>7s}{'onset':>9s}"
-    ]
+    lines = [f"{title:30s}{'r':>6s}{'lag':>6s}{'closures':>10s}{'false':>7s}{'still':>7s}  onset"]
     for name, row in rows.items():
         still = "-" if row["stillness"] is None else f"{row['stillness']:.3f}"
-        onset = "-" if row["onset_ms"] is None else f"{row['onset_ms']['median']:.0f} ms"
+        onset = "-"
+        if row["onset_ms"] is not None:
+            onset = "{median:.0f} ms, latest {latest:.0f}".format(**row["onset_ms"])
         lines.append(
             f"{name:30s}{row['r']:6.2f}{row['lag_frames']:6.1f}{row['closures']:10.0%}"
-            f"{row['false_closures']:7.1%}{still:>7s}{onset:>9s}"
+            f"{row['false_closures']:7.1%}{still:>7s}  {onset}"
         )
     return "\n".join(lines)

@@ -58,7 +58,7 @@ CAST = ROOT / "cast"
 LEVELS_DB = (-40.0, -30.0, -20.0, -10.0, 0.0)  # of the loudest sample
 LOOK_AHEADS = (0, 1, 2, 3)  # frames
 _NOISE_S, _HEAD_S = 6.0, 120.0
-_COMPARED, _SWEPT = 10, 5  # sentences of each voice
+_COMPARED, _SWEPT = 10, 4  # sentences of each voice
 
 
 class Bench:
