@@ -21,11 +21,11 @@ from pipelines.diffusion.generator import MotionGenerator
 from pipelines.diffusion.schedule import Level, flow_levels
 from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
 from pipelines.motion.hearing import Hearing, behaviour
-from pipelines.motion.latent import MOUTH, MotionLatent
+from pipelines.motion.latent import SHAPES, MotionLatent
 from pipelines.motion.life import Life, LifeState
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM
 from pipelines.motion.voice import VoiceState
-from pipelines.streaming import SlotState
+from pipelines.streaming import SlotState, masked_write
 
 WINDOW = Window(context=15, new=1, ahead=2)
 ONE_PASS = flow_levels([1.0])
@@ -37,6 +37,7 @@ class DiffusionState(SlotState):
     voice: VoiceState
     stream: StreamState
     life: LifeState
+    springs: Tensor  # [B, 2, 9]: where brows and head were
 
 
 def load_generator(path: Path) -> MotionGenerator:
@@ -66,7 +67,7 @@ class DiffusionMotion(nn.Module):
         window: Window = WINDOW,
         levels: Sequence[Level] = ONE_PASS,
         warm: bool = False,
-        hidden: int = MOUTH.stop,
+        hidden: int = SHAPES.stop,
     ) -> None:
         super().__init__()
         if window.new != 1:
@@ -109,6 +110,7 @@ class DiffusionMotion(nn.Module):
             self.hearing.init_state(batch, device),
             self.sampler.init_state(self.silence.to(device), rest, seeds),
             self.life.init_state(seeds),
+            self.latent.at_rest(batch, device),
         )
 
     def set_seed(self, state: DiffusionState, slots: Tensor, seeds: Tensor) -> None:
@@ -130,8 +132,11 @@ class DiffusionMotion(nn.Module):
         hears speech in this hop; controls float32 [B, 4]; active bool [B].
         """
         rows = self.hearing.step(features, speech, state.voice, active)
-        latent = self.sampler.step(rows, state.stream, active)[:, 0]
-        drawn = self.latent.decode(latent)
+        moved, springs = self.latent.decode(
+            self.sampler.step(rows, state.stream, active), state.springs
+        )
+        masked_write(state.springs, springs, active)
+        drawn = moved[:, 0]
         face = drawn * controls[:, :1]
         face[:, _POSE] = 0.0
         still = torch.zeros_like(controls[:, 0])

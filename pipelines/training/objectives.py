@@ -3,11 +3,12 @@
     epsilon    the noise (Ho et al. 2020), AniTalker's objective
     velocity   noise minus motion along a straight path (Lipman et al. 2022; Liu et al. 2022)
     regression the motion itself from sound alone: the plain network to compare with
-    distil     the sample that a teacher reaches from the same noise (Luhman and Luhman 2021)
+    distil     in one pass, the sample that a teacher reaches from the same noise (Luhman and Luhman
+               2021) of brows and head; of the mouth, which the sound decides, the motion itself
 
 Frames of the past are shown clean, as they are when streaming, slightly perturbed so that the
-generator does not trust its own small errors, and half of the time without the mouth, so that it
-can draw the mouth from the sound alone.
+generator does not trust its own small errors, and without mouth and eye rims: those follow from the
+sound, and a network that sees them copies them, late.
 """
 
 from __future__ import annotations
@@ -20,8 +21,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipelines.diffusion.generator import Condition, MotionGenerator
-from pipelines.diffusion.schedule import Known, Level, ddpm_alphas, sample
-from pipelines.motion.latent import HEAD, LATENT_DIM, LATENT_NAMES, MOUTH, MotionLatent
+from pipelines.diffusion.schedule import Known, Level, ddpm_alphas, sample, without
+from pipelines.motion.latent import (
+    DRIVEN,
+    LATENT_DIM,
+    LATENT_NAMES,
+    MOUTH,
+    SHAPES,
+    MotionLatent,
+)
 from pipelines.training.windows import Batch
 
 _MOUTH_WEIGHT, _REST_WEIGHT = 2.0, 1.0
@@ -34,8 +42,7 @@ _PARTING = {
 }  # fmt: skip
 _NO_PAST, _STREAMING = 0.25, 0.5  # shares of windows without context, and as when streaming
 _AHEAD = 4  # frames that a streaming window may look ahead, at most
-_NO_MOUTH = 0.5  # share of windows whose past has no mouth
-_BLUR_MOUTH, _BLUR_HEAD = 0.10, 0.01  # deviation of the perturbation of the past, in latents
+_BLUR = 0.1  # deviation of the perturbation of the past, in latents, at most
 
 
 @dataclass(frozen=True)
@@ -94,15 +101,10 @@ def past(batch: int, frames: int) -> Tensor:
 
 
 def seen(motion: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """The past as the generator may have drawn it itself; of some windows without the mouth."""
-    both = torch.cat([last[:, None], motion], 1)
-    size = torch.full((LATENT_DIM,), _BLUR_MOUTH)
-    size[HEAD] = _BLUR_HEAD
-    share = torch.rand(len(both), 1, 1) ** 2
-    both = (both + torch.randn_like(both) * size * share).clamp(-1.0, 1.0)
-    shown = torch.ones(LATENT_DIM)
-    shown[MOUTH] = 0.0
-    both = torch.where(torch.rand(len(both), 1, 1) < _NO_MOUTH, both * shown, both)
+    """The past as the generator is shown it: without shapes, the rest as it may have drawn it."""
+    both = without(torch.cat([last[:, None], motion], 1), SHAPES.stop)
+    both = both + torch.randn_like(both) * _BLUR * torch.rand(len(both), 1, 1)
+    both = without(both.clamp(-1.0, 1.0), SHAPES.stop)
     return both[:, 1:], both[:, 0]
 
 
@@ -159,8 +161,9 @@ class Objective:
         teacher = self.teacher
         assert teacher is not None
         with torch.no_grad():
-            seen = teacher.condition(teacher.hear(batch.rows), last)
-            goal = sample(teacher, seen, noise, self.levels, Known(shown, known))
+            given = teacher.condition(teacher.hear(batch.rows), last)
+            drawn = sample(teacher, given, noise, self.levels, Known(shown, known))
+            goal = torch.cat([batch.motion[..., SHAPES], drawn[..., DRIVEN]], 2)
         noisy = torch.where(known[..., None], shown, noise)
         out = model(noisy, torch.where(known, 0.0, 1.0), condition)
         return _error(noise - out, goal, known)

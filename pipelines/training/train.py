@@ -28,7 +28,7 @@ from pipelines.training.objectives import Auxiliary, Loss, Objective
 from pipelines.training.windows import Windows
 
 _FRAMES = (18, 18, 24, 40, 100)  # lengths of windows, drawn at random
-_TEACHER_TIMES = (1.0, 0.75, 0.5, 0.3, 0.15, 0.07, 0.03)
+_TEACHER_TIMES = (1.0, 0.7, 0.4, 0.2, 0.08)
 
 
 @dataclass(frozen=True, kw_only=True)
