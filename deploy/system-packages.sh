@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Debian packages that Python wheels cannot bring. Usage: system-packages.sh install|test
+# Debian packages that Python wheels cannot bring. Usage: system-packages.sh install|test|train
 #   install  what the server needs: libGL and GLib, which the face-mesh detector loads
 #   test     what the tests need besides: a browser, speech engines, a player
+#   train    the voices of the speech corpus, all from Debian main
 # Installs as root or with passwordless sudo; otherwise says what is missing and goes on, and the
 # tests that need it are skipped with the same message.
 set -euo pipefail
@@ -11,7 +12,11 @@ case "${1:-install}" in
   install) packages=(libgl1 libglib2.0-0) ;;
   test) packages=(libgl1 libglib2.0-0 chromium espeak-ng libespeak-ng1 flite festival
     festvox-kdlpc16k fonts-dejavu-core) ;;
-  *) echo "usage: $0 install|test" >&2; exit 2 ;;
+  train) packages=(espeak-ng libespeak-ng1 flite festival festvox-kallpc16k festvox-kdlpc16k
+    festvox-us-slt-hts festival-czech festival-ca festvox-czech-dita festvox-czech-machac
+    festvox-czech-ph festvox-czech-krb festvox-ca-ona-hts festvox-ru festvox-italp16k
+    festvox-itapc16k festvox-suopuhe-lj festvox-suopuhe-mv) ;;
+  *) echo "usage: $0 install|test|train" >&2; exit 2 ;;
 esac
 
 # Debian's own Python comes without the module that makes environments.
