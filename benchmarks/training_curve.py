@@ -1,4 +1,4 @@
-"""Draw the curves of training runs: `python -m benchmarks.training_curve RUN ... --out FILE.png`."""
+"""Draw curves of training: `python -m benchmarks.training_curve RUN ... --out FILE.png`."""
 
 from __future__ import annotations
 
