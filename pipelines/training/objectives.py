@@ -42,6 +42,7 @@ _PARTING = {
 }  # fmt: skip
 _NO_PAST, _STREAMING = 0.25, 0.5  # shares of windows without context, and as when streaming
 _AHEAD = 4  # frames that a streaming window may look ahead, at most
+_TAUGHT = 3  # every so manyth window is shown to the teacher, which takes several passes
 _BLUR = 0.1  # deviation of the perturbation of the past, in latents, at most
 
 
@@ -160,13 +161,16 @@ class Objective:
     ) -> Tensor:  # fmt: skip
         teacher = self.teacher
         assert teacher is not None
-        with torch.no_grad():
-            given = teacher.condition(teacher.hear(batch.rows), last)
-            drawn = sample(teacher, given, noise, self.levels, Known(shown, known))
-            goal = torch.cat([batch.motion[..., SHAPES], drawn[..., DRIVEN]], 2)
         noisy = torch.where(known[..., None], shown, noise)
-        out = model(noisy, torch.where(known, 0.0, 1.0), condition)
-        return _error(noise - out, goal, known)
+        motion = noise - model(noisy, torch.where(known, 0.0, 1.0), condition)
+        some = slice(0, len(motion) // _TAUGHT)
+        with torch.no_grad():
+            given = teacher.condition(teacher.hear(batch.rows[some]), last[some])
+            told = Known(shown[some], known[some])
+            drawn = motion[..., DRIVEN].clone()
+            drawn[some] = sample(teacher, given, noise[some], self.levels, told)[..., DRIVEN]
+        goal = torch.cat([batch.motion[..., SHAPES], drawn], 2)
+        return _error(motion, goal, known)
 
 
 def _error(out: Tensor, target: Tensor, known: Tensor) -> Tensor:
