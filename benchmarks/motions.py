@@ -43,18 +43,24 @@ _FLOW_TIMES: dict[int, tuple[float, ...]] = {  # denser where the motion takes s
     4: (1.0, 0.6, 0.3, 0.1),
     8: (1.0, 0.85, 0.7, 0.5, 0.3, 0.15, 0.07, 0.03),
 }
+_WARM_TIMES: dict[int, tuple[float, ...]] = {1: (0.4,), 2: (0.5, 0.2)}
 _OBJECTIVES: dict[str, Objective] = {"epsilon": "epsilon", "regression": "sample"}
 _WARM_UP, _TIMED = 20, 80  # hops
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One motion model. network: whose weights; passes: of the network per hop (or utterance)."""
+    """One motion model.
+
+    network: whose weights. passes: of the network per hop (or utterance). warm: whether a window
+    starts from the draft of the last one.
+    """
 
     kind: Kind
     network: str = ""
     ahead: int = WINDOW.ahead  # frames
     passes: int = 0
+    warm: bool = False
 
     @property
     def name(self) -> str:
@@ -62,7 +68,7 @@ class Choice:
             return "signal"
         passes = f"{self.passes} pass{'es' * (self.passes > 1)}"
         ahead = "whole" if self.kind == "whole" else f"{self.ahead} ahead"
-        return f"{self.network}, {ahead}, {passes}"
+        return f"{self.network}, {ahead}, {passes}" + ", warm" * self.warm
 
     def weights(self, runs: Path) -> Path | None:
         """The file this model needs."""
@@ -74,6 +80,7 @@ COMPARED: tuple[Choice, ...] = (
     Choice(kind="regression", network="regression", passes=1),
     Choice(kind="whole", network="velocity", passes=8),
     *(Choice(kind="stream", network="velocity", passes=n) for n in reversed(STEPS)),
+    *(Choice(kind="stream", network="velocity", passes=n, warm=True) for n in (2, 1)),
     *(Choice(kind="stream", network="epsilon", passes=n) for n in (8, 4, 2)),
     Choice(kind="stream", network="distil", passes=1),
 )
@@ -131,8 +138,12 @@ def make(choice: Choice, runs: Path) -> Model:
         model = DiffusionMotion(MelConfig(), network, window=window)
         model.sampler = RegressionSampler(network, window, model.sampler.levels)
         return model
-    made = WholeMotion if choice.kind == "whole" else DiffusionMotion
-    return made(MelConfig(), network, window=window, levels=levels(choice.network, choice.passes))
+    walked = levels(choice.network, choice.passes)
+    if choice.kind == "whole":
+        return WholeMotion(MelConfig(), network, window=window, levels=walked)
+    if choice.warm:
+        walked = flow_levels(_WARM_TIMES[choice.passes])
+    return DiffusionMotion(MelConfig(), network, window=window, levels=walked, warm=choice.warm)
 
 
 class RegressionSampler(StreamingSampler):
