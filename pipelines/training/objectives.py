@@ -30,6 +30,8 @@ from pipelines.motion.latent import (
     SHAPES,
     MotionLatent,
 )
+from pipelines.training.corpus_store import LABEL_LIST
+from pipelines.training.phones import BILABIALS
 from pipelines.training.windows import Batch
 
 _MOUTH_WEIGHT, _REST_WEIGHT = 2.0, 1.0
@@ -42,6 +44,8 @@ _PARTING = {
 }  # fmt: skip
 _NO_PAST, _STREAMING = 0.25, 0.5  # shares of windows without context, and as when streaming
 _AHEAD = 4  # frames that a streaming window may look ahead, at most
+_MEETING = torch.tensor([LABEL_LIST.index(label) for label in sorted(BILABIALS)])
+_MEETING_MORE = 3.0  # frames of p, b, m count so much more: closures are short, and are noticed
 _TAUGHT = 3  # every so manyth window is shown to the teacher, which takes several passes
 _BLUR = 0.1  # deviation of the perturbation of the past, in latents, at most
 
@@ -136,7 +140,7 @@ class Objective:
         if self.name == "regression":
             none = torch.zeros_like(x0)
             out = model(none, torch.ones(1, 1), model.condition(speech, none[:, 0]))
-            return _error(out, x0, torch.zeros_like(known))
+            return _error(out, x0, _counts(batch, torch.zeros_like(known)))
         condition = model.condition(speech, last)
         if self.name == "distil":
             return self._distil(model, condition, batch, shown, last, known, noise)
@@ -153,7 +157,7 @@ class Objective:
             t, target = (step + 1) / len(self.bars), noise
         noisy = torch.where(known[..., None], shown, noisy)
         time = torch.where(known, 0.0, t)
-        return _error(model(noisy, time, condition), target, known)
+        return _error(model(noisy, time, condition), target, _counts(batch, known))
 
     def _distil(
         self, model: MotionGenerator, condition: Condition, batch: Batch, shown: Tensor,
@@ -170,10 +174,15 @@ class Objective:
             drawn = motion[..., DRIVEN].clone()
             drawn[some] = sample(teacher, given, noise[some], self.levels, told)[..., DRIVEN]
         goal = torch.cat([batch.motion[..., SHAPES], drawn], 2)
-        return _error(motion, goal, known)
+        return _error(motion, goal, _counts(batch, known))
 
 
-def _error(out: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Mean weighted square over the frames that are not known."""
-    free = (~known).float()
-    return (_squares(out - target) * free).sum() / free.sum()
+def _counts(batch: Batch, known: Tensor) -> Tensor:
+    """How much each frame counts, [B, T]: none that is known, lips that must meet more."""
+    meeting = (batch.phones[..., None] == _MEETING).any(2).view(*known.shape, -1).any(2)
+    return (~known).float() * (1.0 + _MEETING_MORE * meeting)
+
+
+def _error(out: Tensor, target: Tensor, counts: Tensor) -> Tensor:
+    """Mean weighted square over the frames, each as much as it counts."""
+    return (_squares(out - target) * counts).sum() / counts.sum()
