@@ -31,7 +31,7 @@ from pipelines.motion.latent import (
     MotionLatent,
 )
 from pipelines.training.corpus_store import LABEL_LIST
-from pipelines.training.phones import BILABIALS
+from pipelines.training.phones import BILABIALS, OPEN_VOWELS
 from pipelines.training.windows import Batch
 
 _MOUTH_WEIGHT, _REST_WEIGHT = 2.0, 1.0
@@ -44,8 +44,8 @@ _PARTING = {
 }  # fmt: skip
 _NO_PAST, _STREAMING = 0.25, 0.5  # shares of windows without context, and as when streaming
 _AHEAD = 4  # frames that a streaming window may look ahead, at most
-_MEETING = torch.tensor([LABEL_LIST.index(label) for label in sorted(BILABIALS)])
-_MEETING_MORE = 3.0  # frames of p, b, m count so much more: closures are short, and are noticed
+_TELLING = torch.tensor([LABEL_LIST.index(label) for label in sorted(BILABIALS | OPEN_VOWELS)])
+_TELLING_MORE = 2.0  # p, b, m and open vowels count so much more: eyes look for them
 _TAUGHT = 3  # every so manyth window is shown to the teacher, which takes several passes
 _BLUR = 0.1  # deviation of the perturbation of the past, in latents, at most
 
@@ -178,9 +178,9 @@ class Objective:
 
 
 def _counts(batch: Batch, known: Tensor) -> Tensor:
-    """How much each frame counts, [B, T]: none that is known, lips that must meet more."""
-    meeting = (batch.phones[..., None] == _MEETING).any(2).view(*known.shape, -1).any(2)
-    return (~known).float() * (1.0 + _MEETING_MORE * meeting)
+    """How much each frame counts, [B, T]: none that is known, telling sounds more."""
+    telling = (batch.phones[..., None] == _TELLING).any(2).view(*known.shape, -1).any(2)
+    return (~known).float() * (1.0 + _TELLING_MORE * telling)
 
 
 def _error(out: Tensor, target: Tensor, counts: Tensor) -> Tensor:

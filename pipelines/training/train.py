@@ -86,7 +86,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = plan.rate * _pace(self.step, plan)
         frames = int(self.windows.chance.choice(_FRAMES))
-        batch = self.windows.draw(plan.frames // frames, frames, vary=True)
+        batch = self.windows.draw(max(plan.frames // frames, 1), frames, vary=True)
         self.parts.train()
         loss = self.objective(self.model, self.auxiliary, batch)
         self.optimiser.zero_grad(set_to_none=True)
