@@ -23,12 +23,15 @@ from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
 from pipelines.motion.hearing import Hearing, behaviour
 from pipelines.motion.latent import SHAPES, MotionLatent
 from pipelines.motion.life import Life, LifeState
-from pipelines.motion.space import BLENDSHAPES, MOTION_DIM
+from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
 from pipelines.motion.voice import VoiceState
 from pipelines.streaming import SlotState, masked_write
 
 WINDOW = Window(context=15, new=1, ahead=2)
 ONE_PASS = flow_levels([1.0])
+# Without anything like a voice, a jaw this little open (weights) is left shut; fully open beyond.
+_SHUT_BELOW, _OPEN_ABOVE = 0.02, 0.08
+_MOUTH = slice(0, BLENDSHAPES.index("tongueOut") + 1)
 _POSE = slice(len(BLENDSHAPES), len(BLENDSHAPES) + 6)
 
 
@@ -138,6 +141,7 @@ class DiffusionMotion(nn.Module):
         masked_write(state.springs, springs, active)
         drawn = moved[:, 0]
         face = drawn * controls[:, :1]
+        face[:, _MOUTH] *= _awake(drawn, state.voice.gate)
         face[:, _POSE] = 0.0
         still = torch.zeros_like(controls[:, 0])
         life = self.life.step(
@@ -163,3 +167,10 @@ class DiffusionMotion(nn.Module):
     def behaviour(self, state: DiffusionState) -> Tensor:
         """What each slot does: int8 [B], an index into `pipelines.motion.space.BEHAVIOURS`."""
         return behaviour(state.voice).to(torch.int8)
+
+
+def _awake(drawn: Tensor, gate: Tensor) -> Tensor:
+    """Share of the mouth's motion to show, [B, 1]: all with a voice, no trembling without."""
+    jaw = drawn[:, MOTION_INDEX["jawOpen"]]
+    wide = ((jaw - _SHUT_BELOW) / (_OPEN_ABOVE - _SHUT_BELOW)).clamp(0.0, 1.0)
+    return torch.maximum(gate, wide)[:, None]

@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from pipelines.audio.mel import MelConfig
-from pipelines.motion.signal import SignalMotion
+from pipelines.motion.diffusion import DiffusionMotion, load_generator
+from pipelines.weights import find_weights
+
+PORTRAIT_WEIGHTS = "portrait-motion"
 
 
 class MotionModel(Protocol):
@@ -36,5 +39,9 @@ class MotionModel(Protocol):
 
 
 def portrait_motion(mel: MelConfig) -> MotionModel:
-    """The motion model of the `portrait` preset."""
-    return SignalMotion(mel)
+    """The motion model of the `portrait` preset: our trained generator, one pass per frame.
+
+    Raises:
+        ValueError: its weights are not installed.
+    """
+    return DiffusionMotion(mel, load_generator(find_weights(PORTRAIT_WEIGHTS)))
