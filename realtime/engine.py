@@ -145,11 +145,13 @@ class Engine:
         for size in sizes:
             await self.inference.prepare(key, size)
             await self.inference.set_up(0, key, size, 0)
-            costs = []
-            for _ in range(20):
+            costs: dict[bool, list[float]] = {False: [], True: []}
+            for draw in (False, True) * 15:
                 noise = rng.normal(0, 0.05, HOP_SAMPLES).astype(np.float32)
-                costs.append((await self.inference.step([(0, noise, True, True)], size)).cpu_s)
-            self.admission.measured_step(size, float(np.median(costs[5:])))
+                step = await self.inference.step([(0, noise, True, draw)], size)
+                costs[draw].append(step.cpu_s)
+            self.admission.measured_motion(float(np.median(costs[False][5:])))
+            self.admission.measured_step(size, float(np.median(costs[True][5:])))
 
     async def open(
         self, key: str, size: int, seed: int, deliver: Callable[[EngineFrame], bool]
@@ -253,7 +255,8 @@ class Engine:
             if planes is not None:
                 slot.drawn_size = planes.shape[-1]
                 slot.step_s.add(ready - begin)
-                self.admission.measured_step(slot.drawn_size, result.cpu_s / len(result.frames))
+                faces = len(result.frames)
+                self.admission.measured_step(slot.drawn_size, result.cpu_s, faces)
             elif not turn.draw:
                 self._metrics.frames.labels("skipped").inc()
             start = hop.start - self.inference.look_ahead

@@ -97,10 +97,10 @@ class Quantile:
 class Admission:
     """Refuses a session that would make others late, before anything is allocated for it.
 
-    Every session costs CPU time per frame: the inference step and the encoder, both measured (at
-    start-up, then live), and the packets, a constant from `benchmarks/bench_sessions.py`. The
-    inference steps must fit on their one thread and the whole on the machine's cores, up to
-    `load_share` of each.
+    Every session costs CPU time per frame: drawing it and the encoder, both measured (at start-up,
+    then live), and the packets, a constant from `benchmarks/bench_sessions.py`. All together cost
+    one step of the motion model. Inference must fit on its one thread and the whole on the
+    machine's cores, up to `load_share` of each.
     """
 
     MEDIA_S = 0.003  # per 40 ms: RTP, SRTP, Opus both ways, event loop
@@ -110,19 +110,25 @@ class Admission:
         self._thread_budget_s = load_share * HOP_S
         self._core_budget_s = cores * load_share * HOP_S
         self._cuda = cuda
+        self._motion_s = 0.0
         self._step_s: dict[int, float] = {}
         self._encode_s: dict[int, float] = {}
 
-    def measured_step(self, size: int, seconds: float) -> None:
-        """Take in the time that drawing one frame of `size` pixels took."""
-        self._step_s[size] = _smooth(self._step_s.get(size), seconds)
+    def measured_motion(self, seconds: float) -> None:
+        """Take in the time of a step that draws nothing: what the sessions share."""
+        self._motion_s = seconds
+
+    def measured_step(self, size: int, seconds: float, faces: int = 1) -> None:
+        """Take in the time of a step that drew `faces` faces of about `size` pixels."""
+        each = max(seconds - self._motion_s, 0.0) / faces
+        self._step_s[size] = _smooth(self._step_s.get(size), each)
 
     def measured_encode(self, size: int, seconds: float) -> None:
         """Take in the time that encoding one frame of `size` pixels took."""
         self._encode_s[size] = _smooth(self._encode_s.get(size), seconds)
 
     def cost_s(self, size: int) -> float:
-        """CPU seconds that a session of `size` pixels takes of every 40 ms."""
+        """CPU seconds that one more session of `size` pixels takes of every 40 ms."""
         step = 0.0 if self._cuda else self._step_s.get(size, 0.0)
         return step + self._encode_s.get(size, 0.0) + self.MEDIA_S
 
@@ -140,13 +146,14 @@ class Admission:
         if not running:
             return  # the first session is always welcome; the ladder copes with a slow machine
         sizes = [*running, size]
-        inference = sum(self._step_s.get(s, 0.0) for s in sizes)
+        inference = self._motion_s + sum(self._step_s.get(s, 0.0) for s in sizes)
         if not self._cuda and inference > self._thread_budget_s:
             raise AtCapacity(
                 f"drawing one more face would take {inference * 1000:.0f} ms of every 40 ms; "
                 "the running sessions would suffer"
             )
-        total = sum(self.cost_s(s) for s in sizes)
+        motion = 0.0 if self._cuda else self._motion_s
+        total = motion + sum(self.cost_s(s) for s in sizes)
         if total > self._core_budget_s:
             raise AtCapacity(
                 f"one more session would need {total * 1000:.0f} ms of CPU time in every 40 ms, "
@@ -155,7 +162,8 @@ class Admission:
 
     def describe(self) -> dict[str, float]:
         """The measured costs in milliseconds, for `/health` and logs."""
-        costs = {f"step_{s}_ms": v * 1000 for s, v in sorted(self._step_s.items())}
+        costs = {"motion_ms": self._motion_s * 1000}
+        costs |= {f"step_{s}_ms": v * 1000 for s, v in sorted(self._step_s.items())}
         costs |= {f"encode_{s}_ms": v * 1000 for s, v in sorted(self._encode_s.items())}
         return {name: round(value, 2) for name, value in costs.items()}
 

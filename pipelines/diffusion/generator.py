@@ -30,6 +30,13 @@ class Given:
     location: Tensor | None = None
     scale: Tensor | None = None
 
+    def select(self, rows: Tensor) -> Given:
+        """The signals of the slots `rows` (int64)."""
+        location, scale = (
+            None if signal is None else signal[rows] for signal in (self.location, self.scale)
+        )
+        return Given(self.pose[rows], location, scale)
+
 
 @dataclass(frozen=True)
 class Condition:

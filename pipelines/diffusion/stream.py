@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,9 @@ class StreamState(SlotState):
         keys = seed_keys(seeds.to(self.key.device))
         masked_write(self.home, keys, slots)
         masked_write(self.key, keys, slots)
+
+
+_FIELDS = fields(StreamState)
 
 
 class StreamingSampler(nn.Module):
@@ -146,6 +149,28 @@ class StreamingSampler(nn.Module):
         audio: [B, ..., new * rows_per_frame, F]. Frames with negative numbers, for which the sound
         came before the stream began, are at rest. `given` is for the window's frames.
         """
+        if audio.is_cuda or bool(active.all()):
+            return self._advance(audio, state, active, identity, given)
+        # Where shapes may change, slots that rest cost nothing.
+        rows = active.nonzero()[:, 0]
+        some = StreamState(**{field.name: getattr(state, field.name)[rows] for field in _FIELDS})
+        out = audio.new_zeros(len(active), self.window.new, state.rest.shape[1])
+        if len(rows):
+            picked = None if identity is None else identity[rows]
+            chosen = None if given is None else given.select(rows)
+            out[rows] = self._advance(audio[rows], some, active[rows], picked, chosen)
+        for field in _FIELDS:
+            getattr(state, field.name)[rows] = getattr(some, field.name)
+        return out
+
+    def _advance(
+        self,
+        audio: Tensor,
+        state: StreamState,
+        active: Tensor,
+        identity: Tensor | None,
+        given: Given | None,
+    ) -> Tensor:
         window = self.window
         heard = torch.cat([state.audio[..., audio.shape[-2] :, :], audio], -2)
         last = without(state.motion[:, 0], self.hidden)

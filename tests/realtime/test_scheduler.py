@@ -53,6 +53,17 @@ def test_a_gpu_leaves_the_cores_to_the_encoders():
     gate.check(512, [512] * 40)
 
 
+def test_sessions_share_one_step_of_the_motion_model():
+    gate = admission()
+    gate.measured_motion(0.006)
+    gate.measured_step(512, 0.016)
+    gate.check(512, [512])  # 6 + 2 * 10 ms, of 30
+    gate.measured_step(512, 0.026, faces=2)  # as much for each: nothing changes
+    assert gate.cost_s(512) == pytest.approx(0.010 + gate.MEDIA_S)
+    with pytest.raises(AtCapacity, match="36 ms of every 40 ms"):
+        gate.check(512, [512, 512])
+
+
 def test_costs_follow_measurements_slowly():
     gate = admission()
     gate.measured_step(512, 0.008)
