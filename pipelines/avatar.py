@@ -17,7 +17,8 @@ from torch import Tensor
 from pipelines.audio.mel import LogMel, MelConfig
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import Controls
-from pipelines.motion.models import MotionModel, portrait_motion
+from pipelines.motion.model import MotionModel
+from pipelines.motion.models import portrait_motion
 from pipelines.portrait.render import PortraitRenderer
 from pipelines.presets import HOP_SAMPLES, PRESETS, SIZES
 
@@ -73,7 +74,7 @@ class AvatarPipeline:
         self._identities: list[IdentityFeatures | None] = [None] * slots
         self._renderers: dict[int, PortraitRenderer] = {}
         self._mel = LogMel(MelConfig()).to(device)
-        self._motion = (motion or portrait_motion(MelConfig())).to(device)
+        self._motion: MotionModel = (motion or portrait_motion(MelConfig())).to(device)
         with torch.inference_mode():
             seeds = torch.arange(slots, dtype=torch.int64, device=device) + seed
             self._mel_state = self._mel.init_state(slots)

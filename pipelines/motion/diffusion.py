@@ -6,14 +6,13 @@ features -> Hearing -> StreamingSampler -> latent of one frame -> mouth, brows, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipelines.audio.mel import MelConfig
 from pipelines.diffusion.config import PRESETS
@@ -23,7 +22,8 @@ from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
 from pipelines.motion.hearing import Hearing, behaviour
 from pipelines.motion.latent import SHAPES, MotionLatent
 from pipelines.motion.life import Life, LifeState
-from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
+from pipelines.motion.model import MotionModel
+from pipelines.motion.space import BLENDSHAPES, MOTION_INDEX
 from pipelines.motion.voice import VoiceState
 from pipelines.streaming import SlotState, masked_write
 
@@ -59,8 +59,8 @@ def load_generator(path: Path) -> MotionGenerator:
     return model.eval().requires_grad_(False)
 
 
-class DiffusionMotion(nn.Module):
-    """Features in, one frame of motion per hop out, `look_ahead` samples late."""
+class DiffusionMotion(MotionModel):
+    """Our generator as a stream; `window.ahead` frames late."""
 
     def __init__(
         self,
@@ -72,42 +72,24 @@ class DiffusionMotion(nn.Module):
         warm: bool = False,
         hidden: int = SHAPES.stop,
     ) -> None:
-        super().__init__()
+        super().__init__(mel, seed)
         if window.new != 1:
             raise ValueError(f"one frame is due per hop, not {window.new}")
-        self.mel = mel
-        self.seed = seed
         self.hearing = Hearing(mel)
         self.sampler = StreamingSampler(model, window, levels, warm, hidden)
         self.latent = MotionLatent()
         self.life = Life()
-        shape = torch.arange(MOTION_DIM) < len(BLENDSHAPES)
-        self.low: Tensor
-        self.high: Tensor
         self.silence: Tensor
-        self.register_buffer("low", torch.where(shape, 0.0, -math.inf), persistent=False)
-        self.register_buffer("high", torch.where(shape, 1.0, math.inf), persistent=False)
         self.register_buffer("silence", self.hearing.silence(), persistent=False)
 
     @property
-    def hop(self) -> int:
-        """Samples per step."""
-        return self.mel.hop
-
-    @property
-    def look_ahead(self) -> int:
-        """In samples; with the features' own, a whole number of hops."""
-        return self.sampler.window.ahead * self.mel.hop - self.mel.look_ahead
+    def delay(self) -> int:
+        return self.sampler.window.ahead
 
     def init_state(
         self, batch: int, device: torch.device | str = "cpu", seeds: Tensor | None = None
     ) -> DiffusionState:
-        """Silent slots; `seeds` (int64 [B]) default to `seed`, `seed` + 1, ..."""
-        if seeds is None:
-            seeds = torch.arange(batch) + self.seed
-        if seeds.shape != (batch,):
-            raise ValueError(f"seeds must be [{batch}], got {tuple(seeds.shape)}")
-        seeds = seeds.to(device)
+        seeds = self._seeds(batch, device, seeds)
         rest = self.latent.rest.to(device).expand(batch, -1)
         return DiffusionState(
             self.hearing.init_state(batch, device),
@@ -117,7 +99,6 @@ class DiffusionMotion(nn.Module):
         )
 
     def set_seed(self, state: DiffusionState, slots: Tensor, seeds: Tensor) -> None:
-        """From the next frame on, key chance in `slots` (bool [B]) by `seeds` (int64 [B])."""
         state.stream.set_seed(slots, seeds)
         state.life.set_seed(slots, seeds)
 
@@ -129,11 +110,6 @@ class DiffusionMotion(nn.Module):
         state: DiffusionState,
         active: Tensor,
     ) -> Tensor:
-        """One hop in, motion [B, MOTION_DIM] of the frame `window.ahead` before it out.
-
-        features float32 [B, 4, D] log power; speech bool [B], whether a voice-activity detector
-        hears speech in this hop; controls float32 [B, 4]; active bool [B].
-        """
         rows = self.hearing.step(features, speech, state.voice, active)
         moved, springs = self.latent.decode(
             self.sampler.step(rows, state.stream, active), state.springs
@@ -149,23 +125,7 @@ class DiffusionMotion(nn.Module):
         )
         return (life + face).clamp(self.low, self.high)
 
-    def forward(self, features: Tensor, speech: Tensor, controls: Tensor) -> Tensor:
-        """A whole stream: features [B, 4 T, D], speech bool [B, T] -> motion [B, T, MOTION_DIM].
-
-        Frame n of the stream is at n + `window.ahead`, as in streaming.
-        """
-        batch, hops = speech.shape
-        state = self.init_state(batch, features.device)
-        active = torch.ones(batch, dtype=torch.bool, device=features.device)
-        steps = features.reshape(batch, hops, -1, features.shape[2]).unbind(1)
-        motion = [
-            self.step(x, flag, controls, state, active)
-            for x, flag in zip(steps, speech.unbind(1), strict=True)
-        ]
-        return torch.stack(motion, 1)
-
     def behaviour(self, state: DiffusionState) -> Tensor:
-        """What each slot does: int8 [B], an index into `pipelines.motion.space.BEHAVIOURS`."""
         return behaviour(state.voice).to(torch.int8)
 
 
