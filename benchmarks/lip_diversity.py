@@ -12,7 +12,7 @@ from benchmarks.motion_sounds import talk
 from pipelines.audio.vad import VoiceActivity
 from pipelines.avatar import AvatarPipeline
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.models import MotionModel
+from pipelines.motion.model import MotionModel
 from pipelines.motion.space import MOTION_INDEX
 from pipelines.presets import HOP_SAMPLES
 

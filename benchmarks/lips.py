@@ -46,7 +46,7 @@ from pipelines.audio.mel import MelConfig
 from pipelines.audio.vad import VoiceActivity
 from pipelines.avatar import AvatarPipeline
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.models import MotionModel
+from pipelines.motion.model import MotionModel
 from pipelines.motion.signal import SignalMotion
 from pipelines.portrait.enrol import enrol
 from pipelines.presets import HOP_SAMPLES

@@ -1,4 +1,4 @@
-"""Server configuration: the only reader of configuration files, flags and the environment."""
+"""Server configuration: the only reader of its files and flags, and of its environment."""
 
 from __future__ import annotations
 
