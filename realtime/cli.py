@@ -172,6 +172,7 @@ def _bench(args: argparse.Namespace) -> int:
     suites = {
         "pipeline": "benchmarks.bench_pipeline",
         "portrait": "benchmarks.bench_portrait",
+        "motion": "benchmarks.motion_stats",
         "encoders": "benchmarks.bench_encoders",
         "sessions": "benchmarks.bench_sessions",
         "latency": "benchmarks.bench_latency",

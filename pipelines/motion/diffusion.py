@@ -50,17 +50,18 @@ def load_generator(path: Path) -> MotionGenerator:
         ValueError: the file does not hold exactly this network.
     """
     model = MotionGenerator(PRESETS["portrait"])
-    held = {name: value.to(model.state_dict()[name].dtype) if name in model.state_dict() else value
-            for name, value in load_file(path).items()}  # fmt: skip
     try:
-        model.load_state_dict(held)
+        model.load_state_dict(load_file(path))
     except RuntimeError as error:
         raise ValueError(f"{path} does not fit the motion generator: {error}") from error
     return model.eval().requires_grad_(False)
 
 
 class DiffusionMotion(MotionModel):
-    """Our generator as a stream; `window.ahead` frames late."""
+    """Our generator as a stream; `window.ahead` frames late.
+
+    levels, warm, hidden: as of `StreamingSampler`; the defaults are those that it was trained for.
+    """
 
     def __init__(
         self,
