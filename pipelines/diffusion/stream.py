@@ -103,20 +103,17 @@ class StreamingSampler(nn.Module):
         channels = mix(torch.arange(2 * size) + 0xD1FF).repeat(window.frames)
         self.register_buffer("channels", channels, persistent=False)
 
-    def init_state(
-        self, silence: Tensor, rest: Tensor, seeds: Tensor, late: int | None = None
-    ) -> StreamState:
+    def init_state(self, silence: Tensor, rest: Tensor, seeds: Tensor) -> StreamState:
         """Fresh slots.
 
         silence: one row of features before the stream, [F] or [layers, F]. rest: [B, D], motion
-        before the stream. seeds: int64 [B]. late: how many frames the sound runs ahead of the
-        first frame wanted; `window.ahead` by default.
+        before the stream. seeds: int64 [B].
         """
         window, batch = self.window, len(seeds)
         rows = window.frames * self.model.config.rows_per_frame
         heard = silence[..., None, :].expand(batch, *silence.shape[:-1], rows, -1)
         key = seed_keys(seeds)
-        first = torch.full_like(key, -(window.ahead if late is None else late))
+        first = torch.full_like(key, -window.ahead)
         return StreamState(
             home=key,
             key=key.clone(),
