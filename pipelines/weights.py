@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipelines import checkpoints_stage2
+from pipelines import checkpoints_stage1, checkpoints_stage2
 from pipelines.checkpoints import Checkpoint, CheckpointError, read_checkpoint
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -34,6 +34,12 @@ class Kind:
 
 
 KINDS = (
+    Kind(
+        checkpoints_stage1.KIND,
+        "AniTalker's renderer (stage1.ckpt)",
+        checkpoints_stage1.recognises,
+        checkpoints_stage1.convert,
+    ),
     Kind(
         checkpoints_stage2.KIND,
         "AniTalker's motion generators (stage2_*.ckpt)",

@@ -45,7 +45,9 @@ def filled(key: str, entry: Entry) -> Tensor:
     draw = normal(key, shape)
     values: dict[str, Callable[[], np.ndarray]] = {
         "weight": lambda: gain / math.sqrt(math.prod(shape[1:])) * draw,
+        "eq_weight": lambda: gain * draw,  # scaled by its layer
         "logits": lambda: gain * draw,
+        "buffer": lambda: gain * np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64.0,
         "norm_weight": lambda: 1.0 + 0.1 * gain * draw,
         "bias": lambda: 0.1 * gain * draw,
         "running_mean": lambda: 0.1 * gain * draw,

@@ -51,3 +51,4 @@ class RendererConfig:
 
 OFFICIAL = RendererConfig()
 SMALL = RendererConfig(size=128, widths=(16, 32, 48, 64, 96, 128), latent_dim=128)
+RENDERERS = {"official": OFFICIAL, "small": SMALL}

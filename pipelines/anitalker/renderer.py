@@ -65,7 +65,8 @@ class FlowWarpGenerator(nn.Module):
 
     def basis(self) -> Tensor:
         """Orthonormal directions of motion, [latent, motion]."""
-        return torch.linalg.qr(self.directions + 1e-8).Q
+        basis: Tensor = torch.linalg.qr(self.directions + 1e-8).Q
+        return basis
 
     def latent(self, start: Tensor, code: Tensor) -> Tensor:
         """Appearance [B, latent] and motion [B, motion] -> latent [B, latent] of all layers."""
@@ -79,7 +80,7 @@ class FlowWarpGenerator(nn.Module):
             Pictures [B, 3, size, size], about [-1, 1], not clamped.
         """
         latent = self.latent(start, code)
-        x = self.first(self.constant.expand(len(start), -1, -1, -1), latent)
+        x = self.first(self.constant.expand(len(latent), -1, -1, -1), latent)
         flow = image = None
         for level, source in zip(self.levels, maps, strict=True):
             x, flow, image = level(x, source, latent, flow, image)
