@@ -81,7 +81,8 @@ class FlowWarpGenerator(nn.Module):
         """
         latent = self.latent(start, code)
         x = self.first(self.constant.expand(len(latent), -1, -1, -1), latent)
-        flow = image = None
+        flow: Tensor | None = None
+        image: Tensor | None = None
         for level, source in zip(self.levels, maps, strict=True):
             x, flow, image = level(x, source, latent, flow, image)
         assert image is not None
