@@ -1,0 +1,59 @@
+"""Make the frames that the flow-warp renderer is trained on.
+
+    python -m pipelines.training.flow_warp.data drawn --out DIR --identities 400
+    python -m pipelines.training.flow_warp.data clips --out DIR --clips FOLDER
+
+Resumable: run the same command again. Identities already there are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from pipelines.portrait.errors import EnrolmentError
+from pipelines.training.flow_warp.drawn import HELD_OUT, drawn_clip
+from pipelines.training.flow_warp.store import write_clip
+
+
+def draw(out: Path, identities: int, held_out: int, frames: int, size: int, seed: int) -> None:
+    """Fill `out` with drawn identities; drawings in which no face is found are left out."""
+    first = seed * 10_000
+    jobs = [(out / "held_out", HELD_OUT + first + i) for i in range(held_out)]
+    jobs += [(out / "train", first + i) for i in range(identities)]
+    for folder, number in tqdm(jobs, desc="drawn", unit="identity"):
+        path = folder / f"drawn-{number:07d}.safetensors"
+        if path.exists():
+            continue
+        try:
+            write_clip(path, drawn_clip(number, frames, size))
+        except EnrolmentError as error:
+            tqdm.write(f"identity {number}: {error}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.training.flow_warp.data", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    commands = parser.add_subparsers(dest="command", required=True)
+    drawn = commands.add_parser("drawn", help="drawn identities with known motion")
+    drawn.add_argument("--identities", type=int, default=400)
+    drawn.add_argument("--held-out", type=int, default=16)
+    drawn.add_argument("--seed", type=int, default=0)
+    for command in (drawn,):
+        command.add_argument("--out", type=Path, required=True, help="folder of the store")
+        command.add_argument("--frames", type=int, default=48, help="per identity")
+        command.add_argument("--size", type=int, default=128, help="pixels")
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    draw(args.out, args.identities, args.held_out, args.frames, args.size, args.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""A training run: everything that changes while training, and how it is kept.
+
+RUN/last.pt           what is needed to go on
+RUN/model.safetensors the moving average of the renderer's weights, which is what to use
+RUN/curve.jsonl       a line of mean losses per report
+RUN/sheets/STEP.png   held-out people: source, driving, drawn by the average
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pipelines.anitalker.config import RendererConfig
+from pipelines.training.flow_warp.batches import Sampler
+from pipelines.training.flow_warp.learner import Learner
+from pipelines.training.flow_warp.sheets import draw_sheet
+from pipelines.training.flow_warp.workers import Workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How long, how fast, and how often to look."""
+
+    steps: int = 5_000
+    rate: float = 2e-3
+    warm_up: int = 100
+    last_rate: float = 0.02  # share of `rate` that is left at the end
+    average: float = 0.998  # of the moving average, when it has warmed up
+    clip: float = 5.0
+    seed: int = 0
+    report: int = 50
+    sheet: int = 500
+    bfloat16: bool = False
+
+
+class Run:
+    """Trains a learner and keeps it in a folder; the same on every worker of a group."""
+
+    def __init__(
+        self, config: RendererConfig, sampler: Sampler, held_out: Sampler, out: Path, plan: Plan,
+        workers: Workers, tensorboard: bool = False,
+    ) -> None:  # fmt: skip
+        torch.manual_seed(plan.seed)
+        self.plan, self.out, self.workers = plan, out, workers
+        self.sampler, self.held_out = sampler, held_out
+        self.learner = Learner(config, people=len(sampler.faces)).to(workers.device)
+        self.parallel = workers.wrap(self.learner)
+        self.average = {k: v.clone() for k, v in self.learner.renderer.state_dict().items()}
+        # Equalised weights of unit variance: one rate for all, and Adam without much momentum.
+        self.optimiser = torch.optim.Adam(
+            self.learner.parameters(), lr=plan.rate, betas=(0.5, 0.99), eps=1e-8
+        )
+        self.step = 0
+        self.writer = _writer(out) if tensorboard and workers.first else None
+
+    def train(self) -> None:
+        """Go on to the last step of the plan."""
+        plan = self.plan
+        sums: dict[str, float] = {}
+        hidden = not self.workers.first
+        with tqdm(total=plan.steps, initial=self.step, desc="flow warp", disable=hidden) as bar:
+            while self.step < plan.steps:
+                for name, value in self._update().items():
+                    sums[name] = sums.get(name, 0.0) + value
+                self.step += 1
+                bar.update()
+                last = self.step == plan.steps
+                if self.step % plan.report == 0 or last:
+                    bar.set_postfix(self._report(sums))
+                    sums = {}
+                if self.step % plan.sheet == 0 or last:
+                    self.look()
+                    self.save()
+
+    def _update(self) -> dict[str, float]:
+        plan = self.plan
+        for group in self.optimiser.param_groups:
+            group["lr"] = plan.rate * pace(self.step, plan)
+        batch = self.sampler.draw(self.step).to(self.workers.device)
+        self.learner.train()
+        with torch.autocast(self.workers.device.type, torch.bfloat16, enabled=plan.bfloat16):
+            losses: dict[str, Tensor] = self.parallel(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses["total"].backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.learner.parameters(), plan.clip)
+        self.optimiser.step()
+        keep = min(plan.average, (self.step + 1) / (self.step + 10))
+        with torch.no_grad():
+            for name, value in self.learner.renderer.state_dict().items():
+                self.average[name].lerp_(value, 1.0 - keep)
+        return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _report(self, sums: dict[str, float]) -> dict[str, str]:
+        """Mean losses since the last report, kept as a line and for TensorBoard."""
+        if not self.workers.first:
+            return {}
+        count = self.step % self.plan.report or self.plan.report
+        means = {name: value / count for name, value in sums.items()}
+        with (self.out / "curve.jsonl").open("a") as file:
+            file.write(json.dumps({"step": self.step} | means) + "\n")
+        if self.writer is not None:
+            for name, value in means.items():
+                self.writer.add_scalar(f"loss/{name}", value, self.step)
+        return {name: f"{means[name]:.3f}" for name in ("colour", "feature", "known")}
+
+    def look(self) -> None:
+        """Draw held-out people with the average, as a picture file and for TensorBoard."""
+        if not self.workers.first:
+            return
+        with self.averaged():
+            sheet = draw_sheet(self.learner.renderer, self.held_out, self.workers.device)
+        folder = self.out / "sheets"
+        folder.mkdir(exist_ok=True)
+        sheet.save(folder / f"{self.step:06d}.png")
+        if self.writer is not None:
+            pixels = torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8)
+            picture = pixels.view(sheet.height, sheet.width, 3)
+            self.writer.add_image("held out", picture, self.step, dataformats="HWC")
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The renderer holds its moving average meanwhile."""
+        renderer = self.learner.renderer
+        kept = {name: value.clone() for name, value in renderer.state_dict().items()}
+        renderer.load_state_dict(self.average)
+        renderer.eval()
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            renderer.load_state_dict(kept)
+
+    def save(self) -> None:
+        """Everything needed to go on, written whole or not at all."""
+        if not self.workers.first:
+            return
+        held = {
+            "step": self.step,
+            "learner": self.learner.state_dict(),
+            "average": self.average,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        torch.save(held, self.out / "next.pt")
+        (self.out / "next.pt").replace(self.out / "last.pt")
+        named = {name: value.contiguous().cpu() for name, value in self.average.items()}
+        config = json.dumps(asdict(self.learner.renderer.config))
+        about = {"config": config, "step": str(self.step), "plan": json.dumps(asdict(self.plan))}
+        save_file(named, self.out / "model.safetensors", about)
+
+    def resume(self) -> None:
+        """Take up what `save` left in the folder, if anything."""
+        path = self.out / "last.pt"
+        if not path.exists():
+            return
+        held = torch.load(path, map_location=self.workers.device, weights_only=True)
+        self.step = held["step"]
+        self.learner.load_state_dict(held["learner"])
+        self.average = held["average"]
+        self.optimiser.load_state_dict(held["optimiser"])
+
+
+def pace(step: int, plan: Plan) -> float:
+    """Share of the full rate: a linear warm-up, level to the middle, then half a cosine down."""
+    if step < plan.warm_up:
+        return (step + 1) / plan.warm_up
+    half = plan.steps / 2
+    done = max(step - half, 0.0) / max(plan.steps - half, 1.0)
+    return plan.last_rate + (1.0 - plan.last_rate) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def _writer(out: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise SystemExit(
+            "--tensorboard needs the tensorboard package: pip install 'vivavoce[train]'"
+        ) from error
+    return SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]

@@ -1,0 +1,34 @@
+"""Contact sheets of what a renderer draws, to be looked at."""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pipelines.anitalker.renderer import FlowWarp
+from pipelines.training.flow_warp.batches import Sampler
+
+_BATCHES = 4
+
+
+def draw_sheet(renderer: FlowWarp, sampler: Sampler, device: torch.device) -> Image.Image:
+    """A row per driving frame, two side by side: source, whose motion, wanted, drawn, error."""
+    rows = []
+    for step in range(_BATCHES):
+        batch = sampler.draw(step).to(device)
+        each = len(batch.driving) // len(batch.sources)
+        sources = batch.sources.repeat_interleave(each, 0)
+        drivers = batch.driving[batch.drivers]
+        made = renderer(sources, drivers)
+        error = (made - batch.driving).abs() * 2.0 - 1.0
+        rows.append(torch.cat([sources, drivers, batch.driving, made, error], dim=3))
+    tall = torch.cat(rows)  # [N, 3, S, 5 S]
+    half = len(tall) // 2
+    return to_image(torch.cat([torch.cat(list(tall[:half]), 1), torch.cat(list(tall[half:]), 1)], 2))
+
+
+def to_image(picture: Tensor) -> Image.Image:
+    """A picture [3, H, W] in [-1, 1] as an image."""
+    pixels = ((picture.clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
+    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
