@@ -1,10 +1,10 @@
 """The avatar pipeline: one hop of sound in, one frame of face out, for every active slot.
 
-    hop [B, 640] -> LogMel -> motion model -> PortraitRenderer -> I420 planes
+    hop [B, 640] -> features -> motion model -> renderer -> I420 planes
 
-The pipeline owns its streaming state. It knows nothing of clocks, queues or networks: whoever
-drives it passes hops and gets frames, and the frame that a hop completes lies `look_ahead` samples
-before that hop.
+The preset names the parts; nothing here depends on which it is. The pipeline owns its streaming
+state. It knows nothing of clocks, queues or networks: whoever drives it passes hops and gets
+frames, and the frame that a hop completes lies `look_ahead` samples before that hop.
 """
 
 from __future__ import annotations
@@ -14,21 +14,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.audio.mel import LogMel, MelConfig
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import Controls
 from pipelines.motion.model import MotionModel
-from pipelines.motion.models import portrait_motion
-from pipelines.portrait.render import PortraitRenderer
-from pipelines.presets import HOP_SAMPLES, PRESETS, SIZES
+from pipelines.parts import Renderer, parts_of
+from pipelines.presets import HOP_SAMPLES, Preset, find_preset
 
 
 @dataclass(frozen=True)
 class StepResult:
     """What one step made.
 
-    motion: float32 [B, MOTION_DIM], in the units of `pipelines.motion.space`; rows of inactive
-        slots are meaningless.
+    motion: float32 [B, D], what `Preset.motion_names` says; rows of inactive slots are
+        meaningless.
     behaviour: int8 [B], an index into `pipelines.motion.space.BEHAVIOURS`.
     frames: slot -> uint8 [size * 3 // 2, size], I420 planes; only for the slots asked for.
     """
@@ -42,42 +40,42 @@ class AvatarPipeline:
     """A preset with `slots` rows of streaming state.
 
     Args:
-        preset: a name in `PRESETS`.
+        preset: a name in `PRESETS`, or a preset with weights of the caller's choice.
         slots: the number of rows, fixed for life.
-        size: picture size of a slot until `set_size` says otherwise, 256 or 512 pixels.
+        size: picture size of a slot until `set_size` says otherwise, one of the preset's.
         device: "cpu" or "cuda".
         seed: seed of the motion of slot 0; slot s starts with seed + s.
-        motion: another motion model than the preset's, made for `MelConfig()`.
+        motion: another motion model than the preset's.
 
     Raises:
-        ValueError: unknown preset or size, or no slots.
+        ValueError: unknown preset or size, no slots, or weights that are not installed.
     """
 
     def __init__(
         self,
-        preset: str = "portrait",
+        preset: str | Preset = "portrait",
         slots: int = 1,
         size: int = 512,
         device: str = "cpu",
         seed: int = 0,
         motion: MotionModel | None = None,
     ) -> None:
-        if preset not in PRESETS:
-            raise ValueError(f"unknown pipeline {preset!r}; known: {', '.join(PRESETS)}")
+        self.preset = find_preset(preset) if isinstance(preset, str) else preset
         if slots < 1:
             raise ValueError(f"slots must be at least 1, got {slots}")
-        self.preset = PRESETS[preset]
         self.slots = slots
         self.device = device
         self._check_size(size)
         self._sizes = [size] * slots
         self._identities: list[IdentityFeatures | None] = [None] * slots
-        self._renderers: dict[int, PortraitRenderer] = {}
-        self._mel = LogMel(MelConfig()).to(device)
-        self._motion: MotionModel = (motion or portrait_motion(MelConfig())).to(device)
+        self._parts = parts_of(self.preset)
+        self._make_renderer = self._parts.renderers(slots, device)
+        self._renderers: dict[int, Renderer] = {}
+        self._motion: MotionModel = (motion or self._parts.motion()).to(device)
+        self._features = self._motion.features()
         with torch.inference_mode():
             seeds = torch.arange(slots, dtype=torch.int64, device=device) + seed
-            self._mel_state = self._mel.init_state(slots)
+            self._features_state = self._features.init_state(slots, device)
             self._motion_state = self._motion.init_state(slots, device, seeds)
             self._controls = Controls().to_tensor().repeat(slots, 1).to(device)
         if self.look_ahead % HOP_SAMPLES:
@@ -86,16 +84,15 @@ class AvatarPipeline:
     @property
     def look_ahead(self) -> int:
         """Samples after a frame's own hop that must be heard before it can be drawn."""
-        return self._mel.look_ahead + self._motion.look_ahead
+        return self._features.look_ahead + self._motion.look_ahead
 
-    @staticmethod
-    def _check_size(size: int) -> None:
-        if size not in SIZES:
-            raise ValueError(f"size must be one of {SIZES}, got {size}")
+    def _check_size(self, size: int) -> None:
+        if size not in self.preset.sizes:
+            raise ValueError(f"size must be one of {self.preset.sizes}, got {size}")
 
-    def _renderer(self, size: int) -> PortraitRenderer:
+    def _renderer(self, size: int) -> Renderer:
         if size not in self._renderers:
-            self._renderers[size] = PortraitRenderer(self.slots, size, self.device)
+            self._renderers[size] = self._make_renderer(size)
         return self._renderers[size]
 
     def size(self, slot: int) -> int:
@@ -111,10 +108,16 @@ class AvatarPipeline:
             if identity is not None:
                 self._renderer(size).set_identity(slot, identity)
 
+    def prepare(self, identity: IdentityFeatures, size: int) -> None:
+        """Do ahead what takes long about a face, from any thread; `set_identity` is then quick."""
+        self._parts.prepare(identity, size, self.device)
+
     def set_identity(self, slot: int, identity: IdentityFeatures) -> None:
         """Give `slot` a face from its next frame on; its motion goes on undisturbed."""
         self._identities[slot] = identity
         self._renderer(self._sizes[slot]).set_identity(slot, identity)
+        with torch.inference_mode():
+            self._motion.set_identity(self._motion_state, slot, identity)
 
     def set_controls(self, slot: int, controls: Controls) -> None:
         """Set the behaviour controls of `slot` from its next hop on."""
@@ -128,7 +131,7 @@ class AvatarPipeline:
         slots[slot] = True
         seeds = torch.full((self.slots,), seed, dtype=torch.int64, device=self.device)
         self._motion.set_seed(self._motion_state, slots, seeds)
-        self._mel_state.reset(slots)
+        self._features_state.reset(slots)
         self._motion_state.reset(slots)
         self._controls[slot] = Controls().to_tensor().to(self.device)
 
@@ -142,7 +145,7 @@ class AvatarPipeline:
             active: bool [B], slots whose state advances.
             render: bool [B], slots to draw; a subset of `active` that have an identity.
         """
-        features = self._mel.step(hops, self._mel_state, active)
+        features = self._features.step(hops, self._features_state, active)
         motion = self._motion.step(features, speech, self._controls, self._motion_state, active)
         frames: dict[int, Tensor] = {}
         wanted = [slot for slot, on in enumerate(render.tolist()) if on]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from pipelines.motion.space import MOTION_NAMES
 
 SAMPLE_RATE_HZ = 16_000
 FPS = 25
@@ -10,17 +12,78 @@ HOP_SAMPLES = SAMPLE_RATE_HZ // FPS  # 640: one video frame per hop
 SIZES = (256, 512)  # pixels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Playing:
+    """How a published motion generator is played as a stream; lengths in frames of 40 ms."""
+
+    context: int = 20
+    ahead: int = 5  # frames heard before a frame is drawn, which the viewer waits for
+    steps: int = 5  # of denoising per frame; counts that divide evenly, see `ddim_levels`
+    smoothing: float = 0.0  # share of the frame before in a frame, in [0, 1)
+    pose: bool = False  # where it takes a head pose: give it ours instead of its own prediction
+    hubert: str = ""  # folder of chinese-hubert-large, for the generators that hear by it
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.smoothing < 1.0:
+            raise ValueError(f"smoothing must lie in [0, 1), got {self.smoothing}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A named combination of features, motion model and renderer."""
+    """A named combination of features, motion model and renderer, and the weights they use.
+
+    renderer_weights, motion_weights: names for `pipelines.weights`; empty where there are none.
+    motion_names: of the numbers in a frame of motion. playing: for published motion generators.
+    """
 
     name: str
     summary: str
+    motion_weights: str
+    renderer_weights: str = ""
+    motion_names: tuple[str, ...] = MOTION_NAMES
+    sizes: tuple[int, ...] = SIZES
+    playing: Playing = Playing()
+
+    def with_weights(self, renderer: str | None = None, motion: str | None = None) -> Preset:
+        """The same with other weights; None keeps those it has.
+
+        Raises:
+            ValueError: it has no renderer with weights.
+        """
+        if renderer and not self.renderer_weights:
+            raise ValueError(f"the {self.name} renderer has no weights to replace by {renderer!r}")
+        return replace(
+            self,
+            renderer_weights=renderer or self.renderer_weights,
+            motion_weights=motion or self.motion_weights,
+        )
 
 
 PRESETS: dict[str, Preset] = {
-    "portrait": Preset(
-        name="portrait",
-        summary="one photo, warped in layers by its face mesh; real time on a CPU",
-    ),
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="portrait",
+            summary="one photo, warped in layers by its face mesh; real time on a CPU",
+            motion_weights="portrait-motion",
+        ),
+        Preset(
+            name="anitalker",
+            summary="one photo, redrawn by a network that warps its features",
+            motion_weights="anitalker-motion",
+            renderer_weights="anitalker-renderer",
+            motion_names=tuple(f"code{n}" for n in range(20)),
+        ),
+    )
 }
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown pipeline {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -4,19 +4,35 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from pipelines.audio.mel import MelConfig
+from pipelines.audio.mel import LogMel, MelConfig
+from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM
+
+
+class Features(Protocol):
+    """Sound to what a motion model hears, one hop at a time; an `nn.Module`."""
+
+    @property
+    def look_ahead(self) -> int:
+        """Samples of delay."""
+
+    def init_state(self, batch: int, device: torch.device | str | None = None) -> Any:
+        """Fresh slots."""
+
+    def step(self, samples: Tensor, state: Any, active: Tensor) -> Tensor:
+        """samples [B, hop] in [-1, 1], active bool [B] -> features [B, ...]."""
 
 
 class MotionModel(nn.Module, ABC):
     """Base of the motion models. States are `SlotState`s of the model's own.
 
-    Motion is clamped to `low`..`high` [MOTION_DIM]: shapes to [0, 1], the rest not at all.
+    Most give motion in the units of `pipelines.motion.space`, D = MOTION_DIM, clamped to
+    `low`..`high` [MOTION_DIM]: shapes to [0, 1], the rest not at all.
     """
 
     low: Tensor
@@ -45,6 +61,10 @@ class MotionModel(nn.Module, ABC):
         """In samples; with the features' own, a whole number of hops."""
         return self.delay * self.mel.hop - self.mel.look_ahead
 
+    def features(self) -> Features:
+        """What makes of sound the features that `step` takes."""
+        return LogMel(self.mel).to(self.low.device)
+
     @abstractmethod
     def init_state(
         self, batch: int, device: torch.device | str = "cpu", seeds: Tensor | None = None
@@ -62,14 +82,17 @@ class MotionModel(nn.Module, ABC):
     def set_seed(self, state: Any, slots: Tensor, seeds: Tensor) -> None:
         """From the next frame on, key chance in `slots` (bool [B]) by `seeds` (int64 [B])."""
 
+    def set_identity(self, state: Any, slot: int, identity: IdentityFeatures) -> None:
+        """Take in whose face `slot` moves, where that matters; its motion goes on undisturbed."""
+
     @abstractmethod
     def step(
         self, features: Tensor, speech: Tensor, controls: Tensor, state: Any, active: Tensor
     ) -> Tensor:
-        """One hop in, motion [B, MOTION_DIM] of the frame `delay` before it out.
+        """One hop in, motion [B, D] of the frame `delay` before it out.
 
-        features float32 [B, 4, D] log power; speech bool [B], whether a voice-activity detector
-        hears speech in this hop; controls float32 [B, 4]; active bool [B].
+        features [B, ...] as `features` makes them; speech bool [B], whether a voice-activity
+        detector hears speech in this hop; controls float32 [B, 4]; active bool [B].
         """
 
     @abstractmethod

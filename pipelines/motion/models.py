@@ -9,10 +9,10 @@ from pipelines.weights import find_weights
 PORTRAIT_WEIGHTS = "portrait-motion"
 
 
-def portrait_motion(mel: MelConfig) -> DiffusionMotion:
+def portrait_motion(mel: MelConfig, weights: str = PORTRAIT_WEIGHTS) -> DiffusionMotion:
     """The motion model of the `portrait` preset: our trained generator, one pass per frame.
 
     Raises:
         ValueError: its weights are not installed.
     """
-    return DiffusionMotion(mel, load_generator(find_weights(PORTRAIT_WEIGHTS)))
+    return DiffusionMotion(mel, load_generator(find_weights(weights)))
