@@ -13,12 +13,17 @@ import re
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+Baked = TypeVar("Baked")
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -142,3 +147,33 @@ class IdentityCache:
                 _, oldest = self._held.popitem(last=False)
                 self._bytes -= oldest.nbytes
             return features
+
+
+class BakedCache(Generic[Baked]):
+    """What renderers of one sort made of the identities used last, shared by threads.
+
+    make: builds it of an identity, for a picture size in pixels and a device. It is not written to.
+    """
+
+    def __init__(
+        self, make: Callable[[IdentityFeatures, int, torch.device], Baked], most: int = 8
+    ) -> None:
+        self.make = make
+        self.most = most
+        self._held: OrderedDict[tuple[str, int, str], Baked] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, identity: IdentityFeatures, size: int, device: torch.device) -> Baked:
+        """What was made of `identity` for `size` on `device`; made now if it is not there."""
+        key = (identity.key, size, str(device))
+        with self._lock:
+            held = self._held.get(key)
+            if held is not None:
+                self._held.move_to_end(key)
+                return held
+        baked = self.make(identity, size, device)
+        with self._lock:
+            self._held[key] = baked
+            while len(self._held) > self.most:
+                self._held.popitem(last=False)
+        return baked

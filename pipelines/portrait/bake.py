@@ -6,8 +6,6 @@ needs one small matrix product per lattice to combine them.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -17,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.i420 import rgb_to_i420
-from pipelines.identity import IdentityFeatures
+from pipelines.identity import BakedCache, IdentityFeatures
 from pipelines.portrait.basis import basis, eye_openings, mouth_openings
 from pipelines.portrait.eyeball import Eyeballs, paint_eyeballs
 from pipelines.portrait.geometry import Array, Face, measure, single
@@ -153,32 +151,12 @@ def placed(part: T, device: torch.device) -> T:
     return replace(part, **changes)  # type: ignore[type-var]
 
 
-class BakeCache:
-    """The identities baked most recently, shared by renderers and threads."""
-
-    def __init__(self, most: int = 8) -> None:
-        self.most = most
-        self._held: OrderedDict[tuple[str, int, str], Baked] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, identity: IdentityFeatures, size: int, device: torch.device) -> Baked:
-        """Return `identity` baked for `size` on `device`, from memory if it is there."""
-        key = (identity.key, size, str(device))
-        with self._lock:
-            held = self._held.get(key)
-            if held is not None:
-                self._held.move_to_end(key)
-                return held
-        with torch.inference_mode():
-            baked = placed(bake(identity, size), device)
-        with self._lock:
-            self._held[key] = baked
-            while len(self._held) > self.most:
-                self._held.popitem(last=False)
-        return baked
+def _bake(identity: IdentityFeatures, size: int, device: torch.device) -> Baked:
+    with torch.inference_mode():
+        return placed(bake(identity, size), device)
 
 
-CACHE = BakeCache()
+CACHE = BakedCache(_bake)
 
 
 def prepare(identity: IdentityFeatures, size: int, device: torch.device | str = "cpu") -> None:

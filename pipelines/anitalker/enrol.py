@@ -1,0 +1,91 @@
+"""One photo to the identity features of the `anitalker` preset, found and computed once."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.anitalker.cached import CachedRenderer
+from pipelines.anitalker.crop import in_photo, square_on_canvas
+from pipelines.identity import IdentityFeatures
+from pipelines.portrait.canvas import CANVAS, Crop, choose_crop, cut, to_canvas
+from pipelines.portrait.detect import FaceMesh, find_face, person_mask
+from pipelines.portrait.geometry import Array, measure, single, smoothstep
+from pipelines.portrait.matte import blur, dilate
+from pipelines.portrait.photo import Image8, decode
+
+PRESET = "anitalker"
+FORMAT_VERSION = 1
+BAKED = "baked."  # prefix of the renderer's own tensors
+
+_GROW, _SOFT = 0.09, 0.035  # the head's share of the picture beyond the person, face heights
+_NECK = (0.10, 0.34)  # below the chin, face heights: where the photo takes over
+_EDGE = (0.01, 0.09)  # from the square's edge, of its side
+_CORRECTED = 1 / 12  # of the square: colour differences wider than this are corrected
+
+
+def enrol(photo: bytes, renderer: CachedRenderer, key: str) -> IdentityFeatures:
+    """Turn a JPEG, PNG or WebP of one face into identity features; raises `EnrolmentError`.
+
+    Tensors: canvas uint8 [S, S, 3] (also the preview), mask uint8 [S, S] and square int64 [3]
+    (left, top, side; canvas pixels) of what is drawn, correction float16 [3, R, R] (see `paste`),
+    code [motion_dim] and start [latent_dim] of the photo, and what `renderer` caches. Its slot 0
+    is used.
+    """
+    pixels = decode(photo)
+    return describe(pixels, find_face(pixels), renderer, key)
+
+
+def describe(photo: Image8, face: FaceMesh, renderer: CachedRenderer, key: str) -> IdentityFeatures:
+    """Build the features of a photo whose face is known."""
+    crop = choose_crop(face, photo.shape[1], photo.shape[0])
+    canvas = cut(photo, crop)
+    landmarks = to_canvas(face.points, crop)
+    square = square_on_canvas(landmarks)
+    size = renderer.config.size
+    seen = torch.from_numpy(cut(photo, in_photo(square, crop), size).copy())
+    picture = seen.permute(2, 0, 1).float() / 127.5 - 1.0
+    held = renderer.bake(picture)
+    renderer.set(0, held)
+    drawn = renderer.render(held["code"][None], [0])[0].cpu()
+    correction = blur((picture - drawn) * 0.5, size * _CORRECTED / 2.5)
+    return IdentityFeatures(
+        key=key,
+        tensors={
+            "canvas": torch.from_numpy(canvas.copy()),
+            "mask": changing(canvas, landmarks, square),
+            "square": torch.tensor([int(square.left), int(square.top), int(square.side)]),
+            "correction": correction.half(),
+            "code": held["code"],
+            "start": held["start"],
+        }
+        | {BAKED + name: tensor for name, tensor in held.items() if name not in ("code", "start")},
+        meta={"preset": PRESET, "format": str(FORMAT_VERSION), "face_px": str(round(face.height))},
+    )
+
+
+def changing(canvas: Image8, landmarks: Array, square: Crop) -> Tensor:
+    """Where the renderer may change the photo: head and neck, softly; uint8 [S, S]."""
+    face = measure(landmarks)
+    unit = face.unit * CANVAS / 2  # pixels per face height
+    person = torch.from_numpy(person_mask(canvas) > 0.4).float()[None]
+    head = blur(dilate(person, round(_GROW * unit)), _SOFT * unit)[0].numpy()
+    line = (np.arange(CANVAS, dtype=np.float32) + 0.5) / CANVAS * 2.0 - 1.0
+    x, y = np.meshgrid(line, line)
+    down = face.to_face(np.stack([x, y], -1))[..., 1] - face.chin
+    head = head * (1.0 - smoothstep(_NECK[0], _NECK[1], single(down)))
+    for along, start in ((x, square.left), (y, square.top)):
+        pixels = (along + 1.0) * (CANVAS / 2) - start
+        near = np.minimum(pixels, square.side - pixels) / square.side
+        head = head * smoothstep(_EDGE[0], _EDGE[1], single(near))
+    return torch.from_numpy((head * 255.0).round().clip(0, 255).astype(np.uint8))
+
+
+def baked(identity: IdentityFeatures) -> dict[str, Tensor]:
+    """What the renderer caches of an identity."""
+    return {
+        name.removeprefix(BAKED): tensor
+        for name, tensor in identity.tensors.items()
+        if name.startswith(BAKED)
+    }

@@ -1,0 +1,64 @@
+"""The `anitalker` preset: our small weights, or published ones that were imported."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+
+from pipelines import checkpoints_stage2
+from pipelines.anitalker import enrol
+from pipelines.anitalker.avatar import AniTalkerRenderer
+from pipelines.anitalker.cached import CachedRenderer
+from pipelines.anitalker.motion import MappedMotion
+from pipelines.anitalker.paste import BACKINGS
+from pipelines.anitalker.renderer import FlowWarp
+from pipelines.anitalker.weights import find_pair, load_map, load_renderer
+from pipelines.audio.mel import MelConfig
+from pipelines.identity import IdentityFeatures, content_key
+from pipelines.motion.model import MotionModel
+from pipelines.motion.models import portrait_motion
+from pipelines.parts import Parts
+from pipelines.portrait.canvas import CANVAS
+from pipelines.presets import Preset
+from pipelines.weights import read_metadata
+
+
+class AniTalkerParts(Parts):
+    """See `pipelines.parts.Parts`. Raises ValueError where weights are missing or do not fit."""
+
+    def __init__(self, preset: Preset) -> None:
+        self.preset = preset
+        renderer, motion = find_pair(preset.renderer_weights, preset.motion_weights)
+        with renderer.open("rb") as file:
+            self._digest = hashlib.file_digest(file, "sha256").hexdigest()
+        self._played = read_metadata(motion).get("kind") == checkpoints_stage2.KIND
+
+    @cached_property
+    def _model(self) -> FlowWarp:
+        return load_renderer(self.preset.renderer_weights)
+
+    def _network(self, slots: int, device: torch.device | str) -> CachedRenderer:
+        return CachedRenderer(self._model, slots, device=device)
+
+    def identity_key(self, photo: bytes) -> str:
+        crop = f"head-and-shoulders-{CANVAS}-square-{self._digest}"
+        return content_key(photo, crop, enrol.PRESET, enrol.FORMAT_VERSION)
+
+    def enrol(self, photo: bytes) -> IdentityFeatures:
+        return enrol.enrol(photo, self._network(1, "cpu"), self.identity_key(photo))
+
+    def motion(self) -> MotionModel:
+        to_code = load_map(self.preset.motion_weights)
+        return MappedMotion(portrait_motion(MelConfig()), to_code)
+
+    def renderers(
+        self, slots: int, device: torch.device | str
+    ) -> Callable[[int], AniTalkerRenderer]:
+        network = self._network(slots, device)
+        return lambda size: AniTalkerRenderer(network, slots, size, device)
+
+    def prepare(self, identity: IdentityFeatures, size: int, device: torch.device | str) -> None:
+        BACKINGS.get(identity, size, torch.device(device))

@@ -1,0 +1,102 @@
+"""Weights of the preset: which files, and whether they fit together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from pipelines import checkpoints_stage1, checkpoints_stage2
+from pipelines.anitalker.config import RendererConfig
+from pipelines.anitalker.motion import MotionToCode
+from pipelines.anitalker.renderer import FlowWarp
+from pipelines.checkpoints import CheckpointError, check_tensors
+from pipelines.weights import find_weights, load_weights, read_metadata
+
+MAPPED = "anitalker-motion"  # what the metadata of a map from motion to code say under `kind`
+_ADVICE = (
+    "import published ones (`vivavoce weights import stage1.ckpt --as NAME`, likewise "
+    "stage2_*.ckpt) and choose them with --renderer-weights NAME --motion-weights NAME"
+)
+
+
+def find_pair(renderer: str, motion: str) -> tuple[Path, Path]:
+    """The files of both names.
+
+    Raises:
+        ValueError: one is not installed, or their motion codes are not the same language.
+    """
+    try:
+        paths = find_weights(renderer), find_weights(motion)
+    except ValueError as error:
+        raise ValueError(
+            f"the anitalker pipeline lacks weights: {error}. Put the file into the weights folder, "
+            f"or {_ADVICE}"
+        ) from error
+    published = read_metadata(paths[0]).get("kind") == checkpoints_stage1.KIND
+    if published != (read_metadata(paths[1]).get("kind") == checkpoints_stage2.KIND):
+        raise ValueError(
+            f"{renderer!r} and {motion!r} do not fit: the published renderer takes the codes of a "
+            f"published motion generator, ours those of our map. For published weights, {_ADVICE}"
+        )
+    return paths
+
+
+def load_renderer(name: str) -> FlowWarp:
+    """The renderer of that name, of whatever size, for inference.
+
+    Raises:
+        ValueError: not there, or not the tensors of such a renderer.
+    """
+    tensors, _ = load_weights(name)
+    model = FlowWarp(config_of(tensors, name))
+    check_tensors(tensors, model.state_dict(), name)
+    model.load_state_dict(tensors)
+    return model.eval().requires_grad_(False)
+
+
+def config_of(tensors: Mapping[str, Tensor], name: str) -> RendererConfig:
+    """The sizes that the tensors of a renderer speak of.
+
+    Raises:
+        CheckpointError: none that a renderer could have.
+    """
+    try:
+        blocks = _count(tensors, r"encoder\.blocks\.(\d+)\.down\.weight")
+        widths = [len(tensors["encoder.entry.weight"])]
+        widths += [len(tensors[f"encoder.blocks.{i}.down.weight"]) for i in range(blocks)]
+        latent, motion = tensors["generator.directions"].shape
+        return RendererConfig(
+            size=4 << blocks,
+            widths=tuple(widths),
+            latent_dim=latent,
+            motion_dim=motion,
+            motion_layers=_count(tensors, r"motion\.chain\.(\d+)\.weight"),
+        )
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{name}: not the weights of a flow-warp renderer: {error}"
+        ) from error
+
+
+def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    return sum(re.fullmatch(pattern, key) is not None for key in tensors)
+
+
+def load_map(name: str) -> MotionToCode:
+    """Our map from motion to code, for inference.
+
+    Raises:
+        ValueError: not there, or not the tensors of such a map.
+    """
+    tensors, _ = load_weights(name)
+    last = max((key for key in tensors if key.endswith(".bias")), default="")
+    if not last:
+        raise CheckpointError(f"{name}: not a map from motion to code")
+    hidden = len(tensors.get("layers.0.bias", tensors[last]))
+    model = MotionToCode(len(tensors[last]), hidden)
+    check_tensors(tensors, model.state_dict(), name)
+    model.load_state_dict(tensors)
+    return model.eval().requires_grad_(False)
