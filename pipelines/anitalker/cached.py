@@ -32,9 +32,11 @@ _WINOGRAD_WIDTH = 192  # channels from which it is faster than the processor's o
 class CachedRenderer:
     """Slots that hold an identity each; any of them render together.
 
-    precision: of features and convolutions; flows and colours are float32 always.
+    model: is moved to `device`; its generator is not needed afterwards. precision: of features and
+    convolutions; flows and colours are float32 always.
     """
 
+    @torch.no_grad()
     def __init__(
         self,
         model: FlowWarp,
@@ -45,10 +47,10 @@ class CachedRenderer:
     ) -> None:
         self.config = model.config
         self.slots = slots
-        self._model = model.to(device).eval().requires_grad_(False)
         self._device = torch.device(device)
         self._dtype = _DTYPES[precision]
-        generator = model.generator
+        model = model.to(self._device)
+        self._encoder, self._motion, generator = model.encoder, model.motion, model.generator
         levels: list[Level] = list(generator.levels)  # type: ignore[arg-type]
         styled = [generator.first, *[part for x in levels for part in (x.up, x.plain, x.flow)]]
         self._modulation = torch.cat([part.modulation.scaled() for part in styled])
@@ -78,8 +80,8 @@ class CachedRenderer:
         Raises:
             ValueError: a picture of another size.
         """
-        maps, start, code = self._model.encode(picture[None].to(self._device))
-        baked = {"start": start[0], "code": code[0]}
+        maps, start = self._encoder(picture[None].to(self._device))
+        baked = {"start": start[0], "code": self._motion(start)[0]}
         baked["styles"] = start[0] @ self._modulation.T + self._modulation_bias
         for i, (level, features) in enumerate(zip(self._levels, maps, strict=True)):
             baked[f"colours.{i}"] = F.conv2d(features, level.colours)[0]

@@ -13,10 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipelines.anitalker.config import OFFICIAL
+from pipelines.anitalker.cached import CachedRenderer
+from pipelines.anitalker.config import OFFICIAL, Precision
 from pipelines.anitalker.encoder import IdentityHead
 from pipelines.anitalker.renderer import Encoded, FlowWarp
 from pipelines.weights import import_checkpoint, load_weights
+from tests import naive_stage1
 from tests.fill import fill, fixture, relative_error
 
 TOLERANCE = 1e-5
@@ -105,6 +107,33 @@ def test_encoder(stage1: Stage1) -> None:
     sizes = [tuple(value.shape[1:]) for value in stage1.encoded.maps]
     pairs = zip(OFFICIAL.level_widths, OFFICIAL.level_sizes, strict=True)
     assert sizes == [(width, size, size) for width, size in pairs]
+
+
+@torch.inference_mode()
+def test_naive_order(stage1: Stage1) -> None:
+    """The reference of other tests is itself held to the published numbers."""
+    maps, start = naive_stage1.encode(stage1.model.encoder, picture(stage1.arrays))
+    code = naive_stage1.motion_code(stage1.model.motion, start)
+    image = naive_stage1.generate(stage1.model.generator, maps, start, stage1.given("alpha.a"))
+    check({"start": start, "alpha.source": code, "image.a": image[0]}, stage1.arrays)
+
+
+@pytest.mark.parametrize(
+    ("precision", "largest", "mean"), [("float32", 1e-5, 1e-6), ("bfloat16", 0.02, 1e-3)]
+)
+def test_cached_renderer(stage1: Stage1, precision: Precision, largest: float, mean: float) -> None:
+    """Two slots, each with a motion of its own; errors as shares of the largest value."""
+    renderer = CachedRenderer(stage1.model, 2, precision=precision)
+    baked = renderer.bake(picture(stage1.arrays)[0])
+    for slot in range(2):
+        renderer.set(slot, baked)
+    codes = torch.cat([stage1.given("alpha.b"), stage1.given("alpha.a")])
+    images = renderer.render(codes, [0, 1])
+    for found, name in ((images[0, :, ::4, ::4], "image.b"), (images[1], "image.a")):
+        expected = stage1.given(name).clamp(-1.0, 1.0)
+        error = (found - expected).abs() / expected.abs().max()
+        assert error.max() <= largest
+        assert error.mean() <= mean
 
 
 @torch.inference_mode()

@@ -1,0 +1,137 @@
+"""AniTalker's renderer in the order in which the original computes it: one frame, nothing kept.
+
+The parameters are those of `FlowWarp`; every step is spelled out as published (arXiv 2203.09043,
+1912.04958). Every frame encodes its source again, every picture of a batch convolves with kernels
+of its own, and nothing is folded.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipelines.anitalker.encoder import ImageEncoder, MotionHead, ResBlock
+from pipelines.anitalker.layers import EqualConv, EqualLinear, FlowHead, RgbHead, StyledConv
+from pipelines.anitalker.renderer import FlowWarp, FlowWarpGenerator
+
+TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0])
+KERNEL = TAPS[:, None] * TAPS / 64.0
+
+
+def smooth(x: Tensor, gain: float, before: int, after: int) -> Tensor:
+    """Zero padding, then gain times the 4x4 kernel on every channel."""
+    x = F.pad(x, (before, after, before, after))
+    kernel = (gain * KERNEL).to(x).expand(x.shape[1], 1, 4, 4)
+    return F.conv2d(x, kernel, groups=x.shape[1])
+
+
+def activate(x: Tensor, bias: Tensor) -> Tensor:
+    return F.leaky_relu(x + bias.view(1, -1, 1, 1), 0.2) * math.sqrt(2.0)
+
+
+def linear(layer: EqualLinear, x: Tensor) -> Tensor:
+    return F.linear(x, layer.weight / math.sqrt(layer.weight.shape[1]), layer.bias)
+
+
+def equal_conv(layer: EqualConv, x: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+    weight = layer.weight / math.sqrt(layer.weight[0].numel())
+    return F.conv2d(x, weight, stride=stride, padding=padding)
+
+
+def res_block(block: ResBlock, x: Tensor) -> Tensor:
+    y = activate(equal_conv(block.conv, x, padding=1), block.conv.bias)
+    y = activate(equal_conv(block.down, smooth(y, 1.0, 2, 2), stride=2), block.down.bias)
+    return (y + equal_conv(block.skip, smooth(x, 1.0, 1, 1), stride=2)) / math.sqrt(2.0)
+
+
+def encode(encoder: ImageEncoder, picture: Tensor) -> tuple[list[Tensor], Tensor]:
+    """Maps, 8 px first, and start."""
+    maps = [activate(equal_conv(encoder.entry, picture), encoder.entry.bias)]
+    for block in encoder.blocks:
+        maps.append(res_block(block, maps[-1]))
+    maps.append(equal_conv(encoder.exit, maps[-1]))
+    means = [x.mean((2, 3)) for x in maps]
+    for i, layer in enumerate(encoder.projections):
+        if isinstance(layer, EqualLinear):
+            means[i] = linear(layer, means[i])
+    shares = encoder.mix.softmax(0)
+    return maps[-3::-1], sum(share * mean for share, mean in zip(shares, means, strict=True))
+
+
+def motion_code(head: MotionHead, start: Tensor) -> Tensor:
+    code = head.leave_identity(start)
+    for layer in head.chain:
+        code = linear(layer, code)
+    return code
+
+
+def modulated(weight: Tensor, style: Tensor, x: Tensor, *, demodulate: bool, up: bool) -> Tensor:
+    """Convolution of each picture by its own kernel, all in one grouped convolution."""
+    count, inside, height, width = x.shape
+    out, _, size, _ = weight.shape
+    kernel = weight[None] / math.sqrt(inside * size**2) * style[:, None, :, None, None]
+    if demodulate:
+        kernel = kernel * torch.rsqrt(kernel.square().sum((2, 3, 4), keepdim=True) + 1e-8)
+    x = x.reshape(1, count * inside, height, width)
+    if up:
+        kernel = kernel.transpose(1, 2).reshape(count * inside, out, size, size)
+        y = F.conv_transpose2d(x, kernel, stride=2, groups=count)
+        return smooth(y.view(count, out, *y.shape[2:]), 4.0, 1, 1)
+    y = F.conv2d(x, kernel.view(count * out, inside, size, size), padding=size // 2, groups=count)
+    return y.view(count, out, height, width)
+
+
+def styled(layer: StyledConv, x: Tensor, latent: Tensor) -> Tensor:
+    style = linear(layer.modulation, latent)
+    return activate(modulated(layer.weight, style, x, demodulate=True, up=layer.up), layer.bias)
+
+
+def double(x: Tensor) -> Tensor:
+    """Zeros between the samples, then smoothing."""
+    count, channels, height, width = x.shape
+    spread = x.new_zeros(count, channels, height, 2, width, 2)
+    spread[:, :, :, 0, :, 0] = x
+    return smooth(spread.view(count, channels, 2 * height, 2 * width), 4.0, 2, 1)
+
+
+def flow_head(head: FlowHead, x: Tensor, latent: Tensor, last: Tensor | None) -> Tensor:
+    style = linear(head.modulation, latent)
+    flow = modulated(head.weight[:, :, None, None], style, x, demodulate=False, up=False)
+    flow = flow + head.bias.view(1, 3, 1, 1)
+    return flow if last is None else flow + double(last)
+
+
+def rgb_head(head: RgbHead, warped: Tensor, last: Tensor | None) -> Tensor:
+    picture = activate(equal_conv(head.colours, warped), head.colours.bias)
+    picture = picture + head.bias.view(1, 3, 1, 1)
+    return picture if last is None else picture + double(last)
+
+
+def generate(
+    generator: FlowWarpGenerator, maps: list[Tensor], start: Tensor, code: Tensor
+) -> Tensor:
+    basis, _ = torch.linalg.qr(generator.directions + 1e-8)
+    latent = start + torch.sum(code[:, None] * basis[None], dim=2)
+    x = generator.constant[None].repeat(len(latent), 1, 1, 1)
+    x = styled(generator.first, x, latent)
+    flow = image = None
+    for level, source in zip(generator.levels, maps, strict=True):
+        x = styled(level.plain, styled(level.up, x, latent), latent)
+        flow = flow_head(level.flow, x, latent, flow)
+        axis = torch.linspace(-1.0, 1.0, x.shape[-1])
+        grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).to(x)
+        grid = grid + flow[:, :2].tanh().permute(0, 2, 3, 1)
+        mask = flow[:, 2:].sigmoid()
+        warped = F.grid_sample(source, grid, align_corners=False) * mask
+        x = warped + x * (1.0 - mask)
+        image = rgb_head(level.rgb, warped, image)
+    return image
+
+
+def render(model: FlowWarp, source: Tensor, code: Tensor) -> Tensor:
+    """A frame as the original makes it, source and all: [B, 3, size, size] -> the same."""
+    maps, start = encode(model.encoder, source)
+    return generate(model.generator, maps, start, code)

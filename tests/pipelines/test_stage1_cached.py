@@ -1,0 +1,177 @@
+"""The cached, batched renderer shows what the original order of computing shows."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pipelines.anitalker.cached import CachedRenderer
+from pipelines.anitalker.config import SMALL, Precision, RendererConfig
+from pipelines.anitalker.renderer import FlowWarp
+from pipelines.anitalker.winograd import Winograd
+from tests import naive_stage1
+
+SLOTS = 4
+TINY = RendererConfig(size=32, widths=(6, 8, 10, 12), latent_dim=12, motion_dim=5, motion_layers=2)
+WIDE = RendererConfig(size=16, widths=(192, 200, 8), latent_dim=16, motion_dim=4)  # uses Winograd
+TOLERANCE = 1e-5  # of the largest value
+
+
+def random_model(config: RendererConfig, seed: int = 0) -> FlowWarp:
+    """Random weights, with gentle flows as in trained ones, which do not amplify rounding."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = FlowWarp(config)
+        with torch.no_grad():
+            for name, value in model.named_parameters():
+                if "bias" in name and "modulation" not in name:
+                    value.normal_(0.0, 0.1)
+            for level in model.generator.levels:
+                level.flow.weight.mul_(0.2)
+                level.rgb.colours.weight.mul_(0.3)
+    return model.eval()
+
+
+def picture(config: RendererConfig, seed: int) -> Tensor:
+    """A smooth picture [3, size, size] in [-1, 1]."""
+    random = torch.Generator().manual_seed(seed)
+    axis = torch.linspace(0.0, 1.0, config.size)
+    waves = torch.rand(3, 4, 3, generator=random) * 2.0 - 1.0
+    x, y = 8.0 * waves[..., 0, None, None] * axis, 8.0 * waves[..., 1, None, None] * axis[:, None]
+    return torch.sin(x + y + math.pi * waves[..., 2, None, None]).mean(1)
+
+
+def codes(config: RendererConfig, count: int, seed: int) -> Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return torch.rand(count, config.motion_dim, generator=random) * 2.0 - 1.0
+
+
+def difference(found: Tensor, expected: Tensor) -> float:
+    """Largest, over the largest value expected."""
+    assert found.shape == expected.shape
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+@torch.inference_mode()
+def naive(model: FlowWarp, pictures: Tensor, motion: Tensor) -> Tensor:
+    return naive_stage1.render(model, pictures, motion).clamp(-1.0, 1.0)
+
+
+@pytest.fixture(scope="module", params=[TINY, WIDE], ids=["tiny", "wide"])
+def model(request: pytest.FixtureRequest) -> FlowWarp:
+    return random_model(request.param)
+
+
+@pytest.fixture(scope="module")
+def renderer(model: FlowWarp) -> CachedRenderer:
+    return CachedRenderer(model, SLOTS)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    shown=st.permutations(range(SLOTS)).flatmap(
+        lambda order: st.integers(1, SLOTS).map(lambda count: order[:count])
+    ),
+    faces=st.lists(st.integers(0, 5), min_size=SLOTS, max_size=SLOTS),
+    seed=st.integers(0, 99),
+)
+def test_any_slots_with_any_faces_show_what_the_naive_order_shows(
+    model: FlowWarp, renderer: CachedRenderer, shown: list[int], faces: list[int], seed: int
+) -> None:
+    config = model.config
+    for slot, face in enumerate(faces):
+        renderer.set(slot, renderer.bake(picture(config, face)))
+    motion = codes(config, len(shown), seed)
+    pictures = torch.stack([picture(config, faces[slot]) for slot in shown])
+    assert difference(renderer.render(motion, shown), naive(model, pictures, motion)) <= TOLERANCE
+
+
+def test_another_identity_is_seen_from_the_next_frame_in_its_slot_alone(
+    model: FlowWarp, renderer: CachedRenderer
+) -> None:
+    config, slots = model.config, [0, 1, 2]
+    for slot in slots:
+        renderer.set(slot, renderer.bake(picture(config, slot)))
+    motion = codes(config, 3, 1)
+    before = renderer.render(motion, slots)
+    renderer.set(1, renderer.bake(picture(config, 7)))
+    after = renderer.render(motion, slots)
+    assert torch.equal(before[[0, 2]], after[[0, 2]])
+    assert difference(after[1], before[1]) > 0.05
+    expected = naive(model, picture(config, 7)[None], motion[1:2])
+    assert difference(after[1:2], expected) <= TOLERANCE
+
+
+def test_trained_order_is_the_naive_one(model: FlowWarp) -> None:
+    pictures = torch.stack([picture(model.config, 0), picture(model.config, 1)])
+    with torch.inference_mode():
+        found = model(pictures, pictures.flip(0))
+        _, start = naive_stage1.encode(model.encoder, pictures.flip(0))
+        code = naive_stage1.motion_code(model.motion, start)
+        assert difference(found, naive_stage1.render(model, pictures, code)) <= TOLERANCE
+
+
+def test_baked_codes_are_those_of_the_encoder(model: FlowWarp, renderer: CachedRenderer) -> None:
+    baked = renderer.bake(picture(model.config, 3))
+    with torch.inference_mode():
+        encoded = model.encode(picture(model.config, 3)[None])
+    assert torch.equal(baked["start"], encoded.start[0])
+    assert torch.equal(baked["code"], encoded.code[0])
+    assert {value.dtype for value in baked.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(("precision", "most"), [("bfloat16", 0.1), ("float16", 0.015)])
+def test_half_precisions_come_close(precision: Precision, most: float) -> None:
+    model = random_model(SMALL)
+    exact, rough = CachedRenderer(model, 1), CachedRenderer(model, 1, precision=precision)
+    for renderer in (exact, rough):
+        renderer.set(0, exact.bake(picture(SMALL, 0)))
+    motion = codes(SMALL, 1, 0)
+    error = (exact.render(motion, [0]) - rough.render(motion, [0])).abs()
+    assert 0.0 < error.max() < most
+    assert error.mean() < most / 10
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 4, 4), (2, 5, 8, 12), (1, 130, 16, 16)])
+def test_winograd_is_the_plain_convolution(shape: tuple[int, ...]) -> None:
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=random)
+    kernel = torch.randn(7, shape[1], 3, 3, generator=random)
+    expected = torch.conv2d(x.double(), kernel.double(), padding=1)
+    assert difference(Winograd(kernel)(x).double(), expected) <= TOLERANCE
+
+
+def test_every_parameter_is_trained(model: FlowWarp) -> None:
+    pictures = torch.stack([picture(model.config, 0), picture(model.config, 1)])
+    model(pictures, pictures.flip(0)).square().mean().backward()
+    assert [name for name, value in model.named_parameters() if not value.grad.any()] == []
+
+
+def test_what_does_not_fit_is_refused(model: FlowWarp, renderer: CachedRenderer) -> None:
+    baked = renderer.bake(picture(model.config, 0))
+    with pytest.raises(ValueError, match=r"slot 4 of 4"):
+        renderer.set(4, baked)
+    with pytest.raises(ValueError, match=r"styles: expected \[\d+\], found nothing"):
+        renderer.set(0, {name: value for name, value in baked.items() if name != "styles"})
+    with pytest.raises(ValueError, match=r"maps.0: expected"):
+        renderer.set(0, baked | {"maps.0": baked["maps.0"][:-1]})
+    with pytest.raises(ValueError, match=r"slots \[-1\] of 4"):
+        renderer.render(codes(model.config, 1, 0), [-1])
+    with pytest.raises(ValueError, match=r"for 2 slots"):
+        renderer.render(codes(model.config, 1, 0), [0, 1])
+    with pytest.raises(ValueError, match=r"expected \[B, 3"):
+        renderer.bake(torch.zeros(3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("size", "widths", "words"),
+    [(100, (4,) * 6, "power of two"), (64, (4, 4), "2 widths for 64 px"), (4, (4,), "from 8 on")],
+)
+def test_sizes_that_do_not_work_are_refused(size: int, widths: tuple[int, ...], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        RendererConfig(size=size, widths=widths)
