@@ -44,8 +44,10 @@ class Preset:
     sizes: tuple[int, ...] = SIZES
     playing: Playing = Playing()
 
-    def with_weights(self, renderer: str | None = None, motion: str | None = None) -> Preset:
-        """The same with other weights; None keeps those it has.
+    def chosen(
+        self, renderer: str = "", motion: str = "", playing: Playing | None = None
+    ) -> Preset:
+        """The same with other weights and settings; what is not given stays.
 
         Raises:
             ValueError: it has no renderer with weights.
@@ -56,6 +58,7 @@ class Preset:
             self,
             renderer_weights=renderer or self.renderer_weights,
             motion_weights=motion or self.motion_weights,
+            playing=playing or self.playing,
         )
 
 

@@ -1,5 +1,8 @@
 """The avatars a server offers: the shipped cast and what users have uploaded.
 
+Of an upload are kept a record, its photo, re-encoded and without metadata, from which the features
+of whichever preset the server runs are made, and these features; deleting it deletes all of them.
+
 Enrolling a photo (face mesh, matte, inpainting) takes a second or two of pure computation on
 untrusted bytes, so it runs in a worker process of its own: neither a running session nor the
 server notices, whatever the image holds. The worker is started on demand and ends when idle.
@@ -8,6 +11,7 @@ server notices, whatever the image holds. The worker is started on demand and en
 from __future__ import annotations
 
 import asyncio
+import builtins
 import io
 import json
 import logging
@@ -16,17 +20,21 @@ import os
 import re
 import secrets
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
 from pipelines.identity import IdentityStore
-from pipelines.portrait.enrol import EnrolmentError, enrol, identity_key
+from pipelines.parts import parts_of
+from pipelines.portrait.errors import EnrolmentError
+from pipelines.portrait.photo import clean
+from pipelines.presets import Preset
 from realtime.errors import AtCapacity, AvatarRejected, UnknownAvatar
 from realtime.metrics import Metrics
 
@@ -64,14 +72,23 @@ def check_name(name: str) -> str:
     return name
 
 
-def _enrol_into(root: Path, photo: bytes) -> tuple[str, str, str]:
-    """In the worker: enrol and store. Returns ("ok", key, "") or ("error", code, message)."""
+def _enrol_file(root: Path, preset: Preset, photo: Path) -> str:
+    features = parts_of(preset).enrol(photo.read_bytes())
+    IdentityStore(root).save(features)
+    return features.key
+
+
+def _keep_photo(path: Path, photo: bytes) -> str:
+    path.write_bytes(clean(photo))
+    return path.name
+
+
+def _attempt(work: Callable[..., str], *args: Any) -> tuple[str, str, str]:
+    """In the worker: ("ok", result, "") or ("error", code, message)."""
     try:
-        features = enrol(photo)
+        return "ok", work(*args), ""
     except EnrolmentError as error:
         return "error", error.code, str(error)
-    IdentityStore(root).save(features)
-    return "ok", features.key, ""
 
 
 def _worker_init() -> None:
@@ -87,6 +104,10 @@ class AvatarLibrary:
         data_dir: where uploads and identity features are kept.
         cast_dir: a folder of portraits that come with the server, PNG.
         max_avatars: uploads kept at most.
+        preset: whose identity features are kept.
+
+    Raises:
+        ValueError: the preset's weights are not installed.
     """
 
     def __init__(
@@ -95,7 +116,10 @@ class AvatarLibrary:
         cast_dir: Path,
         max_avatars: int,
         metrics: Metrics,
+        preset: Preset,
     ) -> None:
+        self._preset = preset
+        self._parts = parts_of(preset)
         self._uploads = data_dir / "avatars"
         self._uploads.mkdir(parents=True, exist_ok=True)
         self._store = IdentityStore(data_dir / "identities")
@@ -103,28 +127,38 @@ class AvatarLibrary:
         self._metrics = metrics
         self._avatars: dict[str, Avatar] = {}
         self._photos: dict[str, Path] = {}
+        self._keys: dict[str, builtins.list[str]] = {}  # of uploads
         self._locks: dict[str, asyncio.Lock] = {}
         self._worker: ProcessPoolExecutor | None = None
         self._worker_used = 0.0
         self._reaper: asyncio.Task[None] | None = None
         for photo in sorted(cast_dir.glob("*.png")):
-            key = identity_key(photo.read_bytes())
+            key = self._parts.identity_key(photo.read_bytes())
             self._avatars[photo.stem] = Avatar(photo.stem, photo.stem.title(), "cast", key)
             self._photos[photo.stem] = photo
         for record in sorted(self._uploads.glob("*.json")):
             self._adopt(record)
 
     def _adopt(self, record: Path) -> None:
+        photo = record.with_suffix(".jpg")
         try:
             fields = json.loads(record.read_text())
-            avatar = Avatar(record.stem, str(fields["name"]), "upload", str(fields["key"]))
+            name, keys = str(fields["name"]), [str(key) for key in fields["keys"]]
+            key = self._parts.identity_key(photo.read_bytes())
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger.warning("ignoring the broken avatar record %s: %s", record.name, error)
             return
-        if self._store.path(avatar.key).exists():
-            self._avatars[avatar.id] = avatar
-        else:
-            logger.warning("ignoring avatar %s: its identity features are gone", avatar.id)
+        self._add(Avatar(record.stem, name, "upload", key), photo, keys)
+
+    def _add(self, avatar: Avatar, photo: Path, keys: builtins.list[str]) -> None:
+        """Take in an upload; `keys` are those of all features that were ever made of it."""
+        self._avatars[avatar.id] = avatar
+        self._photos[avatar.id] = photo
+        self._keys[avatar.id] = keys
+        if avatar.key not in keys:
+            keys.append(avatar.key)
+            record = json.dumps({"name": avatar.name, "keys": keys})
+            photo.with_suffix(".json").write_text(record)
 
     def list(self) -> list[Avatar]:
         """Every avatar, the cast first."""
@@ -150,17 +184,19 @@ class AvatarLibrary:
         return self._store.root
 
     async def ensure(self, avatar: Avatar) -> str:
-        """The key of its identity features, which are on disk; the cast is enrolled on first use.
+        """The key of its identity features, which are on disk; they are made on first use.
 
         Raises:
-            UnknownAvatar: the features of an upload are gone.
+            UnknownAvatar: it was deleted.
             AvatarRejected: no avatar can be made of the picture.
         """
         async with self._locks.setdefault(avatar.key, asyncio.Lock()):
             if not self._store.path(avatar.key).exists():
                 if avatar.id not in self._photos:
-                    raise UnknownAvatar(f"the features of avatar {avatar.id!r} are gone")
-                await self._enrol(await asyncio.to_thread(self._photos[avatar.id].read_bytes))
+                    raise UnknownAvatar(f"avatar {avatar.id!r} was deleted")
+                await self._in_worker(
+                    _enrol_file, self._store.root, self._preset, self._photos[avatar.id]
+                )
         return avatar.key
 
     async def enrol_cast(self) -> None:
@@ -186,12 +222,17 @@ class AvatarLibrary:
             raise AtCapacity(
                 f"this server keeps at most {self._max_avatars} uploaded avatars; delete one first"
             )
-        key = await self._enrol(photo)
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:24] or "avatar"
-        avatar = Avatar(f"{slug}-{secrets.token_hex(3)}", name, "upload", key)
-        record = json.dumps({"name": name, "key": key})
-        await asyncio.to_thread((self._uploads / f"{avatar.id}.json").write_text, record)
-        self._avatars[avatar.id] = avatar
+        avatar_id = f"{slug}-{secrets.token_hex(3)}"
+        kept = self._uploads / f"{avatar_id}.jpg"
+        try:
+            await self._in_worker(_keep_photo, kept, photo)
+            key = await self._in_worker(_enrol_file, self._store.root, self._preset, kept)
+        except BaseException:
+            kept.unlink(missing_ok=True)
+            raise
+        avatar = Avatar(avatar_id, name, "upload", key)
+        self._add(avatar, kept, [])
         return avatar
 
     async def delete(self, avatar: Avatar) -> None:
@@ -203,17 +244,22 @@ class AvatarLibrary:
         if avatar.kind == "cast":
             raise AvatarRejected(f"{avatar.name} belongs to the shipped cast and stays")
         self._avatars.pop(avatar.id, None)
-        (self._uploads / f"{avatar.id}.json").unlink(missing_ok=True)
-        if all(a.key != avatar.key for a in self._avatars.values()):
-            self._store.path(avatar.key).unlink(missing_ok=True)
+        self._photos.pop(avatar.id, None)
+        for suffix in (".json", ".jpg"):
+            (self._uploads / avatar.id).with_suffix(suffix).unlink(missing_ok=True)
+        mine = self._keys.pop(avatar.id, [])
+        used = {a.key for a in self._avatars.values()}.union(*self._keys.values())
+        for key in set(mine) - used:
+            self._store.path(key).unlink(missing_ok=True)
 
     async def picture(self, avatar: Avatar) -> bytes:
         """A square JPEG of the avatar."""
-        if avatar.id in self._photos:
+        if avatar.kind == "cast":
             return await asyncio.to_thread(_jpeg_of_file, self._photos[avatar.id])
-        return await asyncio.to_thread(_jpeg_of_features, self._store.path(avatar.key))
+        key = await self.ensure(avatar)
+        return await asyncio.to_thread(_jpeg_of_features, self._store.path(key))
 
-    async def _enrol(self, photo: bytes) -> str:
+    async def _in_worker(self, work: Callable[..., str], *args: Any) -> str:
         begin = time.monotonic()
         if self._worker is None:
             self._worker = ProcessPoolExecutor(
@@ -222,14 +268,15 @@ class AvatarLibrary:
         self._worker_used = begin
         if self._reaper is None or self._reaper.done():
             self._reaper = asyncio.create_task(self._reap())
-        future = asyncio.wrap_future(self._worker.submit(_enrol_into, self._store.root, photo))
+        future = asyncio.wrap_future(self._worker.submit(_attempt, work, *args))
         try:
             verdict, what, message = await future
         except BrokenProcessPool as error:
             self._worker = None
             raise AvatarRejected("the image made the enrolment fail; try another file") from error
         self._worker_used = time.monotonic()
-        self._metrics.enrol_ms.observe((self._worker_used - begin) * 1000)
+        if work is _enrol_file:
+            self._metrics.enrol_ms.observe((self._worker_used - begin) * 1000)
         if verdict == "error":
             rejected = AvatarRejected(message)
             rejected.code = what

@@ -6,7 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from pipelines.presets import PRESETS
 from realtime.config import ServerConfig, load_config
+
+_PIPELINE = ("pipeline", "renderer_weights", "motion_weights")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="run the server")
     serve.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", type=int, help="port to listen on (default 8080)")
-    serve.add_argument("--pipeline", help="pipeline preset (default portrait)")
+    _add_pipeline(serve)
     serve.add_argument("--device", choices=("auto", "cpu", "cuda"))
     serve.add_argument("--size", type=int, choices=(256, 512), help="picture size in pixels")
     serve.add_argument("--max-sessions", type=int, help="sessions at once, at most (default 8)")
@@ -51,16 +54,18 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--avatar", required=True, metavar="NAME|IMAGE")
     render.add_argument("--audio", required=True, type=Path, metavar="in.wav")
     render.add_argument("--out", required=True, type=Path, metavar="out.mp4")
-    render.add_argument("--pipeline", default="portrait")
+    _add_pipeline(render)
     render.add_argument("--size", type=int, default=512, choices=(256, 512))
     render.add_argument("--seed", type=int, default=0)
     render.add_argument("--stats", type=Path, metavar="stats.json")
     render.add_argument("--data-dir", type=Path, help="where avatars are kept")
+    render.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
     render.set_defaults(run=_render)
 
     enrol = commands.add_parser("enrol", help="turn a photo into an avatar")
     enrol.add_argument("image", type=Path, metavar="IMAGE")
     enrol.add_argument("--name", help="the avatar's name (default: the file's)")
+    _add_pipeline(enrol)
     enrol.add_argument("--data-dir", type=Path, help="where avatars are kept")
     enrol.set_defaults(run=_enrol)
 
@@ -69,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("list", help="what is installed")
     importing = verbs.add_parser("import", help="bring a published checkpoint")
     importing.add_argument(
-        "checkpoint", type=Path, metavar="CHECKPOINT", help="a stage2_*.ckpt of AniTalker"
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="stage1.ckpt or stage2_*.ckpt"
     )
     importing.add_argument(
         "--as", dest="name", required=True, metavar="NAME", help="what to call the weights here"
@@ -85,6 +90,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_pipeline(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--pipeline", choices=tuple(PRESETS), help="default portrait")
+    for part in ("renderer", "motion"):
+        command.add_argument(
+            f"--{part}-weights", metavar="NAME", help="instead of the pipeline's; `weights list`"
+        )
+
+
 def _config(args: argparse.Namespace, names: tuple[str, ...]) -> ServerConfig:
     flags = {name: getattr(args, name, None) for name in names}
     return load_config(
@@ -93,8 +106,8 @@ def _config(args: argparse.Namespace, names: tuple[str, ...]) -> ServerConfig:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    names = "host port pipeline device size max_sessions video_codec data_dir allow_remote log_json"
-    config = _config(args, tuple(names.split()))
+    names = "host port device size max_sessions video_codec data_dir allow_remote log_json"
+    config = _config(args, (*_PIPELINE, *names.split()))
     from realtime.serve import serve
 
     return serve(config)
@@ -103,12 +116,12 @@ def _serve(args: argparse.Namespace) -> int:
 def _render(args: argparse.Namespace) -> int:
     from realtime.render import RenderJob, render
 
-    config = _config(args, ("data_dir",))
+    config = _config(args, (*_PIPELINE, "data_dir"))
     job = RenderJob(
         avatar=args.avatar,
         audio=args.audio,
         out=args.out,
-        pipeline=args.pipeline,
+        preset=config.preset,
         size=args.size,
         seed=args.seed,
         stats=args.stats,
@@ -130,7 +143,7 @@ def _enrol(args: argparse.Namespace) -> int:
     from realtime.errors import VivavoceError
     from realtime.metrics import Metrics
 
-    config = _config(args, ("data_dir",))
+    config = _config(args, (*_PIPELINE, "data_dir"))
     photo = args.image.read_bytes()
 
     async def run() -> str:
@@ -139,6 +152,7 @@ def _enrol(args: argparse.Namespace) -> int:
             config.cast_dir,
             config.max_avatars,
             Metrics(),
+            config.preset,
         )
         try:
             return (await library.create(args.name or args.image.stem[:60], photo)).id

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.presets import Playing, Preset, find_preset
+
 MIB = 1024 * 1024
 
 
@@ -38,6 +40,9 @@ class ServerConfig:
     host: str = "127.0.0.1"
     port: int = 8080
     pipeline: str = "portrait"
+    renderer_weights: str = ""  # other ones than the preset's, by name
+    motion_weights: str = ""
+    playing: Playing = field(default_factory=Playing)  # of published generators; a table
     device: Literal["auto", "cpu", "cuda"] = "auto"
     size: int = 512
     max_sessions: int = 8
@@ -60,6 +65,7 @@ class ServerConfig:
             if not ok:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: {rule}")
 
+        _ = self.preset  # raises if there is none of that name
         check(0 <= self.port <= 65535, "port", "must be between 0 and 65535")
         check(self.device in ("auto", "cpu", "cuda"), "device", "must be auto, cpu or cuda")
         check(self.size in (256, 512), "size", "must be 256 or 512")
@@ -74,6 +80,12 @@ class ServerConfig:
             "host",
             "anyone who reaches the port could use the server; add --allow-remote if that is meant",
         )
+
+    @property
+    def preset(self) -> Preset:
+        """The pipeline preset with the weights and settings that were chosen."""
+        preset = find_preset(self.pipeline)
+        return preset.chosen(self.renderer_weights, self.motion_weights, self.playing)
 
     @property
     def loopback(self) -> bool:
@@ -105,9 +117,21 @@ def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
 def _coerce(name: str, value: Any, kind: Any) -> Any:
     if kind == "Path":
         return Path(value).expanduser()
+    if kind == "Playing":
+        return _playing(value)
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     expected = {"int": int, "float": float, "bool": bool}.get(str(kind), str)
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         raise ValueError(f"{name} = {value!r}: must be of type {expected.__name__}")
     return value
+
+
+def _playing(value: Any) -> Playing:
+    if not isinstance(value, dict):
+        raise ValueError(f"playing = {value!r}: must be a table")
+    known = {f.name: f.type for f in dataclasses.fields(Playing)}
+    for name in value:
+        if name not in known:
+            raise ValueError(f"unknown setting 'playing.{name}'; known: {', '.join(known)}")
+    return Playing(**{name: _coerce(name, v, known[name]) for name, v in value.items()})

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from pipelines.identity import IdentityFeatures
     from pipelines.motion.controls import Controls
+    from pipelines.presets import Preset
 
 PREPARING_NICE = 10  # how much the thread that prepares faces yields to the steps
 
@@ -26,7 +27,7 @@ PREPARING_NICE = 10  # how much the thread that prepares faces yields to the ste
 class WorkerConfig:
     """What the worker builds."""
 
-    pipeline: str
+    preset: Preset
     slots: int
     device: str
     identities: Path  # folder of the `IdentityStore`
@@ -84,7 +85,7 @@ class Worker:
 
         torch.set_num_threads(1)
         self._torch = torch
-        self._pipeline = AvatarPipeline(config.pipeline, config.slots, 512, config.device)
+        self._pipeline = AvatarPipeline(config.preset, config.slots, 512, config.device)
         self._cache = IdentityCache(IdentityStore(config.identities), config.cache_bytes)
         self._memory = memory
         self._sizes = [512] * config.slots  # as the sessions want them
@@ -99,9 +100,7 @@ class Worker:
 
     def prepare(self, key: str, size: int) -> None:
         """Load and bake a face; runs on the preparing thread."""
-        from pipelines.portrait.bake import prepare
-
-        prepare(self._identity(key), size)
+        self._pipeline.prepare(self._identity(key), size)
 
     def _identity(self, key: str) -> IdentityFeatures:
         return self._cache.get(key)

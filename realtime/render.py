@@ -25,9 +25,10 @@ from tqdm import tqdm
 from pipelines.audio.vad import VoiceActivity
 from pipelines.avatar import AvatarPipeline
 from pipelines.identity import IdentityFeatures, IdentityStore
-from pipelines.portrait.enrol import EnrolmentError, enrol, identity_key
+from pipelines.parts import parts_of
+from pipelines.portrait.errors import EnrolmentError
 from pipelines.portrait.photo import MAX_BYTES
-from pipelines.presets import FPS, HOP_SAMPLES
+from pipelines.presets import FPS, HOP_SAMPLES, PRESETS, Preset
 from realtime.avatars import AvatarLibrary
 from realtime.errors import VivavoceError
 from realtime.metrics import Metrics
@@ -45,7 +46,7 @@ class RenderJob:
     out: Path
     data_dir: Path
     cast_dir: Path
-    pipeline: str = "portrait"
+    preset: Preset = PRESETS["portrait"]
     size: int = 512
     seed: int = 0
     stats: Path | None = None
@@ -147,9 +148,10 @@ def load_identity(job: RenderJob) -> IdentityFeatures:
             if path.stat().st_size > MAX_BYTES:
                 raise ValueError(f"{path} is larger than {MAX_BYTES / 1e6:.0f} MB")
             photo = path.read_bytes()
-            key = identity_key(photo)
+            parts = parts_of(job.preset)
+            key = parts.identity_key(photo)
             if not store.path(key).exists():
-                store.save(enrol(photo))
+                store.save(parts.enrol(photo))
             return store.load(key)
         return asyncio.run(_load_named(job))
     except (EnrolmentError, VivavoceError) as error:
@@ -157,7 +159,7 @@ def load_identity(job: RenderJob) -> IdentityFeatures:
 
 
 async def _load_named(job: RenderJob) -> IdentityFeatures:
-    library = AvatarLibrary(job.data_dir, job.cast_dir, 1, Metrics())
+    library = AvatarLibrary(job.data_dir, job.cast_dir, 1, Metrics(), job.preset)
     try:
         return IdentityStore(library.identities).load(await library.ensure(library.get(job.avatar)))
     finally:
@@ -212,7 +214,7 @@ def render(job: RenderJob, progress: bool = False) -> RenderSummary:
         raise ValueError(f"no such folder: {job.out.parent}")
     torch.set_num_threads(1)
     identity = load_identity(job)
-    pipeline = AvatarPipeline(job.pipeline, slots=1, size=job.size, seed=job.seed)
+    pipeline = AvatarPipeline(job.preset, slots=1, size=job.size, seed=job.seed)
     pipeline.set_identity(0, identity)
     total = sum(len(chunk) for chunk in read_sound(job.audio))
     if total == 0:

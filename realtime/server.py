@@ -18,7 +18,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
 from pipelines.motion.controls import CONTROL_NAMES
-from pipelines.presets import PRESETS, SIZES
+from pipelines.presets import PRESETS, Preset
 from realtime.config import ServerConfig
 from realtime.errors import (
     AtCapacity,
@@ -154,11 +154,13 @@ def _content_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
-def _session_request(body: OfferBody) -> SessionRequest:
+def _session_request(body: OfferBody, preset: Preset) -> SessionRequest:
     if body.pipeline is not None and body.pipeline not in PRESETS:
         raise BadRequest(f"unknown pipeline {body.pipeline!r}; known: {', '.join(PRESETS)}")
-    if body.size is not None and body.size not in SIZES:
-        raise BadRequest(f"size must be one of {SIZES}, got {body.size}")
+    if body.pipeline not in (None, preset.name):
+        raise BadRequest(f"this server runs the pipeline {preset.name!r}, not {body.pipeline!r}")
+    if body.size is not None and body.size not in preset.sizes:
+        raise BadRequest(f"size must be one of {preset.sizes}, got {body.size}")
     return SessionRequest(body.sdp, body.avatar, body.size, body.seed)
 
 
@@ -184,7 +186,7 @@ def _add_sessions(app: FastAPI, service: Service) -> None:
             raise UnsupportedType(
                 f"send the offer as application/sdp or application/json, not {kind or 'untyped'}"
             )
-        session = await service.open_session(_session_request(body))
+        session = await service.open_session(_session_request(body, service.preset))
         headers = {"Location": f"/v1/sessions/{session.id}"}
         if kind == "application/sdp":
             return Response(session.answer_sdp, 201, headers=headers, media_type="application/sdp")
@@ -256,12 +258,9 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     @app.get("/v1/pipelines")
     async def pipelines() -> dict[str, Any]:
         controls = [{"name": n, "min": 0.0, "max": 2.0, "default": 1.0} for n in CONTROL_NAMES]
-        return {
-            "pipelines": [
-                {"name": p.name, "summary": p.summary, "sizes": list(SIZES), "controls": controls}
-                for p in PRESETS.values()
-            ]
-        }
+        preset = service.preset
+        served = {"name": preset.name, "summary": preset.summary, "sizes": list(preset.sizes)}
+        return {"pipelines": [served | {"controls": controls}]}
 
     @app.get("/v1/ice-servers")
     async def ice_servers() -> dict[str, Any]:

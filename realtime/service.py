@@ -11,7 +11,6 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.presets import SIZES
 from realtime.avatars import AvatarLibrary
 from realtime.clock import MonotonicClock
 from realtime.config import ServerConfig
@@ -44,6 +43,7 @@ class Service:
 
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
+        self.preset = config.preset
         self.metrics = Metrics()
         self.clock = MonotonicClock()
         self.sessions: dict[str, Session] = {}
@@ -52,6 +52,7 @@ class Service:
             config.cast_dir,
             config.max_avatars,
             self.metrics,
+            self.preset,
         )
         device = choose_device(config.device)
         cores = float(len(os.sched_getaffinity(0)))
@@ -62,7 +63,7 @@ class Service:
             cuda=device == "cuda",
         )
         self._worker = WorkerConfig(
-            pipeline=config.pipeline,
+            preset=self.preset,
             slots=config.max_sessions,
             device=device,
             identities=self.avatars.identities,
@@ -91,7 +92,7 @@ class Service:
         await self._engine.start()
         for avatar in self.avatars.list()[:1]:
             try:
-                await self._engine.warm_up(await self.avatars.ensure(avatar), SIZES)
+                await self._engine.warm_up(await self.avatars.ensure(avatar), self.preset.sizes)
             except VivavoceError as error:
                 logger.error("cannot warm up with avatar %s: %s", avatar.id, error)
         self._ready = True

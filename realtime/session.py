@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.motion.controls import Controls
-from pipelines.motion.space import MOTION_NAMES, Behaviour
+from pipelines.motion.space import Behaviour
 from realtime import rtc
 from realtime.avatars import Avatar, AvatarLibrary
 from realtime.clock import Clock
@@ -90,6 +90,7 @@ class Session:
         self._controls = Controls()
         self._behaviour: Behaviour = "idle"
         self._motion_events = False
+        self._motion_names = config.preset.motion_names
         self._opened = clock.now()
         self._last_ping: float | None = None
         self._added_delay = Quantile(250)  # the last ten seconds
@@ -280,7 +281,7 @@ class Session:
             self._send(AvatarState(state=frame.behaviour))
         if self._motion_events:
             values = dict(
-                zip(MOTION_NAMES, [round(float(v), 4) for v in frame.motion], strict=True)
+                zip(self._motion_names, [round(float(v), 4) for v in frame.motion], strict=True)
             )
             self._send(AvatarMotion(t=frame.start / RATE_HZ, values=values))
         return in_time

@@ -2,6 +2,7 @@ import { ClientError } from "./errors.js";
 
 /** @typedef {{id: string, name: string, kind: "cast" | "upload", image: string}} Avatar */
 /** @typedef {{name: string, label?: string, min: number, max: number, default: number}} Control */
+/** @typedef {{name: string, summary: string, controls: Control[]}} Pipeline */
 /** @typedef {{id: string, sdp: string, type: "answer", playout_delay_ms?: number}} SessionAnswer */
 
 const DEFAULT_RETRY_S = 5;
@@ -30,13 +31,9 @@ export class Api {
     return (await this.#json("GET", "/v1/avatars")).avatars;
   }
 
-  /**
-   * @param {string} pipeline
-   * @returns {Promise<Control[]>} empty if the server does not describe any
-   */
-  async controls(pipeline) {
-    const { pipelines } = await this.#json("GET", "/v1/pipelines");
-    return pipelines.find((/** @type {any} */ p) => p.name === pipeline)?.controls ?? [];
+  /** @returns {Promise<Pipeline>} the one that the server runs */
+  async pipeline() {
+    return (await this.#json("GET", "/v1/pipelines")).pipelines[0];
   }
 
   /** @returns {Promise<RTCIceServer[]>} */
@@ -59,7 +56,7 @@ export class Api {
   }
 
   /**
-   * @param {{sdp: string, avatar: string, pipeline: string}} offer
+   * @param {{sdp: string, avatar: string}} offer
    * @returns {Promise<SessionAnswer>}
    */
   createSession(offer) {

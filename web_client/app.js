@@ -17,7 +17,6 @@ import { Toasts } from "./toasts.js";
 
 /** @typedef {import("./errors.js").ClientError} ClientError */
 
-const PIPELINE = "portrait";
 const READINESS_INTERVAL_MS = 10_000;
 const CONTROLS_EVERY_MS = 80;
 /** Text and tone by connection state. @type {Record<string, [string, string]>} */
@@ -86,8 +85,8 @@ export class App {
       return;
     }
     await this.#checkReady();
-    const controls = await this.api.controls(PIPELINE).catch(() => []); // an older server: keep the usual four
-    if (controls.length) this.#controls.show(controls);
+    const pipeline = await this.api.pipeline().catch(() => null);
+    if (pipeline) this.#controls.show(pipeline.controls); // else keep the usual four
   }
 
   /** Start, cancel or stop, whichever applies. */
@@ -100,10 +99,7 @@ export class App {
     const avatar = this.#faces.chosen;
     if (!avatar || this.session) return;
     this.#errors.hide();
-    const session = new Session(this.api, this.#microphone, {
-      avatar: avatar.id,
-      pipeline: PIPELINE,
-    });
+    const session = new Session(this.api, this.#microphone, { avatar: avatar.id });
     this.session = session;
     this.#setState("connecting");
     session.addEventListener("step", (e) =>

@@ -68,10 +68,7 @@ export class CleanView {
   async #run() {
     this.state = "connecting";
     const avatar = this.query.get("avatar") ?? (await this.api.avatars())[0]?.id ?? "";
-    const session = new Session(this.api, this.#microphone, {
-      avatar: await this.#idOf(avatar),
-      pipeline: "portrait",
-    });
+    const session = new Session(this.api, this.#microphone, { avatar: await this.#idOf(avatar) });
     this.session = session;
     session.addEventListener("lost", (e) => this.#fail(/** @type {CustomEvent} */ (e).detail));
     await session.start("");

@@ -44,6 +44,13 @@ def decode(photo: bytes) -> Image8:
         ) from error
 
 
+def clean(photo: bytes) -> bytes:
+    """Return the same picture as a JPEG of our own: upright, at most `WORK_SIDE`, no metadata."""
+    out = io.BytesIO()
+    Image.fromarray(decode(photo)).save(out, "JPEG", quality=95, subsampling=0)
+    return out.getvalue()
+
+
 def _pixels(photo: bytes, kind: ImageType) -> Image8:
     image: Image.Image = Image.open(io.BytesIO(photo), formats=[kind])
     image.draft("RGB", (WORK_SIDE, WORK_SIDE))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.motion.space import MOTION_DIM
-from pipelines.presets import HOP_SAMPLES
+from pipelines.presets import HOP_SAMPLES, PRESETS
 from realtime.engine import INBOX_HOPS, Engine
 from realtime.errors import AtCapacity
 from realtime.inference import InferenceDied, Stepped
@@ -23,7 +23,7 @@ class EchoInference:
     look_ahead = 2 * HOP_SAMPLES
 
     def __init__(self, slots: int) -> None:
-        self.config = WorkerConfig("portrait", slots, "cpu", Path(), 0)
+        self.config = WorkerConfig(PRESETS["portrait"], slots, "cpu", Path(), 0)
         self.identities: dict[int, int] = {}
         self.set_ups = 0
         self.dies = False
