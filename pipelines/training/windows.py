@@ -17,14 +17,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pipelines.audio.mel import MelConfig
-from pipelines.motion.hearing import LOWEST, Hearing
+from pipelines.motion.hearing import Hearing
 from pipelines.motion.latent import MotionLatent, rest
 from pipelines.training.corpus_store import LABEL_LIST
+from pipelines.training.variation import Variation
 
 _BATCH = 128  # stretches heard at once
-_WARP = 0.12  # of the band axis: other vocal tracts (Jaitly and Hinton 2013)
-_TILT = 0.4  # of 20 dB, from the lowest to the highest band: other microphones
-_MASKED = 10  # bands hidden at most (SpecAugment, Park et al. 2019)
 
 
 @dataclass(frozen=True)
@@ -88,6 +86,7 @@ class Windows:
         self.places = [(i, n) for i, rows in enumerate(self.rows) for n in range(len(rows))]
         self.frames = self.latents[0].shape[1]
         self.chance = np.random.default_rng(seed)
+        self.variation = Variation(self.chance)
         hearing = Hearing(MelConfig())
         self.per_frame = hearing.rows
         self._silence = hearing.silence().numpy()
@@ -101,22 +100,11 @@ class Windows:
         which = self.chance.integers(len(self.places), size=batch)
         starts = self.chance.integers(-frames + 4, self.frames - frames, size=batch)
         found = self.at(which, starts, frames)
-        return replace(found, rows=self._vary(found.rows)) if vary else found
-
-    def _vary(self, rows: Tensor) -> Tensor:
-        """Stretch the band axis, tilt the spectrum, hide some bands; a draw for each window."""
-        count, bands = len(rows), MelConfig().bands
-        warp, tilt, low, width = torch.from_numpy(self.chance.random((4, count, 1), np.float32))
-        axis = torch.arange(bands, dtype=torch.float32)
-        source = (axis * (1.0 + _WARP * (2.0 * warp - 1.0))).clamp_max(bands - 1.001)
-        left = source.long()[:, None].expand(-1, rows.shape[1], -1)
-        share = (source - source.floor())[:, None]
-        heard = torch.lerp(rows.gather(2, left), rows.gather(2, left + 1), share)
-        heard = heard + (_TILT * (2.0 * tilt - 1.0) * (axis / bands - 0.5))[:, None]
-        first = low * bands
-        hidden = (axis >= first) & (axis < first + (2.0 * width - 1.0) * _MASKED)
-        heard = torch.where(hidden[:, None], LOWEST, heard.clamp_min(LOWEST))
-        return torch.cat([heard, rows[:, :, bands:]], 2)
+        if not vary:
+            return found
+        bands = MelConfig().bands
+        heard = self.variation(found.rows[..., :bands])
+        return replace(found, rows=torch.cat([heard, found.rows[..., bands:]], 2))
 
     def at(self, which: NDArray[np.int64], starts: NDArray[np.int64], frames: int) -> Batch:
         """The windows that begin at frame `starts` of the stretches `which`."""
