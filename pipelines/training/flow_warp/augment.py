@@ -35,9 +35,7 @@ def mirror(frames: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
     return frames.flip(3), turned
 
 
-def reframe(
-    frames: Tensor, regions: Tensor, chance: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+def reframe(frames: Tensor, regions: Tensor, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Another crop of the same pictures, a little beside and of another size."""
     zoom = float(np.exp(chance.normal(0.0, _ZOOM)))
     x, y = (float(v) for v in chance.normal(0.0, _SHIFT, 2))

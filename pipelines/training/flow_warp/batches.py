@@ -82,7 +82,7 @@ class Sampler:
         same = bool(others)
         second = int(chance.choice(others or range(len(self.faces))))
         least = min(len(self.faces[first]), len(self.faces[second]))
-        shared = chance.integers(least, size=self.drives)
+        shared = chance.integers(least, size=self.drives).tolist()
         flip = self.vary and chance.random() < 0.5
         shots = [self._shots(who, shared, flip, chance) for who in (first, second)]
         frames, regions, motion = (torch.stack(column) for column in zip(*shots, strict=True))
@@ -102,7 +102,7 @@ class Sampler:
         """Source and driving frames of one identity: pictures, regions, motion."""
         face = self.faces[who]
         source = 0 if chance.random() < _REST_SHARE else int(chance.integers(len(face)))
-        chosen = [source, *(int(i) for i in shared)]
+        chosen = [source, *shared]
         frames = torch.stack([face.frame(i) for i in chosen])
         pictures = frames.permute(0, 3, 1, 2).float() / 127.5 - 1.0
         regions = face.regions[chosen]

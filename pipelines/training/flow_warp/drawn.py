@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from pipelines.anitalker.crop import choose_square
 from pipelines.identity import IdentityFeatures
 from pipelines.portrait.canvas import Crop, cut
 from pipelines.portrait.detect import FaceMesh, find_face
@@ -21,7 +22,6 @@ from pipelines.portrait.enrol import describe
 from pipelines.portrait.geometry import SIDES, measure
 from pipelines.portrait.render import PortraitRenderer
 from pipelines.training.faces import draw_portrait, random_params
-from pipelines.training.flow_warp.crops import choose_square
 from pipelines.training.flow_warp.motions import Motion, motion_bank
 from pipelines.training.flow_warp.store import Clip
 

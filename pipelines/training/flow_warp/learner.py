@@ -38,7 +38,7 @@ class Weights:
 
     colour: float = 6.0
     feature: float = 1.0
-    known: float = 0.5
+    known: float = 1.0
     twin: float = 0.3
     identity: float = 0.02
     information: float = 0.01
@@ -57,7 +57,8 @@ class Margin(nn.Module):
         cosine = F.normalize(x) @ F.normalize(self.centres).T
         angle = cosine.clamp(-0.999, 0.999).acos()
         own = F.one_hot(who, len(self.centres)).bool()
-        return F.cross_entropy(self.scale * torch.where(own, (angle + self.margin).cos(), cosine), who)
+        logits = torch.where(own, (angle + self.margin).cos(), cosine)
+        return F.cross_entropy(self.scale * logits, who)
 
 
 class Learner(nn.Module):
@@ -101,7 +102,8 @@ class Learner(nn.Module):
         """Error of the known motion read from the code, in units of its usual size."""
         known = ~motion.isnan().any(1, keepdim=True)
         wanted = torch.where(known, motion, 0.0) / self.scale
-        error = (self.reader(code) - wanted).square().mean(1, keepdim=True) * known
+        read: Tensor = self.reader(code)
+        error = (read - wanted).square().mean(1, keepdim=True) * known
         return error.sum() / known.sum().clamp_min(1)
 
     def _apart(self, start: Tensor, people: Tensor) -> dict[str, Tensor]:
@@ -112,7 +114,8 @@ class Learner(nn.Module):
         """
         identity = self.identity.identity(start)
         motion = self.renderer.motion.leave_identity(start)
-        motion = motion / motion.detach().square().mean().sqrt()
+        spread, mean = torch.std_mean(motion.detach(), 0)
+        motion = (motion - mean) / (spread + 1e-6)
         guess = self.identity.density(identity.detach())
         own = (motion - guess.detach()).square().mean()
         other = (motion[:, None] - guess.detach()[None]).square().mean()

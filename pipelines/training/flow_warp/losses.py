@@ -12,7 +12,7 @@ _SCALES = 3
 
 
 def attention(regions: Tensor, size: int) -> Tensor:
-    """Weights [N, 1, size, size] of mean 1 that are highest at mouth and eyes (regions [N, 3, 3])."""
+    """Weights [N, 1, size, size] of mean 1, highest at the mouth and eyes of regions [N, 3, 3]."""
     line = (torch.arange(size, device=regions.device) + 0.5) * (2.0 / size) - 1.0
     radius = regions[..., 2] * _WIDEN.to(regions.device)
     across = (line - regions[..., 0, None]) / radius[..., None]
@@ -34,8 +34,9 @@ def colour_loss(made: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
             made, wanted, weight = (F.avg_pool2d(x, 2) for x in (made, wanted, weight))
         error = (made - wanted).abs()
         loss = loss + (error * weight).mean()
-        for edge, w in zip(_edges(made - wanted), (weight[..., 1:], weight[..., 1:, :]), strict=True):
-            loss = loss + (edge.abs() * w).mean()
+        across, down = _edges(made - wanted)
+        loss = loss + (across.abs() * weight[..., 1:]).mean()
+        loss = loss + (down.abs() * weight[..., 1:, :]).mean()
     return loss / _SCALES
 
 

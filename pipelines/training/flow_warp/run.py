@@ -25,7 +25,10 @@ from pipelines.anitalker.config import RendererConfig
 from pipelines.training.flow_warp.batches import Sampler
 from pipelines.training.flow_warp.learner import Learner
 from pipelines.training.flow_warp.sheets import draw_sheet
+from pipelines.training.flow_warp.start import settle
 from pipelines.training.flow_warp.workers import Workers
+
+_LOOKS = 6  # batches that weights are scaled by before the first step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,9 @@ class Run:
         torch.manual_seed(plan.seed)
         self.plan, self.out, self.workers = plan, out, workers
         self.sampler, self.held_out = sampler, held_out
-        self.learner = Learner(config, people=len(sampler.faces)).to(workers.device)
+        self.learner = Learner(config, people=len(sampler.faces))
+        settle(self.learner.renderer, _first_look(sampler))
+        self.learner.to(workers.device)
         self.parallel = workers.wrap(self.learner)
         self.average = {k: v.clone() for k, v in self.learner.renderer.state_dict().items()}
         # Equalised weights of unit variance: one rate for all, and Adam without much momentum.
@@ -179,6 +184,11 @@ def pace(step: int, plan: Plan) -> float:
     return plan.last_rate + (1.0 - plan.last_rate) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
+def _first_look(sampler: Sampler) -> Tensor:
+    """Some pictures to scale weights by. A group takes the first worker's weights."""
+    return torch.cat([sampler.draw(step).driving for step in range(_LOOKS)])
+
+
 def _writer(out: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -186,4 +196,4 @@ def _writer(out: Path) -> Any:
         raise SystemExit(
             "--tensorboard needs the tensorboard package: pip install 'vivavoce[train]'"
         ) from error
-    return SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(out / "tensorboard"))

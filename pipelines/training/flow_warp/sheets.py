@@ -25,7 +25,8 @@ def draw_sheet(renderer: FlowWarp, sampler: Sampler, device: torch.device) -> Im
         rows.append(torch.cat([sources, drivers, batch.driving, made, error], dim=3))
     tall = torch.cat(rows)  # [N, 3, S, 5 S]
     half = len(tall) // 2
-    return to_image(torch.cat([torch.cat(list(tall[:half]), 1), torch.cat(list(tall[half:]), 1)], 2))
+    columns = [torch.cat(list(part), 1) for part in (tall[:half], tall[half:])]
+    return to_image(torch.cat(columns, 2))
 
 
 def to_image(picture: Tensor) -> Image.Image:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -53,7 +53,8 @@ class Face:
     """One identity of a store, read frame by frame from a mapped file."""
 
     def __init__(self, path: Path) -> None:
-        self._file = safe_open(path, "pt")
+        opened: Any = safe_open
+        self._file: Any = opened(path, "pt")
         self._frames = self._file.get_slice("frames")
         self.name = path.stem
         self.group: str = self._file.metadata()["group"]
