@@ -20,7 +20,7 @@ FORMAT_VERSION = 1
 BAKED = "baked."  # prefix of the renderer's own tensors
 
 _GROW, _SOFT = 0.09, 0.035  # the head's share of the picture beyond the person, face heights
-_NECK = (0.10, 0.34)  # below the chin, face heights: where the photo takes over
+_NECK = (0.10, 0.30)  # below the chin, face heights: where the photo takes over
 _EDGE = (0.01, 0.09)  # from the square's edge, of its side
 _CORRECTED = 1 / 12  # of the square: colour differences wider than this are corrected
 

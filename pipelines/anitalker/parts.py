@@ -12,10 +12,11 @@ from pipelines import checkpoints_stage2
 from pipelines.anitalker import enrol
 from pipelines.anitalker.avatar import AniTalkerRenderer
 from pipelines.anitalker.cached import CachedRenderer
+from pipelines.anitalker.codes import CodeMotion, listener
 from pipelines.anitalker.motion import MappedMotion
 from pipelines.anitalker.paste import BACKINGS
 from pipelines.anitalker.renderer import FlowWarp
-from pipelines.anitalker.weights import find_pair, load_map, load_renderer
+from pipelines.anitalker.weights import find_pair, load_generator, load_map, load_renderer
 from pipelines.audio.mel import MelConfig
 from pipelines.identity import IdentityFeatures, content_key
 from pipelines.motion.model import MotionModel
@@ -51,7 +52,12 @@ class AniTalkerParts(Parts):
         return enrol.enrol(photo, self._network(1, "cpu"), self.identity_key(photo))
 
     def motion(self) -> MotionModel:
-        to_code = load_map(self.preset.motion_weights)
+        name = self.preset.motion_weights
+        if self._played:
+            generator = load_generator(name)
+            hearing = listener(generator, self.preset.playing.hubert)
+            return CodeMotion(generator, hearing, self.preset.playing)
+        to_code = load_map(name)
         return MappedMotion(portrait_motion(MelConfig()), to_code)
 
     def renderers(

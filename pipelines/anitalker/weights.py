@@ -13,6 +13,8 @@ from pipelines.anitalker.config import RendererConfig
 from pipelines.anitalker.motion import MotionToCode
 from pipelines.anitalker.renderer import FlowWarp
 from pipelines.checkpoints import CheckpointError, check_tensors
+from pipelines.diffusion.config import PRESETS
+from pipelines.diffusion.generator import MotionGenerator
 from pipelines.weights import find_weights, load_weights, read_metadata
 
 MAPPED = "anitalker-motion"  # what the metadata of a map from motion to code say under `kind`
@@ -97,6 +99,19 @@ def load_map(name: str) -> MotionToCode:
         raise CheckpointError(f"{name}: not a map from motion to code")
     hidden = len(tensors.get("layers.0.bias", tensors[last]))
     model = MotionToCode(len(tensors[last]), hidden)
+    check_tensors(tensors, model.state_dict(), name)
+    model.load_state_dict(tensors)
+    return model.eval().requires_grad_(False)
+
+
+def load_generator(name: str) -> MotionGenerator:
+    """An imported motion generator of that name, for inference.
+
+    Raises:
+        ValueError: not there, or not the tensors of its variant.
+    """
+    tensors, metadata = load_weights(name)
+    model = MotionGenerator(PRESETS[metadata["variant"]])
     check_tensors(tensors, model.state_dict(), name)
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)
