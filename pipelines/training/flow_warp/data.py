@@ -16,6 +16,7 @@ import torch
 from tqdm import tqdm
 
 from pipelines.portrait.errors import EnrolmentError
+from pipelines.training.flow_warp.clips import ClipError, find_clips, recorded_clip
 from pipelines.training.flow_warp.drawn import HELD_OUT, drawn_clip
 from pipelines.training.flow_warp.store import write_clip
 
@@ -35,6 +36,23 @@ def draw(out: Path, identities: int, held_out: int, frames: int, size: int, seed
             tqdm.write(f"identity {number}: {error}")
 
 
+def record(out: Path, folder: Path, held_out: int, frames: int, size: int) -> None:
+    """Fill `out` with the recordings below `folder`; every `held_out`-th of them is held out."""
+    paths = find_clips(folder)
+    if not paths:
+        raise SystemExit(f"no recordings below {folder}")
+    for number, path in enumerate(tqdm(paths, desc="clips", unit="file")):
+        split = "held_out" if number % held_out == 0 else "train"
+        name = path.relative_to(folder).with_suffix("").as_posix().replace("/", "-")
+        target = out / split / f"{name}.safetensors"
+        if target.exists():
+            continue
+        try:
+            write_clip(target, recorded_clip(path, frames, size))
+        except ClipError as error:
+            tqdm.write(str(error))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
@@ -46,13 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     drawn.add_argument("--identities", type=int, default=400)
     drawn.add_argument("--held-out", type=int, default=16)
     drawn.add_argument("--seed", type=int, default=0)
-    for command in (drawn,):
+    clips = commands.add_parser("clips", help="recordings of talking heads, one person each")
+    clips.add_argument("--clips", type=Path, required=True, help="folder, looked through in depth")
+    clips.add_argument("--every", type=int, default=20, help="hold out one in so many")
+    for command in (drawn, clips):
         command.add_argument("--out", type=Path, required=True, help="folder of the store")
         command.add_argument("--frames", type=int, default=48, help="per identity")
         command.add_argument("--size", type=int, default=128, help="pixels")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    draw(args.out, args.identities, args.held_out, args.frames, args.size, args.seed)
+    if args.command == "drawn":
+        draw(args.out, args.identities, args.held_out, args.frames, args.size, args.seed)
+    else:
+        record(args.out, args.clips, args.every, args.frames, args.size)
 
 
 if __name__ == "__main__":

@@ -31,15 +31,17 @@ def settle(renderer: FlowWarp, pictures: Tensor) -> None:
             flow.weight.mul_(_FLOW_SHARE)
     start = _settle_encoder(renderer.encoder, pictures)
     head = renderer.motion
-    inner, outer = head.leave_identity[0], head.leave_identity[2]
-    for layer in (inner, outer):
-        nn.init.kaiming_normal_(layer.weight)
-        nn.init.zeros_(layer.bias)
-    _standardise(outer, inner(start).relu(), 1.0)
-    x = head.leave_identity(start)
-    for layer in list(head.chain)[:-1]:
+    x = start
+    for layer in head.leave_identity:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+            _standardise(layer, x, 1.0)
         x = layer(x)
-    _standardise(head.chain[-1], x, 1.0)
+    for layer in head.chain:
+        assert isinstance(layer, EqualLinear)
+        _standardise(layer, x, 1.0)
+        x = layer(x)
 
 
 def _settle_encoder(encoder: ImageEncoder, pictures: Tensor) -> Tensor:

@@ -1,0 +1,167 @@
+"""Faces to train the renderer on: drawn with known motion, or from recordings; and batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
+from pipelines.training.flow_warp.augment import mirror, mirror_motion, reframe
+from pipelines.training.flow_warp.batches import Sampler
+from pipelines.training.flow_warp.clips import ClipError, recorded_clip
+from pipelines.training.flow_warp.drawn import GROUP, drawn_clip
+from pipelines.training.flow_warp.motions import motion_bank
+from pipelines.training.flow_warp.store import Clip, Face, read_faces, write_clip
+
+SIZE, FRAMES = 16, 6
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Clip:
+    return drawn_clip(1, 4, 64)
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> list[Face]:
+    """Four grey people in two groups; brightness says who and which frame."""
+    folder = tmp_path_factory.mktemp("faces")
+    for who in range(4):
+        level = 40 * who + 5 * np.arange(FRAMES)
+        frames = np.broadcast_to(level[:, None, None, None], (FRAMES, SIZE, SIZE, 3))
+        motion = np.zeros((FRAMES, MOTION_DIM), np.float32)
+        motion[:, 0] = np.arange(FRAMES) / 10
+        regions = np.zeros((FRAMES, 3, 3), np.float32)
+        clip = Clip(frames.astype(np.uint8), regions, motion, f"group {who // 2}")
+        write_clip(folder / f"{who}.safetensors", clip)
+    return read_faces(folder, SIZE)
+
+
+def test_a_bank_rests_first_and_moves_every_channel_within_range() -> None:
+    bank = motion_bank(3, 2000)
+    shapes = bank[:, : len(BLENDSHAPES)]
+    assert not bank[0].any()
+    assert shapes.min() >= 0.0
+    assert shapes.max() <= 1.0
+    assert (bank.std(0) > 0.005).all()
+    assert np.abs(bank[:, MOTION_INDEX["headYaw"]]).max() <= 12.0
+    assert np.array_equal(bank, motion_bank(3, 2000))
+    assert not np.array_equal(bank, motion_bank(4, 2000))
+
+
+def test_the_drawn_face_moves_as_the_motion_says(drawn: Clip) -> None:
+    assert drawn.motion is not None
+    assert np.array_equal(drawn.motion, motion_bank(1 // GROUP, 4))
+    frames = drawn.frames.astype(np.float32)
+    assert frames.shape == (4, 64, 64, 3)
+    changed = np.abs(frames[1:] - frames[0]).mean((1, 2, 3))
+    assert (changed > 0.5).all()
+    (mx, my, mw), (rx, ry, _), (lx, ly, _) = drawn.regions[0].tolist()
+    assert rx < mx < lx  # the subject's right eye is at the left of the picture
+    assert ry < my
+    assert ly < my
+    assert abs(mx) < 0.15
+    assert 0.1 < mw < 0.35
+
+
+def test_a_clip_comes_back_from_disk(tmp_path: Path, drawn: Clip) -> None:
+    write_clip(tmp_path / "a.safetensors", drawn)
+    (face,) = read_faces(tmp_path, 64)
+    assert face.group == drawn.group
+    assert len(face) == 4
+    assert np.array_equal(face.frame(2).numpy(), drawn.frames[2])
+    assert face.motion is not None
+    assert np.array_equal(face.motion.numpy(), drawn.motion)
+    with pytest.raises(ValueError, match="the renderer wants 128"):
+        read_faces(tmp_path, 128)
+    with pytest.raises(ValueError, match="holds no faces"):
+        read_faces(tmp_path / "none", 64)
+
+
+def test_twins_show_the_same_motion_and_drive_each_other(faces: list[Face]) -> None:
+    sampler = Sampler(faces, seed=0, pairs=2, drives=3, cross=1.0, vary=False)
+    batch = sampler.draw(7)
+    assert batch.sources.shape == (4, 3, SIZE, SIZE)
+    assert batch.driving.shape == (12, 3, SIZE, SIZE)
+    assert batch.twins.all()
+    assert batch.drivers.tolist() == [3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]
+    driving_motion = batch.motion[4:]
+    assert torch.equal(driving_motion, driving_motion[batch.drivers])
+    who = batch.people[4:]
+    assert bool((who != who[batch.drivers]).all())
+    frame = (driving_motion[:, 0] * 10).round()
+    level = (batch.driving[:, 0, 0, 0] + 1.0) * 127.5
+    torch.testing.assert_close(level, 40.0 * who + 5.0 * frame, rtol=0, atol=1e-2)
+
+
+def test_strangers_are_never_crossed(faces: list[Face]) -> None:
+    batch = Sampler([faces[0], faces[2]], seed=0, cross=1.0).draw(0)
+    assert not batch.twins.any()
+    assert batch.drivers.tolist() == list(range(8))
+
+
+def test_batches_follow_seed_rank_and_step(faces: list[Face]) -> None:
+    def first(seed: int, rank: int, step: int) -> torch.Tensor:
+        return Sampler(faces, seed=seed, rank=rank).draw(step).driving
+
+    assert torch.equal(first(1, 0, 5), first(1, 0, 5))
+    for other in ((2, 0, 5), (1, 1, 5), (1, 0, 6)):
+        assert not torch.equal(first(1, 0, 5), first(*other))
+
+
+def test_a_mirror_swaps_sides_and_twice_is_nothing() -> None:
+    motion = torch.from_numpy(motion_bank(0, 50))
+    seen = mirror_motion(motion)
+    left, right = MOTION_INDEX["mouthSmileLeft"], MOTION_INDEX["mouthSmileRight"]
+    assert torch.equal(seen[:, left], motion[:, right])
+    assert torch.equal(seen[:, MOTION_INDEX["headYaw"]], -motion[:, MOTION_INDEX["headYaw"]])
+    assert torch.equal(mirror_motion(seen), motion)
+    frames = torch.rand(2, 3, 8, 8)
+    regions = torch.tensor([[[0.1, 0.4, 0.2], [-0.3, -0.2, 0.1], [0.3, -0.1, 0.1]]]).expand(2, 3, 3)
+    pictures, places = mirror(frames, regions)
+    assert places[0, 1].tolist() == pytest.approx([-0.3, -0.1, 0.1])  # was the left eye
+    again = mirror(pictures, places)
+    assert torch.equal(again[0], frames)
+    assert torch.equal(again[1], regions)
+
+
+def test_another_framing_moves_regions_with_the_picture() -> None:
+    line = torch.linspace(-1, 1, 65)[:-1] + 1 / 64
+    spot = torch.exp(-((line[:, None] - 0.3) ** 2 + (line[None] + 0.2) ** 2) / 0.02)
+    frames = spot.expand(1, 3, 64, 64)
+    regions = torch.tensor([[[-0.2, 0.3, 0.1]] * 3])
+    moved, places = reframe(frames, regions, np.random.default_rng(5))
+    peak = moved[0, 0].flatten().argmax()
+    x, y = line[peak % 64], line[peak // 64]
+    assert abs(float(x) - float(places[0, 0, 0])) < 0.04
+    assert abs(float(y) - float(places[0, 0, 1])) < 0.04
+
+
+def test_a_recording_becomes_a_clip(tmp_path: Path) -> None:
+    clip = drawn_clip(1, 2, 128)
+    path = tmp_path / "talk.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width = stream.height = 256
+        stream.bit_rate = 2_000_000
+        for index in range(12):
+            picture = clip.frames[index % 2].repeat(2, 0).repeat(2, 1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    made = recorded_clip(path, 8, 128)
+    assert made.frames.shape == (8, 128, 128, 3)
+    assert made.motion is None
+    # The drawn frame was this same crop already.
+    np.testing.assert_allclose(made.regions[0], clip.regions[0], atol=0.08)
+    with pytest.raises(ClipError, match="8 are needed"):
+        recorded_clip(path, 4, 128)
+
+
+def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "broken.mp4"
+    path.write_bytes(b"not a video")
+    with pytest.raises(ClipError, match="cannot be decoded"):
+        recorded_clip(path, 8, 64)
