@@ -39,7 +39,7 @@ class MotionToCode(nn.Module):
         return code
 
     def moved(self, motion: Tensor) -> Tensor:
-        """How a code changes from rest to `motion`; exactly 0 at rest."""
+        """How a code changes from rest to `motion`; 0 at rest."""
         rest: Tensor = self(torch.zeros_like(motion[:1]))
         code: Tensor = self(motion)
         return code - rest

@@ -40,3 +40,14 @@ def test_missing_file(tmp_path):
 def test_loopback_is_the_default():
     assert ServerConfig().loopback
     assert not ServerConfig(host="0.0.0.0", allow_remote=True).loopback
+
+
+def test_how_generators_are_played_is_a_table_of_the_file(tmp_path):
+    path = tmp_path / "vivavoce.toml"
+    path.write_text('pipeline = "anitalker"\n[playing]\nahead = 3\nsmoothing = 0.5\npose = true\n')
+    playing = load_config(path, {"motion_weights": "mine"}).preset.playing
+    assert (playing.ahead, playing.smoothing, playing.pose) == (3, 0.5, True)
+    for wrong, complaint in (("ahead = 0.5", "ahead"), ("speed = 1", "playing.speed")):
+        path.write_text(f"[playing]\n{wrong}\n")
+        with pytest.raises(ValueError, match=complaint):
+            load_config(path, {})

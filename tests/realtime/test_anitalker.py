@@ -1,0 +1,146 @@
+"""The server with the `anitalker` preset, on untrained weights: from microphone to peer."""
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from benchmarks.signals import write_wav
+from pipelines.parts import parts_of
+from realtime.avatars import AvatarLibrary
+from realtime.cli import main
+from realtime.config import ServerConfig
+from realtime.metrics import Metrics
+from realtime.render import HOP_48K
+from tests.peers import until
+from tests.realtime.conftest import running
+from tests.realtime.sounds import SPEECH
+from tests.small import write_weights
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+SHIPPED = Path(__file__).parents[2] / "weights"
+CAST = sorted((SHIPPED.parent / "cast").glob("*.png"))
+
+
+@pytest.fixture(scope="module")
+def weights_dir(tmp_path_factory):
+    """Our untrained weights under names of their own, beside those that are shipped."""
+    folder = tmp_path_factory.mktemp("weights")
+    write_weights(folder)
+    for part in ("renderer", "motion"):
+        (folder / f"anitalker-{part}.safetensors").rename(folder / f"small-{part}.safetensors")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIVAVOCE_WEIGHTS", str(folder))  # the worker processes inherit it
+        parts_of.cache_clear()
+        yield folder
+    parts_of.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def config(cast_dir, weights_dir, tmp_path_factory):
+    pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
+    return ServerConfig(
+        pipeline="anitalker",
+        renderer_weights="small-renderer",
+        motion_weights="small-motion",
+        cast_dir=cast_dir,
+        data_dir=tmp_path_factory.mktemp("data"),
+        size=256,
+        max_sessions=2,
+        load_share=10.0,
+        drain_timeout_s=1.0,
+    )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(config):
+    async with running(config) as server:
+        yield server
+
+
+async def test_says_what_it_runs(server):
+    [pipeline] = (await server.http.get("/v1/pipelines")).json()["pipelines"]
+    assert pipeline["name"] == "anitalker"
+    assert pipeline["sizes"] == [256, 512]
+
+
+async def test_another_pipeline_is_refused(server):
+    offer = {"sdp": "v=0", "type": "offer", "pipeline": "portrait"}
+    answer = await server.http.post("/v1/sessions", json=offer)
+    assert answer.status_code == 400
+    assert "runs the pipeline 'anitalker', not 'portrait'" in answer.json()["error"]["message"]
+
+
+async def test_a_face_speaks_and_changes_live(server):
+    first, second = (a["id"] for a in (await server.http.get("/v1/avatars")).json()["avatars"])
+    async with server.client(SPEECH, avatar=first, pipeline="anitalker") as client:
+        await until(lambda: len(client.pictures) > 30 and client.channel.readyState == "open")
+        before = client.pictures[-1].to_ndarray(format="rgb24").astype(int)
+        assert before.shape == (256, 256, 3)
+        client.send(type="session.update", motion_events=True)
+        await until(lambda: any(e["type"] == "avatar.motion" for e in client.events))
+        motion = next(e for e in client.events if e["type"] == "avatar.motion")
+        assert list(motion["values"]) == [f"code{n}" for n in range(20)]
+        created = next(e for e in client.events if e["type"] == "session.created")
+        assert created["session"]["pipeline"] == "anitalker"
+        where = f"/v1/sessions/{client.session['id']}"
+        assert (await server.http.patch(where, json={"avatar": second})).status_code == 200
+        count = len(client.pictures)
+        await until(lambda: len(client.pictures) > count + 15)
+        after = client.pictures[-1].to_ndarray(format="rgb24").astype(int)
+        assert np.abs(after - before).mean() > 8
+        await until(lambda: any(e["type"] == "stats" and e["step_ms"] for e in client.events))
+        stats = [e for e in client.events if e["type"] == "stats"][-1]
+        assert {"fps", "repeated", "rung", "step_ms", "size"} <= set(stats)
+
+
+async def test_an_upload_serves_whichever_pipeline_runs(config, tmp_path):
+    """Enrolled for one preset, worn with another, and gone from the disk when deleted."""
+    libraries = []
+    try:
+        for preset in (config.preset, ServerConfig().preset):
+            library = AvatarLibrary(tmp_path, tmp_path / "no cast", 5, Metrics(), preset)
+            libraries.append(library)
+            if not library.list():
+                await library.create("Someone", CAST[0].read_bytes())
+            [avatar] = library.list()
+            assert (library.identities / f"{await library.ensure(avatar)}.safetensors").exists()
+            assert (await library.picture(avatar)).startswith(b"\xff\xd8")
+        assert len(list(libraries[0].identities.iterdir())) == 2
+        assert libraries[0].list()[0].id == avatar.id
+        await libraries[1].delete(avatar)
+        assert not list(libraries[1].identities.iterdir())
+        assert not list((tmp_path / "avatars").iterdir())
+    finally:
+        for library in libraries:
+            await library.close()
+
+
+async def test_renders_a_clip(config, weights_dir, tmp_path):
+    sound = (SPEECH[: HOP_48K * 12] / np.float32(32768)).astype(np.float32)
+    stats = tmp_path / "stats.json"
+    said = main(
+        [
+            "render", "--pipeline", "anitalker", "--avatar", str(CAST[0]), "--size", "256",
+            "--renderer-weights", "small-renderer", "--motion-weights", "small-motion",
+            "--audio", str(write_wav(tmp_path / "in.wav", sound)), "--stats", str(stats),
+            "--out", str(tmp_path / "out.mp4"), "--data-dir", str(tmp_path / "data"),
+        ]
+    )  # fmt: skip
+    assert said == 0
+    with av.open(str(tmp_path / "out.mp4")) as clip:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in clip.decode(video=0)]
+    assert len(pictures) == 12
+    assert pictures[0].shape == (256, 256, 3)
+    assert json.loads(stats.read_text())["look_ahead_ms"] == 80.0
+
+
+async def test_missing_weights_end_in_one_line(weights_dir, capsys, tmp_path):
+    arguments = ["serve", "--pipeline", "anitalker", "--renderer-weights", "nothing"]
+    assert main([*arguments, "--port", "0", "--data-dir", str(tmp_path)]) == 1
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert "no weights called 'nothing'" in line
+    assert "vivavoce weights import" in line
