@@ -18,11 +18,16 @@ def leaky(x: Tensor, bias: Tensor) -> Tensor:
     return F.leaky_relu(x + bias[:, None, None], 0.2) * math.sqrt(2.0)
 
 
+def smoothing(like: Tensor) -> Tensor:
+    """The kernel that keeps halving and doubling from aliasing, [4, 4], of sum 1."""
+    taps = like.new_tensor([1.0, 3.0, 3.0, 1.0]) / 8.0
+    return taps[:, None] * taps
+
+
 def blur(x: Tensor, pad: int, stride: int = 1) -> Tensor:
-    """[B, C, H, W] smoothed by outer([1, 3, 3, 1]) / 64 after zero padding by `pad` all round."""
-    taps = x.new_tensor([1.0, 3.0, 3.0, 1.0])
+    """[B, C, H, W], smoothed after zero padding by `pad` all round."""
     channels = x.shape[1]
-    kernel = (taps[:, None] * taps / 64.0).expand(channels, 1, 4, 4)
+    kernel = smoothing(x).expand(channels, 1, 4, 4)
     return F.conv2d(x, kernel, padding=pad, stride=stride, groups=channels)
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pipelines.anitalker import cached
 from pipelines.anitalker.cached import CachedRenderer
 from pipelines.anitalker.config import SMALL, Precision, RendererConfig
 from pipelines.anitalker.renderer import FlowWarp
@@ -152,14 +153,31 @@ def test_every_parameter_is_trained(model: FlowWarp) -> None:
     assert [name for name, value in model.named_parameters() if not value.grad.any()] == []
 
 
+def test_no_slots_make_no_pictures(model: FlowWarp, renderer: CachedRenderer) -> None:
+    size = model.config.size
+    assert renderer.render(codes(model.config, 0, 0), []).shape == (0, 3, size, size)
+
+
+def test_large_batches_are_cut_on_a_cpu(model: FlowWarp, renderer: CachedRenderer) -> None:
+    """Slots that no longer fit the caches are computed one after another, to the same end."""
+    for slot in range(SLOTS):
+        renderer.set(slot, renderer.bake(picture(model.config, slot)))
+    motion = codes(model.config, SLOTS, 0)
+    whole = renderer.render(motion, list(range(SLOTS)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cached, "_CPU_VALUES", 1)
+        cut = renderer.render(motion, list(range(SLOTS)))
+    assert difference(cut, whole) <= TOLERANCE
+
+
 def test_what_does_not_fit_is_refused(model: FlowWarp, renderer: CachedRenderer) -> None:
     baked = renderer.bake(picture(model.config, 0))
     with pytest.raises(ValueError, match=r"slot 4 of 4"):
         renderer.set(4, baked)
     with pytest.raises(ValueError, match=r"styles: expected \[\d+\], found nothing"):
         renderer.set(0, {name: value for name, value in baked.items() if name != "styles"})
-    with pytest.raises(ValueError, match=r"maps.0: expected"):
-        renderer.set(0, baked | {"maps.0": baked["maps.0"][:-1]})
+    with pytest.raises(ValueError, match=r"0.map: expected"):
+        renderer.set(0, baked | {"0.map": baked["0.map"][:-1]})
     with pytest.raises(ValueError, match=r"slots \[-1\] of 4"):
         renderer.render(codes(model.config, 1, 0), [-1])
     with pytest.raises(ValueError, match=r"for 2 slots"):

@@ -1,0 +1,161 @@
+"""The generator's layers as `CachedRenderer` runs them, with the features of all slots.
+
+Each computes what its counterpart in `pipelines.anitalker.layers` and `renderer` computes, from
+constants made once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipelines.anitalker.layers import StyledConv, base_grid, double, leaky, smoothing
+from pipelines.anitalker.renderer import Level
+from pipelines.anitalker.winograd import TILE, Winograd
+
+_WINOGRAD_WIDTH = 192  # channels from which it is faster than the processor's own convolution
+
+
+class PreparedConv:
+    """A `StyledConv` for pictures of `size` pixels."""
+
+    def __init__(self, layer: StyledConv, dtype: torch.dtype, size: int) -> None:
+        kernel = layer.scaled()
+        self._energy = kernel.square().sum((2, 3)).T.contiguous()  # [in, out]
+        self._bias = (layer.bias * math.sqrt(2.0))[:, None, None].to(dtype)
+        self._run = _doubling(kernel, dtype) if layer.up else _plain(kernel, dtype, size)
+        self._dtype = dtype
+
+    def __call__(self, x: Tensor, style: Tensor) -> Tensor:
+        """x [n, in, H, W] and style float32 [n, in] -> [n, out, H, W] or twice that size."""
+        gain = torch.rsqrt(style.square() @ self._energy + 1e-8) * math.sqrt(2.0)
+        y = self._run(x * style.to(self._dtype)[:, :, None, None])
+        y = torch.addcmul(self._bias, y, gain.to(self._dtype)[:, :, None, None])
+        return F.leaky_relu_(y, 0.2)
+
+
+class PreparedLevel:
+    """A `Level`, and what it needs of every slot's identity.
+
+    colours: float32 [slots, 3, s, s], the source's features as the RGB head sees them; being a 1x1
+    convolution, it may as well come before the warp. table: [slots * s * s, C], the features
+    themselves, pixel by pixel; none at the last level, from which only colours go on.
+    """
+
+    def __init__(
+        self, level: Level, dtype: torch.dtype, size: int, slots: int, *, last: bool
+    ) -> None:
+        self._up = PreparedConv(level.up, dtype, size)
+        self._plain = PreparedConv(level.plain, dtype, size)
+        self._flow, self._flow_bias = level.flow.scaled(), level.flow.bias[:, None, None]
+        self._rgb = level.rgb.colours.scaled()  # [3, C, 1, 1]
+        self._rgb_bias, self._bias = level.rgb.colours.bias, level.rgb.bias[:, None, None]
+        self._grid = base_grid(size, self._flow)
+        self._size = size
+        self.colours = self._flow.new_zeros(slots, 3, size, size)
+        self.table: Tensor | None = None
+        if not last:
+            width = self._flow.shape[1]
+            self.table = self._flow.new_zeros(slots * size**2, width, dtype=dtype)
+
+    def bake(self, features: Tensor) -> dict[str, Tensor]:
+        """What one identity puts here, of its features [1, C, s, s]."""
+        baked = {"colours": F.conv2d(features, self._rgb)[0]}
+        if self.table is not None:
+            baked["map"] = features[0].flatten(1).T
+        return baked
+
+    def held(self, slot: int) -> dict[str, Tensor]:
+        """Views of where a slot's identity lies, by the names of `bake`."""
+        held = {"colours": self.colours[slot]}
+        if self.table is not None:
+            pixels = self._size**2
+            held["map"] = self.table[slot * pixels : (slot + 1) * pixels]
+        return held
+
+    def features(
+        self, x: Tensor, last: Tensor | None, styles: list[Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """x [n, in, s/2, s/2] of the level below, its flow, styles of the three layers.
+
+        Returns:
+            Features [n, C, s, s], not mixed with the source's yet, and raw flow [n, 3, s, s].
+        """
+        up, plain, flow_style = styles
+        x = self._plain(self._up(x, up), plain)
+        matrix = (self._flow * flow_style[:, None]).transpose(1, 2).to(x.dtype)  # [n, C, 3]
+        pixels = x.permute(0, 2, 3, 1).reshape(len(x), -1, x.shape[1])
+        flow = (pixels @ matrix).float().transpose(1, 2).reshape(-1, 3, self._size, self._size)
+        flow = flow + self._flow_bias
+        return x, flow if last is None else flow + double(last)
+
+    def look(self, flow: Tensor) -> tuple[Tensor, Tensor]:
+        """Where each pixel looks, [n, 2, s, s] in [-2, 2], and its mask [n, 1, s, s]."""
+        return flow[:, :2].tanh() + self._grid, flow[:, 2:].sigmoid()
+
+    def picture(self, grid: Tensor, mask: Tensor, slots: Tensor, last: Tensor | None) -> Tensor:
+        """Warped colours, added to the picture of the level below: [n, 3, s, s]."""
+        places = grid.permute(0, 2, 3, 1)
+        warped = F.grid_sample(self.colours[slots], places, align_corners=False) * mask
+        picture = leaky(warped, self._rgb_bias) + self._bias
+        return picture if last is None else picture + double(last)
+
+    def mix(self, x: Tensor, grid: Tensor, mask: Tensor, slots: Tensor) -> Tensor:
+        """Warped features of the source where the mask is 1, and x [n, C, s, s] where it is 0.
+
+        They are read from all slots' table at once, and nothing is copied to batch them.
+        """
+        assert self.table is not None
+        rows, weights = _lookup(grid, mask[:, 0], slots)
+        weights = weights.to(self.table.dtype)
+        warped = F.embedding_bag(rows, self.table, per_sample_weights=weights, mode="sum")
+        warped = warped.view(len(x), self._size, self._size, -1).permute(0, 3, 1, 2)
+        return torch.addcmul(warped, x, (1.0 - mask).to(x.dtype))
+
+
+def _plain(kernel: Tensor, dtype: torch.dtype, size: int) -> Callable[[Tensor], Tensor]:
+    """Convolution that keeps the size."""
+    large = kernel.shape[0] >= _WINOGRAD_WIDTH and size >= 4 * TILE
+    if large and dtype is torch.float32 and kernel.device.type == "cpu":
+        return Winograd(kernel)
+    held = kernel.to(dtype, memory_format=torch.channels_last)
+    return lambda x: F.conv2d(x, held, padding=1)
+
+
+def _doubling(kernel: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """Convolution to twice the size: zeros between the samples, then smoothing."""
+    out = kernel.shape[0]
+    held = kernel.transpose(0, 1).to(dtype, memory_format=torch.channels_last)
+    smooth = (4.0 * smoothing(kernel)).to(dtype).expand(out, 1, 4, 4).contiguous()
+
+    def run(x: Tensor) -> Tensor:
+        return F.conv2d(F.conv_transpose2d(x, held, stride=2), smooth, padding=1, groups=out)
+
+    return run
+
+
+def _lookup(grid: Tensor, mask: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+    """Which rows of the table make each pixel, and by which weights: both [n * s * s, 4].
+
+    That is bilinear sampling with zeros outside, times the mask [n, s, s].
+    """
+    size = grid.shape[-1]
+    place = (grid + 1.0) * (size / 2) - 0.5
+    corner = place.floor()
+    share = place - corner
+    first = (slots * size * size)[:, None, None]
+    rows, weights = [], []
+    for dy in (0, 1):
+        y = corner[:, 1] + dy
+        along_y = mask * (share[:, 1] if dy else 1.0 - share[:, 1]) * ((y >= 0) & (y < size))
+        start = first + y.clamp(0, size - 1).long() * size
+        for dx in (0, 1):
+            x = corner[:, 0] + dx
+            along_x = (share[:, 0] if dx else 1.0 - share[:, 0]) * ((x >= 0) & (x < size))
+            rows.append(start + x.clamp(0, size - 1).long())
+            weights.append(along_y * along_x)
+    return torch.stack(rows, -1).view(-1, 4), torch.stack(weights, -1).view(-1, 4)
