@@ -150,6 +150,7 @@ class Stats(ServerEvent):
 
     type: Literal["stats"] = "stats"
     fps: float
+    drawn_fps: float  # of these, new pictures; the others repeat the one before
     added_delay_ms: float | None
     playout_delay_ms: float
     av_skew_ms: float | None  # at the sender; a receiver measures its own

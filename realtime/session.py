@@ -368,8 +368,9 @@ class Session:
             total = self._peer.stats().frames_sent
             now = replace(self._buffer.stats)
             frames, ingest = self._metrics.frames, self._ingest.stats
+            repeated = now.repeated_pictures - before.repeated_pictures
             frames.labels("sent").inc(total - sent)
-            frames.labels("repeated").inc(now.repeated_pictures - before.repeated_pictures)
+            frames.labels("repeated").inc(repeated)
             frames.labels("dropped").inc(
                 now.late_pictures
                 + now.skipped_pictures
@@ -378,7 +379,7 @@ class Session:
             )
             self._metrics.concealed_ms.inc((ingest.concealed_samples - concealed) / 16)
             self._drain_delays()
-            self._send(self._stats(total - sent))
+            self._send(self._stats(total - sent, max(0, total - sent - repeated)))
             sent, concealed, before = total, ingest.concealed_samples, now
 
     def _drain_delays(self) -> None:
@@ -392,11 +393,12 @@ class Session:
                 recent.add(value)
                 histogram.observe(value * 1000)
 
-    def _stats(self, fps: float) -> Stats:
+    def _stats(self, fps: float, drawn_fps: float) -> Stats:
         assert self._slot is not None
         playout, heard = self._buffer.stats, self._ingest.stats
         return Stats(
             fps=fps,
+            drawn_fps=drawn_fps,
             added_delay_ms=_milliseconds(self._added_delay.at(0.95)),
             playout_delay_ms=round(self._playout.delay_s * 1000, 1),
             av_skew_ms=_milliseconds(self._skew.at(0.5)),
@@ -422,7 +424,7 @@ class Session:
 
     def describe(self) -> dict[str, Any]:
         """What `GET /v1/sessions/{id}` says."""
-        stats = self._stats(0).model_dump(exclude={"type", "event_id", "fps"})
+        stats = self._stats(0, 0).model_dump(exclude={"type", "event_id", "fps", "drawn_fps"})
         return self._info().model_dump() | {
             "state": self._behaviour,
             "connected": self._started.is_set(),

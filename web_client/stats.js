@@ -16,6 +16,7 @@
  * @property {number | null} freezes since the start
  * @property {number | null} longestGapMs longest time between two shown frames in the last interval
  * @property {number | null} framesDropped by the browser since the start
+ * @property {number | null} serverDrawnFps new pictures among those sent, per second
  * @property {number | null} serverDropped
  * @property {number | null} serverRepeated
  * @property {number | null} serverLate
@@ -138,6 +139,7 @@ export class StatsCollector extends EventTarget {
 const NO_SERVER_NUMBERS = {
   addedDelayMs: null,
   serverSkewMs: null,
+  serverDrawnFps: null,
   serverDropped: null,
   serverRepeated: null,
   serverLate: null,
@@ -149,6 +151,7 @@ function serverNumbers(event) {
   return {
     addedDelayMs: finite(numbers.added_delay_ms),
     serverSkewMs: finite(numbers.av_skew_ms),
+    serverDrawnFps: finite(numbers.drawn_fps),
     serverDropped: finite(numbers.dropped),
     serverRepeated: finite(numbers.repeated),
     serverLate: finite(numbers.late),

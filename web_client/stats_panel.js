@@ -50,6 +50,7 @@ const ROWS = [
   },
   { label: "Freezes", text: (s) => whole(s.freezes) },
   { label: "Longest frame gap", text: (s) => ms(s.longestGapMs) },
+  { label: "New pictures per second", text: (s) => whole(s.serverDrawnFps) },
   {
     label: "Drop / repeat / late",
     text: (s) => [s.serverDropped, s.serverRepeated, s.serverLate].map(whole).join(" / "),
