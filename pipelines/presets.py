@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from pipelines.anitalker.config import Precision
 from pipelines.motion.space import MOTION_NAMES
 
 SAMPLE_RATE_HZ = 16_000
@@ -33,7 +34,8 @@ class Preset:
     """A named combination of features, motion model and renderer, and the weights they use.
 
     renderer_weights, motion_weights: names for `pipelines.weights`; empty where there are none.
-    motion_names: of the numbers in a frame of motion. playing: for published motion generators.
+    motion_names: of the numbers in a frame of motion. precision: of a renderer with weights.
+    playing: for published motion generators.
     """
 
     name: str
@@ -42,10 +44,15 @@ class Preset:
     renderer_weights: str = ""
     motion_names: tuple[str, ...] = MOTION_NAMES
     sizes: tuple[int, ...] = SIZES
+    precision: Precision = "float32"
     playing: Playing = Playing()
 
     def chosen(
-        self, renderer: str = "", motion: str = "", playing: Playing | None = None
+        self,
+        renderer: str = "",
+        motion: str = "",
+        precision: Precision = "float32",
+        playing: Playing | None = None,
     ) -> Preset:
         """The same with other weights and settings; what is not given stays.
 
@@ -58,6 +65,7 @@ class Preset:
             self,
             renderer_weights=renderer or self.renderer_weights,
             motion_weights=motion or self.motion_weights,
+            precision=precision,
             playing=playing or self.playing,
         )
 

@@ -7,8 +7,9 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from pipelines.anitalker.config import Precision
 from pipelines.presets import Playing, Preset, find_preset
 
 MIB = 1024 * 1024
@@ -42,6 +43,7 @@ class ServerConfig:
     pipeline: str = "portrait"
     renderer_weights: str = ""  # other ones than the preset's, by name
     motion_weights: str = ""
+    precision: Precision = "float32"  # of a renderer with weights
     playing: Playing = field(default_factory=Playing)  # of published generators; a table
     device: Literal["auto", "cpu", "cuda"] = "auto"
     size: int = 512
@@ -69,6 +71,11 @@ class ServerConfig:
         check(0 <= self.port <= 65535, "port", "must be between 0 and 65535")
         check(self.device in ("auto", "cpu", "cuda"), "device", "must be auto, cpu or cuda")
         check(self.size in (256, 512), "size", "must be 256 or 512")
+        check(
+            self.precision in get_args(Precision),
+            "precision",
+            f"must be one of {', '.join(get_args(Precision))}",
+        )
         check(1 <= self.max_sessions <= 256, "max_sessions", "must be between 1 and 256")
         check(0.1 <= self.load_share <= 10.0, "load_share", "must be between 0.1 and 10")
         check(
@@ -85,7 +92,9 @@ class ServerConfig:
     def preset(self) -> Preset:
         """The pipeline preset with the weights and settings that were chosen."""
         preset = find_preset(self.pipeline)
-        return preset.chosen(self.renderer_weights, self.motion_weights, self.playing)
+        return preset.chosen(
+            self.renderer_weights, self.motion_weights, self.precision, self.playing
+        )
 
     @property
     def loopback(self) -> bool:

@@ -41,15 +41,12 @@ class AniTalkerParts(Parts):
     def _model(self) -> FlowWarp:
         return load_renderer(self.preset.renderer_weights)
 
-    def _network(self, slots: int, device: torch.device | str) -> CachedRenderer:
-        return CachedRenderer(self._model, slots, device=device)
-
     def identity_key(self, photo: bytes) -> str:
         crop = f"head-and-shoulders-{CANVAS}-square-{self._digest}"
         return content_key(photo, crop, enrol.PRESET, enrol.FORMAT_VERSION)
 
     def enrol(self, photo: bytes) -> IdentityFeatures:
-        return enrol.enrol(photo, self._network(1, "cpu"), self.identity_key(photo))
+        return enrol.enrol(photo, CachedRenderer(self._model, 1), self.identity_key(photo))
 
     def motion(self) -> MotionModel:
         name = self.preset.motion_weights
@@ -63,7 +60,8 @@ class AniTalkerParts(Parts):
     def renderers(
         self, slots: int, device: torch.device | str
     ) -> Callable[[int], AniTalkerRenderer]:
-        network = self._network(slots, device)
+        precision = self.preset.precision
+        network = CachedRenderer(self._model, slots, precision=precision, device=device)
         return lambda size: AniTalkerRenderer(network, slots, size, device)
 
     def prepare(self, identity: IdentityFeatures, size: int, device: torch.device | str) -> None:
