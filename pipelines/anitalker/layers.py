@@ -40,6 +40,11 @@ def double(x: Tensor) -> Tensor:
     return wide[..., 2:-2, 2:-2]
 
 
+def exact(x: Tensor) -> Tensor:
+    """At least float32: flows and pictures add up over the levels, whatever convolves."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def base_grid(size: int, like: Tensor) -> Tensor:
     """Where each pixel looks without flow, [1, 2, size, size] of (x, y), corners at -1 and 1.
 
@@ -162,7 +167,7 @@ class FlowHead(nn.Module):
     def forward(self, x: Tensor, latent: Tensor, last: Tensor | None) -> Tensor:
         """x [B, in, H, W], latent [B, latent_dim], last flow at half the size -> [B, 3, H, W]."""
         x = x * self.modulation(latent)[:, :, None, None]
-        flow = F.conv2d(x, self.scaled()[:, :, None, None], self.bias)
+        flow = exact(F.conv2d(x, self.scaled()[:, :, None, None], self.bias))
         return flow if last is None else flow + double(last)
 
 
@@ -176,5 +181,5 @@ class RgbHead(nn.Module):
 
     def forward(self, warped: Tensor, last: Tensor | None) -> Tensor:
         """warped [B, in, H, W] and the last picture at half the size -> [B, 3, H, W]."""
-        picture: Tensor = self.colours(warped) + self.bias[:, None, None]
+        picture = exact(self.colours(warped)) + self.bias[:, None, None]
         return picture if last is None else picture + double(last)

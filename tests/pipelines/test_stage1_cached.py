@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -145,6 +146,33 @@ def test_winograd_is_the_plain_convolution(shape: tuple[int, ...]) -> None:
     kernel = torch.randn(7, shape[1], 3, 3, generator=random)
     expected = torch.conv2d(x.double(), kernel.double(), padding=1)
     assert difference(Winograd(kernel)(x).double(), expected) <= TOLERANCE
+
+
+def test_training_may_convolve_in_half_precision(model: FlowWarp) -> None:
+    """Flows and pictures stay float32, so that only rounding of features is seen."""
+    pictures = torch.stack([picture(model.config, 0), picture(model.config, 1)])
+    with torch.no_grad():
+        expected = model(pictures, pictures.flip(0))
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model(pictures, pictures.flip(0))
+    assert found.dtype is torch.float32
+    assert 1e-4 < difference(found, expected) < 0.1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize(("precision", "most"), [("float32", 1e-4), ("bfloat16", 0.1)])
+def test_a_gpu_shows_what_the_cpu_shows(
+    model: FlowWarp, monkeypatch: pytest.MonkeyPatch, precision: Precision, most: float
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    on_cpu = CachedRenderer(model, SLOTS)
+    on_gpu = CachedRenderer(copy.deepcopy(model), SLOTS, precision=precision, device="cuda")
+    for slot in range(SLOTS):
+        on_cpu.set(slot, on_cpu.bake(picture(model.config, slot)))
+        on_gpu.set(slot, on_gpu.bake(picture(model.config, slot)))
+    motion, shown = codes(model.config, 3, 0), [3, 0, 2]
+    assert difference(on_gpu.render(motion, shown).cpu(), on_cpu.render(motion, shown)) <= most
 
 
 def test_every_parameter_is_trained(model: FlowWarp) -> None:
