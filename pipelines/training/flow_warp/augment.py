@@ -1,4 +1,4 @@
-"""Changes that all frames of an identity share: other light, another framing, left for right."""
+"""Changes in which frames stay consistent: other light, another framing, left for right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipelines.motion.space import MOTION_NAMES
 
-_SHIFT, _ZOOM = 0.05, 0.08  # of the crop, in half pictures and relative; standard deviations
+_SHIFT, _ZOOM = 0.02, 0.04  # of the crop, in half pictures and relative; standard deviations
 _GAIN, _GAMMA, _LEVEL = 0.10, 0.15, 0.05
 
 
@@ -36,7 +36,10 @@ def mirror(frames: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def reframe(frames: Tensor, regions: Tensor, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Another crop of the same pictures, a little beside and of another size."""
+    """Another crop of the same pictures, a little beside and of another size.
+
+    One for all whose motion codes are exchanged, for a code says where in the picture a head is.
+    """
     zoom = float(np.exp(chance.normal(0.0, _ZOOM)))
     x, y = (float(v) for v in chance.normal(0.0, _SHIFT, 2))
     theta = torch.tensor([[zoom, 0.0, x], [0.0, zoom, y]]).expand(len(frames), 2, 3)

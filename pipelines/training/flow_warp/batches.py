@@ -34,6 +34,7 @@ class Batch:
     regions: Tensor  # [2 P D, 3, 3] of the driving frames
     twins: Tensor  # bool [2 P D]: the other member shows the same motion in its frame
     motion: Tensor  # [2 P (1 + D), MOTION_DIM] of sources, then driving frames; NaN if unknown
+    mapped: Tensor  # bool [2 P D]: draw from the known motion rather than from a picture
     people: Tensor  # int64 [2 P (1 + D)]: who is seen in them
 
     def to(self, device: torch.device) -> Batch:
@@ -46,10 +47,11 @@ class Sampler:
 
     def __init__(
         self, faces: Sequence[Face], *, seed: int, rank: int = 0, pairs: int = 2, drives: int = 2,
-        cross: float = 0.5, vary: bool = True,
+        cross: float = 0.5, mapped: float = 0.6, vary: bool = True,
     ) -> None:  # fmt: skip
         self.faces, self.seed, self.rank = faces, seed, rank
         self.pairs, self.drives, self.cross, self.vary = pairs, drives, cross, vary
+        self.mapped = mapped
         groups: dict[str, list[int]] = defaultdict(list)
         for index, face in enumerate(faces):
             groups[face.group].append(index)
@@ -71,6 +73,7 @@ class Sampler:
             regions=torch.cat(regions),
             twins=same,
             motion=torch.cat(source_motion + motion),
+            mapped=torch.from_numpy(chance.random(len(same)) < self.mapped),
             people=torch.cat([who, who.repeat_interleave(self.drives)]),
         )
 
@@ -86,6 +89,9 @@ class Sampler:
         flip = self.vary and chance.random() < 0.5
         shots = [self._shots(who, shared, flip, chance) for who in (first, second)]
         frames, regions, motion = (torch.stack(column) for column in zip(*shots, strict=True))
+        if self.vary:
+            moved, places = reframe(frames.flatten(0, 1), regions.flatten(0, 1), chance)
+            frames, regions = moved.view_as(frames), places.view_as(regions)
         return (
             frames[:, 0],
             frames[:, 1:].flatten(0, 1),
@@ -112,7 +118,6 @@ class Sampler:
             pictures, regions = mirror(pictures, regions)
             motion = mirror_motion(motion)
         if self.vary:
-            pictures, regions = reframe(pictures, regions, chance)
             pictures = relight(pictures, chance)
         return pictures, regions, motion
 

@@ -2,8 +2,9 @@
 
 Stage 1 of AniTalker (arXiv 2405.03121, section 3): reconstruct a frame from another of the same
 person; metric learning for identity; least mutual information between identity and motion. Where
-the motion is known two more are possible: a twin's code must draw the same picture and be the same
-code, and the known motion must be readable from the code.
+the motion is known there is more: a small network maps it to a code, from which most pictures are
+drawn, as they will be when a stream of motion drives the face; and the code read off a picture must
+be the one of its motion, whoever shows it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from torch import Tensor, nn
 
 from pipelines.anitalker.config import RendererConfig
 from pipelines.anitalker.encoder import IdentityHead
+from pipelines.anitalker.motion import MotionToCode
 from pipelines.anitalker.renderer import FlowWarp
-from pipelines.motion.space import MOTION_DIM, MOTION_NAMES
-from pipelines.training.flow_warp.batches import Batch, twin_rows
+from pipelines.motion.space import MOTION_NAMES
+from pipelines.training.flow_warp.batches import Batch
 from pipelines.training.flow_warp.losses import (
     RandomFeatures,
     attention,
@@ -38,8 +40,7 @@ class Weights:
 
     colour: float = 6.0
     feature: float = 1.0
-    known: float = 1.0
-    twin: float = 0.3
+    code: float = 1.0
     identity: float = 0.02
     information: float = 0.01
 
@@ -62,7 +63,7 @@ class Margin(nn.Module):
 
 
 class Learner(nn.Module):
-    """Renderer, identity branch, and a reader of the known motion."""
+    """Renderer, the map from known motion to codes, and the identity branch."""
 
     def __init__(self, config: RendererConfig, people: int, weights: Weights | None = None) -> None:
         super().__init__()
@@ -70,43 +71,37 @@ class Learner(nn.Module):
         self.renderer = FlowWarp(config)
         self.identity = IdentityHead(config)
         self.margin = Margin(config.latent_dim, people)
-        self.reader = nn.Linear(config.motion_dim, MOTION_DIM)
+        self.to_code = MotionToCode(config.motion_dim)
+        self.to_code.scale.copy_(
+            torch.tensor([_SCALE.get(name, _SHAPE_SCALE) for name in MOTION_NAMES])
+        )
         self.features = RandomFeatures()
-        scale = [_SCALE.get(name, _SHAPE_SCALE) for name in MOTION_NAMES]
-        self.register_buffer("scale", torch.tensor(scale), persistent=False)
-        self.scale: Tensor
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Every loss unweighted, and their weighted sum as `total`."""
         count = len(batch.sources)
         maps, start, code = self.renderer.encode(torch.cat([batch.sources, batch.driving]))
         each = len(batch.driving) // count
+        known = ~batch.motion.isnan().any(1)
+        mapped = self.to_code(batch.motion.nan_to_num())
+        by_motion = (batch.mapped & known[count:])[:, None]
         made = self.renderer.generator(
             [x[:count].repeat_interleave(each, 0) for x in maps],
             start[:count].repeat_interleave(each, 0),
-            code[count:][batch.drivers],
+            torch.where(by_motion, mapped[count:], code[count:][batch.drivers]),
         ).float()
         weight = attention(batch.regions, made.shape[-1])
         losses = {
             "colour": colour_loss(made, batch.driving, weight),
             "feature": feature_loss(self.features, made, batch.driving, weight),
-            "known": self._known(code.float(), batch.motion),
-            "twin": _twins(code[count:].float(), batch.twins, each),
+            "code": _apart(code.float(), mapped.detach(), known),
         }
-        losses |= self._apart(start.float(), batch.people)
+        losses |= self._identity(start.float(), batch.people)
         # `density` fits the estimate to what it sees, and reaches nothing else.
         parts = [getattr(self.weights, name, 1.0) * loss for name, loss in losses.items()]
         return losses | {"total": torch.stack(parts).sum()}
 
-    def _known(self, code: Tensor, motion: Tensor) -> Tensor:
-        """Error of the known motion read from the code, in units of its usual size."""
-        known = ~motion.isnan().any(1, keepdim=True)
-        wanted = torch.where(known, motion, 0.0) / self.scale
-        read: Tensor = self.reader(code)
-        error = (read - wanted).square().mean(1, keepdim=True) * known
-        return error.sum() / known.sum().clamp_min(1)
-
-    def _apart(self, start: Tensor, people: Tensor) -> dict[str, Tensor]:
+    def _identity(self, start: Tensor, people: Tensor) -> dict[str, Tensor]:
         """Tell people apart by identity; let identity say as little as can be about motion.
 
         The information is bounded from above by CLUB (arXiv 2006.12013): how much better motion
@@ -126,9 +121,8 @@ class Learner(nn.Module):
         }
 
 
-def _twins(code: Tensor, twins: Tensor, each: int) -> Tensor:
-    """How far apart the codes of twin rows are, relative to how far codes are spread."""
-    other = code[twin_rows(len(code), each).to(code.device)]
-    apart = (code - other).square().mean(1) * twins
-    spread = code.detach().var(0).mean() + 1e-6
-    return apart.sum() / twins.sum().clamp_min(1) / spread
+def _apart(code: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
+    """Squared distance of codes [N, D] where the wanted ones are known, over their spread."""
+    distance = (code - wanted).square().mean(1) * known
+    spread = wanted[known].var(0).mean() if int(known.sum()) > 1 else 1.0
+    return distance.sum() / known.sum().clamp_min(1) / (spread + 1e-6)

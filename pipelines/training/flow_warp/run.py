@@ -1,7 +1,7 @@
 """A training run: everything that changes while training, and how it is kept.
 
 RUN/last.pt           what is needed to go on
-RUN/model.safetensors the moving average of the renderer's weights, which is what to use
+RUN/model.safetensors the moving average of renderer and motion map, which is what to use
 RUN/curve.jsonl       a line of mean losses per report
 RUN/sheets/STEP.png   held-out people: source, driving, drawn by the average
 """
@@ -22,13 +22,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pipelines.anitalker.config import RendererConfig
+from pipelines.anitalker.layers import EqualConv, EqualLinear, FlowHead, StyledConv
 from pipelines.training.flow_warp.batches import Sampler
 from pipelines.training.flow_warp.learner import Learner
+from pipelines.training.flow_warp.motions import motion_bank
 from pipelines.training.flow_warp.sheets import draw_sheet
 from pipelines.training.flow_warp.start import settle
 from pipelines.training.flow_warp.workers import Workers
 
-_LOOKS = 6  # batches that weights are scaled by before the first step
+_LOOKS, _MOTIONS = 6, 256  # batches and motion that weights are scaled by before the first step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,9 @@ class Plan:
     """How long, how fast, and how often to look."""
 
     steps: int = 5_000
-    rate: float = 2e-3
+    rate: float = 5e-3  # of equalised weights, which have unit variance
+    flow_rate: float = 3e-4  # of what makes flows: a hundredth of the picture is a large step
+    plain_rate: float = 1e-3  # of all others
     warm_up: int = 100
     last_rate: float = 0.02  # share of `rate` that is left at the end
     average: float = 0.998  # of the moving average, when it has warmed up
@@ -58,14 +62,16 @@ class Run:
         self.plan, self.out, self.workers = plan, out, workers
         self.sampler, self.held_out = sampler, held_out
         self.learner = Learner(config, people=len(sampler.faces))
-        settle(self.learner.renderer, _first_look(sampler))
+        pictures = torch.cat([sampler.draw(step).driving for step in range(_LOOKS)])
+        motion = torch.from_numpy(motion_bank(plan.seed, _MOTIONS))
+        settle(self.learner.renderer, self.learner.to_code, pictures, motion)
         self.learner.to(workers.device)
         self.parallel = workers.wrap(self.learner)
-        self.average = {k: v.clone() for k, v in self.learner.renderer.state_dict().items()}
-        # Equalised weights of unit variance: one rate for all, and Adam without much momentum.
-        self.optimiser = torch.optim.Adam(
-            self.learner.parameters(), lr=plan.rate, betas=(0.5, 0.99), eps=1e-8
+        self.averaged_parts = nn.ModuleDict(
+            {"renderer": self.learner.renderer, "to_code": self.learner.to_code}
         )
+        self.average = {k: v.clone() for k, v in self.averaged_parts.state_dict().items()}
+        self.optimiser = _optimiser(self.learner, plan)
         self.step = 0
         self.writer = _writer(out) if tensorboard and workers.first else None
 
@@ -91,7 +97,7 @@ class Run:
     def _update(self) -> dict[str, float]:
         plan = self.plan
         for group in self.optimiser.param_groups:
-            group["lr"] = plan.rate * pace(self.step, plan)
+            group["lr"] = group["full_rate"] * pace(self.step, plan)
         batch = self.sampler.draw(self.step).to(self.workers.device)
         self.learner.train()
         with torch.autocast(self.workers.device.type, torch.bfloat16, enabled=plan.bfloat16):
@@ -102,7 +108,7 @@ class Run:
         self.optimiser.step()
         keep = min(plan.average, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
-            for name, value in self.learner.renderer.state_dict().items():
+            for name, value in self.averaged_parts.state_dict().items():
                 self.average[name].lerp_(value, 1.0 - keep)
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
@@ -117,14 +123,14 @@ class Run:
         if self.writer is not None:
             for name, value in means.items():
                 self.writer.add_scalar(f"loss/{name}", value, self.step)
-        return {name: f"{means[name]:.3f}" for name in ("colour", "feature", "known")}
+        return {name: f"{means[name]:.3f}" for name in ("colour", "feature", "code")}
 
     def look(self) -> None:
         """Draw held-out people with the average, as a picture file and for TensorBoard."""
         if not self.workers.first:
             return
         with self.averaged():
-            sheet = draw_sheet(self.learner.renderer, self.held_out, self.workers.device)
+            sheet = draw_sheet(self.learner, self.held_out, self.workers.device)
         folder = self.out / "sheets"
         folder.mkdir(exist_ok=True)
         sheet.save(folder / f"{self.step:06d}.png")
@@ -135,16 +141,16 @@ class Run:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The renderer holds its moving average meanwhile."""
-        renderer = self.learner.renderer
-        kept = {name: value.clone() for name, value in renderer.state_dict().items()}
-        renderer.load_state_dict(self.average)
-        renderer.eval()
+        """Renderer and map hold their moving average meanwhile."""
+        parts = self.averaged_parts
+        kept = {name: value.clone() for name, value in parts.state_dict().items()}
+        parts.load_state_dict(self.average)
+        parts.eval()
         try:
             with torch.no_grad():
                 yield
         finally:
-            renderer.load_state_dict(kept)
+            parts.load_state_dict(kept)
 
     def save(self) -> None:
         """Everything needed to go on, written whole or not at all."""
@@ -184,9 +190,24 @@ def pace(step: int, plan: Plan) -> float:
     return plan.last_rate + (1.0 - plan.last_rate) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def _first_look(sampler: Sampler) -> Tensor:
-    """Some pictures to scale weights by. A group takes the first worker's weights."""
-    return torch.cat([sampler.draw(step).driving for step in range(_LOOKS)])
+def _optimiser(learner: Learner, plan: Plan) -> torch.optim.Adam:
+    """Adam; a weight of unit variance takes larger steps to the same effect."""
+    flow: list[nn.Parameter] = []
+    equal: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
+    for module in learner.modules():
+        scaled = isinstance(module, EqualConv | EqualLinear | StyledConv)
+        for name, parameter in module.named_parameters(recurse=False):
+            if isinstance(module, FlowHead):
+                flow.append(parameter)
+            else:
+                (equal if scaled and name == "weight" else plain).append(parameter)
+    groups = [
+        {"params": flow, "full_rate": plan.flow_rate},
+        {"params": equal, "full_rate": plan.rate},
+        {"params": plain, "full_rate": plan.plain_rate},
+    ]
+    return torch.optim.Adam(groups, lr=plan.rate, betas=(0.9, 0.99))
 
 
 def _writer(out: Path) -> Any:

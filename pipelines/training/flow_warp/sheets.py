@@ -6,23 +6,28 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pipelines.anitalker.renderer import FlowWarp
 from pipelines.training.flow_warp.batches import Sampler
+from pipelines.training.flow_warp.learner import Learner
 
 _BATCHES = 4
 
 
-def draw_sheet(renderer: FlowWarp, sampler: Sampler, device: torch.device) -> Image.Image:
-    """A row per driving frame, two side by side: source, whose motion, wanted, drawn, error."""
+def draw_sheet(learner: Learner, sampler: Sampler, device: torch.device) -> Image.Image:
+    """A row per driving frame, two side by side.
+
+    Source, whose motion, wanted, drawn from that picture, drawn from its known motion.
+    """
     rows = []
     for step in range(_BATCHES):
         batch = sampler.draw(step).to(device)
         each = len(batch.driving) // len(batch.sources)
         sources = batch.sources.repeat_interleave(each, 0)
         drivers = batch.driving[batch.drivers]
-        made = renderer(sources, drivers)
-        error = (made - batch.driving).abs() * 2.0 - 1.0
-        rows.append(torch.cat([sources, drivers, batch.driving, made, error], dim=3))
+        maps, start, _ = learner.renderer.encode(sources)
+        made = learner.renderer.generator(maps, start, learner.renderer.encode(drivers).code)
+        code = learner.to_code(batch.motion[len(batch.sources) :].nan_to_num())
+        moved = learner.renderer.generator(maps, start, code)
+        rows.append(torch.cat([sources, drivers, batch.driving, made, moved], dim=3))
     tall = torch.cat(rows)  # [N, 3, S, 5 S]
     half = len(tall) // 2
     columns = [torch.cat(list(part), 1) for part in (tall[:half], tall[half:])]

@@ -1,34 +1,46 @@
 """Where a training begins: weights scaled on real pictures, so that motion is felt from the start.
 
 Drawn at random, the renderer looks up its source in wild places, and codes of different pictures
-hardly differ. Here flows begin small (the picture is the source), and appearance and motion codes
-begin with mean 0 and spread 1 over a batch of pictures.
+hardly differ. Here flows begin small and the finest level begins with the colours of the source, so
+that the first pictures are the source's; appearance and motion codes begin with mean 0 and spread 1
+over a batch of pictures.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor, nn
 
 from pipelines.anitalker.encoder import ImageEncoder
 from pipelines.anitalker.layers import EqualLinear
-from pipelines.anitalker.renderer import FlowWarp
+from pipelines.anitalker.motion import MotionToCode
+from pipelines.anitalker.renderer import FlowWarp, Level
 
-_FLOW_SHARE = 0.05
+_SMALL = 0.05  # share of what flows and coarse colours begin with
+_SEEN = 2.0  # logit of the mask at the finest level: mostly source
+_ABOVE = 1.5  # added to colours in [-1, 1] before the leaky ReLU, so that it is linear for them
 _PARTS_SPREAD = 2.0  # of the averages that mix into the appearance code, about seven of them
 _LAST_LOGIT = 2.0  # of the mix: the last part alone still knows where in the picture things are
 _LAST_GAIN = 3.0
+_THIN = 37  # one in so many pixels is enough to fit colours
 
 
 @torch.no_grad()
-def settle(renderer: FlowWarp, pictures: Tensor) -> None:
-    """Scale the weights of a new renderer by pictures [N, 3, S, S] in [-1, 1], N at least 8."""
-    if len(pictures) < 8:
-        raise ValueError(f"a spread needs at least 8 pictures, got {len(pictures)}")
-    for module in renderer.generator.modules():
-        flow = getattr(module, "flow", None)
-        if flow is not None:
-            flow.weight.mul_(_FLOW_SHARE)
+def settle(renderer: FlowWarp, to_code: MotionToCode, pictures: Tensor, motion: Tensor) -> None:
+    """Scale new weights by pictures [N, 3, S, S] in [-1, 1] and motion [M, MOTION_DIM].
+
+    Raises:
+        ValueError: fewer than 8 pictures or vectors of motion.
+    """
+    if min(len(pictures), len(motion)) < 8:
+        raise ValueError(f"a spread needs at least 8 of each, got {len(pictures)}, {len(motion)}")
+    for level in renderer.generator.levels:
+        assert isinstance(level, Level)
+        level.flow.weight.mul_(_SMALL)
+        level.rgb.colours.weight.mul_(_SMALL)
+    _copy_colours(renderer, pictures)
     start = _settle_encoder(renderer.encoder, pictures)
     head = renderer.motion
     x = start
@@ -42,6 +54,28 @@ def settle(renderer: FlowWarp, pictures: Tensor) -> None:
         assert isinstance(layer, EqualLinear)
         _standardise(layer, x, 1.0)
         x = layer(x)
+
+    x = motion / to_code.scale
+    for layer in to_code.layers:
+        if isinstance(layer, nn.Linear):
+            _standardise(layer, x, 1.0)
+        x = layer(x)
+
+
+def _copy_colours(renderer: FlowWarp, pictures: Tensor) -> None:
+    """Fit the finest colours to the source's first features, and let the mask show them."""
+    finest = renderer.generator.levels[-1]
+    assert isinstance(finest, Level)
+    finest.flow.bias[2] = _SEEN
+    features = renderer.encoder.entry(pictures) * torch.sigmoid(torch.tensor(_SEEN))
+    known = features.permute(0, 2, 3, 1).flatten(0, 2)[::_THIN]
+    wanted = pictures.permute(0, 2, 3, 1).flatten(0, 2)[::_THIN]
+    known = torch.cat([known, torch.ones_like(known[:, :1])], 1)
+    found = torch.linalg.lstsq(known, (wanted + _ABOVE) / math.sqrt(2.0)).solution
+    colours = finest.rgb.colours
+    colours.weight.copy_(found[:-1].T[..., None, None] * math.sqrt(found.shape[0] - 1))
+    colours.bias.copy_(found[-1])
+    finest.rgb.bias.fill_(-_ABOVE)
 
 
 def _settle_encoder(encoder: ImageEncoder, pictures: Tensor) -> Tensor:
