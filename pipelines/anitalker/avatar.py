@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pipelines.anitalker.cached import CachedRenderer
+from pipelines.anitalker.cached import CachedRenderer, Drawn
 from pipelines.anitalker.enrol import baked
 from pipelines.anitalker.paste import BACKINGS, Backing, paste
 from pipelines.identity import IdentityFeatures
@@ -36,9 +36,9 @@ class AniTalkerRenderer:
         planes = torch.empty(shape, dtype=torch.uint8, device=self.device)
         backings = [self._backing(slot) for slot in slots]
         with torch.inference_mode():
-            squares = self.network.render(motion, list(slots))
+            drawn = self.network.draw(motion, list(slots))
             for i, backing in enumerate(backings):
-                paste(squares[i : i + 1], backing, planes[i : i + 1])
+                paste(Drawn(*(part[i : i + 1] for part in drawn)), backing, planes[i : i + 1])
         return planes
 
     def _backing(self, slot: int) -> Backing:

@@ -11,6 +11,8 @@ The pictures are those of `FlowWarpGenerator`; what is done otherwise:
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,17 @@ from pipelines.anitalker.renderer import FlowWarp, Level
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CPU_VALUES = 1 << 22  # of the largest feature map; larger batches fall out of a CPU's caches
+
+
+class Drawn(NamedTuple):
+    """Frames of some slots.
+
+    pictures: float32 [n, 3, size, size] in [-1, 1]. looks: float32 [n, 2, size, size], where in its
+    source's picture each pixel looks, x and y as in `grid_sample`.
+    """
+
+    pictures: Tensor
+    looks: Tensor
 
 
 class CachedRenderer:
@@ -98,11 +111,13 @@ class CachedRenderer:
         for name, target in held.items():
             target.copy_(baked[name])
 
-    @torch.inference_mode()
     def render(self, codes: Tensor, slots: list[int]) -> Tensor:
-        """Pictures of some slots, each in its own motion.
+        """The pictures of `draw` alone."""
+        return self.draw(codes, slots).pictures
 
-        codes float32 [n, motion]; returns float32 [n, 3, size, size] in [-1, 1].
+    @torch.inference_mode()
+    def draw(self, codes: Tensor, slots: list[int]) -> Drawn:
+        """Some slots, each in its own motion: codes float32 [n, motion].
 
         Raises:
             ValueError: no such slot, or not one code for each.
@@ -112,14 +127,16 @@ class CachedRenderer:
         if not all(0 <= slot < self.slots for slot in slots):
             raise ValueError(f"slots {slots} of {self.slots}")
         if not slots:
-            return codes.new_empty(0, 3, self.config.size, self.config.size, device=self._device)
+            none = codes.new_empty(0, 5, self.config.size, self.config.size, device=self._device)
+            return Drawn(none[:, :3], none[:, 3:])
         chosen = torch.tensor(slots, device=self._device)
         parts = zip(
             torch.split(codes.to(self._device), self._together),
             torch.split(chosen, self._together),
             strict=True,
         )
-        return torch.cat([self._render(*part) for part in parts])
+        pictures, looks = zip(*[self._draw(*part) for part in parts], strict=True)
+        return Drawn(torch.cat(pictures), torch.cat(looks))
 
     @property
     def _together(self) -> int:
@@ -128,12 +145,13 @@ class CachedRenderer:
             return self.slots
         return max(1, _CPU_VALUES // (self.config.widths[0] * self.config.size**2))
 
-    def _render(self, codes: Tensor, slots: Tensor) -> Tensor:
+    def _draw(self, codes: Tensor, slots: Tensor) -> Drawn:
         styles = self._styles[slots] + codes @ self._directions
         first, *rest = torch.split(styles, self._style_widths, dim=1)
         x = self._first(self._constant, first)
         flow: Tensor | None = None
         image: Tensor | None = None
+        grid = codes
         for i, level in enumerate(self._levels):
             x, flow = level.features(x, flow, rest[3 * i : 3 * i + 3])
             grid, mask = level.look(flow)
@@ -141,4 +159,4 @@ class CachedRenderer:
             if level.table is not None:
                 x = level.mix(x, grid, mask, slots)
         assert image is not None
-        return image.clamp(-1.0, 1.0)
+        return Drawn(image.clamp(-1.0, 1.0), grid)

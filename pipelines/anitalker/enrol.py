@@ -22,16 +22,16 @@ BAKED = "baked."  # prefix of the renderer's own tensors
 _GROW, _SOFT = 0.09, 0.035  # the head's share of the picture beyond the person, face heights
 _NECK = (0.10, 0.30)  # below the chin, face heights: where the photo takes over
 _EDGE = (0.01, 0.09)  # from the square's edge, of its side
-_CORRECTED = 1 / 12  # of the square: colour differences wider than this are corrected
 
 
 def enrol(photo: bytes, renderer: CachedRenderer, key: str) -> IdentityFeatures:
     """Turn a JPEG, PNG or WebP of one face into identity features; raises `EnrolmentError`.
 
     Tensors: canvas uint8 [S, S, 3] (also the preview), mask uint8 [S, S] and square int64 [3]
-    (left, top, side; canvas pixels) of what is drawn, correction float16 [3, R, R] (see `paste`),
-    code [motion_dim] and start [latent_dim] of the photo, and what `renderer` caches. Its slot 0
-    is used.
+    (left, top, side; canvas pixels) of what is drawn; seen and rest float16 [3, R, R] and look
+    [2, R, R]: that square as the renderer sees and draws it, and where its pixels look; code
+    [motion_dim] and start [latent_dim] of the photo, and what `renderer` caches. Its slot 0 is
+    used.
     """
     pixels = decode(photo)
     return describe(pixels, find_face(pixels), renderer, key)
@@ -48,15 +48,16 @@ def describe(photo: Image8, face: FaceMesh, renderer: CachedRenderer, key: str) 
     picture = seen.permute(2, 0, 1).float() / 127.5 - 1.0
     held = renderer.bake(picture)
     renderer.set(0, held)
-    drawn = renderer.render(held["code"][None], [0])[0].cpu()
-    correction = blur((picture - drawn) * 0.5, size * _CORRECTED / 2.5)
+    rest = renderer.draw(held["code"][None], [0])
     return IdentityFeatures(
         key=key,
         tensors={
             "canvas": torch.from_numpy(canvas.copy()),
             "mask": changing(canvas, landmarks, square),
             "square": torch.tensor([int(square.left), int(square.top), int(square.side)]),
-            "correction": correction.half(),
+            "seen": picture.half(),
+            "rest": rest.pictures[0].half().cpu(),
+            "look": rest.looks[0].cpu(),
             "code": held["code"],
             "start": held["start"],
         }

@@ -1,11 +1,14 @@
 """The drawn square back into the photo: the head moves, everything else is the photo itself.
 
-    frame = mask * (drawn + correction) + (1 - mask) * photo
+    frame = mask * (drawn + correction + alike * moved detail) + (1 - mask) * photo
 
 The mask is 1 over head and neck and 0 well inside the square's edge and over shoulders and
-background, so there is no seam to see; the correction is what the renderer, drawing the photo's own
-motion, gets wrong in colour over wide areas. Everything but the drawn square is prepared once per
-identity and frame size.
+background, so there is no seam to see. Correction and detail are what the renderer, drawing the
+photo's own motion, leaves out of the photo: the wide differences in colour, which stay where they
+are, and the fine ones, which its small picture cannot hold and which go where it says that the skin
+goes. Where it draws something else than what was there (an open mouth, a closed eye) the detail
+would be wrong; there `alike` is 0. At rest the frame is the photo. All but the drawn square is
+prepared once per identity and frame size.
 """
 
 from __future__ import annotations
@@ -17,46 +20,73 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.i420 import rgb_to_i420, write_i420
+from pipelines.anitalker.cached import Drawn
 from pipelines.identity import BakedCache, IdentityFeatures
+from pipelines.portrait.matte import blur
+
+_WIDE = 1 / 30  # of the square, standard deviation: differences wider than this are corrected
+_UNLIKE = 0.25  # difference of colours in [-1, 1] at which a third of the detail is left
+_SPREAD = 5  # pixels of the drawn square over which colours are compared
 
 
 @dataclass(frozen=True)
 class Backing:
-    """One identity's photo, ready for its square to be pasted in. Never written to."""
+    """One identity's photo, ready for its square to be pasted in. Never written to.
+
+    The square has `side` pixels in the frame; of these the box of `mask` can change.
+    """
 
     i420: Tensor  # uint8 [size * 3 / 2, size], the photo
-    side: int  # of the square in the frame, pixels
-    inside: tuple[slice, slice]  # rows and columns of the square that can change
-    top: int  # where these begin in the frame, both even
+    side: int
+    top: int  # of the box in the frame, like `left` even
     left: int
+    rows: slice  # of the box in the square
+    columns: slice
     mask: Tensor  # [1, 1, h, w]
-    fixed: Tensor  # [1, 3, h, w] the rest of the sum above, RGB in [0, 1]
+    fixed: Tensor  # [1, 3, h, w] RGB in [0, 1]: mask * correction + (1 - mask) * photo
+    detail: Tensor  # [1, 3, side, side]
+    places: Tensor  # [1, 2, h, w] of the box's pixels in the square, x and y in [-1, 1]
+    rest: Tensor  # [1, 3, R, R] in [-1, 1], the photo's own motion as drawn
+    look: Tensor  # [1, 2, R, R], where its pixels look
 
 
 def back(identity: IdentityFeatures, size: int, device: torch.device) -> Backing:
     """Prepare the backing of an enrolled photo for frames of `size` pixels."""
-    tensors = identity.tensors
+    tensors = {name: tensor.to(device) for name, tensor in identity.tensors.items()}
     canvas = tensors["canvas"].permute(2, 0, 1)[None].float() / 255.0
     mask = tensors["mask"][None, None].float() / 255.0
-    left, top, side = (int(v) * size // canvas.shape[-1] for v in tensors["square"])
+    left, top, side = (int(v) * size // canvas.shape[-1] for v in identity.tensors["square"])
     photo, mask = (F.interpolate(x, (size, size), mode="area") for x in (canvas, mask))
+    rest, look, seen = (tensors[name][None].float() for name in ("rest", "look", "seen"))
+    drawn = enlarged(rest * 0.5 + 0.5, side)
+    wrong = blur((seen - rest)[0] * 0.5, rest.shape[-1] * _WIDE)[None]
+    correction = enlarged(wrong, side)
+    detail = _square(photo, left, top, side) - drawn - correction
     rows, columns = _span(mask[0, 0].amax(1)), _span(mask[0, 0].amax(0))
-    inside = (
-        slice(rows.start - top, rows.stop - top),
-        slice(columns.start - left, columns.stop - left),
-    )
-    correction = enlarged(tensors["correction"][None].float(), side)[:, :, inside[0], inside[1]]
+    box = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
     mask = mask[:, :, rows, columns]
-    fixed = photo[:, :, rows, columns] * (1.0 - mask) + correction * mask
+    fixed = photo[:, :, rows, columns] * (1.0 - mask) + correction[:, :, *box] * mask
     return Backing(
-        i420=rgb_to_i420(photo)[0].to(device),
+        i420=rgb_to_i420(photo)[0],
         side=side,
-        inside=inside,
         top=rows.start,
         left=columns.start,
-        mask=mask.to(device),
-        fixed=fixed.to(device),
+        rows=box[0],
+        columns=box[1],
+        mask=mask,
+        fixed=fixed,
+        detail=detail,
+        places=_places(side, device)[:, :, *box].contiguous(),
+        rest=rest,
+        look=look,
     )
+
+
+def _square(photo: Tensor, left: int, top: int, side: int) -> Tensor:
+    """Cut a square out of a photo [1, 3, S, S]; its edges are extended if need be."""
+    line = torch.arange(side, device=photo.device)
+    last = photo.shape[-1] - 1
+    return photo[:, :, (line + top).clamp(0, last)][:, :, :, (line + left).clamp(0, last)]
 
 
 def _span(marked: Tensor) -> slice:
@@ -64,6 +94,12 @@ def _span(marked: Tensor) -> slice:
     found = marked.nonzero()[:, 0]
     first, last = int(found[0]), int(found[-1])
     return slice(first // 2 * 2, last // 2 * 2 + 2)
+
+
+def _places(side: int, device: torch.device) -> Tensor:
+    """The middles of a square's pixels, [1, 2, side, side], x and y in [-1, 1]."""
+    line = (torch.arange(side, device=device) + 0.5) * (2.0 / side) - 1.0
+    return torch.stack(torch.meshgrid(line, line, indexing="xy"))[None]
 
 
 def _make(identity: IdentityFeatures, size: int, device: torch.device) -> Backing:
@@ -74,19 +110,33 @@ def _make(identity: IdentityFeatures, size: int, device: torch.device) -> Backin
 BACKINGS = BakedCache(_make)
 
 
-def paste(square: Tensor, backing: Backing, planes: Tensor) -> None:
-    """Draw a frame into I420 `planes` (uint8 [1, size * 3 / 2, size]).
-
-    square: float32 [1, 3, R, R] in [-1, 1], as the renderer draws it.
-    """
+def paste(drawn: Drawn, backing: Backing, planes: Tensor) -> None:
+    """Draw one frame into I420 `planes` (uint8 [1, size * 3 / 2, size])."""
     planes[0] = backing.i420
-    write_i420(blended(square, backing), planes, backing.top, backing.left)
+    write_i420(blended(drawn, backing), planes, backing.top, backing.left)
 
 
-def blended(square: Tensor, backing: Backing) -> Tensor:
-    """The part of the frame that can change: RGB [1, 3, h, w] in [0, 1]."""
-    drawn = enlarged(square, backing.side)[:, :, backing.inside[0], backing.inside[1]]
-    return torch.addcmul(backing.fixed, drawn * 0.5 + 0.5, backing.mask).clamp_(0.0, 1.0)
+def blended(drawn: Drawn, backing: Backing) -> Tensor:
+    """The box that can change, as RGB [1, 3, h, w] in [0, 1]; one frame is drawn."""
+    moved = drawn.looks - backing.look
+    small = torch.cat([drawn.pictures * 0.5 + 0.5, moved, alike(drawn.pictures, moved, backing)], 1)
+    box = enlarged(small, backing.side)[:, :, backing.rows, backing.columns]
+    places = (backing.places + box[:, 3:5]).permute(0, 2, 3, 1)
+    detail = F.grid_sample(backing.detail, places, padding_mode="border", align_corners=False)
+    shown = torch.addcmul(box[:, :3], detail, box[:, 5:])
+    return torch.addcmul(backing.fixed, shown, backing.mask).clamp_(0.0, 1.0)
+
+
+def alike(picture: Tensor, moved: Tensor, backing: Backing) -> Tensor:
+    """How much a drawn picture shows what was there at rest, [1, 1, R, R] in [0, 1].
+
+    moved: [1, 2, R, R], by how much its pixels look elsewhere than at rest.
+    """
+    places = (_places(picture.shape[-1], picture.device) + moved).permute(0, 2, 3, 1)
+    before = F.grid_sample(backing.rest, places, padding_mode="border", align_corners=False)
+    unlike = (picture - before).abs().mean(1, keepdim=True)
+    unlike = F.avg_pool2d(unlike, _SPREAD, 1, _SPREAD // 2, count_include_pad=False)
+    return torch.exp(-((unlike / _UNLIKE) ** 2))
 
 
 def enlarged(picture: Tensor, side: int) -> Tensor:
