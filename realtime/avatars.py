@@ -201,7 +201,8 @@ class AvatarLibrary:
 
     async def enrol_cast(self) -> None:
         """Enrol the cast members that this machine has not enrolled before: a second each, once."""
-        missing = [a for a in self.list() if not self._store.path(a.key).exists()]
+        cast = [a for a in self.list() if a.kind == "cast"]
+        missing = [a for a in cast if not self._store.path(a.key).exists()]
         for n, avatar in enumerate(missing):
             logger.info("first start: preparing the cast, %d of %d", n + 1, len(missing))
             try:
