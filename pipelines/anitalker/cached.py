@@ -6,6 +6,7 @@ The pictures are those of `FlowWarpGenerator`; what is done otherwise:
   the code. So an avatar caches the modulation of its start, and one small product adds the code's.
 - Colours are taken before the warp, and features of the last level not warped at all.
 - Features are warped out of one table of all avatars, by weights that hold the mask as well.
+- The motion head's linear layers are one, and the basis is orthonormalised once.
 - Channels come last in memory, and large float32 convolutions on a CPU are done by `Winograd`.
 """
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.anitalker.config import Precision
@@ -55,7 +57,9 @@ class CachedRenderer:
         self.slots = slots
         self._device = torch.device(device)
         model = model.to(self._device)
-        self._encoder, self._motion, generator = model.encoder, model.motion, model.generator
+        self._encoder, self._leave_identity = model.encoder, model.motion.leave_identity
+        self._to_code = model.motion.folded()
+        generator = model.generator
         dtype, sizes = _DTYPES[precision], self.config.level_sizes
         self._constant = generator.constant[None].to(dtype, memory_format=torch.channels_last)
         self._first = PreparedConv(generator.first, dtype, size=4)
@@ -86,8 +90,9 @@ class CachedRenderer:
             ValueError: a picture of another size.
         """
         maps, start = self._encoder(picture[None].to(self._device))
-        baked = {"start": start[0], "code": self._motion(start)[0]}
-        baked["styles"] = start[0] @ self._modulation.T + self._modulation_bias
+        code = F.linear(self._leave_identity(start), *self._to_code)
+        styles = F.linear(start, self._modulation, self._modulation_bias)
+        baked = {"start": start[0], "code": code[0], "styles": styles[0]}
         for i, (level, features) in enumerate(zip(self._levels, maps, strict=True)):
             baked |= {f"{i}.{name}": value for name, value in level.bake(features).items()}
         return {name: value.cpu().contiguous() for name, value in baked.items()}

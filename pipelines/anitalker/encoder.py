@@ -85,6 +85,15 @@ class MotionHead(nn.Module):
         code: Tensor = self.chain(self.leave_identity(start))
         return code
 
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """The chain as one linear map: matrix [motion, latent] and bias [motion]."""
+        layers: list[EqualLinear] = list(self.chain)  # type: ignore[arg-type]
+        matrix, bias = layers[0].scaled().double(), layers[0].bias.double()
+        for layer in layers[1:]:
+            step = layer.scaled().double()
+            matrix, bias = step @ matrix, step @ bias + layer.bias.double()
+        return matrix.float(), bias.float()
+
 
 class IdentityHead(nn.Module):
     """Identity code of a picture from its `start`, and the estimate from which the information that

@@ -123,7 +123,7 @@ def test_baked_codes_are_those_of_the_encoder(model: FlowWarp, renderer: CachedR
     with torch.inference_mode():
         encoded = model.encode(picture(model.config, 3)[None])
     assert torch.equal(baked["start"], encoded.start[0])
-    assert torch.equal(baked["code"], encoded.code[0])
+    assert difference(baked["code"], encoded.code[0]) <= TOLERANCE
     assert {value.dtype for value in baked.values()} == {torch.float32}
 
 

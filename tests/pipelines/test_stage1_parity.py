@@ -125,6 +125,7 @@ def test_cached_renderer(stage1: Stage1, precision: Precision, largest: float, m
     """Two slots, each with a motion of its own; errors as shares of the largest value."""
     renderer = CachedRenderer(stage1.model, 2, precision=precision)
     baked = renderer.bake(picture(stage1.arrays)[0])
+    check({"start": baked["start"][None], "alpha.source": baked["code"][None]}, stage1.arrays)
     for slot in range(2):
         renderer.set(slot, baked)
     codes = torch.cat([stage1.given("alpha.b"), stage1.given("alpha.a")])
