@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torch import Tensor
+from safetensors import safe_open
 
 from pipelines import checkpoints_stage1, checkpoints_stage2
 from pipelines.anitalker.config import RendererConfig
@@ -28,7 +28,8 @@ def find_pair(renderer: str, motion: str) -> tuple[Path, Path]:
     """The files of both names.
 
     Raises:
-        ValueError: one is not installed, or their motion codes are not the same language.
+        ValueError: one is not installed, the first is no renderer, or their motion codes are not
+            the same language.
     """
     try:
         paths = find_weights(renderer), find_weights(motion)
@@ -43,6 +44,7 @@ def find_pair(renderer: str, motion: str) -> tuple[Path, Path]:
             f"{renderer!r} and {motion!r} do not fit: the published renderer takes the codes of a "
             f"published motion generator, ours those of our map. For published weights, {_ADVICE}"
         )
+    config_of(_shapes(paths[0]), renderer)
     return paths
 
 
@@ -53,29 +55,29 @@ def load_renderer(name: str) -> FlowWarp:
         ValueError: not there, or not the tensors of such a renderer.
     """
     tensors, _ = load_weights(name)
-    model = FlowWarp(config_of(tensors, name))
+    model = FlowWarp(config_of({key: value.shape for key, value in tensors.items()}, name))
     check_tensors(tensors, model.state_dict(), name)
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)
 
 
-def config_of(tensors: Mapping[str, Tensor], name: str) -> RendererConfig:
-    """The sizes that the tensors of a renderer speak of.
+def config_of(shapes: Mapping[str, Sequence[int]], name: str) -> RendererConfig:
+    """The sizes that the shapes of a renderer's tensors speak of.
 
     Raises:
         CheckpointError: none that a renderer could have.
     """
     try:
-        blocks = _count(tensors, r"encoder\.blocks\.(\d+)\.down\.weight")
-        widths = [len(tensors["encoder.entry.weight"])]
-        widths += [len(tensors[f"encoder.blocks.{i}.down.weight"]) for i in range(blocks)]
-        latent, motion = tensors["generator.directions"].shape
+        blocks = _count(shapes, r"encoder\.blocks\.(\d+)\.down\.weight")
+        widths = [shapes["encoder.entry.weight"][0]]
+        widths += [shapes[f"encoder.blocks.{i}.down.weight"][0] for i in range(blocks)]
+        latent, motion = shapes["generator.directions"]
         return RendererConfig(
             size=4 << blocks,
             widths=tuple(widths),
             latent_dim=latent,
             motion_dim=motion,
-            motion_layers=_count(tensors, r"motion\.chain\.(\d+)\.weight"),
+            motion_layers=_count(shapes, r"motion\.chain\.(\d+)\.weight"),
         )
     except (KeyError, ValueError) as error:
         raise CheckpointError(
@@ -83,8 +85,13 @@ def config_of(tensors: Mapping[str, Tensor], name: str) -> RendererConfig:
         ) from error
 
 
-def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    return sum(re.fullmatch(pattern, key) is not None for key in tensors)
+def _count(shapes: Mapping[str, Sequence[int]], pattern: str) -> int:
+    return sum(re.fullmatch(pattern, key) is not None for key in shapes)
+
+
+def _shapes(path: Path) -> dict[str, Sequence[int]]:
+    with safe_open(path, "pt") as file:
+        return {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118
 
 
 def load_map(name: str) -> MotionToCode:
