@@ -1,6 +1,6 @@
 """What one frame costs, stage by stage, and `vivavoce render` as a whole, on one core.
 
-python -m benchmarks.bench_pipeline [--frames 300] [--avatar amara]
+python -m benchmarks.bench_pipeline [--pipeline portrait] [--frames 300] [--avatar amara]
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from benchmarks.timing import quantiles, write_result
 from pipelines.avatar import AvatarPipeline
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import Controls
-from pipelines.presets import HOP_SAMPLES, SIZES
+from pipelines.presets import HOP_SAMPLES, PRESETS, Preset
 from realtime.config import ServerConfig
 from realtime.render import RenderJob, load_identity, render
 
 
-def stages(identity: IdentityFeatures, size: int, frames: int) -> dict[str, Any]:
+def stages(preset: Preset, identity: IdentityFeatures, size: int, frames: int) -> dict[str, Any]:
     """Milliseconds per frame of features, motion and renderer, for one slot."""
-    pipeline = AvatarPipeline("portrait", slots=1, size=size)
+    pipeline = AvatarPipeline(preset, slots=1, size=size)
     pipeline.set_identity(0, identity)
     sound = clicks_and_vowels(40)[::3]
     times: dict[str, list[float]] = {"features": [], "motion": [], "renderer": [], "step": []}
@@ -36,7 +36,7 @@ def stages(identity: IdentityFeatures, size: int, frames: int) -> dict[str, Any]
         for n in range(frames):
             hop = torch.from_numpy(sound[n * HOP_SAMPLES : (n + 1) * HOP_SAMPLES])[None]
             marks = [time.perf_counter()]
-            features = pipeline._mel.step(hop, pipeline._mel_state, on)
+            features = pipeline._features.step(hop, pipeline._features_state, on)
             marks.append(time.perf_counter())
             motion = pipeline._motion.step(features, on, controls, pipeline._motion_state, on)
             marks.append(time.perf_counter())
@@ -51,19 +51,21 @@ def stages(identity: IdentityFeatures, size: int, frames: int) -> dict[str, Any]
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--pipeline", default="portrait", choices=tuple(PRESETS))
     parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--avatar", default="amara")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    config = ServerConfig()
+    config, preset = ServerConfig(), PRESETS[args.pipeline]
     figures: dict[str, Any] = {"threads": 1}
     with tempfile.TemporaryDirectory() as folder:
         wav = write_wav(Path(folder) / "voice.wav", clicks_and_vowels(14))
-        for size in SIZES:
+        for size in preset.sizes:
             job = RenderJob(
                 avatar=args.avatar,
                 audio=wav,
                 out=Path(folder) / "out.mp4",
+                preset=preset,
                 size=size,
                 data_dir=config.data_dir,
                 cast_dir=config.cast_dir,
@@ -71,12 +73,13 @@ def main(argv: list[str] | None = None) -> int:
             identity = load_identity(job)
             summary = render(job)
             figures[str(size)] = {
-                "milliseconds": stages(identity, size, args.frames),
+                "milliseconds": stages(preset, identity, size, args.frames),
                 "render_real_time_factor": summary.real_time_factor,
                 "render_encode_ms": summary.encode_ms,
             }
     print(json.dumps(figures, indent=2))
-    write_result("pipeline", figures)
+    name = "pipeline" if preset.name == "portrait" else f"pipeline_{preset.name}"
+    write_result(name, figures)
     return 0
 
 

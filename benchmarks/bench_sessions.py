@@ -1,6 +1,6 @@
 """How many sessions a machine carries: real aiortc peers, more and more, until a target breaks.
 
-    python -m benchmarks.bench_sessions [--sizes 256 512] [--most 8] [--seconds 15]
+    python -m benchmarks.bench_sessions [--pipeline P] [--sizes 256 512] [--most 8] [--seconds 15]
 
 Server, inference process and all clients share this machine. Clients take packets but do not
 decode them. Targets: 25 fps (at least 24.5), added delay p95 <= 200 ms, A/V skew at the receiver
@@ -24,6 +24,7 @@ from benchmarks.browser import ServerProcess, server
 from benchmarks.peer import AvatarClient
 from benchmarks.signals import clicks_and_vowels
 from benchmarks.timing import write_result
+from pipelines.presets import PRESETS
 
 SPEECH = (clicks_and_vowels(4) * 25_000).astype(np.int16)
 
@@ -107,6 +108,7 @@ def holds(figures: dict[str, Any]) -> bool:
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--pipeline", default="portrait", choices=tuple(PRESETS))
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--most", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=15)
@@ -122,14 +124,17 @@ def main(argv: list[str] | None = None) -> int:
     for size in args.sizes:
         rows = figures[str(size)] = []
         for count in range(1, args.most + 1):
-            with server(data, "--size", str(size), "--config", str(settings)) as process:
+            flags = ("--pipeline", args.pipeline, "--size", str(size), "--config", str(settings))
+            with server(data, *flags) as process:
                 row = asyncio.run(measure(process, count, args.seconds))
             row["targets_hold"] = holds(row)
             rows.append(row)
             print(size, json.dumps(row))
             if not row["targets_hold"]:
                 break
-    write_result("sessions", figures)
+    write_result(
+        "sessions" if args.pipeline == "portrait" else f"sessions_{args.pipeline}", figures
+    )
     return 0
 
 
