@@ -25,10 +25,10 @@ def drawn() -> Clip:
     return drawn_clip(1, 4, 64)
 
 
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> list[Face]:
+@pytest.fixture
+def faces(tmp_path: Path) -> list[Face]:
     """Four grey people in two groups; brightness says who and which frame."""
-    folder = tmp_path_factory.mktemp("faces")
+    folder = tmp_path
     for who in range(4):
         level = 40 * who + 5 * np.arange(FRAMES)
         frames = np.broadcast_to(level[:, None, None, None], (FRAMES, SIZE, SIZE, 3))
@@ -86,7 +86,6 @@ def test_twins_show_the_same_motion_and_drive_each_other(faces: list[Face]) -> N
     batch = sampler.draw(7)
     assert batch.sources.shape == (4, 3, SIZE, SIZE)
     assert batch.driving.shape == (12, 3, SIZE, SIZE)
-    assert batch.twins.all()
     assert batch.drivers.tolist() == [3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]
     driving_motion = batch.motion[4:]
     assert torch.equal(driving_motion, driving_motion[batch.drivers])
@@ -99,8 +98,18 @@ def test_twins_show_the_same_motion_and_drive_each_other(faces: list[Face]) -> N
 
 def test_strangers_are_never_crossed(faces: list[Face]) -> None:
     batch = Sampler([faces[0], faces[2]], seed=0, cross=1.0).draw(0)
-    assert not batch.twins.any()
     assert batch.drivers.tolist() == list(range(8))
+
+
+def test_a_batch_of_unknown_motion_is_driven_by_pictures(faces: list[Face]) -> None:
+    sampler = Sampler(faces, seed=0, mapped=1.0)
+    assert sampler.draw(0).mapped
+    for face in faces:
+        if face.group == "group 1":
+            face.motion = None
+    mapped = [sampler.draw(step).mapped for step in range(20)]
+    assert any(mapped)
+    assert not all(mapped)
 
 
 def test_batches_follow_seed_rank_and_step(faces: list[Face]) -> None:

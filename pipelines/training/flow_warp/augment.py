@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -29,23 +31,51 @@ def mirror_motion(motion: Tensor) -> Tensor:
     return motion[..., _SWAP] * _SIGN
 
 
-def mirror(frames: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-    """Frames [N, 3, S, S] and regions [N, 3, 3] (mouth, right eye, left eye) in a mirror."""
-    turned = regions[:, [0, 2, 1]] * regions.new_tensor([-1.0, 1.0, 1.0])
-    return frames.flip(3), turned
+@dataclass(frozen=True)
+class Shots:
+    """Frames of which all change alike."""
+
+    frames: Tensor  # [N, 3, S, S] in [-1, 1]
+    regions: Tensor  # [N, 3, 3] mouth, right eye, left eye
+    flows: Tensor  # [N, 2, F, F] places in frame 0, NaN where unknown
 
 
-def reframe(frames: Tensor, regions: Tensor, chance: np.random.Generator) -> tuple[Tensor, Tensor]:
+def mirror(shots: Shots) -> Shots:
+    """The same in a mirror."""
+    regions = shots.regions[:, [0, 2, 1]] * shots.regions.new_tensor([-1.0, 1.0, 1.0])
+    across = shots.flows.new_tensor([-1.0, 1.0]).view(2, 1, 1)
+    return Shots(shots.frames.flip(3), regions, shots.flows.flip(3) * across)
+
+
+def reframe(shots: Shots, chance: np.random.Generator) -> Shots:
     """Another crop of the same pictures, a little beside and of another size.
 
     One for all whose motion codes are exchanged, for a code says where in the picture a head is.
     """
+    zoom, x, y = _framing(chance)
+    shift = torch.tensor([x, y, 0.0])
+    return Shots(
+        _resampled(shots.frames, zoom, x, y),
+        (shots.regions - shift) / zoom,
+        (_resampled(shots.flows, zoom, x, y) - shift[:2].view(2, 1, 1)) / zoom,
+    )
+
+
+def reframed(frames: Tensor, chance: np.random.Generator) -> Tensor:
+    """Frames [N, 3, S, S] as `reframe` changes them."""
+    return _resampled(frames, *_framing(chance))
+
+
+def _framing(chance: np.random.Generator) -> tuple[float, float, float]:
     zoom = float(np.exp(chance.normal(0.0, _ZOOM)))
     x, y = (float(v) for v in chance.normal(0.0, _SHIFT, 2))
-    theta = torch.tensor([[zoom, 0.0, x], [0.0, zoom, y]]).expand(len(frames), 2, 3)
-    grid = F.affine_grid(theta, list(frames.shape), align_corners=False)
-    moved = F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
-    return moved, (regions - regions.new_tensor([x, y, 0.0])) / zoom
+    return zoom, x, y
+
+
+def _resampled(pictures: Tensor, zoom: float, x: float, y: float) -> Tensor:
+    theta = torch.tensor([[zoom, 0.0, x], [0.0, zoom, y]]).expand(len(pictures), 2, 3)
+    grid = F.affine_grid(theta, list(pictures.shape), align_corners=False)
+    return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 
 
 def relight(frames: Tensor, chance: np.random.Generator) -> Tensor:

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from pipelines.anitalker.crop import choose_square
 from pipelines.identity import IdentityFeatures
+from pipelines.portrait.bake import CACHE
 from pipelines.portrait.canvas import Crop, cut
 from pipelines.portrait.detect import FaceMesh, find_face
 from pipelines.portrait.enrol import describe
 from pipelines.portrait.geometry import SIDES, measure
 from pipelines.portrait.render import PortraitRenderer
 from pipelines.training.faces import draw_portrait, random_params
+from pipelines.training.flow_warp.flows import rest_places
 from pipelines.training.flow_warp.motions import Motion, motion_bank
 from pipelines.training.flow_warp.store import Clip
 
@@ -48,7 +50,7 @@ def drawn_clip(number: int, count: int, size: int) -> Clip:
         identity = _before(identity, _backdrop(chance, _DRAWN))
     frames = _rendered(identity, motion, size)
     regions = np.broadcast_to(_regions(identity), (count, 3, 3)).copy()
-    return Clip(frames, regions, motion, str(group))
+    return Clip(frames, regions, motion, str(group), _flows(identity, motion, size // 2))
 
 
 def _rendered(identity: IdentityFeatures, motion: Motion, size: int) -> NDArray[np.uint8]:
@@ -58,6 +60,12 @@ def _rendered(identity: IdentityFeatures, motion: Motion, size: int) -> NDArray[
     rows = torch.from_numpy(motion)
     frames = (renderer.render_rgb(row[None], [0])[0].numpy() for row in rows)
     return np.stack([cut(frame, square, size) for frame in frames])
+
+
+def _flows(identity: IdentityFeatures, motion: Motion, size: int) -> torch.Tensor:
+    baked = CACHE.get(identity, _RENDERED, torch.device("cpu"))
+    square = _square(identity, _RENDERED)
+    return rest_places(baked, torch.from_numpy(motion), square, size)
 
 
 def _square(identity: IdentityFeatures, pixels: int) -> Crop:

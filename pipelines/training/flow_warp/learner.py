@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from pipelines.anitalker.config import RendererConfig
 from pipelines.anitalker.encoder import IdentityHead
+from pipelines.anitalker.layers import base_grid
 from pipelines.anitalker.motion import MotionToCode
-from pipelines.anitalker.renderer import FlowWarp
+from pipelines.anitalker.renderer import FlowWarp, FlowWarpGenerator
 from pipelines.motion.space import MOTION_NAMES
 from pipelines.training.flow_warp.batches import Batch
 from pipelines.training.flow_warp.losses import (
@@ -27,10 +28,12 @@ from pipelines.training.flow_warp.losses import (
     attention,
     colour_loss,
     feature_loss,
+    flow_loss,
 )
 
 _SCALE = {"headYaw": 5.0, "headPitch": 4.0, "headRoll": 4.0, "headX": 0.05, "headY": 0.04,
           "headZ": 0.06, "gazeYaw": 6.0, "gazePitch": 4.0}  # fmt: skip
+_FIRST_FLOW = 1  # level whose flow is fine enough to be told: 16 pixels
 _SHAPE_SCALE = 0.3  # of a blendshape weight
 
 
@@ -40,9 +43,25 @@ class Weights:
 
     colour: float = 6.0
     feature: float = 1.0
+    flow: float = 20.0
     code: float = 1.0
     identity: float = 0.02
     information: float = 0.01
+
+
+def unroll(
+    generator: FlowWarpGenerator, maps: list[Tensor], start: Tensor, code: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """What the generator draws, and where each of its levels looks, [B, 2, n, n] in [-1, 1]."""
+    latent = generator.latent(start, code)
+    x = generator.first(generator.constant.expand(len(start), -1, -1, -1), latent)
+    flow = image = None
+    grids = []
+    for level, source in zip(generator.levels, maps, strict=True):
+        x, flow, image = level(x, source, latent, flow, image)
+        grids.append(flow[:, :2].float().tanh() + base_grid(flow.shape[-1], flow))
+    assert image is not None
+    return image.float(), grids
 
 
 class Margin(nn.Module):
@@ -80,25 +99,30 @@ class Learner(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Every loss unweighted, and their weighted sum as `total`."""
         count = len(batch.sources)
-        maps, start, code = self.renderer.encode(torch.cat([batch.sources, batch.driving]))
         each = len(batch.driving) // count
+        seen = batch.sources
+        if not batch.mapped:
+            seen = torch.cat([batch.sources, batch.driving])
+        maps, start, code = self.renderer.encode(seen)
         known = ~batch.motion.isnan().any(1)
         mapped = self.to_code(batch.motion.nan_to_num())
-        by_motion = (batch.mapped & known[count:])[:, None]
-        made = self.renderer.generator(
+        made, grids = unroll(
+            self.renderer.generator,
             [x[:count].repeat_interleave(each, 0) for x in maps],
             start[:count].repeat_interleave(each, 0),
-            torch.where(by_motion, mapped[count:], code[count:][batch.drivers]),
-        ).float()
+            mapped[count:] if batch.mapped else code[count:][batch.drivers],
+        )
         weight = attention(batch.regions, made.shape[-1])
         losses = {
             "colour": colour_loss(made, batch.driving, weight),
             "feature": feature_loss(self.features, made, batch.driving, weight),
-            "code": _apart(code.float(), mapped.detach(), known),
+            "flow": flow_loss(grids[_FIRST_FLOW:], batch.flows, weight),
+            "code": _apart(code.float(), mapped[: len(seen)].detach(), known[: len(seen)]),
         }
-        losses |= self._identity(start.float(), batch.people)
+        losses |= self._identity(start.float(), batch.people[: len(seen)])
         # `density` fits the estimate to what it sees, and reaches nothing else.
         parts = [getattr(self.weights, name, 1.0) * loss for name, loss in losses.items()]
+        parts.append(0.0 * mapped.sum())  # a group of workers waits for every weight's gradient
         return losses | {"total": torch.stack(parts).sum()}
 
     def _identity(self, start: Tensor, people: Tensor) -> dict[str, Tensor]:

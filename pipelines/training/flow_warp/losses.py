@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 _WIDEN = torch.tensor([1.5, 1.6, 1.6])  # radius over half width, of mouth, right eye, left eye
-_EXTRA = (4.0, 4.0, 4.0)  # weight there beside 1 elsewhere
+_EXTRA = (8.0, 8.0, 8.0)  # weight there beside 1 elsewhere
 _SCALES = 3
+_SOFT = 0.002  # half pictures: below that flows differ squarely
 
 
 def attention(regions: Tensor, size: int) -> Tensor:
@@ -38,6 +41,25 @@ def colour_loss(made: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
         loss = loss + (across.abs() * weight[..., 1:]).mean()
         loss = loss + (down.abs() * weight[..., 1:, :]).mean()
     return loss / _SCALES
+
+
+def flow_loss(grids: Sequence[Tensor], wanted: Tensor, weight: Tensor) -> Tensor:
+    """Weighted distance of where levels look from where they should, in half pictures: a scalar.
+
+    grids: [N, 2, n, n] of the levels; wanted [N, 2, F, F], NaN where unknown; weight [N, 1, S, S].
+    """
+    known = ~wanted.isnan().any(1, keepdim=True)
+    wanted = wanted.nan_to_num()
+    loss = wanted.new_zeros(())
+    for grid in grids:
+        size = grid.shape[-1]
+        share = F.adaptive_avg_pool2d(known.float(), min(size, wanted.shape[-1]))
+        aim = F.adaptive_avg_pool2d(wanted * known, share.shape[-1]) / share.clamp_min(1e-6)
+        here = F.adaptive_avg_pool2d(weight, share.shape[-1]) * (share > 0.5)
+        got = F.adaptive_avg_pool2d(grid, share.shape[-1])
+        distance = ((got - aim).square().sum(1, keepdim=True) + _SOFT**2).sqrt() - _SOFT
+        loss = loss + (distance * here).sum() / here.sum().clamp_min(1.0)
+    return loss / len(grids)
 
 
 class RandomFeatures(nn.Module):

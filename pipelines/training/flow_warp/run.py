@@ -123,7 +123,7 @@ class Run:
         if self.writer is not None:
             for name, value in means.items():
                 self.writer.add_scalar(f"loss/{name}", value, self.step)
-        return {name: f"{means[name]:.3f}" for name in ("colour", "feature", "code")}
+        return {name: f"{means[name]:.3f}" for name in ("colour", "flow", "code")}
 
     def look(self) -> None:
         """Draw held-out people with the average, as a picture file and for TensorBoard."""

@@ -3,6 +3,7 @@
 DIR/SPLIT/NAME.safetensors
     frames   uint8   [N, S, S, 3]  the face crop, the same crop in all frames of a file
     motion   float32 [N, 61]       the known motion; only where it is known
+    flows    float16 [N, 2, F, F]  where pixels look in frame 0 (see `flows`); where it is known
     regions  float32 [N, 3, 3]     mouth, subject's right eye, left eye: x, y, half width in [-1, 1]
     metadata: group. Identities of one group show the same motion in frames of the same number.
 """
@@ -33,6 +34,7 @@ class Clip:
     regions: NDArray[np.float32]  # [N, 3, 3]
     motion: NDArray[np.float32] | None  # [N, MOTION_DIM]
     group: str
+    flows: Tensor | None = None  # float16 [N, 2, F, F]
 
 
 def write_clip(path: Path, clip: Clip) -> None:
@@ -44,6 +46,8 @@ def write_clip(path: Path, clip: Clip) -> None:
     }
     if clip.motion is not None:
         tensors["motion"] = torch.from_numpy(np.ascontiguousarray(clip.motion))
+    if clip.flows is not None:
+        tensors["flows"] = clip.flows.contiguous()
     part = path.with_suffix(".part")
     save_file(tensors, part, {"group": clip.group})
     part.replace(path)
@@ -59,8 +63,14 @@ class Face:
         self.name = path.stem
         self.group: str = self._file.metadata()["group"]
         self.regions: Tensor = self._file.get_tensor("regions")
-        known = "motion" in self._file.keys()  # noqa: SIM118
-        self.motion: Tensor | None = self._file.get_tensor("motion") if known else None
+        self.motion = self._maybe("motion")  # [N, MOTION_DIM] or None
+        self._flows = self._file.get_slice("flows") if self._holds("flows") else None
+
+    def _holds(self, name: str) -> bool:
+        return name in self._file.keys()  # noqa: SIM118
+
+    def _maybe(self, name: str) -> Tensor | None:
+        return self._file.get_tensor(name) if self._holds(name) else None
 
     def __len__(self) -> int:
         return len(self.regions)
@@ -74,6 +84,13 @@ class Face:
         """One frame, uint8 [S, S, 3]."""
         picture: Tensor = self._frames[index]
         return picture
+
+    def flow(self, index: int, size: int) -> Tensor:
+        """Where a frame looks in frame 0, float32 [2, size, size]; NaN where that is unknown."""
+        if self._flows is None:
+            return torch.full((2, size, size), float("nan"))
+        held: Tensor = self._flows[index]
+        return held.float()
 
 
 def read_faces(folder: Path, size: int) -> list[Face]:

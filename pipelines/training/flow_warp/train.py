@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with joined(args.device) as workers:
         sampler = Sampler(
             read_faces(args.data / "train", config.size), seed=args.seed, rank=workers.rank,
-            pairs=args.pairs, drives=args.drives,
+            pairs=args.pairs, drives=args.drives, mapped=args.mapped,
         )  # fmt: skip
         held_out = Sampler(read_faces(args.data / "held_out", config.size), seed=1, vary=False)
         run = Run(config, sampler, held_out, args.out, plan, workers, args.tensorboard)
@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=float, default=Plan.rate)
     parser.add_argument("--pairs", type=int, default=2, help="of identities, per step and worker")
     parser.add_argument("--drives", type=int, default=2, help="driving frames per identity")
+    parser.add_argument(
+        "--mapped", type=float, default=0.85, help="share of steps drawn from known motion"
+    )
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--report", type=int, default=Plan.report, help="steps between lines")
     parser.add_argument("--sheet", type=int, default=Plan.sheet, help="steps between sheets")
