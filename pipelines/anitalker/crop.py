@@ -13,7 +13,9 @@ from pipelines.portrait.detect import FaceMesh, Points
 
 SIDE = 1.75  # of the square, in face heights (forehead to chin)
 CENTRE_Y = 0.04  # of the square above the middle of the face, in face heights
-GRID = 4  # canvas pixels: the square begins and ends on whole, even pixels of every frame size
+AROUND = 8  # a square's surroundings reach one part in so many of its side beyond it
+GRID = 4  # canvas pixels: squares begin on whole, even pixels of every frame size,
+_SIDES = GRID * AROUND  # and so do their surroundings
 
 
 def choose_square(face: FaceMesh) -> Crop:
@@ -25,11 +27,19 @@ def choose_square(face: FaceMesh) -> Crop:
 
 
 def square_on_canvas(landmarks: Points) -> Crop:
-    """The square in pixels of the canvas, on `GRID`; landmarks [478, 3] in canvas coordinates."""
+    """The square in whole pixels of the canvas; landmarks [478, 3] in canvas coordinates."""
     pixels = (landmarks + np.array([1.0, 1.0, 0.0], np.float32)) * (CANVAS / 2)
     square = choose_square(FaceMesh(pixels.astype(np.float32)))
-    left, top, side = (GRID * round(v / GRID) for v in (square.left, square.top, square.side))
+    side = _SIDES * round(square.side / _SIDES)
+    wider = (side - square.side) / 2
+    left, top = (GRID * round((v - wider) / GRID) for v in (square.left, square.top))
     return Crop(float(left), float(top), float(side))
+
+
+def surroundings(square: Crop) -> Crop:
+    """The square and what is around it, which moves as the square's edge does."""
+    reach = square.side / AROUND
+    return Crop(square.left - reach, square.top - reach, square.side + 2 * reach)
 
 
 def in_photo(square: Crop, canvas: Crop) -> Crop:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipelines.anitalker.cached import CachedRenderer
-from pipelines.anitalker.crop import in_photo, square_on_canvas
+from pipelines.anitalker.crop import in_photo, square_on_canvas, surroundings
 from pipelines.identity import IdentityFeatures
 from pipelines.portrait.canvas import CANVAS, Crop, choose_crop, cut, to_canvas
 from pipelines.portrait.detect import FaceMesh, find_face, person_mask
@@ -21,7 +21,9 @@ BAKED = "baked."  # prefix of the renderer's own tensors
 
 _GROW, _SOFT = 0.09, 0.035  # the head's share of the picture beyond the person, face heights
 _NECK = (0.10, 0.30)  # below the chin, face heights: where the photo takes over
-_EDGE = (0.01, 0.09)  # from the square's edge, of its side
+_SHOULDER = (0.0, 0.12)  # the same beside the neck,
+_BESIDE = (0.36, 0.48)  # which is this far from the face's middle
+_EDGE = (0.005, 0.06)  # from the edge of the square's surroundings, of their side
 
 
 def enrol(photo: bytes, renderer: CachedRenderer, key: str) -> IdentityFeatures:
@@ -74,12 +76,15 @@ def changing(canvas: Image8, landmarks: Array, square: Crop) -> Tensor:
     head = blur(dilate(person, round(_GROW * unit)), _SOFT * unit)[0].numpy()
     line = (np.arange(CANVAS, dtype=np.float32) + 0.5) / CANVAS * 2.0 - 1.0
     x, y = np.meshgrid(line, line)
-    down = face.to_face(np.stack([x, y], -1))[..., 1] - face.chin
-    head = head * (1.0 - smoothstep(_NECK[0], _NECK[1], single(down)))
-    for along, start in ((x, square.left), (y, square.top)):
+    across, down = np.moveaxis(face.to_face(np.stack([x, y], -1)), -1, 0)
+    below = single(down - face.chin)
+    head = head * (1.0 - smoothstep(*_NECK, below))
+    head = head * (1.0 - smoothstep(*_SHOULDER, below) * smoothstep(*_BESIDE, np.abs(across)))
+    wide = surroundings(square)
+    for along, start in ((x, wide.left), (y, wide.top)):
         pixels = (along + 1.0) * (CANVAS / 2) - start
-        near = np.minimum(pixels, square.side - pixels) / square.side
-        head = head * smoothstep(_EDGE[0], _EDGE[1], single(near))
+        near = np.minimum(pixels, wide.side - pixels) / wide.side
+        head = head * smoothstep(*_EDGE, single(near))
     return torch.from_numpy((head * 255.0).round().clip(0, 255).astype(np.uint8))
 
 

@@ -7,13 +7,14 @@ background, so there is no seam to see. Correction and detail are what the rende
 photo's own motion, leaves out of the photo: the wide differences in colour, which stay where they
 are, and the fine ones, which its small picture cannot hold and which go where it says that the skin
 goes. Where it draws something else than what was there (an open mouth, a closed eye) the detail
-would be wrong; there `alike` is 0. At rest the frame is the photo. All but the drawn square is
-prepared once per identity and frame size.
+would be wrong; there `alike` is 0. At rest the frame is the photo. Toward the square's edge what is
+drawn fades out and the detail is all of the photo; around the square, where hair may reach, it
+moves as the edge does. All but the drawn square is prepared once per identity and frame size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +22,15 @@ from torch import Tensor
 
 from kernels.i420 import rgb_to_i420, write_i420
 from pipelines.anitalker.cached import Drawn
+from pipelines.anitalker.crop import AROUND, surroundings
 from pipelines.identity import BakedCache, IdentityFeatures
+from pipelines.portrait.canvas import Crop
 from pipelines.portrait.matte import blur
 
 _WIDE = 1 / 30  # of the square, standard deviation: differences wider than this are corrected
-_UNLIKE = 0.25  # difference of colours in [-1, 1] at which a third of the detail is left
+_UNLIKE = 0.15  # difference of colours in [-1, 1] at which a third of the detail is left
+_FADING = 1 / 8  # of the square from its edge
+_SHARE = AROUND / (AROUND + 2)  # of the square in the side of its surroundings
 _SPREAD = 5  # pixels of the drawn square over which colours are compared
 
 
@@ -33,7 +38,8 @@ _SPREAD = 5  # pixels of the drawn square over which colours are compared
 class Backing:
     """One identity's photo, ready for its square to be pasted in. Never written to.
 
-    The square has `side` pixels in the frame; of these the box of `mask` can change.
+    The square with its surroundings has `side` pixels in the frame; of these the box of `mask` can
+    change. Places in it are x and y in [-1, 1], as in `grid_sample`.
     """
 
     i420: Tensor  # uint8 [size * 3 / 2, size], the photo
@@ -45,7 +51,8 @@ class Backing:
     mask: Tensor  # [1, 1, h, w]
     fixed: Tensor  # [1, 3, h, w] RGB in [0, 1]: mask * correction + (1 - mask) * photo
     detail: Tensor  # [1, 3, side, side]
-    places: Tensor  # [1, 2, h, w] of the box's pixels in the square, x and y in [-1, 1]
+    places: Tensor  # [1, 2, h, w] of the box's pixels
+    fade: Tensor  # [1, 1, R, R] how much of what is drawn is shown
     rest: Tensor  # [1, 3, R, R] in [-1, 1], the photo's own motion as drawn
     look: Tensor  # [1, 2, R, R], where its pixels look
 
@@ -55,12 +62,13 @@ def back(identity: IdentityFeatures, size: int, device: torch.device) -> Backing
     tensors = {name: tensor.to(device) for name, tensor in identity.tensors.items()}
     canvas = tensors["canvas"].permute(2, 0, 1)[None].float() / 255.0
     mask = tensors["mask"][None, None].float() / 255.0
-    left, top, side = (int(v) * size // canvas.shape[-1] for v in identity.tensors["square"])
+    square = Crop(*(float(v) for v in identity.tensors["square"]))
+    left, top, side = (int(v * size / canvas.shape[-1]) for v in astuple(surroundings(square)))
     photo, mask = (F.interpolate(x, (size, size), mode="area") for x in (canvas, mask))
     rest, look, seen = (tensors[name][None].float() for name in ("rest", "look", "seen"))
-    drawn = enlarged(rest * 0.5 + 0.5, side)
     wrong = blur((seen - rest)[0] * 0.5, rest.shape[-1] * _WIDE)[None]
-    correction = enlarged(wrong, side)
+    fade = _fade(rest.shape[-1], device)
+    drawn, correction = (enlarged(around(part * fade), side) for part in (rest * 0.5 + 0.5, wrong))
     detail = _square(photo, left, top, side) - drawn - correction
     rows, columns = _span(mask[0, 0].amax(1)), _span(mask[0, 0].amax(0))
     box = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
@@ -77,6 +85,7 @@ def back(identity: IdentityFeatures, size: int, device: torch.device) -> Backing
         fixed=fixed,
         detail=detail,
         places=_places(side, device)[:, :, *box].contiguous(),
+        fade=fade,
         rest=rest,
         look=look,
     )
@@ -102,6 +111,14 @@ def _places(side: int, device: torch.device) -> Tensor:
     return torch.stack(torch.meshgrid(line, line, indexing="xy"))[None]
 
 
+def _fade(size: int, device: torch.device) -> Tensor:
+    """1 in a drawn square, 0 at its edge: [1, 1, R, R]."""
+    near = (torch.arange(size, device=device) + 0.5) / size
+    near = (torch.minimum(near, 1.0 - near) / _FADING).clamp_max(1.0)
+    line = near * near * (3.0 - 2.0 * near)
+    return (line[:, None] * line)[None, None]
+
+
 def _make(identity: IdentityFeatures, size: int, device: torch.device) -> Backing:
     with torch.inference_mode():
         return back(identity, size, device)
@@ -119,12 +136,14 @@ def paste(drawn: Drawn, backing: Backing, planes: Tensor) -> None:
 def blended(drawn: Drawn, backing: Backing) -> Tensor:
     """The box that can change, as RGB [1, 3, h, w] in [0, 1]; one frame is drawn."""
     moved = drawn.looks - backing.look
-    small = torch.cat([drawn.pictures * 0.5 + 0.5, moved, alike(drawn.pictures, moved, backing)], 1)
-    box = enlarged(small, backing.side)[:, :, backing.rows, backing.columns]
+    shown = (drawn.pictures * 0.5 + 0.5) * backing.fade
+    lost = (1.0 - alike(drawn.pictures, moved, backing)) * backing.fade
+    box = enlarged(around(torch.cat([shown, moved * _SHARE, 1.0 - lost], 1)), backing.side)
+    box = box[:, :, backing.rows, backing.columns]
     places = (backing.places + box[:, 3:5]).permute(0, 2, 3, 1)
     detail = F.grid_sample(backing.detail, places, padding_mode="border", align_corners=False)
-    shown = torch.addcmul(box[:, :3], detail, box[:, 5:])
-    return torch.addcmul(backing.fixed, shown, backing.mask).clamp_(0.0, 1.0)
+    whole = torch.addcmul(box[:, :3], detail, box[:, 5:])
+    return torch.addcmul(backing.fixed, whole, backing.mask).clamp_(0.0, 1.0)
 
 
 def alike(picture: Tensor, moved: Tensor, backing: Backing) -> Tensor:
@@ -137,6 +156,12 @@ def alike(picture: Tensor, moved: Tensor, backing: Backing) -> Tensor:
     unlike = (picture - before).abs().mean(1, keepdim=True)
     unlike = F.avg_pool2d(unlike, _SPREAD, 1, _SPREAD // 2, count_include_pad=False)
     return torch.exp(-((unlike / _UNLIKE) ** 2))
+
+
+def around(square: Tensor) -> Tensor:
+    """Continue [N, C, R, R] into its surroundings, [N, C, R + 2 R / 8, ...]."""
+    reach = square.shape[-1] // AROUND
+    return F.pad(square, (reach,) * 4, mode="replicate")
 
 
 def enlarged(picture: Tensor, side: int) -> Tensor:

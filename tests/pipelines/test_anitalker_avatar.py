@@ -18,7 +18,7 @@ pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
 
 from pipelines import weights
 from pipelines.anitalker.cached import Drawn
-from pipelines.anitalker.crop import GRID, SIDE, in_photo, square_on_canvas
+from pipelines.anitalker.crop import AROUND, GRID, SIDE, in_photo, square_on_canvas, surroundings
 from pipelines.anitalker.paste import alike, back, blended
 from pipelines.avatar import AvatarPipeline
 from pipelines.identity import IdentityFeatures, IdentityStore
@@ -69,8 +69,11 @@ def test_the_square_holds_the_head_on_whole_pixels_of_every_size() -> None:
     landmarks = np.zeros((478, 3), np.float32)
     landmarks[10, :2], landmarks[152, :2] = (0.02, -0.51), (0.02, 0.37)
     square = square_on_canvas(landmarks)
-    assert all(v % GRID == 0 for v in (square.left, square.top, square.side))
-    assert square.side == pytest.approx(SIDE * 0.88 / 2 * CANVAS, abs=GRID)
+    for size in SIZES:
+        wide = surroundings(square)
+        for value in (square.left, square.top, square.side, wide.left, wide.top, wide.side):
+            assert value * size / CANVAS % 2 == 0
+    assert square.side == pytest.approx(SIDE * 0.88 / 2 * CANVAS, rel=0.05)
     assert square.left + square.side / 2 == pytest.approx(0.51 * CANVAS, abs=GRID)
     forehead, chin = (0.49 / 2 * CANVAS - square.top), (1.37 / 2 * CANVAS - square.top)
     assert 0.15 < forehead / square.side < 0.3
@@ -143,7 +146,8 @@ def test_the_mask_has_no_edge(faces: list[IdentityFeatures]) -> None:
         mask = face.tensors["mask"].float() / 255.0
         assert float((mask[1:] - mask[:-1]).abs().max()) < 0.15
         assert float((mask[:, 1:] - mask[:, :-1]).abs().max()) < 0.15
-        left, top, side = face.tensors["square"].tolist()
+        wide = surroundings(Crop(*face.tensors["square"].tolist()))
+        left, top, side = int(wide.left), int(wide.top), int(wide.side)
         inside = torch.zeros(CANVAS, CANVAS, dtype=torch.bool)
         inside[max(top, 0) : top + side, max(left, 0) : left + side] = True
         assert float(mask[~inside].max() if (~inside).any() else 0.0) == 0.0
@@ -170,13 +174,13 @@ def test_detail_goes_where_the_skin_goes(faces: list[IdentityFeatures]) -> None:
     still = blended(rest, backing)
     shift = 8  # pixels of the frame, to the left in the source
     looks = rest.looks.clone()
-    looks[:, 0] -= 2.0 * shift / backing.side
+    looks[:, 0] -= 2.0 * shift / (backing.side * AROUND / (AROUND + 2))
     moved = blended(Drawn(rest.pictures, looks), backing)
     fine = [x - torch.nn.functional.avg_pool2d(x, 31, 1, 15) for x in (still, moved)]
     inside = backing.mask[..., shift:] == 1.0
     same = ((fine[1][..., shift:] - fine[0][..., :-shift]).abs() * inside).sum()
     other = ((fine[1][..., shift:] - fine[0][..., shift:]).abs() * inside).sum()
-    assert float(same) < 0.7 * float(other)
+    assert float(same) < 0.5 * float(other)
 
 
 def test_detail_stays_away_from_what_was_not_there(faces: list[IdentityFeatures]) -> None:
