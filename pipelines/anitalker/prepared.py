@@ -87,10 +87,7 @@ class PreparedLevel:
         """
         up, plain, flow_style = styles
         x = self._plain(self._up(x, up), plain)
-        matrix = (self._flow * flow_style[:, None]).transpose(1, 2).to(x.dtype)  # [n, C, 3]
-        pixels = x.permute(0, 2, 3, 1).reshape(len(x), -1, x.shape[1])
-        flow = (pixels @ matrix).float().transpose(1, 2).reshape(-1, 3, self._size, self._size)
-        flow = flow + self._flow_bias
+        flow = _project(x, self._flow * flow_style[:, None]) + self._flow_bias
         return x, flow if last is None else flow + double(last)
 
     def look(self, flow: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,6 +135,17 @@ def _doubling(kernel: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     return run
 
 
+def _project(x: Tensor, matrix: Tensor) -> Tensor:
+    """Pixels of x [n, C, H, W] through their picture's matrix [n, 3, C]: float32 [n, 3, H, W]."""
+    count, channels, height, width = x.shape
+    pixels = x.permute(0, 2, 3, 1).reshape(count, -1, channels)
+    if x.dtype is torch.float32:
+        result = matrix @ pixels.transpose(1, 2)
+    else:  # of the two orders the one with quick routines in half precision
+        result = (pixels @ matrix.to(x.dtype).transpose(1, 2)).transpose(1, 2).float()
+    return result.contiguous().view(count, 3, height, width)
+
+
 def _lookup(grid: Tensor, mask: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
     """Which rows of the table make each pixel, and by which weights: both [n * s * s, 4].
 
@@ -146,16 +154,13 @@ def _lookup(grid: Tensor, mask: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
     size = grid.shape[-1]
     place = (grid + 1.0) * (size / 2) - 0.5
     corner = place.floor()
-    share = place - corner
-    first = (slots * size * size)[:, None, None]
-    rows, weights = [], []
-    for dy in (0, 1):
-        y = corner[:, 1] + dy
-        along_y = mask * (share[:, 1] if dy else 1.0 - share[:, 1]) * ((y >= 0) & (y < size))
-        start = first + y.clamp(0, size - 1).long() * size
-        for dx in (0, 1):
-            x = corner[:, 0] + dx
-            along_x = (share[:, 0] if dx else 1.0 - share[:, 0]) * ((x >= 0) & (x < size))
-            rows.append(start + x.clamp(0, size - 1).long())
-            weights.append(along_y * along_x)
-    return torch.stack(rows, -1).view(-1, 4), torch.stack(weights, -1).view(-1, 4)
+    near = torch.stack([corner, corner + 1.0], dim=1)  # [n, 2 neighbours, (x, y), s, s]
+    share = (1.0 - (place[:, None] - near).abs()) * ((near >= 0) & (near < size))
+    near = near.clamp(0, size - 1).int()
+    first = (slots * size * size).int()[:, None, None, None, None]
+    rows = first + size * near[:, :, None, 1] + near[:, None, :, 0]  # [n, 2, 2, s, s]
+    weights = mask[:, None, None] * share[:, :, None, 1] * share[:, None, :, 0]
+    return (
+        rows.permute(0, 3, 4, 1, 2).reshape(-1, 4),
+        weights.permute(0, 3, 4, 1, 2).reshape(-1, 4),
+    )
