@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.timing import quantiles, write_result
@@ -91,12 +92,14 @@ class Bench:
         """What is timed; the cached renderer for every number of slots."""
         model, picture, code = self.model, self.picture[None], self.codes(1)
         maps, start = naive_stage1.encode(model.encoder, picture)
+        head, folded = model.motion, model.motion.folded()
         ways: dict[str, Work] = {
             "naive": lambda: naive_stage1.render(model, picture, code),
             "naive encoder": lambda: naive_stage1.encode(model.encoder, picture),
             "naive generator": lambda: naive_stage1.generate(model.generator, maps, start, code),
             "encoder": lambda: model.encoder(picture),
-            "motion head": lambda: model.motion(start),
+            "motion head": lambda: head(start),
+            "motion head, folded": lambda: F.linear(head.leave_identity(start), *folded),
             "generator as trained": lambda: model.generator(maps, start, code),
         }
         for precision in self.precisions:
