@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pipelines.audio.mel import MelConfig
 from pipelines.motion.diffusion import DiffusionMotion, load_generator
+from pipelines.presets import PRESETS
 from pipelines.weights import find_weights
 
-PORTRAIT_WEIGHTS = "portrait-motion"
+PORTRAIT_WEIGHTS = PRESETS["portrait"].motion_weights
 
 
 def portrait_motion(mel: MelConfig, weights: str = PORTRAIT_WEIGHTS) -> DiffusionMotion:
