@@ -1,5 +1,7 @@
 """After training: fit the motion head alone, on what the finished encoder says of many pictures.
 
+    python -m pipelines.training.flow_warp.head --run RUN --data DIR
+
 While everything moves the head chases codes that change and an encoder that changes. With both
 fixed, a pass of the encoder over the faces gives appearance codes once, and the small head is
 fitted to them in seconds: it cannot disturb the pictures, which do not depend on it.
@@ -7,18 +9,24 @@ fitted to them in seconds: it cannot disturb the pictures, which do not depend o
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from pipelines.anitalker.config import RendererConfig
 from pipelines.anitalker.encoder import MotionHead
 from pipelines.anitalker.motion import MotionToCode
 from pipelines.anitalker.renderer import FlowWarp
 from pipelines.training.flow_warp.augment import mirror_motion, reframed, relight
-from pipelines.training.flow_warp.store import Face
+from pipelines.training.flow_warp.store import SPLITS, Face, read_faces
 
 _BATCH = 256
 _RATE = 2e-3
@@ -74,8 +82,47 @@ def explained(head: nn.Module, starts: Tensor, wanted: Tensor) -> float:
     return 1.0 - float(error / wanted.var(0).mean())
 
 
-def codes(to_code: MotionToCode, motion: Tensor) -> Tensor:
-    """The codes of motion [N, D], without a gradient."""
-    with torch.no_grad():
-        code: Tensor = to_code(motion)
-    return code
+def refit(run: Path, data: Path, frames: int, steps: int, seed: int) -> dict[str, float]:
+    """Fit the head of RUN/model.safetensors and write it back; returns what it explains."""
+    path = run / "model.safetensors"
+    held = load_file(path)
+    with safe_open(path, "pt") as file:
+        about = dict(file.metadata() or {})
+    config = json.loads(about["config"])
+    renderer = FlowWarp(RendererConfig(**config | {"widths": tuple(config["widths"])}))
+    to_code = MotionToCode(renderer.config.motion_dim)
+    parts = nn.ModuleDict({"renderer": renderer, "to_code": to_code})
+    parts.load_state_dict(held)
+    sets = {}
+    for split in SPLITS:
+        faces = read_faces(data / split, renderer.config.size)
+        starts, motion = look(renderer, faces, frames, seed if split == "train" else None)
+        with torch.no_grad():
+            sets[split] = starts, to_code(motion)
+    fit(renderer.motion, *sets["train"], steps, seed)
+    found = {split: explained(renderer.motion, *known) for split, known in sets.items()}
+    tensors = {name: value.contiguous() for name, value in parts.state_dict().items()}
+    about |= {"head_explains": json.dumps({k: round(v, 4) for k, v in found.items()})}
+    save_file(tensors, path.with_suffix(".part"), about)
+    path.with_suffix(".part").replace(path)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.training.flow_warp.head")
+    parser.add_argument("--run", type=Path, required=True, help="folder of the training run")
+    parser.add_argument("--data", type=Path, required=True, help="folder it was trained on")
+    parser.add_argument("--frames", type=int, default=16, help="of each face")
+    parser.add_argument("--steps", type=int, default=3_000)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    found = refit(args.run, args.data, args.frames, args.steps, args.seed)
+    print(
+        ", ".join(f"{split}: {share:.1%} of the codes' variance" for split, share in found.items())
+    )
+
+
+if __name__ == "__main__":
+    main()

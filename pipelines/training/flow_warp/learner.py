@@ -117,7 +117,7 @@ class Learner(nn.Module):
             "colour": colour_loss(made, batch.driving, weight),
             "feature": feature_loss(self.features, made, batch.driving, weight),
             "flow": flow_loss(grids[_FIRST_FLOW:], batch.flows, weight),
-            "code": _apart(code.float(), mapped[: len(seen)].detach(), known[: len(seen)]),
+            "code": _apart(code.float(), mapped.detach(), known),
         }
         losses |= self._identity(start.float(), batch.people[: len(seen)])
         # `density` fits the estimate to what it sees, and reaches nothing else.
@@ -146,7 +146,11 @@ class Learner(nn.Module):
 
 
 def _apart(code: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
-    """Squared distance of codes [N, D] where the wanted ones are known, over their spread."""
-    distance = (code - wanted).square().mean(1) * known
-    spread = wanted[known].var(0).mean() if int(known.sum()) > 1 else 1.0
-    return distance.sum() / known.sum().clamp_min(1) / (spread + 1e-6)
+    """Squared distance of codes [N, D] from the wanted ones of the first N of M pictures.
+
+    Over the spread of all M, at least a tenth of the usual 1: pictures at rest have none.
+    """
+    count = len(code)
+    distance = (code - wanted[:count]).square().mean(1) * known[:count]
+    spread = wanted[known].var(0).mean() if int(known.sum()) > 1 else wanted.new_zeros(())
+    return distance.sum() / known[:count].sum().clamp_min(1) / spread.clamp_min(0.1)
