@@ -20,6 +20,7 @@ FORMAT_VERSION = 1
 BAKED = "baked."  # prefix of the renderer's own tensors
 
 _GROW, _SOFT = 0.09, 0.035  # the head's share of the picture beyond the person, face heights
+_OVAL = (0.4, 0.56)  # half width and height of a face, which is person whatever else is
 _NECK = (0.10, 0.30)  # below the chin, face heights: where the photo takes over
 _SHOULDER = (0.0, 0.12)  # the same beside the neck,
 _BESIDE = (0.36, 0.48)  # which is this far from the face's middle
@@ -72,12 +73,13 @@ def changing(canvas: Image8, landmarks: Array, square: Crop) -> Tensor:
     """Where the renderer may change the photo: head and neck, softly; uint8 [S, S]."""
     face = measure(landmarks)
     unit = face.unit * CANVAS / 2  # pixels per face height
-    person = torch.from_numpy(person_mask(canvas) > 0.4).float()[None]
-    head = blur(dilate(person, round(_GROW * unit)), _SOFT * unit)[0].numpy()
     line = (np.arange(CANVAS, dtype=np.float32) + 0.5) / CANVAS * 2.0 - 1.0
     x, y = np.meshgrid(line, line)
     across, down = np.moveaxis(face.to_face(np.stack([x, y], -1)), -1, 0)
     below = single(down - face.chin)
+    oval = (across / _OVAL[0]) ** 2 + ((below + 0.5) / _OVAL[1]) ** 2 < 1.0
+    person = torch.from_numpy((person_mask(canvas) > 0.4) | oval).float()[None]
+    head = blur(dilate(person, round(_GROW * unit)), _SOFT * unit)[0].numpy()
     head = head * (1.0 - smoothstep(*_NECK, below))
     head = head * (1.0 - smoothstep(*_SHOULDER, below) * smoothstep(*_BESIDE, np.abs(across)))
     wide = surroundings(square)

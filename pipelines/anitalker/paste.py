@@ -59,7 +59,8 @@ class Backing:
 
 def back(identity: IdentityFeatures, size: int, device: torch.device) -> Backing:
     """Prepare the backing of an enrolled photo for frames of `size` pixels."""
-    tensors = {name: tensor.to(device) for name, tensor in identity.tensors.items()}
+    names = ("canvas", "mask", "rest", "look", "seen")
+    tensors = {name: identity.tensors[name].to(device) for name in names}
     canvas = tensors["canvas"].permute(2, 0, 1)[None].float() / 255.0
     mask = tensors["mask"][None, None].float() / 255.0
     square = Crop(*(float(v) for v in identity.tensors["square"]))
