@@ -79,7 +79,9 @@ def test_the_face_talks_with_the_voice_and_changes(page, running):
     )
     page.click(f'#gallery [data-id="{other}"]')
     page.wait_for_function(
-        "window.vivavoce.events.some((event) => event.type === 'session.updated')"
+        "(face) => window.vivavoce.events.some("
+        "(e) => e.type === 'session.updated' && e.session.avatar === face)",
+        arg=other,
     )
     assert get(f"{running.url}/v1/sessions/{session}")["avatar"] == other
     page.click("#start")
