@@ -73,14 +73,21 @@ def closures(gap: Gaps, phones: Sequence[Phone], closed: float = CLOSED) -> Coun
     return Count(sum(bool(_around(shut, n).any()) for n in middles if n < len(gap)), len(middles))
 
 
-def false_closures(gap: Gaps, phones: Sequence[Phone], closed: float = CLOSED) -> Count:
-    """Of the open vowels that are not reduced, how many have the lips closed at their middle."""
+def false_closures(
+    gap: Gaps, reference: Gaps, phones: Sequence[Phone], closed: float = CLOSED
+) -> Count:
+    """Of the open vowels that are not reduced, how many have the lips closed at their middle.
+
+    Not counted where the reference's own lips are not clearly open there: before p, b, m they meet
+    before the sound, and a mouth that follows the reference must not be blamed for it.
+    """
     middles = [
         int(phone.middle_s * FPS)
         for phone in phones
         if phone.label in OPEN_VOWELS and phone.length_s >= _SHORT_S
     ]
-    return Count(sum(bool(gap[n] < closed) for n in middles if n < len(gap)), len(middles))
+    counted = [n for n in middles if n < len(gap) and reference[n] >= _PARTED]
+    return Count(sum(bool(gap[n] < closed) for n in counted), len(counted))
 
 
 def onset_ms(gap: Gaps, phones: Sequence[Phone]) -> float | None:

@@ -34,7 +34,7 @@ def figures(readings: Sequence[tuple[Gaps, Clip]]) -> dict[str, Any]:
     for gap, clip in readings:
         follows.append(followed(gap, clip))
         hits += closures(gap, clip.phones)
-        false += false_closures(gap, clip.phones)
+        false += false_closures(gap, articulate(clip.phones, clip.frames), clip.phones)
         speech.append(gap[in_speech(clip.phones, len(gap))])
         silence.append(gap[2:_QUIET])
     talk = np.concatenate(speech)
