@@ -8,9 +8,11 @@ import av
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
-from pipelines.training.flow_warp.augment import mirror, mirror_motion, reframe
+from pipelines.training.flow_warp.augment import Shots, mirror, mirror_motion, reframe
 from pipelines.training.flow_warp.batches import Sampler
 from pipelines.training.flow_warp.clips import ClipError, recorded_clip
 from pipelines.training.flow_warp.drawn import GROUP, drawn_clip
@@ -128,25 +130,59 @@ def test_a_mirror_swaps_sides_and_twice_is_nothing() -> None:
     assert torch.equal(seen[:, left], motion[:, right])
     assert torch.equal(seen[:, MOTION_INDEX["headYaw"]], -motion[:, MOTION_INDEX["headYaw"]])
     assert torch.equal(mirror_motion(seen), motion)
-    frames = torch.rand(2, 3, 8, 8)
     regions = torch.tensor([[[0.1, 0.4, 0.2], [-0.3, -0.2, 0.1], [0.3, -0.1, 0.1]]]).expand(2, 3, 3)
-    pictures, places = mirror(frames, regions)
-    assert places[0, 1].tolist() == pytest.approx([-0.3, -0.1, 0.1])  # was the left eye
-    again = mirror(pictures, places)
-    assert torch.equal(again[0], frames)
-    assert torch.equal(again[1], regions)
+    shots = Shots(torch.rand(2, 3, 8, 8), regions, torch.rand(2, 2, 4, 4))
+    turned = mirror(shots)
+    assert turned.regions[0, 1].tolist() == pytest.approx([-0.3, -0.1, 0.1])  # was the left eye
+    again = mirror(turned)
+    assert torch.equal(again.frames, shots.frames)
+    assert torch.equal(again.regions, shots.regions)
+    assert torch.equal(again.flows, shots.flows)
 
 
 def test_another_framing_moves_regions_with_the_picture() -> None:
     line = torch.linspace(-1, 1, 65)[:-1] + 1 / 64
     spot = torch.exp(-((line[:, None] - 0.3) ** 2 + (line[None] + 0.2) ** 2) / 0.02)
-    frames = spot.expand(1, 3, 64, 64)
     regions = torch.tensor([[[-0.2, 0.3, 0.1]] * 3])
-    moved, places = reframe(frames, regions, np.random.default_rng(5))
-    peak = moved[0, 0].flatten().argmax()
+    shots = Shots(spot.expand(1, 3, 64, 64), regions, torch.zeros(1, 2, 4, 4))
+    moved = reframe(shots, np.random.default_rng(5))
+    peak = moved.frames[0, 0].flatten().argmax()
     x, y = line[peak % 64], line[peak // 64]
-    assert abs(float(x) - float(places[0, 0, 0])) < 0.04
-    assert abs(float(y) - float(places[0, 0, 1])) < 0.04
+    assert abs(float(x) - float(moved.regions[0, 0, 0])) < 0.04
+    assert abs(float(y) - float(moved.regions[0, 0, 1])) < 0.04
+
+
+def _looked_up(source: Tensor, flows: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames as the flows find them in the source, and where they do."""
+    size = source.shape[-1]
+    known = F.interpolate((~flows.isnan().any(1, keepdim=True)).float(), (size, size))
+    places = F.interpolate(flows.nan_to_num(), (size, size), mode="bilinear")
+    found = F.grid_sample(source, places.permute(0, 2, 3, 1), align_corners=False)
+    return found, known
+
+
+def test_known_flows_find_each_frame_in_the_resting_one(drawn: Clip) -> None:
+    assert drawn.flows is not None
+    frames = torch.from_numpy(drawn.frames).permute(0, 3, 1, 2).float()
+    found, known = _looked_up(frames[:1].expand_as(frames), drawn.flows.float())
+    assert float(known.mean()) > 0.95
+    copied = ((frames[:1] - frames) * known).abs()[1:].mean()
+    assert float(((found - frames) * known).abs()[1:].mean()) < 0.6 * float(copied)
+
+
+def test_flows_stay_true_in_varied_batches(tmp_path: Path) -> None:
+    for number in (8, 9):
+        write_clip(tmp_path / f"{number}.safetensors", drawn_clip(number, 4, 64))
+    sampler = Sampler(read_faces(tmp_path, 64), seed=0, pairs=1, drives=2)
+    apart, copied = [], []
+    for step in range(12):
+        batch = sampler.draw(step)
+        source = batch.sources.repeat_interleave(2, 0)
+        found, known = _looked_up(source, batch.flows)
+        apart.append(float(((found - batch.driving) * known).abs().mean()))
+        copied.append(float(((source - batch.driving) * known).abs().mean()))
+    assert sum(copied) > 0.0  # some sources were at rest
+    assert sum(apart) < 0.6 * sum(copied)
 
 
 def test_a_recording_becomes_a_clip(tmp_path: Path) -> None:

@@ -12,25 +12,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from pipelines.anitalker.config import RendererConfig
+from pipelines.anitalker.layers import FlowHead
 from pipelines.anitalker.motion import MotionToCode
 from pipelines.anitalker.renderer import FlowWarp
+from pipelines.anitalker.weights import MAPPED, config_of
+from pipelines.checkpoints import check_tensors
 from pipelines.motion.space import MOTION_DIM
 from pipelines.training.flow_warp.batches import Sampler
+from pipelines.training.flow_warp.export import export
+from pipelines.training.flow_warp.head import refit
 from pipelines.training.flow_warp.learner import Learner
 from pipelines.training.flow_warp.losses import (
     RandomFeatures,
     attention,
     colour_loss,
     feature_loss,
+    flow_loss,
+    hole_loss,
 )
 from pipelines.training.flow_warp.motions import motion_bank
-from pipelines.training.flow_warp.run import Plan, Run, pace
+from pipelines.training.flow_warp.run import Plan, Run, pace, quicker_masks
 from pipelines.training.flow_warp.start import settle
 from pipelines.training.flow_warp.store import Clip, read_faces, write_clip
 from pipelines.training.flow_warp.workers import Workers
+from pipelines.weights import read_metadata
 
 TINY = RendererConfig(size=16, widths=(4, 8, 8), latent_dim=24)
 PLAN = Plan(steps=4, warm_up=1, report=2, sheet=2)
@@ -84,6 +93,72 @@ def test_losses_are_nothing_for_equal_pictures_and_grow_with_difference() -> Non
         assert (amount == 0.0) == all(float(loss) == 0.0 for loss in found)
         assert all(float(now) > before for now, before in zip(found, last, strict=True))
         last = [float(loss) for loss in found]
+
+
+def test_flows_are_held_to_what_is_known() -> None:
+    torch.manual_seed(0)
+    wanted = torch.rand(2, 2, 8, 8) - 0.5
+    weight = torch.ones(2, 1, 16, 16)
+    fine = F.interpolate(wanted, (16, 16), mode="nearest")
+    assert float(flow_loss([wanted, fine], wanted, weight)) == pytest.approx(0.0, abs=1e-6)
+    wrong = wanted.clone()
+    wrong[0, :, :4] += 0.1
+    assert float(flow_loss([wrong], wanted, weight)) > 0.01
+    unknown = wanted.clone()
+    unknown[0, :, :4] = float("nan")
+    assert float(flow_loss([wrong], unknown, weight)) == pytest.approx(0.0, abs=1e-6)
+    assert float(flow_loss([wrong], torch.full_like(wanted, float("nan")), weight)) == 0.0
+
+
+def test_masks_are_held_to_what_the_photo_shows_around_the_mouth() -> None:
+    flows = torch.zeros(2, 2, 16, 16)
+    flows[0, :, 10:12, 6:10] = float("nan")  # an open mouth
+    flows[1] = float("nan")  # nothing known
+    regions = torch.tensor([[[0.0, 0.4, 0.25], [-0.4, -0.3, 0.1], [0.4, -0.3, 0.1]]]).expand(
+        2, 3, 3
+    )
+    right = torch.full((2, 1, 16, 16), 12.0)
+    right[0, :, 10:12, 6:10] = -12.0
+    right[0, :, :4] = -12.0  # far from the mouth
+    right[1] = -12.0
+    assert float(hole_loss([right], flows, regions)) < 1e-3
+    shut = torch.full((2, 1, 16, 16), 12.0)
+    assert float(hole_loss([shut], flows, regions)) > 0.3
+
+
+def test_masks_step_further_than_flows(data: Path, tmp_path: Path) -> None:
+    run = _run(data, tmp_path)
+    head = next(m for m in run.learner.renderer.modules() if isinstance(m, FlowHead))
+    before = head.weight.detach().clone()
+    with quicker_masks(run.learner, 10.0), torch.no_grad():
+        head.weight.add_(0.01)
+    moved = head.weight.detach() - before
+    torch.testing.assert_close(moved[:2], torch.full_like(moved[:2], 0.01), rtol=0, atol=1e-6)
+    torch.testing.assert_close(moved[2], torch.full_like(moved[2], 0.1), rtol=0, atol=1e-6)
+
+
+def test_the_head_is_fitted_without_touching_the_pictures(data: Path, tmp_path: Path) -> None:
+    run = _run(data, tmp_path, Plan(steps=20, warm_up=2, report=20, sheet=20))
+    run.train()
+    before = load_file(tmp_path / "model.safetensors")
+    found = refit(tmp_path, data, frames=6, steps=300, seed=0)
+    after = load_file(tmp_path / "model.safetensors")
+    assert found["train"] > 0.8  # the bar's place is easily seen
+    for name, value in before.items():
+        assert torch.equal(value, after[name]) != name.startswith("renderer.motion."), name
+
+
+def test_export_splits_renderer_and_map(data: Path, tmp_path: Path) -> None:
+    run = _run(data, tmp_path)
+    run.train()
+    renderer, to_code = export(tmp_path, tmp_path / "weights")
+    assert renderer.name == "anitalker-renderer.safetensors"
+    assert to_code.name == "anitalker-motion.safetensors"
+    tensors = load_file(renderer)
+    assert config_of(tensors, "ours") == TINY
+    check_tensors(tensors, FlowWarp(TINY).state_dict(), "ours")
+    check_tensors(load_file(to_code), MotionToCode(TINY.motion_dim).state_dict(), "map")
+    assert read_metadata(to_code)["kind"] == MAPPED
 
 
 def test_weights_begin_with_codes_that_differ_and_pictures_that_are_the_source(data: Path) -> None:

@@ -100,7 +100,9 @@ def refit(run: Path, data: Path, frames: int, steps: int, seed: int) -> dict[str
         with torch.no_grad():
             sets[split] = starts, to_code(motion)
     fit(renderer.motion, *sets["train"], steps, seed)
-    found = {split: explained(renderer.motion, *known) for split, known in sets.items()}
+    found: dict[str, float] = {
+        split: explained(renderer.motion, *known) for split, known in sets.items()
+    }
     tensors = {name: value.contiguous() for name, value in parts.state_dict().items()}
     about |= {"head_explains": json.dumps({k: round(v, 4) for k, v in found.items()})}
     save_file(tensors, path.with_suffix(".part"), about)

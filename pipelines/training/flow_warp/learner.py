@@ -29,11 +29,12 @@ from pipelines.training.flow_warp.losses import (
     colour_loss,
     feature_loss,
     flow_loss,
+    hole_loss,
 )
 
 _SCALE = {"headYaw": 5.0, "headPitch": 4.0, "headRoll": 4.0, "headX": 0.05, "headY": 0.04,
           "headZ": 0.06, "gazeYaw": 6.0, "gazePitch": 4.0}  # fmt: skip
-_FIRST_FLOW = 1  # level whose flow is fine enough to be told: 16 pixels
+_FIRST_FLOW, _FIRST_HOLE = 1, 2  # levels fine enough to be told, of 16 and 32 pixels
 _SHAPE_SCALE = 0.3  # of a blendshape weight
 
 
@@ -43,7 +44,8 @@ class Weights:
 
     colour: float = 6.0
     feature: float = 1.0
-    flow: float = 20.0
+    flow: float = 60.0
+    hole: float = 0.5
     code: float = 1.0
     identity: float = 0.02
     information: float = 0.01
@@ -51,17 +53,21 @@ class Weights:
 
 def unroll(
     generator: FlowWarpGenerator, maps: list[Tensor], start: Tensor, code: Tensor
-) -> tuple[Tensor, list[Tensor]]:
-    """What the generator draws, and where each of its levels looks, [B, 2, n, n] in [-1, 1]."""
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """What the generator draws, and of each level where it looks and how much of it shows.
+
+    Places [B, 2, n, n] in [-1, 1]; masks [B, 1, n, n] as logits.
+    """
     latent = generator.latent(start, code)
     x = generator.first(generator.constant.expand(len(start), -1, -1, -1), latent)
     flow = image = None
-    grids = []
+    grids, masks = [], []
     for level, source in zip(generator.levels, maps, strict=True):
         x, flow, image = level(x, source, latent, flow, image)
         grids.append(flow[:, :2].float().tanh() + base_grid(flow.shape[-1], flow))
+        masks.append(flow[:, 2:].float())
     assert image is not None
-    return image.float(), grids
+    return image.float(), grids, masks
 
 
 class Margin(nn.Module):
@@ -106,7 +112,7 @@ class Learner(nn.Module):
         maps, start, code = self.renderer.encode(seen)
         known = ~batch.motion.isnan().any(1)
         mapped = self.to_code(batch.motion.nan_to_num())
-        made, grids = unroll(
+        made, grids, masks = unroll(
             self.renderer.generator,
             [x[:count].repeat_interleave(each, 0) for x in maps],
             start[:count].repeat_interleave(each, 0),
@@ -117,6 +123,7 @@ class Learner(nn.Module):
             "colour": colour_loss(made, batch.driving, weight),
             "feature": feature_loss(self.features, made, batch.driving, weight),
             "flow": flow_loss(grids[_FIRST_FLOW:], batch.flows, weight),
+            "hole": hole_loss(masks[_FIRST_HOLE:], batch.flows, batch.regions),
             "code": _apart(code.float(), mapped.detach(), known),
         }
         losses |= self._identity(start.float(), batch.people[: len(seen)])

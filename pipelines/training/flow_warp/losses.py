@@ -62,6 +62,29 @@ def flow_loss(grids: Sequence[Tensor], wanted: Tensor, weight: Tensor) -> Tensor
     return loss / len(grids)
 
 
+def hole_loss(masks: Sequence[Tensor], flows: Tensor, regions: Tensor) -> Tensor:
+    """Cross entropy of masks against what the photo shows, around the mouth: a scalar.
+
+    masks: logits [N, 1, n, n] of the levels. An open mouth shows what the photo does not hold,
+    which the flows [N, 2, F, F] leave unknown; rows in which all is unknown do not count.
+    """
+    size = flows.shape[-1]
+    shown = (~flows.isnan().any(1, keepdim=True)).float()
+    told = shown.amax((1, 2, 3), keepdim=True)
+    line = (torch.arange(size, device=flows.device) + 0.5) * (2.0 / size) - 1.0
+    x, y, half = (regions[:, 0, i, None, None] for i in range(3))
+    near = ((line - x).abs() < 1.4 * half) & ((line[:, None] - y).abs() < 1.8 * half)
+    weight = near[:, None].float() * told
+    loss = flows.new_zeros(())
+    for mask in masks:
+        side = min(mask.shape[-1], size)
+        aim, here = (F.adaptive_avg_pool2d(v, side) for v in (shown, weight))
+        got = F.adaptive_avg_pool2d(mask, side)
+        error = F.binary_cross_entropy_with_logits(got, aim, reduction="none")
+        loss = loss + (error * here).sum() / here.sum().clamp_min(1.0)
+    return loss / len(masks)
+
+
 class RandomFeatures(nn.Module):
     """A perceptual distance from a fixed network of random orthogonal filters.
 

@@ -19,7 +19,8 @@ from pipelines.anitalker.motion import MotionToCode
 from pipelines.anitalker.renderer import FlowWarp, Level
 
 _SMALL = 0.05  # share of what flows and coarse colours begin with
-_SEEN = 2.0  # logit of the mask at the finest level: mostly source
+_SEEN = 2.0  # logit of the masks: mostly source
+_DARK = 0.9  # what the level before the finest takes away where its mask is 0
 _ABOVE = 1.5  # added to colours in [-1, 1] before the leaky ReLU, so that it is linear for them
 _PARTS_SPREAD = 2.0  # of the averages that mix into the appearance code, about seven of them
 _LAST_LOGIT = 2.0  # of the mix: the last part alone still knows where in the picture things are
@@ -39,8 +40,11 @@ def settle(renderer: FlowWarp, to_code: MotionToCode, pictures: Tensor, motion: 
     for level in renderer.generator.levels:
         assert isinstance(level, Level)
         level.flow.weight.mul_(_SMALL)
-        level.rgb.colours.weight.mul_(_SMALL)
-    _copy_colours(renderer, pictures)
+    coarsest = renderer.generator.levels[0]
+    assert isinstance(coarsest, Level)
+    coarsest.flow.bias[2] = _SEEN  # levels add up
+    seen = float(torch.tensor(_SEEN).sigmoid())
+    copy_colours(renderer, pictures, (seen, seen))
     start = _settle_encoder(renderer.encoder, pictures)
     head = renderer.motion
     x = start
@@ -62,20 +66,40 @@ def settle(renderer: FlowWarp, to_code: MotionToCode, pictures: Tensor, motion: 
         x = layer(x)
 
 
-def _copy_colours(renderer: FlowWarp, pictures: Tensor) -> None:
-    """Fit the finest colours to the source's first features, and let the mask show them."""
-    finest = renderer.generator.levels[-1]
-    assert isinstance(finest, Level)
-    finest.flow.bias[2] = _SEEN
-    features = renderer.encoder.entry(pictures) * torch.sigmoid(torch.tensor(_SEEN))
+@torch.no_grad()
+def copy_colours(renderer: FlowWarp, pictures: Tensor, masks: tuple[float, float]) -> None:
+    """Let the two finest levels draw the source where their masks are as given, black at mask 0.
+
+    The finest is fitted to the source's colours, the one before to a constant that its bias takes
+    back; what the photo does not show (the inside of a mouth) is mostly dark.
+    """
+    maps, _ = renderer.encoder(pictures)
+    levels = renderer.generator.levels
+    for level in levels:
+        assert isinstance(level, Level)
+        level.rgb.colours.weight.mul_(_SMALL)
+        level.rgb.colours.bias.zero_()
+        level.rgb.bias.zero_()
+    _fit_colours(levels[-1], maps[-1] * masks[1], pictures, _ABOVE, free=True)
+    nothing = torch.zeros_like(pictures[..., ::2, ::2])
+    _fit_colours(levels[-2], maps[-2] * masks[0], nothing, _DARK, free=False)
+
+
+def _fit_colours(
+    level: nn.Module, features: Tensor, wanted: Tensor, above: float, free: bool
+) -> None:
+    """Least squares for what the level adds: wanted, drawn as wanted + above - above."""
+    assert isinstance(level, Level)
     known = features.permute(0, 2, 3, 1).flatten(0, 2)[::_THIN]
-    wanted = pictures.permute(0, 2, 3, 1).flatten(0, 2)[::_THIN]
-    known = torch.cat([known, torch.ones_like(known[:, :1])], 1)
-    found = torch.linalg.lstsq(known, (wanted + _ABOVE) / math.sqrt(2.0)).solution
-    colours = finest.rgb.colours
-    colours.weight.copy_(found[:-1].T[..., None, None] * math.sqrt(found.shape[0] - 1))
-    colours.bias.copy_(found[-1])
-    finest.rgb.bias.fill_(-_ABOVE)
+    aim = (wanted.permute(0, 2, 3, 1).flatten(0, 2)[::_THIN] + above) / math.sqrt(2.0)
+    width = known.shape[1]
+    if free:
+        known = torch.cat([known, torch.ones_like(known[:, :1])], 1)
+    ridge = 1e-3 * len(known) * torch.eye(known.shape[1])
+    found = torch.linalg.solve(known.T @ known + ridge * (not free), known.T @ aim)
+    level.rgb.colours.weight.copy_(found[:width].T[..., None, None] * math.sqrt(width))
+    level.rgb.colours.bias.copy_(found[width] if free else torch.zeros(3))
+    level.rgb.bias.fill_(-above)
 
 
 def _settle_encoder(encoder: ImageEncoder, pictures: Tensor) -> Tensor:
