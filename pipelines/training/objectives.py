@@ -30,18 +30,13 @@ from pipelines.motion.latent import (
     SHAPES,
     MotionLatent,
 )
+from pipelines.motion.parting import parting_weights
 from pipelines.training.corpus_store import LABEL_LIST
 from pipelines.training.phones import BILABIALS, OPEN_VOWELS
 from pipelines.training.windows import Batch
 
 _MOUTH_WEIGHT, _REST_WEIGHT = 2.0, 1.0
-_PARTING_WEIGHT = 4.0
-# How far the lips part, by weight of the shapes (calibrated on the renderer by `performance`): what
-# the eye sees first counts once more, as a whole.
-_PARTING = {
-    "jaw": 1.0, "close": -1.0, "funnel": 0.246, "teethLower": 0.278, "teethUpper": 0.230,
-    "pucker": 0.022, "press": -0.065, "tuck": -0.077,
-}  # fmt: skip
+_PARTING_WEIGHT = 4.0  # what the eye sees first counts once more, as a whole
 _NO_PAST, _STREAMING = 0.25, 0.5  # shares of windows without context, and as when streaming
 _AHEAD = 4  # frames that a streaming window may look ahead, at most
 _TELLING = torch.tensor([LABEL_LIST.index(label) for label in sorted(BILABIALS | OPEN_VOWELS)])
@@ -78,12 +73,8 @@ def _weights() -> tuple[Tensor, Tensor]:
     """How much each latent channel counts, and what each adds to the parting; [LATENT_DIM]."""
     weights = torch.full((LATENT_DIM,), _REST_WEIGHT)
     weights[MOUTH] = _MOUTH_WEIGHT
-    scale = MotionLatent().mixing.amax(1)
-    parting = torch.zeros(LATENT_DIM)
-    for name, share in _PARTING.items():
-        channel = LATENT_NAMES.index(name)
-        parting[channel] = share * scale[channel] / scale[LATENT_NAMES.index("jaw")]
-    return weights / weights.mean(), parting
+    parting = MotionLatent().mixing @ parting_weights()
+    return weights / weights.mean(), parting / parting[LATENT_NAMES.index("jaw")]
 
 
 _WEIGHTS, _PART = _weights()
