@@ -14,6 +14,6 @@ train() {  # RUN STEPS RATE [more]
 }
 train regression 5000 1e-3
 train velocity 4500 8e-4 --start "$dir/regression/model.safetensors"
-train distil 4000 6e-4 --start "$dir/velocity/model.safetensors" \
+train distil 8000 7e-4 --start "$dir/velocity/model.safetensors" \
   --teacher "$dir/velocity/model.safetensors"
 "$python" -m pipelines.training.export "$dir/distil" --name portrait-motion

@@ -69,16 +69,17 @@ class Trainer:
         self.held_out = Windows([corpora[0] / "validation"], plan.seed)
 
     def train(self) -> None:
-        plan, sums = self.plan, torch.zeros(4)
+        plan, sums, seen = self.plan, torch.zeros(4), 0
         with tqdm(total=plan.steps, initial=self.step, desc=self.objective.name) as bar:
             while self.step < plan.steps:
                 loss = self._update()
                 sums += torch.stack([loss.total, loss.motion, loss.lips, loss.phones]).detach()
                 self.step += 1
+                seen += 1
                 bar.update()
                 if self.step % plan.report == 0 or self.step == plan.steps:
-                    bar.set_postfix(self._report(sums / plan.report))
-                    sums.zero_()
+                    bar.set_postfix(self._report(sums / seen))
+                    sums, seen = torch.zeros(4), 0
                     self.save()
 
     def _update(self) -> Loss:
