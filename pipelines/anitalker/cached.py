@@ -29,12 +29,14 @@ _CPU_VALUES = 1 << 22  # of the largest feature map; larger batches fall out of 
 class Drawn(NamedTuple):
     """Frames of some slots.
 
-    pictures: float32 [n, 3, size, size] in [-1, 1]. looks: float32 [n, 2, size, size], where in its
-    source's picture each pixel looks, x and y as in `grid_sample`.
+    pictures: float32 [n, 3, size, size] in [-1, 1]. looks: [n, 2, size, size], where in its source's
+    picture each pixel looks, x and y as in `grid_sample`. masks: [n, 1, size, size] in [0, 1], how
+    much it shows of what it sees there.
     """
 
     pictures: Tensor
     looks: Tensor
+    masks: Tensor
 
 
 class CachedRenderer:
@@ -132,16 +134,16 @@ class CachedRenderer:
         if not all(0 <= slot < self.slots for slot in slots):
             raise ValueError(f"slots {slots} of {self.slots}")
         if not slots:
-            none = codes.new_empty(0, 5, self.config.size, self.config.size, device=self._device)
-            return Drawn(none[:, :3], none[:, 3:])
+            none = codes.new_empty(0, 6, self.config.size, self.config.size, device=self._device)
+            return Drawn(none[:, :3], none[:, 3:5], none[:, 5:])
         chosen = torch.tensor(slots, device=self._device)
         parts = zip(
             torch.split(codes.to(self._device), self._together),
             torch.split(chosen, self._together),
             strict=True,
         )
-        pictures, looks = zip(*[self._draw(*part) for part in parts], strict=True)
-        return Drawn(torch.cat(pictures), torch.cat(looks))
+        drawn = [self._draw(*part) for part in parts]
+        return Drawn(*(torch.cat(tensors) for tensors in zip(*drawn, strict=True)))
 
     @property
     def _together(self) -> int:
@@ -156,7 +158,7 @@ class CachedRenderer:
         x = self._first(self._constant, first)
         flow: Tensor | None = None
         image: Tensor | None = None
-        grid = codes
+        grid = mask = codes
         for i, level in enumerate(self._levels):
             x, flow = level.features(x, flow, rest[3 * i : 3 * i + 3])
             grid, mask = level.look(flow)
@@ -164,4 +166,4 @@ class CachedRenderer:
             if level.table is not None:
                 x = level.mix(x, grid, mask, slots)
         assert image is not None
-        return Drawn(image.clamp(-1.0, 1.0), grid)
+        return Drawn(image.clamp(-1.0, 1.0), grid, mask)

@@ -31,10 +31,10 @@ def enrol(photo: bytes, renderer: CachedRenderer, key: str) -> IdentityFeatures:
     """Turn a JPEG, PNG or WebP of one face into identity features; raises `EnrolmentError`.
 
     Tensors: canvas uint8 [S, S, 3] (also the preview), mask uint8 [S, S] and square int64 [3]
-    (left, top, side; canvas pixels) of what is drawn; seen and rest float16 [3, R, R] and look
-    [2, R, R]: that square as the renderer sees and draws it, and where its pixels look; code
-    [motion_dim] and start [latent_dim] of the photo, and what `renderer` caches. Its slot 0 is
-    used.
+    (left, top, side; canvas pixels) of what is drawn; seen and rest float16 [3, R, R], look
+    [2, R, R] and shown [1, R, R]: that square as the renderer sees and draws it, where its pixels
+    look and how much of that they show; code [motion_dim] and start [latent_dim] of the photo, and
+    what `renderer` caches. Its slot 0 is used.
     """
     pixels = decode(photo)
     return describe(pixels, find_face(pixels), renderer, key)
@@ -61,6 +61,7 @@ def describe(photo: Image8, face: FaceMesh, renderer: CachedRenderer, key: str) 
             "seen": picture.half(),
             "rest": rest.pictures[0].half().cpu(),
             "look": rest.looks[0].cpu(),
+            "shown": rest.masks[0].cpu(),
             "code": held["code"],
             "start": held["start"],
         }

@@ -6,10 +6,11 @@ The mask is 1 over head and neck and 0 well inside the square's edge and over sh
 background, so there is no seam to see. Correction and detail are what the renderer, drawing the
 photo's own motion, leaves out of the photo: the wide differences in colour, which stay where they
 are, and the fine ones, which its small picture cannot hold and which go where it says that the skin
-goes. Where it draws something else than what was there (an open mouth, a closed eye) the detail
-would be wrong; there `alike` is 0. At rest the frame is the photo. Toward the square's edge what is
-drawn fades out and the detail is all of the photo; around the square, where hair may reach, it
-moves as the edge does. All but the drawn square is prepared once per identity and frame size.
+goes. Where it draws something else than what was there (an open mouth, a closed eye), or says that
+it shows nothing of the photo, the detail would be wrong; there `alike` is 0. At rest the frame is
+the photo. Toward the square's edge what is drawn fades out and the detail is all of the photo;
+around the square, where hair may reach, it moves as the edge does. All but the drawn square is
+prepared once per identity and frame size.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from pipelines.portrait.canvas import Crop
 from pipelines.portrait.matte import blur
 
 _WIDE = 1 / 30  # of the square, standard deviation: differences wider than this are corrected
-_UNLIKE = 0.15  # difference of colours in [-1, 1] at which a third of the detail is left
+_UNLIKE = 0.3  # difference of colours in [-1, 1] at which a third of the detail is left
 _FADING = 1 / 8  # of the square from its edge
 _SHARE = AROUND / (AROUND + 2)  # of the square in the side of its surroundings
-_SPREAD = 5  # pixels of the drawn square over which colours are compared
+_FAINT = 0.05  # a mask below which a pixel counts as showing nothing
+_SPREAD = 3  # pixels of the drawn square over which colours are compared
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,19 @@ class Backing:
     fade: Tensor  # [1, 1, R, R] how much of what is drawn is shown
     rest: Tensor  # [1, 3, R, R] in [-1, 1], the photo's own motion as drawn
     look: Tensor  # [1, 2, R, R], where its pixels look
+    shown: Tensor  # [1, 1, R, R], how much they show of what they see there
 
 
 def back(identity: IdentityFeatures, size: int, device: torch.device) -> Backing:
     """Prepare the backing of an enrolled photo for frames of `size` pixels."""
-    names = ("canvas", "mask", "rest", "look", "seen")
+    names = ("canvas", "mask", "rest", "look", "shown", "seen")
     tensors = {name: identity.tensors[name].to(device) for name in names}
     canvas = tensors["canvas"].permute(2, 0, 1)[None].float() / 255.0
     mask = tensors["mask"][None, None].float() / 255.0
     square = Crop(*(float(v) for v in identity.tensors["square"]))
     left, top, side = (int(v * size / canvas.shape[-1]) for v in astuple(surroundings(square)))
     photo, mask = (F.interpolate(x, (size, size), mode="area") for x in (canvas, mask))
-    rest, look, seen = (tensors[name][None].float() for name in ("rest", "look", "seen"))
+    rest, look, shown, seen = (tensors[name][None].float() for name in names[2:])
     wrong = blur((seen - rest)[0] * 0.5, rest.shape[-1] * _WIDE)[None]
     fade = _fade(rest.shape[-1], device)
     drawn, correction = (enlarged(around(part * fade), side) for part in (rest * 0.5 + 0.5, wrong))
@@ -89,6 +92,7 @@ def back(identity: IdentityFeatures, size: int, device: torch.device) -> Backing
         fade=fade,
         rest=rest,
         look=look,
+        shown=shown,
     )
 
 
@@ -138,7 +142,7 @@ def blended(drawn: Drawn, backing: Backing) -> Tensor:
     """The box that can change, as RGB [1, 3, h, w] in [0, 1]; one frame is drawn."""
     moved = drawn.looks - backing.look
     shown = (drawn.pictures * 0.5 + 0.5) * backing.fade
-    lost = (1.0 - alike(drawn.pictures, moved, backing)) * backing.fade
+    lost = (1.0 - alike(drawn, moved, backing)) * backing.fade
     box = enlarged(around(torch.cat([shown, moved * _SHARE, 1.0 - lost], 1)), backing.side)
     box = box[:, :, backing.rows, backing.columns]
     places = (backing.places + box[:, 3:5]).permute(0, 2, 3, 1)
@@ -147,16 +151,18 @@ def blended(drawn: Drawn, backing: Backing) -> Tensor:
     return torch.addcmul(backing.fixed, whole, backing.mask).clamp_(0.0, 1.0)
 
 
-def alike(picture: Tensor, moved: Tensor, backing: Backing) -> Tensor:
-    """How much a drawn picture shows what was there at rest, [1, 1, R, R] in [0, 1].
+def alike(drawn: Drawn, moved: Tensor, backing: Backing) -> Tensor:
+    """How much a frame shows what was there at rest, [1, 1, R, R] in [0, 1].
 
     moved: [1, 2, R, R], by how much its pixels look elsewhere than at rest.
     """
-    places = (_places(picture.shape[-1], picture.device) + moved).permute(0, 2, 3, 1)
-    before = F.grid_sample(backing.rest, places, padding_mode="border", align_corners=False)
-    unlike = (picture - before).abs().mean(1, keepdim=True)
+    places = (_places(moved.shape[-1], moved.device) + moved).permute(0, 2, 3, 1)
+    rest = torch.cat([backing.rest, backing.shown], 1)
+    before = F.grid_sample(rest, places, padding_mode="border", align_corners=False)
+    unlike = (drawn.pictures - before[:, :3]).abs().mean(1, keepdim=True)
     unlike = F.avg_pool2d(unlike, _SPREAD, 1, _SPREAD // 2, count_include_pad=False)
-    return torch.exp(-((unlike / _UNLIKE) ** 2))
+    kept = (drawn.masks / before[:, 3:].clamp_min(_FAINT)).clamp_max(1.0)
+    return torch.exp(-((unlike / _UNLIKE) ** 2)) * kept
 
 
 def around(square: Tensor) -> Tensor:

@@ -61,8 +61,9 @@ def faces(parts: Parts) -> list[IdentityFeatures]:
 def anything(seed: int = 0) -> Drawn:
     """What no renderer would draw."""
     chance = torch.Generator().manual_seed(seed)
-    picture, look = (torch.rand(1, n, TINY.size, TINY.size, generator=chance) for n in (3, 2))
-    return Drawn(picture * 2.0 - 1.0, look * 2.0 - 1.0)
+    shape = (1, 6, TINY.size, TINY.size)
+    picture, look, mask = torch.rand(shape, generator=chance).split([3, 2, 1], 1)
+    return Drawn(picture * 2.0 - 1.0, look * 2.0 - 1.0, mask)
 
 
 def test_the_square_holds_the_head_on_whole_pixels_of_every_size() -> None:
@@ -165,7 +166,7 @@ def test_at_rest_the_frame_is_the_photo(
 
 
 def resting(face: IdentityFeatures) -> Drawn:
-    return Drawn(face.tensors["rest"][None].float(), face.tensors["look"][None])
+    return Drawn(*(face.tensors[name][None].float() for name in ("rest", "look", "shown")))
 
 
 def test_detail_goes_where_the_skin_goes(faces: list[IdentityFeatures]) -> None:
@@ -175,7 +176,7 @@ def test_detail_goes_where_the_skin_goes(faces: list[IdentityFeatures]) -> None:
     shift = 8  # pixels of the frame, to the left in the source
     looks = rest.looks.clone()
     looks[:, 0] -= 2.0 * shift / (backing.side * AROUND / (AROUND + 2))
-    moved = blended(Drawn(rest.pictures, looks), backing)
+    moved = blended(rest._replace(looks=looks), backing)
     fine = [x - torch.nn.functional.avg_pool2d(x, 31, 1, 15) for x in (still, moved)]
     inside = backing.mask[..., shift:] == 1.0
     same = ((fine[1][..., shift:] - fine[0][..., :-shift]).abs() * inside).sum()
@@ -186,10 +187,12 @@ def test_detail_goes_where_the_skin_goes(faces: list[IdentityFeatures]) -> None:
 def test_detail_stays_away_from_what_was_not_there(faces: list[IdentityFeatures]) -> None:
     backing = back(faces[0], 512, CPU)
     rest = resting(faces[0])
-    assert float(alike(rest.pictures, torch.zeros_like(rest.looks), backing).min()) > 0.99
-    other = Drawn(-rest.pictures.sign(), rest.looks)
-    kept = alike(other.pictures, torch.zeros_like(rest.looks), backing)
-    assert float(kept.mean()) < 0.05
+    still = torch.zeros_like(rest.looks)
+    assert float(alike(rest, still, backing).min()) > 0.99
+    other = rest._replace(pictures=-rest.pictures.sign())
+    hidden = rest._replace(masks=torch.zeros_like(rest.masks))
+    for strange in (other, hidden):
+        assert float(alike(strange, still, backing).mean()) < 0.05
 
 
 def pipeline_of(faces: list[IdentityFeatures], size: int = 256, seed: int = 3) -> AvatarPipeline:
