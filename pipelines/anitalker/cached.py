@@ -29,9 +29,9 @@ _CPU_VALUES = 1 << 22  # of the largest feature map; larger batches fall out of 
 class Drawn(NamedTuple):
     """Frames of some slots.
 
-    pictures: float32 [n, 3, size, size] in [-1, 1]. looks: [n, 2, size, size], where in its source's
-    picture each pixel looks, x and y as in `grid_sample`. masks: [n, 1, size, size] in [0, 1], how
-    much it shows of what it sees there.
+    pictures: float32 [n, 3, size, size] in [-1, 1]. looks: [n, 2, size, size], where in the
+    source's picture each pixel looks, x and y as in `grid_sample`. masks: [n, 1, size, size] in
+    [0, 1], how much it shows of what it sees there.
     """
 
     pictures: Tensor
