@@ -16,7 +16,7 @@ from pipelines.portrait.matte import blur, dilate
 from pipelines.portrait.photo import Image8, decode
 
 PRESET = "anitalker"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 BAKED = "baked."  # prefix of the renderer's own tensors
 
 _GROW, _SOFT = 0.09, 0.035  # the head's share of the picture beyond the person, face heights
