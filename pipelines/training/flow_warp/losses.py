@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _WIDEN = torch.tensor([1.5, 1.6, 1.6])  # radius over half width, of mouth, right eye, left eye
-_EXTRA = (8.0, 8.0, 8.0)  # weight there beside 1 elsewhere
+_EXTRA = (16.0, 8.0, 8.0)  # weight there beside 1 elsewhere
 _SCALES = 3
+_OPEN = 4.0  # weight of what an open mouth shows, beside 1 of lips and skin
 _SOFT = 0.002  # half pictures: below that flows differ squarely
 
 
@@ -74,7 +75,7 @@ def hole_loss(masks: Sequence[Tensor], flows: Tensor, regions: Tensor) -> Tensor
     line = (torch.arange(size, device=flows.device) + 0.5) * (2.0 / size) - 1.0
     x, y, half = (regions[:, 0, i, None, None] for i in range(3))
     near = ((line - x).abs() < 1.4 * half) & ((line[:, None] - y).abs() < 1.8 * half)
-    weight = near[:, None].float() * told
+    weight = near[:, None].float() * told * (shown + _OPEN * (1.0 - shown))
     loss = flows.new_zeros(())
     for mask in masks:
         side = min(mask.shape[-1], size)

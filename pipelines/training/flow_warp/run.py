@@ -40,7 +40,7 @@ class Plan:
     steps: int = 5_000
     rate: float = 5e-3  # of equalised weights, which have unit variance
     flow_rate: float = 1e-3  # of what makes flows: a hundredth of the picture is a large step
-    mask_gain: float = 10.0  # steps of masks, over those of flows: logits have far to go
+    mask_gain: float = 20.0  # steps of masks, over those of flows: logits have far to go
     plain_rate: float = 1e-3  # of all others
     warm_up: int = 100
     last_rate: float = 0.02  # share of `rate` that is left at the end

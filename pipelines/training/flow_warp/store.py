@@ -2,7 +2,7 @@
 
 DIR/SPLIT/NAME.safetensors
     frames   uint8   [N, S, S, 3]  the face crop, the same crop in all frames of a file
-    motion   float32 [N, 61]       the known motion; only where it is known
+    motion   float32 [N, 45]       the known motion; only where it is known
     flows    float16 [N, 2, F, F]  where pixels look in frame 0 (see `flows`); where it is known
     regions  float32 [N, 3, 3]     mouth, subject's right eye, left eye: x, y, half width in [-1, 1]
     metadata: group. Identities of one group show the same motion in frames of the same number.
