@@ -39,7 +39,7 @@ from pipelines.training.flow_warp.store import Face, read_faces
 
 WAYS = ("copy", "motion", "picture", "stranger")
 _READINGS = ("lip_gap", "mouth_width", "lid_gap", "yaw", "pitch", "roll")
-_PEOPLE, _FRAMES = 16, 24
+_PEOPLE, _FRAMES = 16, 48
 _LOOK = 32  # pixels, side of what the reader of people sees
 _RIDGE = 1.0
 
