@@ -18,10 +18,11 @@ from pipelines.anitalker.layers import EqualLinear
 from pipelines.anitalker.motion import MotionToCode
 from pipelines.anitalker.renderer import FlowWarp, Level
 
-_SMALL = 0.05  # share of what flows and coarse colours begin with
+_SMALL = 0.05  # share of what coarse colours begin with
+_FLOW = 0.005  # and flows: under half a pixel of 128
 _SEEN = 2.0  # logit of the masks: mostly source
-_DARK = 0.9  # what the level before the finest takes away where its mask is 0
-_ABOVE = 1.5  # added to colours in [-1, 1] before the leaky ReLU, so that it is linear for them
+_CONSTANT = 0.7  # spread of the biases of the first features
+_RIDGE = 1e-5
 _PARTS_SPREAD = 2.0  # of the averages that mix into the appearance code, about seven of them
 _LAST_LOGIT = 2.0  # of the mix: the last part alone still knows where in the picture things are
 _LAST_GAIN = 3.0
@@ -39,12 +40,11 @@ def settle(renderer: FlowWarp, to_code: MotionToCode, pictures: Tensor, motion: 
         raise ValueError(f"a spread needs at least 8 of each, got {len(pictures)}, {len(motion)}")
     for level in renderer.generator.levels:
         assert isinstance(level, Level)
-        level.flow.weight.mul_(_SMALL)
+        level.flow.weight.mul_(_FLOW)
     coarsest = renderer.generator.levels[0]
     assert isinstance(coarsest, Level)
     coarsest.flow.bias[2] = _SEEN  # levels add up
-    seen = float(torch.tensor(_SEEN).sigmoid())
-    copy_colours(renderer, pictures, (seen, seen))
+    _copy_colours(renderer, pictures)
     start = _settle_encoder(renderer.encoder, pictures)
     head = renderer.motion
     x = start
@@ -66,40 +66,26 @@ def settle(renderer: FlowWarp, to_code: MotionToCode, pictures: Tensor, motion: 
         x = layer(x)
 
 
-@torch.no_grad()
-def copy_colours(renderer: FlowWarp, pictures: Tensor, masks: tuple[float, float]) -> None:
-    """Let the two finest levels draw the source where their masks are as given, black at mask 0.
+def _copy_colours(renderer: FlowWarp, pictures: Tensor) -> None:
+    """Let the finest level draw the source, black where its mask is 0, and the others little.
 
-    The finest is fitted to the source's colours, the one before to a constant that its bias takes
-    back; what the photo does not show (the inside of a mouth) is mostly dark.
+    What a photo does not show (the inside of a mouth) is mostly dark. Biases of the first features
+    let them hold a constant, without which black and the source could not both be drawn.
     """
-    maps, _ = renderer.encoder(pictures)
-    levels = renderer.generator.levels
-    for level in levels:
+    nn.init.normal_(renderer.encoder.entry.bias, std=_CONSTANT)
+    for level in renderer.generator.levels:
         assert isinstance(level, Level)
         level.rgb.colours.weight.mul_(_SMALL)
-        level.rgb.colours.bias.zero_()
-        level.rgb.bias.zero_()
-    _fit_colours(levels[-1], maps[-1] * masks[1], pictures, _ABOVE, free=True)
-    nothing = torch.zeros_like(pictures[..., ::2, ::2])
-    _fit_colours(levels[-2], maps[-2] * masks[0], nothing, _DARK, free=False)
-
-
-def _fit_colours(
-    level: nn.Module, features: Tensor, wanted: Tensor, above: float, free: bool
-) -> None:
-    """Least squares for what the level adds: wanted, drawn as wanted + above - above."""
-    assert isinstance(level, Level)
+    finest = renderer.generator.levels[-1]
+    assert isinstance(finest, Level)
+    features = renderer.encoder.entry(pictures) * torch.tensor(_SEEN).sigmoid()
     known = features.permute(0, 2, 3, 1).flatten(0, 2)[::_THIN]
-    aim = (wanted.permute(0, 2, 3, 1).flatten(0, 2)[::_THIN] + above) / math.sqrt(2.0)
+    wanted = (pictures.permute(0, 2, 3, 1).flatten(0, 2)[::_THIN] + 1.0) / math.sqrt(2.0)
     width = known.shape[1]
-    if free:
-        known = torch.cat([known, torch.ones_like(known[:, :1])], 1)
-    ridge = 1e-3 * len(known) * torch.eye(known.shape[1])
-    found = torch.linalg.solve(known.T @ known + ridge * (not free), known.T @ aim)
-    level.rgb.colours.weight.copy_(found[:width].T[..., None, None] * math.sqrt(width))
-    level.rgb.colours.bias.copy_(found[width] if free else torch.zeros(3))
-    level.rgb.bias.fill_(-above)
+    ridge = _RIDGE * len(known) * torch.eye(width)
+    found = torch.linalg.solve(known.T @ known + ridge, known.T @ wanted)
+    finest.rgb.colours.weight.copy_(found.T[..., None, None] * math.sqrt(width))
+    finest.rgb.bias.fill_(-1.0)
 
 
 def _settle_encoder(encoder: ImageEncoder, pictures: Tensor) -> Tensor:
