@@ -128,6 +128,8 @@ def generate(
         warped = F.grid_sample(source, grid, align_corners=False) * mask
         x = warped + x * (1.0 - mask)
         image = rgb_head(level.rgb, warped, image)
+    if generator.inside is not None:
+        image = image + generator.inside[:, None, None] * (1.0 - mask)
     return image
 
 

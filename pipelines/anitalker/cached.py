@@ -42,8 +42,8 @@ class Drawn(NamedTuple):
 class CachedRenderer:
     """Slots that hold an identity each; any of them render together.
 
-    model: is moved to `device`; its generator is not needed afterwards. precision: of features and
-    convolutions; flows and colours are float32 always.
+    model: is moved to `device`; not needed afterwards. precision: of features and convolutions;
+    flows and colours are float32 always.
     """
 
     @torch.no_grad()
@@ -63,6 +63,7 @@ class CachedRenderer:
         self._to_code = model.motion.folded()
         generator = model.generator
         dtype, sizes = _DTYPES[precision], self.config.level_sizes
+        self._finish = generator.finish
         self._constant = generator.constant[None].to(dtype, memory_format=torch.channels_last)
         self._first = PreparedConv(generator.first, dtype, size=4)
         levels: list[Level] = list(generator.levels)  # type: ignore[arg-type]
@@ -166,4 +167,4 @@ class CachedRenderer:
             if level.table is not None:
                 x = level.mix(x, grid, mask, slots)
         assert image is not None
-        return Drawn(image.clamp(-1.0, 1.0), grid, mask)
+        return Drawn(self._finish(image, mask).clamp(-1.0, 1.0), grid, mask)

@@ -62,6 +62,7 @@ class FlowWarpGenerator(nn.Module):
         self.first = StyledConv(width, width, latent)
         widths = (width, *config.level_widths)
         self.levels = nn.ModuleList([Level(*pair, latent) for pair in pairwise(widths)])
+        self.inside = nn.Parameter(torch.zeros(3)) if config.inside else None
 
     def basis(self) -> Tensor:
         """Orthonormal directions of motion, [latent, motion]."""
@@ -86,7 +87,17 @@ class FlowWarpGenerator(nn.Module):
         for level, source in zip(self.levels, maps, strict=True):
             x, flow, image = level(x, source, latent, flow, image)
         assert image is not None
-        return image
+        assert flow is not None
+        return self.finish(image, flow[:, 2:].sigmoid())
+
+    def finish(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Where the finest mask [B, 1, n, n] hides the source, show the colour of the inside.
+
+        Ours; the published network has to find a dark place of the source for an open mouth.
+        """
+        if self.inside is None:
+            return image
+        return image + self.inside[:, None, None] * (1.0 - mask)
 
 
 class FlowWarp(nn.Module):

@@ -20,7 +20,9 @@ from tests import naive_stage1
 
 SLOTS = 4
 TINY = RendererConfig(size=32, widths=(6, 8, 10, 12), latent_dim=12, motion_dim=5, motion_layers=2)
-WIDE = RendererConfig(size=16, widths=(192, 200, 8), latent_dim=16, motion_dim=4)  # uses Winograd
+WIDE = RendererConfig(  # uses Winograd
+    size=16, widths=(192, 200, 8), latent_dim=16, motion_dim=4, inside=True
+)
 TOLERANCE = 1e-5  # of the largest value
 
 
@@ -31,7 +33,7 @@ def random_model(config: RendererConfig, seed: int = 0) -> FlowWarp:
         model = FlowWarp(config)
         with torch.no_grad():
             for name, value in model.named_parameters():
-                if "bias" in name and "modulation" not in name:
+                if name == "generator.inside" or ("bias" in name and "modulation" not in name):
                     value.normal_(0.0, 0.1)
             for level in model.generator.levels:
                 level.flow.weight.mul_(0.2)
@@ -221,3 +223,14 @@ def test_what_does_not_fit_is_refused(model: FlowWarp, renderer: CachedRenderer)
 def test_sizes_that_do_not_work_are_refused(size: int, widths: tuple[int, ...], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         RendererConfig(size=size, widths=widths)
+
+
+def test_what_hides_the_source_has_the_colour_of_the_inside() -> None:
+    model = random_model(WIDE)
+    with torch.no_grad():
+        assert model.generator.inside is not None
+        model.generator.inside.copy_(torch.tensor([0.5, 0.0, -0.5]))
+        image, mask = torch.zeros(1, 3, 2, 2), torch.tensor([[[[1.0, 0.0], [0.5, 1.0]]]])
+        shown = model.generator.finish(image, mask)
+    assert torch.equal(shown[0, 0], torch.tensor([[0.0, 0.5], [0.25, 0.0]]))
+    assert torch.equal(shown[0, 2], -shown[0, 0])
