@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve install test test-all lint train clean system-packages
+.PHONY: serve install test test-all lint train train-anitalker clean system-packages
 
 serve: install  ## start the server on http://127.0.0.1:8080
 	@$(BIN)/vivavoce serve $(ARGS)
@@ -44,6 +44,9 @@ lint: install
 train: install  ## make the speech corpus and train the motion model anew into build/train; hours
 	@PYTHON=$(PYTHON) bash deploy/system-packages.sh train
 	PYTHON=$(BIN)/python bash deploy/train-portrait-motion.sh build/train
+
+train-anitalker: install  ## train the small renderer of anitalker anew into build/anitalker; hours
+	PYTHON=$(BIN)/python bash deploy/train-anitalker.sh build/anitalker
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
