@@ -12,6 +12,7 @@ The pictures are those of `FlowWarpGenerator`; what is done otherwise:
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -42,8 +43,8 @@ class Drawn(NamedTuple):
 class CachedRenderer:
     """Slots that hold an identity each; any of them render together.
 
-    model: is moved to `device`; not needed afterwards. precision: of features and convolutions;
-    flows and colours are float32 always.
+    model: stays as and where it is. precision: of features and convolutions; flows and colours are
+    float32 always.
     """
 
     @torch.no_grad()
@@ -58,7 +59,8 @@ class CachedRenderer:
         self.config = model.config
         self.slots = slots
         self._device = torch.device(device)
-        model = model.to(self._device)
+        if next(model.parameters()).device != self._device:
+            model = copy.deepcopy(model).to(self._device)  # others may use it where it is
         self._encoder, self._leave_identity = model.encoder, model.motion.leave_identity
         self._to_code = model.motion.folded()
         generator = model.generator

@@ -234,3 +234,12 @@ def test_what_hides_the_source_has_the_colour_of_the_inside() -> None:
         shown = model.generator.finish(image, mask)
     assert torch.equal(shown[0, 0], torch.tensor([[0.0, 0.5], [0.25, 0.0]]))
     assert torch.equal(shown[0, 2], -shown[0, 0])
+
+
+def test_a_renderer_elsewhere_leaves_the_model_where_it_is():
+    model = random_model(TINY)
+    here = CachedRenderer(model, 1)
+    CachedRenderer(model, 1, device="meta")
+    assert {part.device.type for part in model.parameters()} == {"cpu"}
+    here.set(0, here.bake(picture(TINY, 0)))
+    assert here.render(codes(TINY, 1, 0), [0]).isfinite().all()
