@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pipelines.audio.mel import MelConfig
+from pipelines.checkpoints import check_tensors
 from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import MotionGenerator
 from pipelines.diffusion.schedule import Level, flow_levels
@@ -51,10 +52,11 @@ def load_generator(path: Path) -> MotionGenerator:
         ValueError: the file does not hold exactly this network.
     """
     model = MotionGenerator(PRESETS["portrait"])
-    try:
-        model.load_state_dict(load_file(path))
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit the motion generator: {error}") from error
+    tensors = {
+        name: v.float() if v.is_floating_point() else v for name, v in load_file(path).items()
+    }
+    check_tensors(tensors, model.state_dict(), str(path))
+    model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)
 
 

@@ -103,6 +103,13 @@ def advance(state: DiffusionState, features: Tensor, active: list[bool]) -> Tens
         return model().step(features, flags, controls, state, torch.tensor(active))
 
 
+def test_weights_of_another_network_are_refused_in_one_line() -> None:
+    with pytest.raises(ValueError, match="anitalker-motion.*lacks") as refused:
+        portrait_motion(MelConfig(), "anitalker-motion")
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 1000
+
+
 def test_look_ahead_is_whole_hops_and_short() -> None:
     total = model().look_ahead + MEL.look_ahead
     assert total % HOP == 0
