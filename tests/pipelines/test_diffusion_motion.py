@@ -104,7 +104,7 @@ def advance(state: DiffusionState, features: Tensor, active: list[bool]) -> Tens
 
 
 def test_weights_of_another_network_are_refused_in_one_line() -> None:
-    with pytest.raises(ValueError, match="anitalker-motion.*lacks") as refused:
+    with pytest.raises(ValueError, match=r"anitalker-motion.*lacks") as refused:
         portrait_motion(MelConfig(), "anitalker-motion")
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 1000
