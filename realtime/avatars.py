@@ -183,6 +183,10 @@ class AvatarLibrary:
         """The folder in which identity features are kept, by key."""
         return self._store.root
 
+    def _lock(self, avatar: Avatar) -> asyncio.Lock:
+        """Held while the features of a face are made or deleted."""
+        return self._locks.setdefault(avatar.key, asyncio.Lock())
+
     async def ensure(self, avatar: Avatar) -> str:
         """The key of its identity features, which are on disk; they are made on first use.
 
@@ -190,7 +194,7 @@ class AvatarLibrary:
             UnknownAvatar: it was deleted.
             AvatarRejected: no avatar can be made of the picture.
         """
-        async with self._locks.setdefault(avatar.key, asyncio.Lock()):
+        async with self._lock(avatar):
             if not self._store.path(avatar.key).exists():
                 if avatar.id not in self._photos:
                     raise UnknownAvatar(f"avatar {avatar.id!r} was deleted")
@@ -244,14 +248,15 @@ class AvatarLibrary:
         """
         if avatar.kind == "cast":
             raise AvatarRejected(f"{avatar.name} belongs to the shipped cast and stays")
-        self._avatars.pop(avatar.id, None)
-        self._photos.pop(avatar.id, None)
-        for suffix in (".json", ".jpg"):
-            (self._uploads / avatar.id).with_suffix(suffix).unlink(missing_ok=True)
-        mine = self._keys.pop(avatar.id, [])
-        used = {a.key for a in self._avatars.values()}.union(*self._keys.values())
-        for key in set(mine) - used:
-            self._store.path(key).unlink(missing_ok=True)
+        async with self._lock(avatar):  # features that are being made would outlive it
+            self._avatars.pop(avatar.id, None)
+            self._photos.pop(avatar.id, None)
+            for suffix in (".json", ".jpg"):
+                (self._uploads / avatar.id).with_suffix(suffix).unlink(missing_ok=True)
+            mine = self._keys.pop(avatar.id, [])
+            used = {a.key for a in self._avatars.values()}.union(*self._keys.values())
+            for key in set(mine) - used:
+                self._store.path(key).unlink(missing_ok=True)
 
     async def picture(self, avatar: Avatar) -> bytes:
         """A square JPEG of the avatar."""

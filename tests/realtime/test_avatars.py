@@ -1,0 +1,53 @@
+"""Uploads over time: deleted while they are enrolled."""
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from realtime.avatars import AvatarLibrary
+from realtime.config import ServerConfig
+from realtime.errors import UnknownAvatar
+from realtime.metrics import Metrics
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+PHOTO = sorted((Path(__file__).parents[2] / "cast").glob("*.png"))[0]
+
+
+def opened(folder: Path) -> AvatarLibrary:
+    return AvatarLibrary(folder, folder / "no cast", 5, Metrics(), ServerConfig().preset)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def kept(tmp_path_factory):
+    """A folder with one upload."""
+    pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
+    folder = tmp_path_factory.mktemp("kept")
+    library = opened(folder)
+    await library.create("Someone", PHOTO.read_bytes())
+    await library.close()
+    return folder
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def library(kept, tmp_path):
+    """The same in a folder of its own, its features not made yet."""
+    folder = shutil.copytree(kept, tmp_path / "data")
+    for features in (folder / "identities").iterdir():
+        features.unlink()
+    library = opened(folder)
+    yield library
+    await library.close()
+
+
+async def test_what_is_deleted_while_it_is_enrolled_leaves_nothing(library):
+    [avatar] = library.list()
+    enrolling = asyncio.create_task(library.ensure(avatar))
+    await asyncio.sleep(0)  # it has begun
+    await library.delete(avatar)
+    assert await enrolling == avatar.key
+    assert not list(library.identities.iterdir())
+    with pytest.raises(UnknownAvatar, match="deleted"):
+        await library.ensure(avatar)
