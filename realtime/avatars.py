@@ -143,9 +143,12 @@ class AvatarLibrary:
         photo = record.with_suffix(".jpg")
         try:
             fields = json.loads(record.read_text())
-            name, keys = str(fields["name"]), [str(key) for key in fields["keys"]]
+            name, keys = str(fields["name"]), [str(key) for key in fields.get("keys", [])]
+            if "key" in fields:  # as it was before photos were kept: only its features are there
+                keys.append(str(fields["key"]))
+                _canvas(self._store.path(keys[0])).save(photo, quality=95, subsampling=0)
             key = self._parts.identity_key(photo.read_bytes())
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, UnknownAvatar) as error:
             logger.warning("ignoring the broken avatar record %s: %s", record.name, error)
             return
         self._add(Avatar(record.stem, name, "upload", key), photo, keys)
@@ -314,9 +317,13 @@ def _jpeg_of_file(path: Path) -> bytes:
 
 
 def _jpeg_of_features(path: Path) -> bytes:
+    return _jpeg(_canvas(path))
+
+
+def _canvas(path: Path) -> Image.Image:
     try:
         with safe_open(path, "np") as file:
-            return _jpeg(Image.fromarray(file.get_tensor("canvas")))
+            return Image.fromarray(file.get_tensor("canvas"))
     except (FileNotFoundError, SafetensorError) as error:
         raise UnknownAvatar(f"the features of this avatar are gone: {error}") from error
 

@@ -1,6 +1,7 @@
-"""Uploads over time: deleted while they are enrolled."""
+"""Uploads over time: deleted while they are enrolled, kept by an older version."""
 
 import asyncio
+import json
 import shutil
 from pathlib import Path
 
@@ -51,3 +52,22 @@ async def test_what_is_deleted_while_it_is_enrolled_leaves_nothing(library):
     assert not list(library.identities.iterdir())
     with pytest.raises(UnknownAvatar, match="deleted"):
         await library.ensure(avatar)
+
+
+async def test_an_upload_of_which_only_the_features_were_kept_is_taken_over(kept, tmp_path):
+    folder = shutil.copytree(kept, tmp_path / "data")
+    [photo], [record] = ((folder / "avatars").glob(f"*.{kind}") for kind in ("jpg", "json"))
+    photo.unlink()
+    [features] = (folder / "identities").iterdir()
+    record.write_text(json.dumps({"name": "Someone", "key": features.stem}))
+    for _ in range(2):  # the second finds what the first has written
+        library = opened(folder)
+        try:
+            [avatar] = library.list()
+            assert avatar.name == "Someone"
+            assert await library.ensure(avatar) != features.stem
+        finally:
+            await library.close()
+    await library.delete(avatar)
+    assert not list(library.identities.iterdir())
+    assert not list((folder / "avatars").iterdir())
