@@ -233,6 +233,21 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(data: Path, tmp_path: Path) 
         assert torch.equal(value, other[name]), name
 
 
+def test_a_line_is_the_mean_of_the_steps_it_saw(data: Path, tmp_path: Path) -> None:
+    run = _run(data, tmp_path / "run", replace(PLAN, steps=5, report=5))
+    run.step = 3  # as if resumed between two lines
+    update, losses = run._update, []
+
+    def kept() -> dict[str, float]:
+        losses.append(update())
+        return losses[-1]
+
+    run._update = kept  # type: ignore[method-assign]
+    run.train()
+    row = json.loads((tmp_path / "run/curve.jsonl").read_text())
+    assert row["colour"] == pytest.approx((losses[0]["colour"] + losses[1]["colour"]) / 2)
+
+
 def _stop_after(run: Run, steps: int) -> None:
     """Train as one that is killed right after it saved step `steps`."""
     save = run.save

@@ -80,17 +80,20 @@ class Run:
         """Go on to the last step of the plan."""
         plan = self.plan
         sums: dict[str, float] = {}
+        seen = 0
         hidden = not self.workers.first
         with tqdm(total=plan.steps, initial=self.step, desc="flow warp", disable=hidden) as bar:
             while self.step < plan.steps:
                 for name, value in self._update().items():
                     sums[name] = sums.get(name, 0.0) + value
                 self.step += 1
+                seen += 1
                 bar.update()
                 last = self.step == plan.steps
                 if self.step % plan.report == 0 or last:
-                    bar.set_postfix(self._report(sums))
-                    sums = {}
+                    means = {name: value / seen for name, value in sums.items()}
+                    bar.set_postfix(self._report(means))
+                    sums, seen = {}, 0
                 if self.step % plan.sheet == 0 or last:
                     self.look()
                     self.save()
@@ -114,12 +117,10 @@ class Run:
                 self.average[name].lerp_(value, 1.0 - keep)
         return {name: float(loss.detach()) for name, loss in losses.items()}
 
-    def _report(self, sums: dict[str, float]) -> dict[str, str]:
+    def _report(self, means: dict[str, float]) -> dict[str, str]:
         """Mean losses since the last report, kept as a line and for TensorBoard."""
         if not self.workers.first:
             return {}
-        count = self.step % self.plan.report or self.plan.report
-        means = {name: value / count for name, value in sums.items()}
         with (self.out / "curve.jsonl").open("a") as file:
             file.write(json.dumps({"step": self.step} | means) + "\n")
         if self.writer is not None:
