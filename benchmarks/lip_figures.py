@@ -74,19 +74,21 @@ def closures(gap: Gaps, phones: Sequence[Phone], closed: float = CLOSED) -> Coun
 
 
 def false_closures(
-    gap: Gaps, reference: Gaps, phones: Sequence[Phone], closed: float = CLOSED
+    gap: Gaps, phones: Sequence[Phone], closed: float = CLOSED, reference: Gaps | None = None
 ) -> Count:
     """Of the open vowels that are not reduced, how many have the lips closed at their middle.
 
-    Not counted where the reference's own lips are not clearly open there: before p, b, m they meet
-    before the sound, and a mouth that follows the reference must not be blamed for it.
+    With a reference, only of those in which its own lips are clearly open: before p, b, m they meet
+    before the sound, so that a mouth which follows it closes in some vowels too.
     """
     middles = [
         int(phone.middle_s * FPS)
         for phone in phones
         if phone.label in OPEN_VOWELS and phone.length_s >= _SHORT_S
     ]
-    counted = [n for n in middles if n < len(gap) and reference[n] >= _PARTED]
+    counted = [
+        n for n in middles if n < len(gap) and (reference is None or reference[n] >= _PARTED)
+    ]
     return Count(sum(bool(gap[n] < closed) for n in counted), len(counted))
 
 

@@ -29,12 +29,14 @@ _QUIET = round(SILENCE_S * FPS) - 5  # less the anticipation and the reader's se
 
 def figures(readings: Sequence[tuple[Gaps, Clip]]) -> dict[str, Any]:
     """Figures of all sentences together; each reading has a gap per frame of its clip."""
-    follows, hits, false = [], Count(0, 0), Count(0, 0)
+    follows, hits, false, strays = [], Count(0, 0), Count(0, 0), Count(0, 0)
     speech, silence = [], []
     for gap, clip in readings:
         follows.append(followed(gap, clip))
         hits += closures(gap, clip.phones)
-        false += false_closures(gap, articulate(clip.phones, clip.frames), clip.phones)
+        false += false_closures(gap, clip.phones)
+        reference = articulate(clip.phones, clip.frames)
+        strays += false_closures(gap, clip.phones, reference=reference)
         speech.append(gap[in_speech(clip.phones, len(gap))])
         silence.append(gap[2:_QUIET])
     talk = np.concatenate(speech)
@@ -46,6 +48,7 @@ def figures(readings: Sequence[tuple[Gaps, Clip]]) -> dict[str, Any]:
         "closures_of": hits.total,
         "false_closures": round(false.share, 3),
         "open_vowels": false.total,
+        "false_closures_where_reference_open": round(strays.share, 3),
         "gap_percentiles": [round(float(v), 4) for v in np.percentile(talk, (10, 50, 90))],
         "closed_share": round(float((talk < CLOSED).mean()), 3),
         "gap_sd_in_speech": round(float(talk.std()), 4),

@@ -239,9 +239,9 @@ def test_closures_are_counted_near_their_time() -> None:
     gap[middle[3] + 3] = 0.0
     assert (closures(gap, spoken).hits, closures(gap, spoken).total) == (1, 2)
     gap[middle[2]] = 0.0
-    reference = np.full(50, 0.05)
-    wrong = false_closures(gap, reference, spoken)
+    wrong = false_closures(gap, spoken)
     assert (wrong.hits, wrong.total) == (1, 3)
+    reference = np.full(50, 0.05)
     reference[middle[2]] = 0.01
-    wrong = false_closures(gap, reference, spoken)
+    wrong = false_closures(gap, spoken, reference=reference)
     assert (wrong.hits, wrong.total) == (0, 2)
