@@ -126,10 +126,12 @@ def generate(
         grid = grid + flow[:, :2].tanh().permute(0, 2, 3, 1)
         mask = flow[:, 2:].sigmoid()
         warped = F.grid_sample(source, grid, align_corners=False) * mask
-        x = warped + x * (1.0 - mask)
         image = rgb_head(level.rgb, warped, image)
-    if generator.inside is not None:
-        image = image + generator.inside[:, None, None] * (1.0 - mask)
+        if level.paint is not None:
+            kernel = level.paint.colours.weight / math.sqrt(x.shape[1])
+            painted = F.conv2d(x, kernel) + level.paint.bias[:, None, None]
+            image = image + painted * (1.0 - mask)
+        x = warped + x * (1.0 - mask)
     return image
 
 

@@ -65,7 +65,6 @@ class CachedRenderer:
         self._to_code = model.motion.folded()
         generator = model.generator
         dtype, sizes = _DTYPES[precision], self.config.level_sizes
-        self._finish = generator.finish
         self._constant = generator.constant[None].to(dtype, memory_format=torch.channels_last)
         self._first = PreparedConv(generator.first, dtype, size=4)
         levels: list[Level] = list(generator.levels)  # type: ignore[arg-type]
@@ -165,8 +164,8 @@ class CachedRenderer:
         for i, level in enumerate(self._levels):
             x, flow = level.features(x, flow, rest[3 * i : 3 * i + 3])
             grid, mask = level.look(flow)
-            image = level.picture(grid, mask, slots, image)
+            image = level.picture(x, grid, mask, slots, image)
             if level.table is not None:
                 x = level.mix(x, grid, mask, slots)
         assert image is not None
-        return Drawn(self._finish(image, mask).clamp(-1.0, 1.0), grid, mask)
+        return Drawn(image.clamp(-1.0, 1.0), grid, mask)

@@ -21,7 +21,7 @@ class RendererConfig:
     latent_dim: int = 512
     motion_dim: int = 20  # numbers of a motion code
     motion_layers: int = 5  # of the linear chain that ends the motion head
-    inside: bool = False  # whether the picture has a colour of its own where the source is hidden
+    paints: bool = False  # whether the generator paints what it hides of the source
 
     def __post_init__(self) -> None:
         if self.size < 8 or self.size & (self.size - 1):
@@ -51,5 +51,5 @@ class RendererConfig:
 
 
 OFFICIAL = RendererConfig()
-SMALL = RendererConfig(size=128, widths=(16, 32, 48, 64, 96, 128), latent_dim=128, inside=True)
+SMALL = RendererConfig(size=128, widths=(16, 32, 48, 64, 96, 128), latent_dim=128, paints=True)
 RENDERERS = {"official": OFFICIAL, "small": SMALL}

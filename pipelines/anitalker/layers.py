@@ -171,6 +171,23 @@ class FlowHead(nn.Module):
         return flow if last is None else flow + double(last)
 
 
+class PaintHead(nn.Module):
+    """1x1 convolution of the generator's own features to colours.
+
+    Ours: the published network has every colour from the source, and must find a dark place of it
+    to show an open mouth.
+    """
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.colours = EqualConv(dim_in, 3, 1)
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, in, H, W] -> [B, 3, H, W]."""
+        return exact(self.colours(x)) + self.bias[:, None, None]
+
+
 class RgbHead(nn.Module):
     """1x1 convolution of warped features to colours, which add to the last level's picture."""
 

@@ -54,6 +54,10 @@ class PreparedLevel:
         self._flow, self._flow_bias = level.flow.scaled(), level.flow.bias[:, None, None]
         self._rgb = level.rgb.colours.scaled()  # [3, C, 1, 1]
         self._rgb_bias, self._bias = level.rgb.colours.bias, level.rgb.bias[:, None, None]
+        self._paint: Tensor | None = None
+        if level.paint is not None:
+            self._paint = level.paint.colours.scaled().to(dtype)  # [3, C, 1, 1]
+            self._paint_bias = level.paint.bias[:, None, None]
         self._grid = base_grid(size, self._flow)
         self._size = size
         self.colours = self._flow.new_zeros(slots, 3, size, size)
@@ -94,11 +98,16 @@ class PreparedLevel:
         """Where each pixel looks, [n, 2, s, s] in [-2, 2], and its mask [n, 1, s, s]."""
         return flow[:, :2].tanh() + self._grid, flow[:, 2:].sigmoid()
 
-    def picture(self, grid: Tensor, mask: Tensor, slots: Tensor, last: Tensor | None) -> Tensor:
-        """Warped colours, added to the picture of the level below: [n, 3, s, s]."""
+    def picture(
+        self, x: Tensor, grid: Tensor, mask: Tensor, slots: Tensor, last: Tensor | None
+    ) -> Tensor:
+        """Warped colours and paint, added to the picture of the level below: [n, 3, s, s]."""
         places = grid.permute(0, 2, 3, 1)
         warped = F.grid_sample(self.colours[slots], places, align_corners=False) * mask
         picture = leaky(warped, self._rgb_bias) + self._bias
+        if self._paint is not None:
+            painted = F.conv2d(x, self._paint).float() + self._paint_bias
+            picture = torch.addcmul(picture, 1.0 - mask, painted)
         return picture if last is None else picture + double(last)
 
     def mix(self, x: Tensor, grid: Tensor, mask: Tensor, slots: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pipelines.anitalker.config import RendererConfig
 from pipelines.anitalker.encoder import ImageEncoder, MotionHead
-from pipelines.anitalker.layers import FlowHead, RgbHead, StyledConv, warp
+from pipelines.anitalker.layers import FlowHead, PaintHead, RgbHead, StyledConv, warp
 
 
 class Encoded(NamedTuple):
@@ -25,14 +25,20 @@ class Encoded(NamedTuple):
 
 
 class Level(nn.Module):
-    """One size of the generator: decide a flow, warp the source's features, add their colours."""
+    """One size of the generator: decide a flow, warp the source's features, add their colours.
 
-    def __init__(self, dim_in: int, dim_out: int, latent_dim: int) -> None:
+    One that `paints` adds colours of its own where its mask hides the source.
+    """
+
+    def __init__(
+        self, dim_in: int, dim_out: int, latent_dim: int, *, paints: bool = False
+    ) -> None:
         super().__init__()
         self.up = StyledConv(dim_in, dim_out, latent_dim, up=True)
         self.plain = StyledConv(dim_out, dim_out, latent_dim)
         self.flow = FlowHead(dim_out, latent_dim)
         self.rgb = RgbHead(dim_out)
+        self.paint = PaintHead(dim_out) if paints else None
 
     def forward(
         self, x: Tensor, source: Tensor, latent: Tensor, flow: Tensor | None, image: Tensor | None
@@ -40,14 +46,17 @@ class Level(nn.Module):
         """Features, flow and picture of the level below -> those of this one.
 
         x [B, in, n/2, n/2], source [B, out, n, n], latent [B, latent_dim]; flow and image
-        [B, 3, n/2, n/2], none at the first level. The colours come from the warped features alone,
-        the mixed ones go on.
+        [B, 3, n/2, n/2], none at the first level. The colours come from the warped features, and
+        from paint if there is any; the mixed features go on.
         """
         x = self.plain(self.up(x, latent), latent)
         flow = self.flow(x, latent, flow)
         warped = warp(source, flow)
         image = self.rgb(warped, image)
-        return warped + x * (1.0 - flow[:, 2:].sigmoid()), flow, image
+        hidden = 1.0 - flow[:, 2:].sigmoid()
+        if self.paint is not None:
+            image = image + hidden * self.paint(x)
+        return warped + x * hidden, flow, image
 
 
 class FlowWarpGenerator(nn.Module):
@@ -61,8 +70,10 @@ class FlowWarpGenerator(nn.Module):
         self.constant = nn.Parameter(torch.randn(width, 4, 4))
         self.first = StyledConv(width, width, latent)
         widths = (width, *config.level_widths)
-        self.levels = nn.ModuleList([Level(*pair, latent) for pair in pairwise(widths)])
-        self.inside = nn.Parameter(torch.zeros(3)) if config.inside else None
+        self.levels = nn.ModuleList(
+            Level(*pair, latent, paints=config.paints and size == config.size)
+            for pair, size in zip(pairwise(widths), config.level_sizes, strict=True)
+        )
 
     def basis(self) -> Tensor:
         """Orthonormal directions of motion, [latent, motion]."""
@@ -87,17 +98,7 @@ class FlowWarpGenerator(nn.Module):
         for level, source in zip(self.levels, maps, strict=True):
             x, flow, image = level(x, source, latent, flow, image)
         assert image is not None
-        assert flow is not None
-        return self.finish(image, flow[:, 2:].sigmoid())
-
-    def finish(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Where the finest mask [B, 1, n, n] hides the source, show the colour of the inside.
-
-        Ours; the published network has to find a dark place of the source for an open mouth.
-        """
-        if self.inside is None:
-            return image
-        return image + self.inside[:, None, None] * (1.0 - mask)
+        return image
 
 
 class FlowWarp(nn.Module):

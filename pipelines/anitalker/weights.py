@@ -78,7 +78,7 @@ def config_of(shapes: Mapping[str, Sequence[int]], name: str) -> RendererConfig:
             latent_dim=latent,
             motion_dim=motion,
             motion_layers=_count(shapes, r"motion\.chain\.(\d+)\.weight"),
-            inside="generator.inside" in shapes,
+            paints=any(".paint." in name for name in shapes),
         )
     except (KeyError, ValueError) as error:
         raise CheckpointError(

@@ -155,7 +155,8 @@ def test_another_framing_moves_regions_with_the_picture() -> None:
 def _looked_up(source: Tensor, flows: Tensor) -> tuple[Tensor, Tensor]:
     """Frames as the flows find them in the source, and where they do."""
     size = source.shape[-1]
-    known = F.interpolate((~flows.isnan().any(1, keepdim=True)).float(), (size, size))
+    known = (~flows.isnan().any(1, keepdim=True)).float()
+    known = (F.interpolate(known, (size, size), mode="bilinear") > 0.999).float()
     places = F.interpolate(flows.nan_to_num(), (size, size), mode="bilinear")
     found = F.grid_sample(source, places.permute(0, 2, 3, 1), align_corners=False)
     return found, known
@@ -165,7 +166,7 @@ def test_known_flows_find_each_frame_in_the_resting_one(drawn: Clip) -> None:
     assert drawn.flows is not None
     frames = torch.from_numpy(drawn.frames).permute(0, 3, 1, 2).float()
     found, known = _looked_up(frames[:1].expand_as(frames), drawn.flows.float())
-    assert float(known.mean()) > 0.95
+    assert 0.9 < float(known.mean()) < 1.0  # not in mouths, not where the head uncovers something
     copied = ((frames[:1] - frames) * known).abs()[1:].mean()
     assert float(((found - frames) * known).abs()[1:].mean()) < 0.6 * float(copied)
 

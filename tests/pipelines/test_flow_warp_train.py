@@ -120,7 +120,7 @@ def test_flows_are_held_to_what_is_known() -> None:
     assert float(flow_loss([wrong], torch.full_like(wanted, float("nan")), weight)) == 0.0
 
 
-def test_masks_are_held_to_what_the_photo_shows_around_the_mouth() -> None:
+def test_masks_are_held_to_what_the_photo_shows() -> None:
     flows = torch.zeros(2, 2, 16, 16)
     flows[0, :, 10:12, 6:10] = float("nan")  # an open mouth
     flows[1] = float("nan")  # nothing known
@@ -129,11 +129,14 @@ def test_masks_are_held_to_what_the_photo_shows_around_the_mouth() -> None:
     )
     right = torch.full((2, 1, 16, 16), 12.0)
     right[0, :, 10:12, 6:10] = -12.0
-    right[0, :, :4] = -12.0  # far from the mouth
     right[1] = -12.0
     assert float(hole_loss([right], flows, regions)) < 1e-3
     shut = torch.full((2, 1, 16, 16), 12.0)
     assert float(hole_loss([shut], flows, regions)) > 0.3
+    beside, far = right.clone(), right.clone()
+    beside[0, :, 12:14, 5:9] = far[0, :, 0:2, 5:9] = -12.0
+    assert float(hole_loss([beside], flows, regions)) > 0.5
+    assert 0.05 < float(hole_loss([far], flows, regions)) < 0.2
 
 
 def test_masks_step_further_than_flows(data: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests import naive_stage1
 SLOTS = 4
 TINY = RendererConfig(size=32, widths=(6, 8, 10, 12), latent_dim=12, motion_dim=5, motion_layers=2)
 WIDE = RendererConfig(  # uses Winograd
-    size=16, widths=(192, 200, 8), latent_dim=16, motion_dim=4, inside=True
+    size=16, widths=(192, 200, 8), latent_dim=16, motion_dim=4, paints=True
 )
 TOLERANCE = 1e-5  # of the largest value
 
@@ -33,7 +33,7 @@ def random_model(config: RendererConfig, seed: int = 0) -> FlowWarp:
         model = FlowWarp(config)
         with torch.no_grad():
             for name, value in model.named_parameters():
-                if name == "generator.inside" or ("bias" in name and "modulation" not in name):
+                if "bias" in name and "modulation" not in name:
                     value.normal_(0.0, 0.1)
             for level in model.generator.levels:
                 level.flow.weight.mul_(0.2)
@@ -225,15 +225,21 @@ def test_sizes_that_do_not_work_are_refused(size: int, widths: tuple[int, ...], 
         RendererConfig(size=size, widths=widths)
 
 
-def test_what_hides_the_source_has_the_colour_of_the_inside() -> None:
-    model = random_model(WIDE)
+def test_what_hides_the_source_is_painted_and_nothing_else() -> None:
+    model, shown = random_model(WIDE), {}
+    source = picture(WIDE, 0)
+    finest = model.generator.levels[-1]
     with torch.no_grad():
-        assert model.generator.inside is not None
-        model.generator.inside.copy_(torch.tensor([0.5, 0.0, -0.5]))
-        image, mask = torch.zeros(1, 3, 2, 2), torch.tensor([[[[1.0, 0.0], [0.5, 1.0]]]])
-        shown = model.generator.finish(image, mask)
-    assert torch.equal(shown[0, 0], torch.tensor([[0.0, 0.5], [0.25, 0.0]]))
-    assert torch.equal(shown[0, 2], -shown[0, 0])
+        for logit in (-40.0, 40.0):  # of every mask
+            finest.flow.weight[2], finest.flow.bias[2] = 0.0, logit
+            for level in model.generator.levels[:-1]:
+                level.flow.weight[2], level.flow.bias[2] = 0.0, 0.0
+            for bias in (0.0, 0.25):
+                finest.paint.bias.fill_(bias)
+                maps, start, code = model.encode(source[None])
+                shown[logit, bias] = model.generator(maps, start, code)
+    assert torch.allclose(shown[-40.0, 0.25], shown[-40.0, 0.0] + 0.25, atol=1e-6)
+    assert torch.equal(shown[40.0, 0.25], shown[40.0, 0.0])
 
 
 def test_a_renderer_elsewhere_leaves_the_model_where_it_is():

@@ -26,7 +26,7 @@ def rest_places(baked: Baked, motion: Tensor, square: Crop, size: int) -> Tensor
     """Flows of frames with `motion` [N, D] in the crop: float16 [N, 2, size, size].
 
     Values are x and y in the crop of the resting frame (motion 0), [-1, 1] from edge to edge; NaN
-    where something shows that the photo does not (teeth, eyeballs).
+    where something shows that the photo does not (teeth, eyeballs, what was behind the head).
     """
     rest = _photo_places(baked, torch.zeros_like(motion[0]))
     moved = (rest - _identity(baked.size)).nan_to_num()[None]
@@ -49,7 +49,7 @@ def rest_places(baked: Baked, motion: Tensor, square: Crop, size: int) -> Tensor
 
 
 def _photo_places(baked: Baked, motion: Tensor) -> Tensor:
-    """Canvas coordinates in the photo of every pixel of a frame, [2, S, S], NaN in openings."""
+    """Canvas coordinates in the photo of every pixel of a frame, [2, S, S]; NaN if not there."""
     values = motion.tolist()
     pose = head_pose(values, baked.face, baked.person.device)
     frame = plan(baked, shape_weights(motion), pose, values)
@@ -57,6 +57,7 @@ def _photo_places(baked: Baked, motion: Tensor) -> Tensor:
     skin = _skin(baked, frame)
     person = warp(baked.person, skin.permute(1, 2, 0)[None])[0, 3] > 0.5
     places[:, person] = skin[:, person]
+    places[:, ~person & (baked.person[0, 3] > 0.5)] = float("nan")
     for window, _ in frame.insides:
         view = places[(slice(None), *window.box)]
         view[:, window.cover < 0.5] = float("nan")

@@ -12,6 +12,7 @@ _WIDEN = torch.tensor([1.5, 1.6, 1.6])  # radius over half width, of mouth, righ
 _EXTRA = (16.0, 8.0, 8.0)  # weight there beside 1 elsewhere
 _SCALES = 3
 _OPEN = 4.0  # weight of what an open mouth shows, beside 1 of lips and skin
+_AWAY = 0.1  # and of what is known far from the mouth
 _SOFT = 0.002  # half pictures: below that flows differ squarely
 
 
@@ -64,10 +65,11 @@ def flow_loss(grids: Sequence[Tensor], wanted: Tensor, weight: Tensor) -> Tensor
 
 
 def hole_loss(masks: Sequence[Tensor], flows: Tensor, regions: Tensor) -> Tensor:
-    """Cross entropy of masks against what the photo shows, around the mouth: a scalar.
+    """Cross entropy of masks against what the photo shows, most around the mouth: a scalar.
 
     masks: logits [N, 1, n, n] of the levels. An open mouth shows what the photo does not hold,
-    which the flows [N, 2, F, F] leave unknown; rows in which all is unknown do not count.
+    which the flows [N, 2, F, F] leave unknown. Elsewhere all that the photo holds is to come from
+    it. Rows in which all is unknown do not count.
     """
     size = flows.shape[-1]
     shown = (~flows.isnan().any(1, keepdim=True)).float()
@@ -75,7 +77,8 @@ def hole_loss(masks: Sequence[Tensor], flows: Tensor, regions: Tensor) -> Tensor
     line = (torch.arange(size, device=flows.device) + 0.5) * (2.0 / size) - 1.0
     x, y, half = (regions[:, 0, i, None, None] for i in range(3))
     near = ((line - x).abs() < 1.4 * half) & ((line[:, None] - y).abs() < 1.8 * half)
-    weight = near[:, None].float() * told * (shown + _OPEN * (1.0 - shown))
+    around = near[:, None].float()
+    weight = told * (around * (shown + _OPEN * (1.0 - shown)) + _AWAY * (1.0 - around) * shown)
     loss = flows.new_zeros(())
     for mask in masks:
         side = min(mask.shape[-1], size)

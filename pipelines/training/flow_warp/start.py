@@ -86,6 +86,8 @@ def _copy_colours(renderer: FlowWarp, pictures: Tensor) -> None:
     found = torch.linalg.solve(known.T @ known + ridge, known.T @ wanted)
     finest.rgb.colours.weight.copy_(found.T[..., None, None] * math.sqrt(width))
     finest.rgb.bias.fill_(-1.0)
+    if finest.paint is not None:
+        finest.paint.colours.weight.mul_(_SMALL)
 
 
 def _settle_encoder(encoder: ImageEncoder, pictures: Tensor) -> Tensor:
