@@ -150,6 +150,20 @@ def test_masks_step_further_than_flows(data: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(moved[2], torch.full_like(moved[2], 0.1), rtol=0, atol=1e-6)
 
 
+def test_the_map_is_kept_after_its_share_of_the_steps(data: Path, tmp_path: Path) -> None:
+    run = _run(data, tmp_path, replace(PLAN, steps=3, map_share=0.6, report=3, sheet=3))
+    run.train()
+    kept = run.average["to_code.layers.0.weight"]
+    assert torch.equal(run.learner.to_code.layers[0].weight, kept)
+    again = _run(data, tmp_path, replace(PLAN, steps=6, map_share=0.3, report=3, sheet=3))
+    again.resume()
+    again.train()
+    assert again.step == 6
+    assert torch.equal(again.learner.to_code.layers[0].weight, kept)
+    directions = "renderer.generator.directions"
+    assert not torch.equal(again.average[directions], run.average[directions])
+
+
 def test_the_head_is_fitted_without_touching_the_pictures(data: Path, tmp_path: Path) -> None:
     run = _run(data, tmp_path, Plan(steps=20, warm_up=2, report=20, sheet=20))
     run.train()

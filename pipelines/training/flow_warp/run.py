@@ -37,7 +37,8 @@ _LOOKS, _MOTIONS = 6, 256  # batches and motion that weights are scaled by befor
 class Plan:
     """How long, how fast, and how often to look."""
 
-    steps: int = 5_000
+    steps: int = 12_000
+    map_share: float = 0.35  # of the steps: from then on the map from motion keeps its average
     rate: float = 5e-3  # of equalised weights, which have unit variance
     flow_rate: float = 1e-3  # of what makes flows: a hundredth of the picture is a large step
     mask_gain: float = 20.0  # steps of masks, over those of flows: logits have far to go
@@ -73,6 +74,7 @@ class Run:
         )
         self.average = {k: v.clone() for k, v in self.averaged_parts.state_dict().items()}
         self.optimiser = _optimiser(self.learner, plan)
+        self.map_steps = round(plan.map_share * plan.steps)
         self.step = 0
         self.writer = _writer(out) if tensorboard and workers.first else None
 
@@ -100,8 +102,11 @@ class Run:
 
     def _update(self) -> dict[str, float]:
         plan = self.plan
+        if self.step == self.map_steps:
+            self._keep_map()
         for group in self.optimiser.param_groups:
-            group["lr"] = group["full_rate"] * pace(self.step, plan)
+            kept = group["is_map"] and self.step >= self.map_steps
+            group["lr"] = 0.0 if kept else group["full_rate"] * pace(self.step, plan)
         batch = self.sampler.draw(self.step).to(self.workers.device)
         self.learner.train()
         with torch.autocast(self.workers.device.type, torch.bfloat16, enabled=plan.bfloat16):
@@ -116,6 +121,14 @@ class Run:
             for name, value in self.averaged_parts.state_dict().items():
                 self.average[name].lerp_(value, 1.0 - keep)
         return {name: float(loss.detach()) for name, loss in losses.items()}
+
+    def _keep_map(self) -> None:
+        """Let the map be its average; codes mean the same from now on.
+
+        So a motion model can be trained in them while the renderer still learns to draw them.
+        """
+        names = self.learner.to_code.state_dict()
+        self.learner.to_code.load_state_dict({k: self.average[f"to_code.{k}"] for k in names})
 
     def _report(self, means: dict[str, float]) -> dict[str, str]:
         """Mean losses since the last report, kept as a line and for TensorBoard."""
@@ -213,7 +226,11 @@ def _optimiser(learner: Learner, plan: Plan) -> torch.optim.Adam:
     flow: list[nn.Parameter] = []
     equal: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
+    to_code = list(learner.to_code.parameters())
+    mapping = set(learner.to_code.modules())
     for module in learner.modules():
+        if module in mapping:
+            continue
         scaled = isinstance(module, EqualConv | EqualLinear | StyledConv)
         for name, parameter in module.named_parameters(recurse=False):
             if isinstance(module, FlowHead):
@@ -221,9 +238,10 @@ def _optimiser(learner: Learner, plan: Plan) -> torch.optim.Adam:
             else:
                 (equal if scaled and name == "weight" else plain).append(parameter)
     groups = [
-        {"params": flow, "full_rate": plan.flow_rate},
-        {"params": equal, "full_rate": plan.rate},
-        {"params": plain, "full_rate": plan.plain_rate},
+        {"params": flow, "full_rate": plan.flow_rate, "is_map": False},
+        {"params": equal, "full_rate": plan.rate, "is_map": False},
+        {"params": plain, "full_rate": plan.plain_rate, "is_map": False},
+        {"params": to_code, "full_rate": plan.plain_rate, "is_map": True},
     ]
     return torch.optim.Adam(groups, lr=plan.rate, betas=(0.9, 0.99))
 
