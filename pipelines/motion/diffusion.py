@@ -24,7 +24,7 @@ from pipelines.motion.hearing import Hearing, behaviour
 from pipelines.motion.latent import SHAPES, MotionLatent
 from pipelines.motion.life import Life, LifeState
 from pipelines.motion.model import MotionModel
-from pipelines.motion.parting import meet
+from pipelines.motion.parting import Meeting
 from pipelines.motion.space import BLENDSHAPES, MOTION_INDEX
 from pipelines.motion.voice import VoiceState
 from pipelines.streaming import SlotState, masked_write
@@ -82,6 +82,7 @@ class DiffusionMotion(MotionModel):
         self.hearing = Hearing(mel)
         self.sampler = StreamingSampler(model, window, levels, warm, hidden)
         self.latent = MotionLatent()
+        self.meeting = Meeting()
         self.life = Life()
         self.silence: Tensor
         self.register_buffer("silence", self.hearing.silence(), persistent=False)
@@ -119,7 +120,7 @@ class DiffusionMotion(MotionModel):
             self.sampler.step(rows, state.stream, active), state.springs
         )
         masked_write(state.springs, springs, active)
-        drawn = meet(moved[:, 0])
+        drawn = self.meeting(moved[:, 0])
         face = drawn * controls[:, :1]
         face[:, _MOUTH] *= _awake(drawn, state.voice.gate)
         face[:, _POSE] = 0.0

@@ -8,7 +8,7 @@ parting is left is taken away, more the less of it there is.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 
@@ -28,7 +28,6 @@ PARTING: dict[str, float] = {
     "mouthRollLower": -0.077,
 }
 _JAW, _CLOSE = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
-_PARTERS = [MOTION_INDEX[name] for name, share in PARTING.items() if 0.1 < share < 1.0]
 _SHUT, _FREE = 0.0375, 0.125  # parting: gaps of 0.4 % and 1.6 % of the face's height
 
 
@@ -40,16 +39,23 @@ def parting_weights() -> Tensor:
     return weights
 
 
-_WEIGHTS = parting_weights()
+class Meeting(nn.Module):
+    """Makes small partings of the lips smaller and leaves wider ones as they are."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        weights = parting_weights()
+        self.weights: Tensor
+        self.partly: Tensor
+        self.register_buffer("weights", weights, persistent=False)
+        self.register_buffer("partly", (weights > 0.1) & (weights < 1.0), persistent=False)
 
-def meet(motion: Tensor) -> Tensor:
-    """Motion [..., MOTION_DIM] with small partings of the lips made smaller, wider ones as is."""
-    near = (motion @ _WEIGHTS.to(motion) - _SHUT) / (_FREE - _SHUT)
-    near = near.clamp(0.0, 1.0)
-    share = near * near * (3.0 - 2.0 * near)
-    met = motion.clone()
-    own = (motion[..., _JAW] - motion[..., _CLOSE]).clamp_min(0.0)
-    met[..., _CLOSE] += (1.0 - share) * own
-    met[..., _PARTERS] *= share[..., None]
-    return met
+    def forward(self, motion: Tensor) -> Tensor:
+        """Motion float32 [..., MOTION_DIM] to the same, its lips met."""
+        near = (motion @ self.weights - _SHUT) / (_FREE - _SHUT)
+        near = near.clamp(0.0, 1.0)
+        share = near * near * (3.0 - 2.0 * near)
+        met = torch.where(self.partly, motion * share[..., None], motion)
+        own = (motion[..., _JAW] - motion[..., _CLOSE]).clamp_min(0.0)
+        met[..., _CLOSE] += (1.0 - share) * own
+        return met
