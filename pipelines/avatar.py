@@ -25,7 +25,7 @@ from pipelines.presets import HOP_SAMPLES, Preset, find_preset
 class StepResult:
     """What one step made.
 
-    motion: float32 [B, D], what `Preset.motion_names` says; rows of inactive slots are
+    motion: float32 [B, D], what `Preset.motion_names` says, or a code; rows of inactive slots are
         meaningless.
     behaviour: int8 [B], an index into `pipelines.motion.space.BEHAVIOURS`.
     frames: slot -> uint8 [size * 3 // 2, size], I420 planes; only for the slots asked for.

@@ -34,7 +34,8 @@ class Preset:
     """A named combination of features, motion model and renderer, and the weights they use.
 
     renderer_weights, motion_weights: names for `pipelines.weights`; empty where there are none.
-    motion_names: of the numbers in a frame of motion. precision: of a renderer with weights.
+    motion_names: of the numbers in a frame of motion; empty where they are a code, of as many
+    numbers as the renderer takes. precision: of a renderer with weights.
     playing: for published motion generators.
     """
 
@@ -83,7 +84,7 @@ PRESETS: dict[str, Preset] = {
             summary="one photo, redrawn by a network that warps its features",
             motion_weights="anitalker-motion",
             renderer_weights="anitalker-renderer",
-            motion_names=tuple(f"code{n}" for n in range(20)),
+            motion_names=(),
         ),
     )
 }

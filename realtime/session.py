@@ -280,9 +280,8 @@ class Session:
             self._behaviour = frame.behaviour
             self._send(AvatarState(state=frame.behaviour))
         if self._motion_events:
-            values = dict(
-                zip(self._motion_names, [round(float(v), 4) for v in frame.motion], strict=True)
-            )
+            names = self._motion_names or [f"code{n}" for n in range(len(frame.motion))]
+            values = dict(zip(names, [round(float(v), 4) for v in frame.motion], strict=True))
             self._send(AvatarMotion(t=frame.start / RATE_HZ, values=values))
         return in_time
 

@@ -26,6 +26,7 @@ class MotionToCode(nn.Module):
 
     def __init__(self, code_dim: int = 20, hidden: int = 128) -> None:
         super().__init__()
+        self.code_dim = code_dim
         self.layers = nn.Sequential(
             nn.Linear(MOTION_DIM, hidden), nn.SiLU(),
             nn.Linear(hidden, hidden), nn.SiLU(),
@@ -57,11 +58,10 @@ class MappedState(SlotState):
 class MappedMotion(MotionModel):
     """A motion model of `pipelines.motion` as one of codes, [B, code_dim] per hop."""
 
-    def __init__(self, inner: MotionModel, to_code: MotionToCode, code_dim: int = 20) -> None:
+    def __init__(self, inner: MotionModel, to_code: MotionToCode) -> None:
         super().__init__(inner.mel, inner.seed)
         self.inner = inner
         self.to_code = to_code
-        self.code_dim = code_dim
 
     @property
     def delay(self) -> int:
@@ -73,7 +73,7 @@ class MappedMotion(MotionModel):
     def init_state(
         self, batch: int, device: torch.device | str = "cpu", seeds: Tensor | None = None
     ) -> MappedState:
-        own = torch.zeros(batch, self.code_dim, device=device)
+        own = torch.zeros(batch, self.to_code.code_dim, device=device)
         return MappedState(self.inner.init_state(batch, device, seeds), own)
 
     def set_seed(self, state: MappedState, slots: Tensor, seeds: Tensor) -> None:

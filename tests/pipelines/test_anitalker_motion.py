@@ -134,6 +134,12 @@ def test_a_reset_keeps_the_face() -> None:
     assert torch.equal(state.own[1], face(3).tensors["code"])
 
 
+def test_codes_are_as_long_as_the_map_makes_them() -> None:
+    motion = MappedMotion(SignalMotion(MelConfig()), MotionToCode(7)).requires_grad_(False)
+    short = IdentityFeatures("0" * 64, {"code": face(1).tensors["code"][:7]}, {})
+    assert play(motion, sound(2), [short]).shape == (1, 2, 7)
+
+
 def test_units_of_the_inputs_can_be_evened_out() -> None:
     plain, scaled = MotionToCode(), MotionToCode()
     scaled.load_state_dict(plain.state_dict())
