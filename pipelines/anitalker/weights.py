@@ -28,8 +28,8 @@ def find_pair(renderer: str, motion: str) -> tuple[Path, Path]:
     """The files of both names.
 
     Raises:
-        ValueError: one is not installed, the first is no renderer, or their motion codes are not
-            the same language.
+        ValueError: one is not installed, the first is no renderer, the second makes no codes, or
+            their motion codes are not the same language or not as long.
     """
     try:
         paths = find_weights(renderer), find_weights(motion)
@@ -44,8 +44,22 @@ def find_pair(renderer: str, motion: str) -> tuple[Path, Path]:
             f"{renderer!r} and {motion!r} do not fit: the published renderer takes the codes of a "
             f"published motion generator, ours those of our map. For published weights, {_ADVICE}"
         )
-    config_of(_shapes(paths[0]), renderer)
+    taken = config_of(_shapes(paths[0]), renderer).motion_dim
+    made = _code_dim(_shapes(paths[1]), published, motion)
+    if taken != made:
+        raise ValueError(
+            f"{renderer!r} and {motion!r} do not fit: the renderer takes motion codes of {taken} "
+            f"numbers, the other makes {made}"
+        )
     return paths
+
+
+def _code_dim(shapes: Mapping[str, Sequence[int]], published: bool, name: str) -> int:
+    """Numbers of a code that a published generator, or else our map, makes."""
+    bias = shapes.get("out_proj.bias" if published else "layers.4.bias")
+    if bias is None:
+        raise CheckpointError(f"{name}: makes no motion codes")
+    return bias[0]
 
 
 def load_renderer(name: str) -> FlowWarp:

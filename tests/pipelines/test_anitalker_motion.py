@@ -13,7 +13,7 @@ from torch import Tensor
 from pipelines import weights
 from pipelines.anitalker.codes import Audible, CodeMotion, CodeState, listener
 from pipelines.anitalker.motion import MappedMotion, MotionToCode
-from pipelines.anitalker.weights import load_generator, load_map, load_renderer
+from pipelines.anitalker.weights import find_pair, load_generator, load_map, load_renderer
 from pipelines.audio.hubert import Hubert, HubertLayout, HubertStream, HubertStreamConfig
 from pipelines.audio.mel import LogMel, MelConfig
 from pipelines.audio.mfcc import Mfcc
@@ -345,6 +345,16 @@ def test_wrong_files_are_refused_by_what_is_wrong(folder: Path) -> None:
     save_file(state, folder / "bad.safetensors")
     with pytest.raises(CheckpointError, match=r"bad: generator\.constant"):
         load_renderer("bad")
+
+
+def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(folder: Path) -> None:
+    find_pair("anitalker-renderer", "anitalker-motion")
+    save_file(MotionToCode(19).state_dict(), folder / "short.safetensors")
+    with pytest.raises(ValueError, match=r"'anitalker-renderer' and 'short' .* 20 .* makes 19"):
+        find_pair("anitalker-renderer", "short")
+    save_file(generator().state_dict(), folder / "other.safetensors", {"kind": "portrait-motion"})
+    with pytest.raises(CheckpointError, match="other: makes no motion codes"):
+        find_pair("anitalker-renderer", "other")
 
 
 def test_imported_generators_load_by_their_variant(
