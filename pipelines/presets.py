@@ -52,7 +52,7 @@ class Preset:
         self,
         renderer: str = "",
         motion: str = "",
-        precision: Precision = "float32",
+        precision: Precision | None = None,
         playing: Playing | None = None,
     ) -> Preset:
         """The same with other weights and settings; what is not given stays.
@@ -66,7 +66,7 @@ class Preset:
             self,
             renderer_weights=renderer or self.renderer_weights,
             motion_weights=motion or self.motion_weights,
-            precision=precision,
+            precision=precision or self.precision,
             playing=playing or self.playing,
         )
 

@@ -25,7 +25,7 @@ from pipelines.identity import IdentityFeatures, IdentityStore
 from pipelines.parts import Parts, parts_of
 from pipelines.portrait.canvas import CANVAS, Crop
 from pipelines.portrait.errors import EnrolmentError
-from pipelines.presets import HOP_SAMPLES, PRESETS, SIZES
+from pipelines.presets import HOP_SAMPLES, PRESETS, SIZES, Playing
 from tests.small import TINY, write_weights
 
 PRESET = PRESETS["anitalker"]
@@ -274,6 +274,12 @@ def test_a_published_renderer_wants_published_motion(folder: Path) -> None:
     path.rename(folder / "theirs.safetensors")
     with pytest.raises(ValueError, match="do not fit"):
         parts_of(PRESET.chosen("theirs"))
+
+
+def test_what_is_not_chosen_stays() -> None:
+    chosen = PRESET.chosen("mine", precision="bfloat16", playing=Playing(ahead=3))
+    assert chosen.chosen() == chosen
+    assert chosen.chosen(motion="other") == replace(chosen, motion_weights="other")
 
 
 def test_the_portrait_renderer_has_no_weights_to_choose() -> None:
