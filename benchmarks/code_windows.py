@@ -1,45 +1,48 @@
-"""How far a published motion generator moves when it is played as a stream.
+"""How far the codes and frames of a motion generator move when it is played as a stream.
 
-    python -m benchmarks.code_windows [--motion NAME --renderer NAME] [--seconds 4]
+    python -m benchmarks.code_windows [--motion NAME --renderer NAME] [--seconds 4] [--frames 4]
 
-The same sound, noise and photo; once as published, one window over the whole utterance and 50
-steps, and then window by window. Without names of imported weights the networks are filled with the
-numbers of the parity fixtures: right in every operation, but trained on nothing, so the distances
-say how the windows act on the computation and not how a trained face would look. Codes: root mean
-square difference over the deviation of the whole utterance's codes, and frame-to-frame change over
-its. Frames: mean absolute difference on the scale of [-1, 1].
+The same sound, noise and face; once as published, one window over the whole utterance and 50 steps,
+and then window by window, a frame at a time. Without names the networks are stand-ins of the
+published sizes with random numbers: what they draw means nothing, so the distances say how the
+windows act on the computation and not how a trained face would look.
+
+    codes    root mean square difference from the whole utterance's, over their deviation
+    window   the same, from the whole utterance's in as few steps: what the window alone does
+    change   mean change from frame to frame, over theirs
+    frames   mean difference of the pictures, in [-1, 1], over how far theirs are from rest
+    ms       of the generator, per frame
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.lip_sounds import spoken
-from benchmarks.renderer import random_model, smooth_picture
+from benchmarks.lips import CAST
+from benchmarks.stand_ins import NOISE, random_generator, random_renderer
 from benchmarks.timing import write_result
 from pipelines.anitalker.cached import CachedRenderer
+from pipelines.anitalker.codes import Audible, listener
 from pipelines.anitalker.config import OFFICIAL
+from pipelines.anitalker.enrol import baked, enrol
 from pipelines.anitalker.weights import load_generator, load_renderer
-from pipelines.audio.mfcc import Mfcc
-from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import MotionGenerator
 from pipelines.diffusion.schedule import ddim_levels
 from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
+from pipelines.presets import SAMPLE_RATE_HZ
 from pipelines.training.sentences import HELD_OUT
 from pipelines.training.speech import synthesise
-from tests.fill import fill
 
 PUBLISHED_STEPS = 50
-STAND_IN = "mfcc_pose_only"
-STAND_IN_NOISE = 0.01  # of the parity fixtures: with more, untrained codes run into the clamp
-SHOWN = 8  # frames rendered
+VOICE = "flite:slt"
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class Way:
     ahead: int
     steps: int
     warm: bool = False
+
+    @property
+    def window(self) -> Window:
+        return Window(context=self.context, ahead=self.ahead)
 
 
 WAYS = (
@@ -70,90 +77,134 @@ class Player(StreamingSampler):
         return super().noise(state) * self.scale
 
 
-def play(
-    generator: MotionGenerator, rows: Tensor, way: Way | None, reference: dict[str, Tensor],
-    scale: float,
-) -> tuple[Tensor, float]:  # fmt: skip
-    """Codes [T, D] of all frames, and milliseconds per frame. No way: the whole utterance.
+@dataclass(frozen=True)
+class Stage:
+    """What stays the same from way to way."""
 
-    rows: [1, 4 T, F].
-    """
-    frames = rows.shape[1] // 4
-    if way is None:
-        window, levels, warm = Window(context=0, new=frames), ddim_levels(PUBLISHED_STEPS), False
-    else:
-        window = Window(context=way.context, ahead=way.ahead)
-        levels, warm = ddim_levels(way.steps), way.warm
-    player = Player(generator, window, levels, warm)
-    player.scale = scale
-    state = player.init_state(rows[0, 0], reference["code"][None], torch.zeros(1).long())
-    after = rows[:, -1:].expand(-1, 4 * window.ahead, -1)
-    heard = torch.cat([rows, after], 1).split(4 * window.new, 1)
-    begin = time.perf_counter()
-    active, start = torch.ones(1, dtype=torch.bool), reference["start"][None]
-    codes = [player.step(part, state, active, start)[0] for part in heard]
-    took = 1e3 * (time.perf_counter() - begin) / frames
-    return torch.cat(codes)[window.ahead :], took
+    generator: MotionGenerator
+    heard: Audible
+    renderer: CachedRenderer  # its slot 0 wears the face
+    code: Tensor  # [1, D] of the face at rest
+    start: Tensor  # [1, latent]
+    noise: float  # scale
+
+    @staticmethod
+    def of(motion: str, renderer: str, avatar: str) -> Stage:
+        """The networks of those names, or stand-ins where one is empty."""
+        generator = load_generator(motion) if motion else random_generator()
+        model = load_renderer(renderer) if renderer else random_renderer(OFFICIAL)
+        cached = CachedRenderer(model, 1)
+        face = enrol((CAST / f"{avatar}.png").read_bytes(), cached, key="")
+        cached.set(0, baked(face))
+        code, start = (face.tensors[name][None] for name in ("code", "start"))
+        return Stage(generator, listener(generator), cached, code, start, 1.0 if motion else NOISE)
+
+    def rows(self, seconds: float) -> Tensor:
+        """Sound features of a held-out sentence: [1, rows, F], whole frames."""
+        samples = spoken(synthesise(HELD_OUT[0], VOICE)).samples[: round(seconds * SAMPLE_RATE_HZ)]
+        found: Tensor = self.heard.inner(torch.from_numpy(samples)[None])
+        each = self.generator.config.rows_per_frame
+        return found[..., : found.shape[-2] // each * each, :]
+
+    def play(
+        self, rows: Tensor, window: Window, steps: int, warm: bool = False
+    ) -> tuple[Tensor, float]:
+        """Codes [T, D] of all frames, and milliseconds per frame."""
+        each = self.generator.config.rows_per_frame
+        frames = rows.shape[-2] // each
+        player = Player(self.generator, window, ddim_levels(steps), warm)
+        player.scale = self.noise
+        state = player.init_state(self.heard.silence(), self.code, torch.zeros(1).long())
+        after = rows[..., -1:, :].repeat_interleave(each * window.ahead, -2)
+        active = torch.ones(1, dtype=torch.bool)
+        begin = time.perf_counter()
+        codes = [
+            player.step(part, state, active, self.start)[0]
+            for part in torch.cat([rows, after], -2).split(each * window.new, -2)
+        ]
+        took = 1e3 * (time.perf_counter() - begin) / frames
+        return torch.cat(codes)[window.ahead :], took
+
+    def draw(self, codes: Tensor) -> Tensor:
+        """Pictures [N, 3, size, size] of codes [N, D]."""
+        return torch.cat([self.renderer.render(code[None], [0]) for code in codes])
 
 
-def compare(codes: Tensor, whole: Tensor, renderer: CachedRenderer) -> dict[str, float]:
-    """The figures of one way against the whole utterance."""
-    places = torch.linspace(0, len(whole) - 1, SHOWN).long()
-    pictures, expected = (
-        torch.cat([renderer.render(code[None], [0]) for code in one[places]])
-        for one in (codes, whole)
-    )
+def measure(stage: Stage, seconds: float, shown: int) -> Iterator[dict[str, object]]:
+    """A row of figures for the whole utterance, then one for each way."""
+    rows = stage.rows(seconds)
+    frames = rows.shape[-2] // stage.generator.config.rows_per_frame
+    utterance = Window(context=0, new=frames)
+    whole, took = stage.play(rows, utterance, PUBLISHED_STEPS)
+    places = torch.linspace(0, frames - 1, shown + 1).round().long()[1:]  # the first is at rest
+    rest, pictures = stage.draw(stage.code), stage.draw(whole[places])
     deviation = (whole - whole.mean(0)).square().mean().sqrt()
-    return {
-        "codes": round(float((codes - whole).square().mean().sqrt() / deviation), 3),
-        "change": round(float(codes.diff(dim=0).abs().mean() / whole.diff(dim=0).abs().mean()), 3),
-        "frames_mean": round(float((pictures - expected).abs().mean()), 4),
-        "frames_largest": round(float((pictures - expected).abs().max()), 3),
+    moved, change = (pictures - rest).abs().mean(), whole.diff(dim=0).abs().mean()
+    yield {
+        "frames": frames,
+        "steps": PUBLISHED_STEPS,
+        "codes_deviation": round(float(deviation), 4),
+        "frames_from_rest": round(float(moved), 5),
+        "ms_per_frame": round(took, 1),
     }
+    short = {n: stage.play(rows, utterance, n)[0] for n in {way.steps for way in WAYS}}
+    for way in WAYS:
+        codes, took = stage.play(rows, way.window, way.steps, way.warm)
+        apart = (stage.draw(codes[places]) - pictures).abs().mean()
+        found = {
+            "codes": _distance(codes, whole) / deviation,
+            "window": _distance(codes, short[way.steps]) / deviation,
+            "change": codes.diff(dim=0).abs().mean() / change,
+            "frames": apart / moved,
+        }
+        rounded = {name: round(float(value), 3) for name, value in found.items()}
+        yield asdict(way) | rounded | {"ms_per_frame": round(took, 1)}
 
 
-def networks(arguments: argparse.Namespace) -> tuple[MotionGenerator, CachedRenderer]:
-    """The imported ones that were named, or stand-ins."""
-    if arguments.motion:
-        generator = load_generator(arguments.motion)
-    else:
-        generator = MotionGenerator(PRESETS[STAND_IN]).eval()
-        generator.load_state_dict(fill(f"stage2_{STAND_IN}"))
-    model = load_renderer(arguments.renderer) if arguments.renderer else random_model(OFFICIAL)
-    return generator, CachedRenderer(model, 1)
+def _distance(one: Tensor, other: Tensor) -> Tensor:
+    return (one - other).square().mean().sqrt()
 
 
 @torch.no_grad()
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--motion", default="", help="an imported generator that hears by MFCC")
-    parser.add_argument("--renderer", default="", help="an imported renderer")
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.code_windows", description="codes and frames of a generator as a stream"
+    )
+    parser.add_argument("--motion", default="", help="weights of a motion generator")
+    parser.add_argument("--renderer", default="", help="weights of its renderer")
+    parser.add_argument("--avatar", default="amara", help="one of the cast")
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--frames", type=int, default=4, help="drawn for each way")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args(argv)
+    if bool(arguments.motion) != bool(arguments.renderer):
+        parser.error("--motion and --renderer go together")
     torch.set_num_threads(arguments.threads)
-    generator, renderer = networks(arguments)
-    baked = renderer.bake(smooth_picture(renderer.config.size))
-    renderer.set(0, baked)
-    samples = spoken(synthesise(HELD_OUT[0], "flite:slt")).samples
-    rows = Mfcc()(torch.from_numpy(samples[: round(arguments.seconds * 16_000)])[None])
-    rows = rows[:, : rows.shape[1] // 4 * 4]
-    scale = 1.0 if arguments.motion else STAND_IN_NOISE
-    whole, took = play(generator, rows, None, baked, scale)
-    print(f"whole utterance, {len(whole)} frames, {PUBLISHED_STEPS} steps: {took:.1f} ms per frame")
-    print(f"{'context':>8}{'ahead':>6}{'steps':>6}{'warm':>6}{'codes':>8}{'change':>8}{'frames':>8}"
-          f"{'ms':>8}")  # fmt: skip
-    figures: list[dict[str, Any]] = [{"whole": len(whole), "ms_per_frame": round(took, 1)}]
-    for way in tqdm(WAYS, leave=False):
-        codes, took = play(generator, rows, way, baked, scale)
-        found = compare(codes, whole, renderer)
-        tqdm.write(
-            f"{way.context:8}{way.ahead:6}{way.steps:6}{way.warm!s:>6}{found['codes']:8.3f}"
-            f"{found['change']:8.3f}{found['frames_mean']:8.4f}{took:8.1f}"
-        )
-        figures.append(asdict(way) | found | {"ms_per_frame": round(took, 1)})
-    print("written to", write_result("code_windows", figures))
+    stage = Stage.of(arguments.motion, arguments.renderer, arguments.avatar)
+    columns = (
+        "context",
+        "ahead",
+        "steps",
+        "warm",
+        "codes",
+        "window",
+        "change",
+        "frames",
+        "ms_per_frame",
+    )
+    figures = []
+    with tqdm(total=1 + len(WAYS), leave=False) as bar:
+        for row in measure(stage, arguments.seconds, arguments.frames):
+            figures.append(row)
+            if len(figures) == 1:
+                bar.write(", ".join(f"{name} {value}" for name, value in row.items()))
+                bar.write("".join(f"{name:>14}" for name in columns))
+            else:
+                bar.write("".join(f"{row[name]!s:>14}" for name in columns))
+            bar.update()
+    name = f"code_windows_{arguments.motion}" if arguments.motion else "code_windows"
+    print("written to", write_result(name, figures))
     return 0
 
 

@@ -203,13 +203,13 @@ def _summary(rows: dict[str, list[NDArray[np.float64]]]) -> dict[str, object]:
     return figures
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reconstruction")
     parser.add_argument("--data", type=Path, help="store of faces; drawn anew when left out")
     parser.add_argument("--renderer", default=RENDERER, help="name of weights")
     parser.add_argument("--motion", default=MAPPED, help="name of weights")
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     model, to_code = load_renderer(args.renderer), load_map(args.motion)
     size = model.config.size

@@ -7,7 +7,7 @@
 The naive order encodes the source for every frame and convolves with kernels made for that frame;
 the cached renderer keeps what does not change. All are timed in turn, round after round, so that
 other load on the machine meets them alike; speed-ups are medians of the rounds' ratios. Weights are
-random (for the published size those of the parity fixtures), or installed ones by name.
+random, or installed ones by name.
 `--capacity` looks for the most slots whose frames are done within 40 ms in 99 of 100 steps.
 """
 
@@ -24,34 +24,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.stand_ins import random_renderer
 from benchmarks.timing import quantiles, write_result
+from pipelines.anitalker import naive
 from pipelines.anitalker.cached import CachedRenderer
-from pipelines.anitalker.config import OFFICIAL, RENDERERS, Precision, RendererConfig
+from pipelines.anitalker.config import RENDERERS, Precision
 from pipelines.anitalker.renderer import FlowWarp
 from pipelines.anitalker.weights import load_renderer
-from pipelines.checkpoints_stage1 import published_key
-from tests import naive_stage1
-from tests.fill import fill
 
 Work = Callable[[], object]
 
 FRAME_MS = 40.0
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16")
-
-
-def random_model(config: RendererConfig) -> FlowWarp:
-    """Random weights with gentle flows and colours; of the published size, the fixtures'."""
-    torch.manual_seed(0)
-    model = FlowWarp(config).eval()
-    if config == OFFICIAL:
-        values, state = fill("stage1"), model.state_dict()
-        named = {name: values[published_key(name)].view_as(value) for name, value in state.items()}
-        model.load_state_dict(named)
-    else:
-        for name, value in model.named_parameters():
-            if name.endswith(("flow.weight", "colours.weight")):
-                value.data.mul_(0.2)
-    return model
 
 
 def smooth_picture(size: int) -> Tensor:
@@ -91,12 +75,12 @@ class Bench:
     def ways(self, counts: list[int]) -> dict[str, Work]:
         """What is timed; the cached renderer for every number of slots."""
         model, picture, code = self.model, self.picture[None], self.codes(1)
-        maps, start = naive_stage1.encode(model.encoder, picture)
+        maps, start = naive.encode(model.encoder, picture)
         head, folded = model.motion, model.motion.folded()
         ways: dict[str, Work] = {
-            "naive": lambda: naive_stage1.render(model, picture, code),
-            "naive encoder": lambda: naive_stage1.encode(model.encoder, picture),
-            "naive generator": lambda: naive_stage1.generate(model.generator, maps, start, code),
+            "naive": lambda: naive.render(model, picture, code),
+            "naive encoder": lambda: naive.encode(model.encoder, picture),
+            "naive generator": lambda: naive.generate(model.generator, maps, start, code),
             "encoder": lambda: model.encoder(picture),
             "motion head": lambda: head(start),
             "motion head, folded": lambda: F.linear(head.leave_identity(start), *folded),
@@ -125,8 +109,8 @@ class Bench:
         """Largest and mean difference from the naive picture in float64, on a scale of [-1, 1]."""
         picture, code = self.picture[None], self.codes(1)
         exact = copy.deepcopy(self.model).double()
-        expected = naive_stage1.render(exact, picture.double(), code.double()).clamp(-1.0, 1.0)
-        found = {"naive float32": naive_stage1.render(self.model, picture, code).clamp(-1.0, 1.0)}
+        expected = naive.render(exact, picture.double(), code.double()).clamp(-1.0, 1.0)
+        found = {"naive float32": naive.render(self.model, picture, code).clamp(-1.0, 1.0)}
         for precision in PRECISIONS:
             found[f"cached {precision}"] = self.renderer(precision, 1).render(code, [0])
         errors = {name: (image.double() - expected).abs() for name, image in found.items()}
@@ -204,7 +188,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--device", default=device)
     parser.add_argument("--capacity", action="store_true")
     arguments = parser.parse_args(argv)
-    models = {name: random_model(RENDERERS[name]) for name in arguments.configs}
+    models = {name: random_renderer(RENDERERS[name]) for name in arguments.configs}
     models |= {name: load_renderer(name) for name in arguments.weights}
     figures = []
     for name, model in models.items():

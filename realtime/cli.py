@@ -192,6 +192,10 @@ def _bench(args: argparse.Namespace) -> int:
         "latency": "benchmarks.bench_latency",
         "network": "benchmarks.bench_network",
         "lips": "benchmarks.lips",
+        "renderer": "benchmarks.renderer",
+        "reconstruction": "benchmarks.reconstruction",
+        "windows": "benchmarks.code_windows",
+        "sheets": "benchmarks.contact_sheet",
     }
     if args.suite not in suites:
         raise ValueError(f"unknown suite {args.suite!r}; known: {', '.join(suites)}")

@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipelines.anitalker import cached
+from pipelines.anitalker import cached, naive
 from pipelines.anitalker.cached import CachedRenderer
 from pipelines.anitalker.config import SMALL, Precision, RendererConfig
 from pipelines.anitalker.renderer import FlowWarp
 from pipelines.anitalker.winograd import Winograd
-from tests import naive_stage1
 
 SLOTS = 4
 TINY = RendererConfig(size=32, widths=(6, 8, 10, 12), latent_dim=12, motion_dim=5, motion_layers=2)
@@ -62,8 +61,8 @@ def difference(found: Tensor, expected: Tensor) -> float:
 
 
 @torch.inference_mode()
-def naive(model: FlowWarp, pictures: Tensor, motion: Tensor) -> Tensor:
-    return naive_stage1.render(model, pictures, motion).clamp(-1.0, 1.0)
+def naively(model: FlowWarp, pictures: Tensor, motion: Tensor) -> Tensor:
+    return naive.render(model, pictures, motion).clamp(-1.0, 1.0)
 
 
 @pytest.fixture(scope="module", params=[TINY, WIDE], ids=["tiny", "wide"])
@@ -92,7 +91,7 @@ def test_any_slots_with_any_faces_show_what_the_naive_order_shows(
         renderer.set(slot, renderer.bake(picture(config, face)))
     motion = codes(config, len(shown), seed)
     pictures = torch.stack([picture(config, faces[slot]) for slot in shown])
-    assert difference(renderer.render(motion, shown), naive(model, pictures, motion)) <= TOLERANCE
+    assert difference(renderer.render(motion, shown), naively(model, pictures, motion)) <= TOLERANCE
 
 
 def test_another_identity_is_seen_from_the_next_frame_in_its_slot_alone(
@@ -107,7 +106,7 @@ def test_another_identity_is_seen_from_the_next_frame_in_its_slot_alone(
     after = renderer.render(motion, slots)
     assert torch.equal(before[[0, 2]], after[[0, 2]])
     assert difference(after[1], before[1]) > 0.05
-    expected = naive(model, picture(config, 7)[None], motion[1:2])
+    expected = naively(model, picture(config, 7)[None], motion[1:2])
     assert difference(after[1:2], expected) <= TOLERANCE
 
 
@@ -115,9 +114,9 @@ def test_trained_order_is_the_naive_one(model: FlowWarp) -> None:
     pictures = torch.stack([picture(model.config, 0), picture(model.config, 1)])
     with torch.inference_mode():
         found = model(pictures, pictures.flip(0))
-        _, start = naive_stage1.encode(model.encoder, pictures.flip(0))
-        code = naive_stage1.motion_code(model.motion, start)
-        assert difference(found, naive_stage1.render(model, pictures, code)) <= TOLERANCE
+        _, start = naive.encode(model.encoder, pictures.flip(0))
+        code = naive.motion_code(model.motion, start)
+        assert difference(found, naive.render(model, pictures, code)) <= TOLERANCE
 
 
 def test_baked_codes_are_those_of_the_encoder(model: FlowWarp, renderer: CachedRenderer) -> None:

@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipelines.anitalker import naive
 from pipelines.anitalker.cached import CachedRenderer
 from pipelines.anitalker.config import OFFICIAL, Precision
 from pipelines.anitalker.encoder import IdentityHead
 from pipelines.anitalker.renderer import Encoded, FlowWarp
 from pipelines.weights import import_checkpoint, load_weights
-from tests import naive_stage1
 from tests.fill import fill, fixture, relative_error
 
 TOLERANCE = 1e-5
@@ -112,9 +112,9 @@ def test_encoder(stage1: Stage1) -> None:
 @torch.inference_mode()
 def test_naive_order(stage1: Stage1) -> None:
     """The reference of other tests is itself held to the published numbers."""
-    maps, start = naive_stage1.encode(stage1.model.encoder, picture(stage1.arrays))
-    code = naive_stage1.motion_code(stage1.model.motion, start)
-    image = naive_stage1.generate(stage1.model.generator, maps, start, stage1.given("alpha.a"))
+    maps, start = naive.encode(stage1.model.encoder, picture(stage1.arrays))
+    code = naive.motion_code(stage1.model.motion, start)
+    image = naive.generate(stage1.model.generator, maps, start, stage1.given("alpha.a"))
     check({"start": start, "alpha.source": code, "image.a": image[0]}, stage1.arrays)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipelines.anitalker.encoder import ImageEncoder, MotionHead, ResBlock
 from pipelines.anitalker.layers import EqualConv, EqualLinear, FlowHead, RgbHead, StyledConv
-from pipelines.anitalker.renderer import FlowWarp, FlowWarpGenerator
+from pipelines.anitalker.renderer import FlowWarp, FlowWarpGenerator, Level
 
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0])
 KERNEL = TAPS[:, None] * TAPS / 64.0
@@ -29,28 +29,33 @@ def smooth(x: Tensor, gain: float, before: int, after: int) -> Tensor:
 
 
 def activate(x: Tensor, bias: Tensor) -> Tensor:
+    """Leaky ReLU of x plus a bias by channel, [B, C, H, W]."""
     return F.leaky_relu(x + bias.view(1, -1, 1, 1), 0.2) * math.sqrt(2.0)
 
 
 def linear(layer: EqualLinear, x: Tensor) -> Tensor:
+    """[B, in] -> [B, out], the weight scaled when used."""
     return F.linear(x, layer.weight / math.sqrt(layer.weight.shape[1]), layer.bias)
 
 
 def equal_conv(layer: EqualConv, x: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+    """[B, in, H, W] -> [B, out, ...], the weight scaled when used; without the bias."""
     weight = layer.weight / math.sqrt(layer.weight[0].numel())
     return F.conv2d(x, weight, stride=stride, padding=padding)
 
 
 def res_block(block: ResBlock, x: Tensor) -> Tensor:
+    """Half the size: [B, in, 2 n, 2 n] -> [B, out, n, n]."""
     y = activate(equal_conv(block.conv, x, padding=1), block.conv.bias)
     y = activate(equal_conv(block.down, smooth(y, 1.0, 2, 2), stride=2), block.down.bias)
     return (y + equal_conv(block.skip, smooth(x, 1.0, 1, 1), stride=2)) / math.sqrt(2.0)
 
 
 def encode(encoder: ImageEncoder, picture: Tensor) -> tuple[list[Tensor], Tensor]:
-    """Maps, 8 px first, and start."""
+    """Pictures [B, 3, size, size] -> maps [B, C, n, n], n from 8 up, and start [B, latent]."""
     maps = [activate(equal_conv(encoder.entry, picture), encoder.entry.bias)]
-    for block in encoder.blocks:
+    blocks: list[ResBlock] = list(encoder.blocks)  # type: ignore[arg-type]
+    for block in blocks:
         maps.append(res_block(block, maps[-1]))
     maps.append(equal_conv(encoder.exit, maps[-1]))
     means = [x.mean((2, 3)) for x in maps]
@@ -58,12 +63,14 @@ def encode(encoder: ImageEncoder, picture: Tensor) -> tuple[list[Tensor], Tensor
         if isinstance(layer, EqualLinear):
             means[i] = linear(layer, means[i])
     shares = encoder.mix.softmax(0)
-    return maps[-3::-1], sum(share * mean for share, mean in zip(shares, means, strict=True))
+    return maps[-3::-1], torch.stack([s * x for s, x in zip(shares, means, strict=True)]).sum(0)
 
 
 def motion_code(head: MotionHead, start: Tensor) -> Tensor:
-    code = head.leave_identity(start)
-    for layer in head.chain:
+    """Start [B, latent] -> motion code [B, motion]."""
+    code: Tensor = head.leave_identity(start)
+    chain: list[EqualLinear] = list(head.chain)  # type: ignore[arg-type]
+    for layer in chain:
         code = linear(layer, code)
     return code
 
@@ -85,12 +92,13 @@ def modulated(weight: Tensor, style: Tensor, x: Tensor, *, demodulate: bool, up:
 
 
 def styled(layer: StyledConv, x: Tensor, latent: Tensor) -> Tensor:
+    """A modulated convolution of [B, in, n, n], of twice the size where the layer enlarges."""
     style = linear(layer.modulation, latent)
     return activate(modulated(layer.weight, style, x, demodulate=True, up=layer.up), layer.bias)
 
 
 def double(x: Tensor) -> Tensor:
-    """Zeros between the samples, then smoothing."""
+    """Twice the size, by zeros between the samples and smoothing."""
     count, channels, height, width = x.shape
     spread = x.new_zeros(count, channels, height, 2, width, 2)
     spread[:, :, :, 0, :, 0] = x
@@ -98,6 +106,7 @@ def double(x: Tensor) -> Tensor:
 
 
 def flow_head(head: FlowHead, x: Tensor, latent: Tensor, last: Tensor | None) -> Tensor:
+    """Flow x, y and mask, before tanh and sigmoid: [B, 3, n, n]; `last` of half the size."""
     style = linear(head.modulation, latent)
     flow = modulated(head.weight[:, :, None, None], style, x, demodulate=False, up=False)
     flow = flow + head.bias.view(1, 3, 1, 1)
@@ -105,6 +114,7 @@ def flow_head(head: FlowHead, x: Tensor, latent: Tensor, last: Tensor | None) ->
 
 
 def rgb_head(head: RgbHead, warped: Tensor, last: Tensor | None) -> Tensor:
+    """The picture so far, [B, 3, n, n]; `last` of half the size."""
     picture = activate(equal_conv(head.colours, warped), head.colours.bias)
     picture = picture + head.bias.view(1, 3, 1, 1)
     return picture if last is None else picture + double(last)
@@ -113,12 +123,15 @@ def rgb_head(head: RgbHead, warped: Tensor, last: Tensor | None) -> Tensor:
 def generate(
     generator: FlowWarpGenerator, maps: list[Tensor], start: Tensor, code: Tensor
 ) -> Tensor:
+    """Maps and start of `encode`, and a code [B, motion] -> pictures [B, 3, size, size]."""
     basis, _ = torch.linalg.qr(generator.directions + 1e-8)
     latent = start + torch.sum(code[:, None] * basis[None], dim=2)
     x = generator.constant[None].repeat(len(latent), 1, 1, 1)
     x = styled(generator.first, x, latent)
-    flow = image = None
-    for level, source in zip(generator.levels, maps, strict=True):
+    flow: Tensor | None = None
+    image: Tensor | None = None
+    levels: list[Level] = list(generator.levels)  # type: ignore[arg-type]
+    for level, source in zip(levels, maps, strict=True):
         x = styled(level.plain, styled(level.up, x, latent), latent)
         flow = flow_head(level.flow, x, latent, flow)
         axis = torch.linspace(-1.0, 1.0, x.shape[-1])
@@ -132,6 +145,7 @@ def generate(
             painted = F.conv2d(x, kernel) + level.paint.bias[:, None, None]
             image = image + painted * (1.0 - mask)
         x = warped + x * (1.0 - mask)
+    assert image is not None
     return image
 
 
