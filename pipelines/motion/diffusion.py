@@ -120,7 +120,7 @@ class DiffusionMotion(MotionModel):
             self.sampler.step(rows, state.stream, active), state.springs
         )
         masked_write(state.springs, springs, active)
-        drawn = self.meeting(moved[:, 0])
+        drawn: Tensor = self.meeting(moved[:, 0])
         face = drawn * controls[:, :1]
         face[:, _MOUTH] *= _awake(drawn, state.voice.gate)
         face[:, _POSE] = 0.0
