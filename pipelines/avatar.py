@@ -42,7 +42,7 @@ class AvatarPipeline:
     Args:
         preset: a name in `PRESETS`, or a preset with weights of the caller's choice.
         slots: the number of rows, fixed for life.
-        size: picture size of a slot until `set_size` says otherwise, one of the preset's.
+        size: picture size of a slot until `set_identity` says otherwise, one of the preset's.
         device: "cpu" or "cuda".
         seed: seed of the motion of slot 0; slot s starts with seed + s.
         motion: another motion model than the preset's.
@@ -67,7 +67,6 @@ class AvatarPipeline:
         self.device = device
         self._check_size(size)
         self._sizes = [size] * slots
-        self._identities: list[IdentityFeatures | None] = [None] * slots
         self._parts = parts_of(self.preset)
         self._make_renderer = self._parts.renderers(slots, device)
         self._renderers: dict[int, Renderer] = {}
@@ -95,27 +94,25 @@ class AvatarPipeline:
             self._renderers[size] = self._make_renderer(size)
         return self._renderers[size]
 
-    def size(self, slot: int) -> int:
-        """The picture size of `slot` in pixels."""
-        return self._sizes[slot]
-
-    def set_size(self, slot: int, size: int) -> None:
-        """Draw `slot` at `size` pixels from its next frame on."""
-        self._check_size(size)
-        if size != self._sizes[slot]:
-            self._sizes[slot] = size
-            identity = self._identities[slot]
-            if identity is not None:
-                self._renderer(size).set_identity(slot, identity)
+    def _sizes_up_to(self, size: int) -> list[int]:
+        """What a slot of `size` pixels may be drawn at."""
+        return [smaller for smaller in self.preset.sizes if smaller <= size]
 
     def prepare(self, identity: IdentityFeatures, size: int) -> None:
         """Do ahead what takes long about a face, from any thread; `set_identity` is then quick."""
-        self._parts.prepare(identity, size, self.device)
+        for each in self._sizes_up_to(size):
+            self._parts.prepare(identity, each, self.device)
 
-    def set_identity(self, slot: int, identity: IdentityFeatures) -> None:
-        """Give `slot` a face from its next frame on; its motion goes on undisturbed."""
-        self._identities[slot] = identity
-        self._renderer(self._sizes[slot]).set_identity(slot, identity)
+    def set_identity(self, slot: int, identity: IdentityFeatures, size: int | None = None) -> None:
+        """Give `slot` a face from its next frame on; its motion goes on undisturbed.
+
+        size: of its pictures from now on, in pixels, one of the preset's.
+        """
+        if size is not None:
+            self._check_size(size)
+            self._sizes[slot] = size
+        for each in self._sizes_up_to(self._sizes[slot]):
+            self._renderer(each).set_identity(slot, identity)
         with torch.inference_mode():
             self._motion.set_identity(self._motion_state, slot, identity)
 
@@ -136,7 +133,14 @@ class AvatarPipeline:
         self._controls[slot] = Controls().to_tensor().to(self.device)
 
     @torch.inference_mode()
-    def step(self, hops: Tensor, speech: Tensor, active: Tensor, render: Tensor) -> StepResult:
+    def step(
+        self,
+        hops: Tensor,
+        speech: Tensor,
+        active: Tensor,
+        render: Tensor,
+        max_size: int | None = None,
+    ) -> StepResult:
         """Hear one hop in the slots of `active` and draw the slots of `render`.
 
         Args:
@@ -144,13 +148,15 @@ class AvatarPipeline:
             speech: bool [B], whether the hop holds a voice (VAD).
             active: bool [B], slots whose state advances.
             render: bool [B], slots to draw; a subset of `active` that have an identity.
+            max_size: draw no larger than this, one of the preset's sizes; costs nothing to change.
         """
         features = self._features.step(hops, self._features_state, active)
         motion = self._motion.step(features, speech, self._controls, self._motion_state, active)
         frames: dict[int, Tensor] = {}
         wanted = [slot for slot, on in enumerate(render.tolist()) if on]
-        for size in sorted({self._sizes[slot] for slot in wanted}):
-            slots = [slot for slot in wanted if self._sizes[slot] == size]
+        sizes = [size if max_size is None else min(size, max_size) for size in self._sizes]
+        for size in sorted({sizes[slot] for slot in wanted}):
+            slots = [slot for slot in wanted if sizes[slot] == size]
             planes = self._renderer(size).render(motion[slots], slots)
             frames.update(zip(slots, planes, strict=True))
         return StepResult(motion, self._motion.behaviour(self._motion_state), frames)

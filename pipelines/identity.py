@@ -153,6 +153,7 @@ class BakedCache(Generic[Baked]):
     """What renderers of one sort made of the identities used last, shared by threads.
 
     make: builds it of an identity, for a picture size in pixels and a device. It is not written to.
+    Renderers keep what their slots wear; this is for faces on the way to a slot, and for sharing.
     """
 
     def __init__(
@@ -162,6 +163,10 @@ class BakedCache(Generic[Baked]):
         self.most = most
         self._held: OrderedDict[tuple[str, int, str], Baked] = OrderedDict()
         self._lock = threading.Lock()
+
+    def make_room(self, most: int) -> None:
+        """Hold at least `most`."""
+        self.most = max(self.most, most)
 
     def get(self, identity: IdentityFeatures, size: int, device: torch.device) -> Baked:
         """What was made of `identity` for `size` on `device`; made now if it is not there."""

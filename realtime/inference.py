@@ -131,7 +131,10 @@ class Inference:
         self.look_ahead = await self._call("step", Call("look_ahead"))
 
     async def prepare(self, key: str, size: int) -> None:
-        """Load a face and make it ready to draw; may take some 0.2 s, holds nobody up."""
+        """Load a face and make it ready to draw, at `size` pixels or fewer.
+
+        May take some 0.4 s, holds nobody up.
+        """
         await self._call("prepare", Call("prepare", (key, size)))
 
     async def set_up(self, slot: int, key: str, size: int, seed: int) -> None:

@@ -88,7 +88,6 @@ class Worker:
         self._pipeline = AvatarPipeline(config.preset, config.slots, 512, config.device)
         self._cache = IdentityCache(IdentityStore(config.identities), config.cache_bytes)
         self._memory = memory
-        self._sizes = [512] * config.slots  # as the sessions want them
         self._hops = torch.zeros(config.slots, HOP_SAMPLES)
         self._speech = torch.zeros(config.slots, dtype=torch.bool)
         self._active = torch.zeros(config.slots, dtype=torch.bool)
@@ -107,10 +106,8 @@ class Worker:
 
     def set_up(self, slot: int, key: str, size: int, seed: int) -> None:
         """Start a slot over."""
-        self._sizes[slot] = size
         self._pipeline.reset(slot, seed)
-        self._pipeline.set_size(slot, size)
-        self._pipeline.set_identity(slot, self._identity(key))
+        self._pipeline.set_identity(slot, self._identity(key), size)
 
     def set_identity(self, slot: int, key: str) -> None:
         """Change a slot's face."""
@@ -132,10 +129,13 @@ class Worker:
             self._speech[slot] = speech
             self._active[slot] = True
             self._render[slot] = draw
-            self._pipeline.set_size(slot, min(self._sizes[slot], max_size))
         device = self._pipeline.device
         result = self._pipeline.step(
-            self._hops.to(device), self._speech.to(device), self._active.to(device), self._render
+            self._hops.to(device),
+            self._speech.to(device),
+            self._active.to(device),
+            self._render,
+            max_size,
         )
         sizes = {}
         for slot, planes in result.frames.items():

@@ -60,6 +60,7 @@ class AniTalkerParts(Parts):
     def renderers(
         self, slots: int, device: torch.device | str
     ) -> Callable[[int], AniTalkerRenderer]:
+        BACKINGS.make_room(slots * len(self.preset.sizes))
         precision = self.preset.precision
         network = CachedRenderer(self._model, slots, precision=precision, device=device)
         return lambda size: AniTalkerRenderer(network, slots, size, device)

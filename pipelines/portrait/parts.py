@@ -35,6 +35,7 @@ class PortraitParts(Parts):
     def renderers(
         self, slots: int, device: torch.device | str
     ) -> Callable[[int], PortraitRenderer]:
+        bake.CACHE.make_room(slots * len(self.preset.sizes))
         return lambda size: PortraitRenderer(slots, size, device)
 
     def prepare(self, identity: IdentityFeatures, size: int, device: torch.device | str) -> None:

@@ -19,7 +19,7 @@ pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
 from pipelines import weights
 from pipelines.anitalker.cached import Drawn
 from pipelines.anitalker.crop import AROUND, GRID, SIDE, in_photo, square_on_canvas, surroundings
-from pipelines.anitalker.paste import alike, back, blended
+from pipelines.anitalker.paste import BACKINGS, alike, back, blended
 from pipelines.avatar import AvatarPipeline
 from pipelines.identity import IdentityFeatures, IdentityStore
 from pipelines.parts import Parts, parts_of
@@ -227,11 +227,29 @@ def test_slots_of_different_sizes_share_the_network(
     faces: list[IdentityFeatures], folder: Path
 ) -> None:
     pipeline = pipeline_of(faces)
-    pipeline.set_size(1, 512)
+    pipeline.set_identity(1, faces[1], 512)
     frames = hear(pipeline, 3, [True, True])[-1]
     assert [frames[slot].shape[1] for slot in (0, 1)] == [256, 512]
     alone = hear(pipeline_of(faces[:1]), 3, [True])[-1][0]
     assert (frames[0].int() - alone.int()).abs().max() <= 1
+
+
+def test_smaller_pictures_need_no_preparation(
+    faces: list[IdentityFeatures], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under load all slots become smaller at once, and none may wait for it."""
+
+    def unwelcome(*_: object) -> None:
+        raise AssertionError("a face is prepared in a step")
+
+    pipeline = AvatarPipeline("anitalker", slots=1, size=512)
+    pipeline.prepare(faces[0], 512)
+    monkeypatch.setattr(BACKINGS, "make", unwelcome)
+    pipeline.set_identity(0, faces[0])
+    monkeypatch.setattr(BACKINGS, "get", unwelcome)  # other faces may have taken its place
+    on, sound = torch.ones(1, dtype=torch.bool), torch.zeros(1, HOP_SAMPLES)
+    sizes = [pipeline.step(sound, on, on, on, most).frames[0].shape[1] for most in (512, 256, None)]
+    assert sizes == [512, 256, 512]
 
 
 def test_another_face_in_mid_stream_changes_nothing_else(
