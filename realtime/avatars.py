@@ -262,11 +262,16 @@ class AvatarLibrary:
                 self._store.path(key).unlink(missing_ok=True)
 
     async def picture(self, avatar: Avatar) -> bytes:
-        """A square JPEG of the avatar."""
+        """A square JPEG of the avatar.
+
+        Features of any preset hold it, so that a page of them waits for no enrolment.
+        """
         if avatar.kind == "cast":
             return await asyncio.to_thread(_jpeg_of_file, self._photos[avatar.id])
-        key = await self.ensure(avatar)
-        return await asyncio.to_thread(_jpeg_of_features, self._store.path(key))
+        paths = [self._store.path(key) for key in (avatar.key, *self._keys.get(avatar.id, []))]
+        path = next((path for path in paths if path.exists()), None)
+        path = path or self._store.path(await self.ensure(avatar))
+        return await asyncio.to_thread(_jpeg_of_features, path)
 
     async def _in_worker(self, work: Callable[..., str], *args: Any) -> str:
         begin = time.monotonic()

@@ -107,6 +107,9 @@ async def test_an_upload_serves_whichever_pipeline_runs(config, tmp_path):
             if not library.list():
                 await library.create("Someone", CAST[0].read_bytes())
             [avatar] = library.list()
+            before = list(library.identities.iterdir())
+            assert (await library.picture(avatar)).startswith(b"\xff\xd8")
+            assert list(library.identities.iterdir()) == before  # a page enrols nobody
             assert (library.identities / f"{await library.ensure(avatar)}.safetensors").exists()
             assert (await library.picture(avatar)).startswith(b"\xff\xd8")
         assert len(list(libraries[0].identities.iterdir())) == 2
