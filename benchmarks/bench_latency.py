@@ -1,12 +1,12 @@
 """Latency and sync in real Chromium: the product page, a WAV of clicks and vowels as microphone.
 
-    python -m benchmarks.bench_latency [--seconds 60] [--sessions 1] [--size 512]
+    python -m benchmarks.bench_latency [--pipeline P] [--seconds 60] [--sessions 1] [--size 512]
 
 The first session is a page in Chromium; further ones are aiortc peers, since a second page would
-measure the browser's appetite instead of the server's. Of the page: frames per second and freezes;
-the server's added delay; A/V skew by the receiver's own clock (estimatedPlayoutTimestamp); and from
-what the page hears and sees, the time from a sound entering the microphone to its return, and of
-the mouth's opening against it.
+measure the browser's appetite instead of the server's. Of the page: frames per second, how many of
+them are new pictures, and freezes; the server's added delay; A/V skew by the receiver's own clock
+(estimatedPlayoutTimestamp); and from what the page hears and sees, the time from a sound entering
+the microphone to its return, and of the mouth's opening against it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.browser import chromium, hold_head_still, server
+from benchmarks.browser import (
+    add_pipeline,
+    chromium,
+    hold_head_still,
+    pipeline_flags,
+    result_name,
+    server,
+)
 from benchmarks.signals import clicks_and_vowels, write_wav
 from benchmarks.timing import quantiles, write_result
 
@@ -65,28 +72,38 @@ def pair_ms(heard: list[float], returned: list[float]) -> list[float]:
     return out
 
 
-def measure(page: Any, url: str, session_id: str) -> dict[str, Any]:
-    """One running session's figures, from what the page and the server wrote down."""
+def server_figures(url: str, session_id: str) -> dict[str, Any]:
+    """What the server says of a session."""
+    with urllib.request.urlopen(f"{url}/v1/sessions/{session_id}") as answer:
+        return dict(json.load(answer)["measurements"])
+
+
+def measure(page: Any, now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """One running session's figures, from what the page and the server wrote down.
+
+    now, before: `server_figures` at the end and the beginning of the probe.
+    """
     probe = page.evaluate(
         "(({heard, returned, mouth, skew}) => ({heard, returned, mouth, skew}))(window.__probe)"
     )
     counters = page.evaluate("window.__probe.counters()")
-    with urllib.request.urlopen(f"{url}/v1/sessions/{session_id}") as answer:
-        described = json.load(answer)
     video = counters["video"]
     times, opened = openness(probe["mouth"])
     skew = np.array(probe["skew"][10:])
+    seconds = times[-1] - times[0]
+    fps, repeated = (len(times) - 1) / seconds, now["repeated"] - before["repeated"]
     return {
-        "fps": round((len(times) - 1) / (times[-1] - times[0]), 2),
+        "fps": round(fps, 2),
+        "new_pictures_per_s": round(fps - repeated / seconds, 2),
         "freezes": video.get("freezeCount", 0),
         "frames_dropped": video.get("framesDropped", 0),
         "codec": page.evaluate("window.vivavoce.stats().then(s => s.codec)"),
-        "added_delay_p95_ms": described["measurements"]["added_delay_ms"],
-        "playout_delay_ms": described["measurements"]["playout_delay_ms"],
-        "late": described["measurements"]["late"],
-        "repeated": described["measurements"]["repeated"],
-        "rung": described["measurements"]["rung"],
-        "step_ms": described["measurements"]["step_ms"],
+        "added_delay_p95_ms": now["added_delay_ms"],
+        "playout_delay_ms": now["playout_delay_ms"],
+        "late": now["late"],
+        "repeated": now["repeated"],
+        "rung": now["rung"],
+        "step_ms": now["step_ms"],
         "skew_mean_ms": round(float(skew.mean()), 1),
         "skew_p1_ms": round(float(np.percentile(skew, 1)), 1),
         "skew_p99_ms": round(float(np.percentile(skew, 99)), 1),
@@ -129,10 +146,11 @@ def run(sessions: int, size: int, seconds: float, flags: tuple[str, ...] = ()) -
             hold_head_still(page)
             page.wait_for_timeout(5_000)  # the page and the delays settle
             page.evaluate("window.__probe.start(document.querySelector('#avatar-video'))")
+            session = page.evaluate("window.vivavoce.sessionId")
+            begun = server_figures(process.url, session)
             before, begin = process.cpu_s(), time.monotonic()
             page.wait_for_timeout(seconds * 1000)
             cpu = (process.cpu_s() - before) / (time.monotonic() - begin)
-            session = page.evaluate("window.vivavoce.sessionId")
             return {
                 "sessions": sessions,
                 "size": size,
@@ -140,13 +158,14 @@ def run(sessions: int, size: int, seconds: float, flags: tuple[str, ...] = ()) -
                 "server_cores_used": round(cpu, 3),
                 "server_memory_mb": process.memory_mb(),
                 "page_timings_ms": first,
-                **measure(page, process.url, session),
+                **measure(page, server_figures(process.url, session), begun),
             }
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    add_pipeline(parser)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--sessions", type=int, nargs="+", default=[1])
     parser.add_argument("--size", type=int, default=512)
@@ -154,10 +173,11 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     results = []
     for sessions in args.sessions:
-        result = run(sessions, args.size, args.seconds, ("--video-codec", args.codec))
+        flags = (*pipeline_flags(args), "--video-codec", args.codec)
+        result = run(sessions, args.size, args.seconds, flags)
         print(json.dumps(result, indent=2))
         results.append(result)
-    write_result(f"latency_{args.size}", results)
+    print(write_result(result_name("latency", args, str(args.size)), results))
     return 0
 
 

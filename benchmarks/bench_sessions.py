@@ -20,11 +20,16 @@ from typing import Any
 import httpx
 import numpy as np
 
-from benchmarks.browser import ServerProcess, server
+from benchmarks.browser import (
+    ServerProcess,
+    add_pipeline,
+    pipeline_flags,
+    result_name,
+    server,
+)
 from benchmarks.peer import AvatarClient
 from benchmarks.signals import clicks_and_vowels
 from benchmarks.timing import write_result
-from pipelines.presets import PRESETS
 
 SPEECH = (clicks_and_vowels(4) * 25_000).astype(np.int16)
 
@@ -45,23 +50,27 @@ async def measure(process: ServerProcess, count: int, seconds: float) -> dict[st
                 await client.connect(post, faces[i % len(faces)])
                 await asyncio.sleep(0.3)
             await asyncio.sleep(3)  # let the delays settle
+            before = await describe(http, clients)
             begin, cpu = time.monotonic(), process.cpu_s()
             await asyncio.sleep(seconds)
             end, cpu = time.monotonic(), process.cpu_s() - cpu
-            described = [
-                (await http.get(f"/v1/sessions/{c.session['id']}")).json()["measurements"]
-                for c in clients
-            ]
+            described = await describe(http, clients)
             memory = process.memory_mb()
         finally:
             for client in clients:
                 await client.close()
     frames = [c.frame_times() for c in clients]
     rates = [float(((t > begin) & (t < end)).sum() / (end - begin)) for t in frames]
+    repeats = [
+        now["repeated"] - then["repeated"] for now, then in zip(described, before, strict=True)
+    ]
     skews = np.concatenate([c.skews_ms() for c in clients])
     return {
         "sessions": count,
         "fps_worst": round(min(rates), 2),
+        "new_pictures_per_s_worst": round(
+            min(rate - n / (end - begin) for rate, n in zip(rates, repeats, strict=True)), 2
+        ),
         "added_delay_p95_ms_worst": max(d["added_delay_ms"] for d in described),
         "playout_delay_ms_worst": max(d["playout_delay_ms"] for d in described),
         "skew_mean_ms": round(float(skews.mean()), 1),
@@ -75,6 +84,12 @@ async def measure(process: ServerProcess, count: int, seconds: float) -> dict[st
         "server_cores_used": round(cpu / (end - begin), 3),
         "memory_mb": memory,
     }
+
+
+async def describe(http: httpx.AsyncClient, clients: list[AvatarClient]) -> list[dict[str, Any]]:
+    """What the server has measured of each session."""
+    answers = [await http.get(f"/v1/sessions/{client.session['id']}") for client in clients]
+    return [answer.json()["measurements"] for answer in answers]
 
 
 async def join(url: str, count: int) -> None:
@@ -108,7 +123,7 @@ def holds(figures: dict[str, Any]) -> bool:
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--pipeline", default="portrait", choices=tuple(PRESETS))
+    add_pipeline(parser)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
     parser.add_argument("--most", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=15)
@@ -124,7 +139,7 @@ def main(argv: list[str] | None = None) -> int:
     for size in args.sizes:
         rows = figures[str(size)] = []
         for count in range(1, args.most + 1):
-            flags = ("--pipeline", args.pipeline, "--size", str(size), "--config", str(settings))
+            flags = (*pipeline_flags(args), "--size", str(size), "--config", str(settings))
             with server(data, *flags) as process:
                 row = asyncio.run(measure(process, count, args.seconds))
             row["targets_hold"] = holds(row)
@@ -132,9 +147,7 @@ def main(argv: list[str] | None = None) -> int:
             print(size, json.dumps(row))
             if not row["targets_hold"]:
                 break
-    write_result(
-        "sessions" if args.pipeline == "portrait" else f"sessions_{args.pipeline}", figures
-    )
+    print(write_result(result_name("sessions", args), figures))
     return 0
 
 

@@ -1,7 +1,8 @@
-"""A server process and real Chromium with a WAV file as its microphone."""
+"""A server process, of any pipeline, and real Chromium with a WAV file as its microphone."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import shutil
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from pipelines.presets import PRESETS
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
     "--no-sandbox",
@@ -29,6 +32,33 @@ FLAGS = (
     "--allow-loopback-in-peer-connection",
     "--autoplay-policy=no-user-gesture-required",
 )
+
+
+_WEIGHTS = ("renderer_weights", "motion_weights")
+
+
+def add_pipeline(parser: argparse.ArgumentParser) -> None:
+    """Let the command line choose what the server runs."""
+    parser.add_argument("--pipeline", default="portrait", choices=tuple(PRESETS))
+    for name in _WEIGHTS:
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar="NAME", default="")
+
+
+def pipeline_flags(args: argparse.Namespace) -> tuple[str, ...]:
+    """The same choice for `vivavoce serve`."""
+    flags = ["--pipeline", args.pipeline]
+    for name in _WEIGHTS:
+        if getattr(args, name):
+            flags += [f"--{name.replace('_', '-')}", getattr(args, name)]
+    return tuple(flags)
+
+
+def result_name(suite: str, args: argparse.Namespace, *more: str) -> str:
+    """A results file for each pipeline and choice of weights; portrait's goes without its name."""
+    chosen = [getattr(args, name) for name in _WEIGHTS if getattr(args, name)]
+    if args.pipeline != "portrait" or chosen:
+        chosen = [args.pipeline, *chosen]
+    return "_".join([suite, *chosen, *more])
 
 
 def free_port() -> int:
