@@ -26,6 +26,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 from PIL import Image
 from safetensors import SafetensorError, safe_open
@@ -128,7 +129,8 @@ class AvatarLibrary:
         self._avatars: dict[str, Avatar] = {}
         self._photos: dict[str, Path] = {}
         self._keys: dict[str, builtins.list[str]] = {}  # of uploads
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._creating = 0
         self._worker: ProcessPoolExecutor | None = None
         self._worker_used = 0.0
         self._reaper: asyncio.Task[None] | None = None
@@ -226,21 +228,25 @@ class AvatarLibrary:
             AtCapacity: too many uploads are kept already.
         """
         name = check_name(name)
-        if sum(a.kind == "upload" for a in self._avatars.values()) >= self._max_avatars:
+        kept = sum(avatar.kind == "upload" for avatar in self._avatars.values())
+        if kept + self._creating >= self._max_avatars:
             raise AtCapacity(
                 f"this server keeps at most {self._max_avatars} uploaded avatars; delete one first"
             )
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:24] or "avatar"
         avatar_id = f"{slug}-{secrets.token_hex(3)}"
-        kept = self._uploads / f"{avatar_id}.jpg"
+        path = self._uploads / f"{avatar_id}.jpg"
+        self._creating += 1
         try:
-            await self._in_worker(_keep_photo, kept, photo)
-            key = await self._in_worker(_enrol_file, self._store.root, self._preset, kept)
+            await self._in_worker(_keep_photo, path, photo)
+            key = await self._in_worker(_enrol_file, self._store.root, self._preset, path)
+            avatar = Avatar(avatar_id, name, "upload", key)
+            self._add(avatar, path, [])
         except BaseException:
-            kept.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
-        avatar = Avatar(avatar_id, name, "upload", key)
-        self._add(avatar, kept, [])
+        finally:
+            self._creating -= 1
         return avatar
 
     async def delete(self, avatar: Avatar) -> None:

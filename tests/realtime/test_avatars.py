@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from realtime.avatars import AvatarLibrary
 from realtime.config import ServerConfig
-from realtime.errors import UnknownAvatar
+from realtime.errors import AtCapacity, AvatarRejected, UnknownAvatar
 from realtime.metrics import Metrics
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -18,7 +18,7 @@ PHOTO = sorted((Path(__file__).parents[2] / "cast").glob("*.png"))[0]
 
 
 def opened(folder: Path) -> AvatarLibrary:
-    return AvatarLibrary(folder, folder / "no cast", 5, Metrics(), ServerConfig().preset)
+    return AvatarLibrary(folder, folder / "no cast", 2, Metrics(), ServerConfig().preset)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -52,6 +52,18 @@ async def test_what_is_deleted_while_it_is_enrolled_leaves_nothing(library):
     assert not list(library.identities.iterdir())
     with pytest.raises(UnknownAvatar, match="deleted"):
         await library.ensure(avatar)
+    assert not library._locks
+
+
+async def test_an_upload_counts_from_its_beginning_to_its_failure(library):
+    first = asyncio.create_task(library.create("Two", b"no picture"))
+    await asyncio.sleep(0)  # it has begun
+    with pytest.raises(AtCapacity, match="at most 2"):
+        await library.create("Three", PHOTO.read_bytes())
+    with pytest.raises(AvatarRejected):
+        await first
+    with pytest.raises(AvatarRejected):  # there is room again
+        await library.create("Four", b"no picture")
 
 
 async def test_an_upload_of_which_only_the_features_were_kept_is_taken_over(kept, tmp_path):
