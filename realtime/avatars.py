@@ -79,12 +79,14 @@ def _enrol_file(root: Path, preset: Preset, photo: Path) -> str:
     return features.key
 
 
-def _keep_photo(path: Path, photo: bytes) -> str:
-    path.write_bytes(clean(photo))
-    return path.name
+def _write_record(path: Path, name: str, keys: list[str]) -> None:
+    """Write it so that a reader sees all of it or none."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps({"name": name, "keys": keys}))
+    part.replace(path)
 
 
-def _attempt(work: Callable[..., str], *args: Any) -> tuple[str, str, str]:
+def _attempt(work: Callable[..., Any], *args: Any) -> tuple[str, Any, str]:
     """In the worker: ("ok", result, "") or ("error", code, message)."""
     try:
         return "ok", work(*args), ""
@@ -157,13 +159,24 @@ class AvatarLibrary:
 
     def _add(self, avatar: Avatar, photo: Path, keys: builtins.list[str]) -> None:
         """Take in an upload; `keys` are those of all features that were ever made of it."""
+        if avatar.key not in keys:
+            keys.append(avatar.key)
+            _write_record(photo.with_suffix(".json"), avatar.name, keys)
         self._avatars[avatar.id] = avatar
         self._photos[avatar.id] = photo
         self._keys[avatar.id] = keys
-        if avatar.key not in keys:
-            keys.append(avatar.key)
-            record = json.dumps({"name": avatar.name, "keys": keys})
-            photo.with_suffix(".json").write_text(record)
+
+    def sweep(self) -> None:
+        """Delete what uploads left that ended with the program, before their record was written.
+
+        For the one server of this folder, before its first upload.
+        """
+        for path in self._uploads.iterdir():
+            if path.suffix == ".jpg" and not path.with_suffix(".json").exists():
+                self._forget(self._parts.identity_key(path.read_bytes()))
+                path.unlink()
+            elif path.suffix == ".part":
+                path.unlink()
 
     def list(self) -> list[Avatar]:
         """Every avatar, the cast first."""
@@ -238,7 +251,7 @@ class AvatarLibrary:
         path = self._uploads / f"{avatar_id}.jpg"
         self._creating += 1
         try:
-            await self._in_worker(_keep_photo, path, photo)
+            path.write_bytes(await self._in_worker(clean, photo))
             key = await self._in_worker(_enrol_file, self._store.root, self._preset, path)
             avatar = Avatar(avatar_id, name, "upload", key)
             self._add(avatar, path, [])
@@ -262,10 +275,13 @@ class AvatarLibrary:
             self._photos.pop(avatar.id, None)
             for suffix in (".json", ".jpg"):
                 (self._uploads / avatar.id).with_suffix(suffix).unlink(missing_ok=True)
-            mine = self._keys.pop(avatar.id, [])
-            used = {a.key for a in self._avatars.values()}.union(*self._keys.values())
-            for key in set(mine) - used:
-                self._store.path(key).unlink(missing_ok=True)
+            self._forget(*self._keys.pop(avatar.id, []))
+
+    def _forget(self, *keys: str) -> None:
+        """Delete features, save those that other avatars share."""
+        used = {avatar.key for avatar in self._avatars.values()}.union(*self._keys.values())
+        for key in set(keys) - used:
+            self._store.path(key).unlink(missing_ok=True)
 
     async def picture(self, avatar: Avatar) -> bytes:
         """A square JPEG of the avatar.
@@ -279,7 +295,7 @@ class AvatarLibrary:
         path = path or self._store.path(await self.ensure(avatar))
         return await asyncio.to_thread(_jpeg_of_features, path)
 
-    async def _in_worker(self, work: Callable[..., str], *args: Any) -> str:
+    async def _in_worker(self, work: Callable[..., Any], *args: Any) -> Any:
         begin = time.monotonic()
         if self._worker is None:
             self._worker = ProcessPoolExecutor(

@@ -82,6 +82,7 @@ class Service:
 
     async def start(self) -> None:
         """Warm up: the first session must not pay for first calls."""
+        self.avatars.sweep()
         await self.avatars.enrol_cast()
         await self._start_engine()
         # What is alive now stays: left out of collections, it makes them too short to be heard.

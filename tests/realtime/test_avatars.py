@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from pipelines.parts import parts_of
 from realtime.avatars import AvatarLibrary
 from realtime.config import ServerConfig
 from realtime.errors import AtCapacity, AvatarRejected, UnknownAvatar
 from realtime.metrics import Metrics
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-PHOTO = sorted((Path(__file__).parents[2] / "cast").glob("*.png"))[0]
+CAST = sorted((Path(__file__).parents[2] / "cast").glob("*.png"))[:2]
+PHOTO = CAST[0]
 
 
 def opened(folder: Path) -> AvatarLibrary:
@@ -64,6 +66,22 @@ async def test_an_upload_counts_from_its_beginning_to_its_failure(library):
         await first
     with pytest.raises(AvatarRejected):  # there is room again
         await library.create("Four", b"no picture")
+
+
+async def test_an_upload_that_the_program_did_not_survive_leaves_nothing(library):
+    [avatar] = library.list()
+    uploads = library.identities.parent / "avatars"
+    [photo] = uploads.glob("*.jpg")
+    killed = photo.with_name("killed-0a1b2c.jpg")
+    shutil.copy(CAST[1], killed)
+    (uploads / "killed-3d4e5f.part").write_text('{"name": "So')
+    key = parts_of(ServerConfig().preset).identity_key(killed.read_bytes())
+    for made in (avatar.key, key):
+        (library.identities / f"{made}.safetensors").touch()
+    library.sweep()
+    assert sorted(path.suffix for path in uploads.iterdir()) == [".jpg", ".json"]
+    assert photo.exists()
+    assert [path.stem for path in library.identities.iterdir()] == [avatar.key]
 
 
 async def test_an_upload_of_which_only_the_features_were_kept_is_taken_over(kept, tmp_path):
