@@ -13,7 +13,7 @@ import re
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -88,6 +88,15 @@ class IdentityStore:
             Path(temporary).unlink(missing_ok=True)
             raise
         return path
+
+    def trim(self, used: Collection[str], max_bytes: int) -> None:
+        """Delete what was written longest ago and is not `used`, keys, beyond `max_bytes` of it."""
+        unused = [path for path in self.root.glob("*") if path.stem not in used]
+        left = max_bytes
+        for path in sorted(unused, key=lambda path: path.stat().st_mtime, reverse=True):
+            left -= path.stat().st_size
+            if left < 0:
+                path.unlink(missing_ok=True)
 
 
 class IdentityCache:

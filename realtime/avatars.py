@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 WORKER_IDLE_S = 60.0
 PICTURE_PX = 384
+UNUSED_BYTES = 256 * 1024 * 1024  # of features kept of other presets, other renderers and clips
 NAME_RULE = "1 to 60 characters, no control characters"
 
 
@@ -167,7 +168,8 @@ class AvatarLibrary:
         self._keys[avatar.id] = keys
 
     def sweep(self) -> None:
-        """Delete what uploads left that ended with the program, before their record was written.
+        """Delete what is left of uploads that ended with the program, before their record was
+        written, and the oldest features that no avatar needs.
 
         For the one server of this folder, before its first upload.
         """
@@ -177,6 +179,15 @@ class AvatarLibrary:
                 path.unlink()
             elif path.suffix == ".part":
                 path.unlink()
+        self._store.trim(self._needed(), UNUSED_BYTES)
+
+    def _needed(self) -> set[str]:
+        """The keys of all features in use, and for pictures older ones of whom has no others."""
+        needed = {avatar.key for avatar in self._avatars.values()}
+        for avatar_id, keys in self._keys.items():
+            if not self._store.path(self._avatars[avatar_id].key).exists():
+                needed.update(keys)
+        return needed
 
     def list(self) -> list[Avatar]:
         """Every avatar, the cast first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,21 @@ def test_unknown_and_damaged_features_are_key_errors(tmp_path: Path) -> None:
 def test_only_hashes_become_paths(tmp_path: Path, key: str) -> None:
     with pytest.raises(ValueError, match="64 hexadecimal"):
         IdentityStore(tmp_path).path(key)
+
+
+def test_the_store_keeps_what_is_used_and_the_newest_of_the_rest(tmp_path: Path) -> None:
+    store, faces = IdentityStore(tmp_path), [features(name) for name in "abcd"]
+    for age, face in enumerate(faces):
+        os.utime(store.save(face), (1000 - age, 1000 - age))
+    (tmp_path / "cut-short.tmp").write_bytes(b"half")
+    os.utime(tmp_path / "cut-short.tmp", (0, 0))
+    size = store.path(faces[0].key).stat().st_size
+    store.trim([faces[3].key], 2 * size)
+    kept = {faces[n].key for n in (0, 1, 3)}
+    assert {path.stem for path in tmp_path.iterdir()} == kept
+    store.trim(kept, 0)
+    assert {path.stem for path in tmp_path.iterdir()} == kept
+    IdentityStore(tmp_path / "none").trim([], 0)
 
 
 def test_cache_shares_one_copy(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from pipelines.parts import parts_of
+from realtime import avatars
 from realtime.avatars import AvatarLibrary
 from realtime.config import ServerConfig
 from realtime.errors import AtCapacity, AvatarRejected, UnknownAvatar
@@ -81,6 +82,24 @@ async def test_an_upload_that_the_program_did_not_survive_leaves_nothing(library
     library.sweep()
     assert sorted(path.suffix for path in uploads.iterdir()) == [".jpg", ".json"]
     assert photo.exists()
+    assert [path.stem for path in library.identities.iterdir()] == [avatar.key]
+
+
+async def test_old_features_are_swept_but_none_that_a_picture_is_made_of(
+    library, kept, monkeypatch
+):
+    monkeypatch.setattr(avatars, "UNUSED_BYTES", 0)
+    [avatar] = library.list()
+    [made] = (kept / "identities").iterdir()
+    old, stray = (library.identities / f"{digit * 64}.safetensors" for digit in "01")
+    for path in (old, stray):
+        shutil.copy(made, path)
+    library._keys[avatar.id].append(old.stem)  # those of another preset
+    library.sweep()
+    assert [path.stem for path in library.identities.iterdir()] == [old.stem]
+    assert (await library.picture(avatar)).startswith(b"\xff\xd8")
+    shutil.copy(made, library.identities)
+    library.sweep()
     assert [path.stem for path in library.identities.iterdir()] == [avatar.key]
 
 
