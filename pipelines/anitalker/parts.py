@@ -13,10 +13,17 @@ from pipelines.anitalker import enrol
 from pipelines.anitalker.avatar import AniTalkerRenderer
 from pipelines.anitalker.cached import CachedRenderer
 from pipelines.anitalker.codes import CodeMotion, listener
+from pipelines.anitalker.drawn import DrawnMotion
 from pipelines.anitalker.motion import MappedMotion
 from pipelines.anitalker.paste import BACKINGS
 from pipelines.anitalker.renderer import FlowWarp
-from pipelines.anitalker.weights import find_pair, load_generator, load_map, load_renderer
+from pipelines.anitalker.weights import (
+    DRAWN,
+    find_pair,
+    load_generator,
+    load_map,
+    load_renderer,
+)
 from pipelines.audio.mel import MelConfig
 from pipelines.identity import IdentityFeatures, content_key
 from pipelines.motion.model import MotionModel
@@ -35,7 +42,7 @@ class AniTalkerParts(Parts):
         renderer, motion = find_pair(preset.renderer_weights, preset.motion_weights)
         with renderer.open("rb") as file:
             self._digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self._played = read_metadata(motion).get("kind") == checkpoints_stage2.KIND
+        self._kind = read_metadata(motion).get("kind")
 
     @cached_property
     def _model(self) -> FlowWarp:
@@ -50,7 +57,9 @@ class AniTalkerParts(Parts):
 
     def motion(self) -> MotionModel:
         name = self.preset.motion_weights
-        if self._played:
+        if self._kind == DRAWN:
+            return DrawnMotion(MelConfig(), load_generator(name))
+        if self._kind == checkpoints_stage2.KIND:
             generator = load_generator(name)
             hearing = listener(generator, self.preset.playing.hubert)
             return CodeMotion(generator, hearing, self.preset.playing)

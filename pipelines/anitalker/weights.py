@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safetensors import safe_open
+from torch import Tensor
 
 from pipelines import checkpoints_stage1, checkpoints_stage2
 from pipelines.anitalker.config import RendererConfig
@@ -17,7 +18,9 @@ from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import MotionGenerator
 from pipelines.weights import find_weights, load_weights, read_metadata
 
-MAPPED = "anitalker-motion"  # what the metadata of a map from motion to code say under `kind`
+# What metadata say under `kind`: of a map from motion to code, of our own generator of codes.
+MAPPED, DRAWN = "anitalker-motion", "anitalker-generator"
+_PART = "to_code."  # of a training run's tensors: the map
 _ADVICE = (
     "import published ones (`vivavoce weights import stage1.ckpt --as NAME`, likewise "
     "stage2_*.ckpt) and choose them with --renderer-weights NAME --motion-weights NAME"
@@ -115,7 +118,17 @@ def load_map(name: str) -> MotionToCode:
     Raises:
         ValueError: not there, or not the tensors of such a map.
     """
-    tensors, _ = load_weights(name)
+    return map_of(load_weights(name)[0], name)
+
+
+def map_of(tensors: Mapping[str, Tensor], name: str) -> MotionToCode:
+    """The map that these tensors are, or that is in them, of a renderer's training run.
+
+    Raises:
+        CheckpointError: not the tensors of such a map.
+    """
+    within = {k.removeprefix(_PART): v for k, v in tensors.items() if k.startswith(_PART)}
+    tensors = within or tensors
     last = max((key for key in tensors if key.endswith(".bias")), default="")
     if not last:
         raise CheckpointError(f"{name}: not a map from motion to code")
@@ -127,13 +140,16 @@ def load_map(name: str) -> MotionToCode:
 
 
 def load_generator(name: str) -> MotionGenerator:
-    """An imported motion generator of that name, for inference.
+    """A motion generator of that name, imported or our own, in float32 for inference.
 
     Raises:
         ValueError: not there, or not the tensors of its variant.
     """
     tensors, metadata = load_weights(name)
-    model = MotionGenerator(PRESETS[metadata["variant"]])
+    own = metadata.get("kind") == DRAWN
+    model = MotionGenerator(PRESETS["codes" if own else metadata["variant"]])
+    if own:
+        tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
     check_tensors(tensors, model.state_dict(), name)
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)

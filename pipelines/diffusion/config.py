@@ -1,12 +1,13 @@
 """What a motion generator is made of, and the named ones.
 
-The first five are AniTalker's published stage 2 (arXiv 2405.03121, section 3.3); `portrait` is our
-own small one, which diffuses the motion of `pipelines.motion.latent` and hears log-mel rows.
+The first five are AniTalker's published stage 2 (arXiv 2405.03121, section 3.3). `portrait` is our
+own small one, which diffuses the motion of `pipelines.motion.latent` and hears log-mel rows;
+`codes` is the same for the motion codes of our renderer, with head and eyes given.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Objective = Literal["epsilon", "velocity", "sample"]
@@ -23,6 +24,7 @@ class GeneratorConfig:
     speech_blocks: int = 0
     pose: bool = False  # yaw, pitch, roll predicted or given
     framing: bool = False  # location and scale of the face too
+    given_dim: int = 0  # of head, eyes and the like, never predicted but given for every frame
     adapter_dim: int = 128
     motion_dim: int = 20
     identity_dim: int = 512  # of the reference start code; 0 for none
@@ -70,23 +72,26 @@ def _hubert(**more: bool) -> GeneratorConfig:
     )  # fmt: skip
 
 
+_PORTRAIT = GeneratorConfig(
+    features="mel",
+    audio_dim=86,
+    down=(160, 128),
+    speech_blocks=3,
+    identity_dim=0,
+    side_dim=32,
+    kernel=7,
+    time_features=8,
+    objective="velocity",
+    known_clean=True,
+    dropout=0.1,
+)
+
 PRESETS: dict[str, GeneratorConfig] = {
     "mfcc_pose_only": _mfcc(pose=True),
     "mfcc_full_control": _mfcc(pose=True, framing=True),
     "hubert_audio_only": _hubert(),
     "hubert_pose_only": _hubert(pose=True),
     "hubert_full_control": _hubert(pose=True, framing=True),
-    "portrait": GeneratorConfig(
-        features="mel",
-        audio_dim=86,
-        down=(160, 128),
-        speech_blocks=3,
-        identity_dim=0,
-        side_dim=32,
-        kernel=7,
-        time_features=8,
-        objective="velocity",
-        known_clean=True,
-        dropout=0.1,
-    ),
+    "portrait": _PORTRAIT,
+    "codes": replace(_PORTRAIT, given_dim=12, objective="sample"),
 }

@@ -21,9 +21,9 @@ from pipelines.diffusion.conformer import Conformer
 class Given:
     """Control signals in place of predicted ones, float32.
 
-    pose: [B, T, 3] yaw, pitch, roll over 90 degrees; location: [B, T, 1] of the nose tip in picture
-    widths; scale: [B, T, 1] from brows to chin in picture heights. The last two only where the
-    network has framing adapters.
+    pose: [B, T, 3] yaw, pitch, roll over 90 degrees, or [B, T, given_dim] where the network wants
+    these; location: [B, T, 1] of the nose tip in picture widths; scale: [B, T, 1] from brows to
+    chin in picture heights. The last two only where the network has framing adapters.
     """
 
     pose: Tensor
@@ -70,6 +70,10 @@ class MotionGenerator(nn.Module):
         for name, channels in self.adapted.items():
             self.add_module(f"{name}_predictor", Recurrent(speech, config.adapter_dim, channels))
             self.add_module(f"{name}_encoder", Recurrent(channels, config.adapter_dim, speech))
+        if config.given_dim:
+            self.given_encoder = nn.Linear(config.given_dim, speech)
+            self.unit: Tensor
+            self.register_buffer("unit", torch.ones(config.motion_dim))  # a motion of 1, in codes
         self.encoder_direction_code = nn.Linear(config.motion_dim, side)
         if config.identity_dim:
             self.init_code_proj = nn.Sequential(nn.Linear(config.identity_dim, side))
@@ -129,6 +133,10 @@ class MotionGenerator(nn.Module):
                 value = self.get_submodule(f"{name}_predictor")(speech)
             predicted[_SIGNALS[name]] = value
             speech = speech + self.get_submodule(f"{name}_encoder")(value)
+        if self.config.given_dim:
+            if given is None:
+                raise ValueError("this generator needs head and eyes to be given")
+            speech = speech + self.given_encoder(given.pose)
         sides = [self.encoder_direction_code(last)]
         if self.config.identity_dim:
             if identity is None:

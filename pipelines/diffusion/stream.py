@@ -79,6 +79,8 @@ class StreamingSampler(nn.Module):
     window starts from the draft of the one before, at `levels[0]`, and not from pure noise.
     hidden: of the past, the first channels that are not shown to the network (0 in their place),
     where it was trained so: what sound alone decides need not depend on what was drawn before.
+    With all hidden, nothing of a window is known: it is drawn whole, and agrees with the window
+    before by their sound and their noise.
     """
 
     def __init__(
@@ -191,7 +193,7 @@ class StreamingSampler(nn.Module):
     def _known(self, state: StreamState) -> Known | None:
         """The context, and what lies before the stream."""
         window = self.window
-        if not window.context and not window.ahead:
+        if self.hidden >= state.rest.shape[1] or not (window.context or window.ahead):
             return None
         unborn = state.rest[:, None].expand(-1, window.new + window.ahead, -1)
         place = torch.arange(window.frames, device=state.frame.device)

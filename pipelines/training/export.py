@@ -30,7 +30,7 @@ def export(run: Path, name: str) -> Path:
     with safe_open(run / "model.safetensors", "pt") as file:
         about = dict(file.metadata() or {})
     steps = [json.loads(line) for line in (run / "curve.jsonl").read_text().splitlines()]
-    about |= {"kind": "portrait-motion", "held_out_motion": f"{steps[-1]['held_out_motion']:.5f}"}
+    about |= {"held_out_motion": f"{steps[-1]['held_out_motion']:.5f}"}
     path = shipped_weights_dir() / f"{name}.safetensors"
     path.parent.mkdir(exist_ok=True)
     save_file(half, path, about)

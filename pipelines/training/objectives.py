@@ -107,6 +107,8 @@ def seen(motion: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
 class Objective:
     """A loss by name; `teacher` and `levels` only for "distil"."""
 
+    kind = "portrait-motion"  # of the weights that it makes
+
     def __init__(
         self, name: str, teacher: MotionGenerator | None = None, levels: Sequence[Level] = ()
     ) -> None:
@@ -131,15 +133,12 @@ class Objective:
         if self.name == "regression":
             none = torch.zeros_like(x0)
             out = model(none, torch.ones(1, 1), model.condition(speech, none[:, 0]))
-            return _error(out, x0, _counts(batch, torch.zeros_like(known)))
+            return _error(out, x0, counts(batch, torch.zeros_like(known)))
         condition = model.condition(speech, last)
         if self.name == "distil":
             return self._distil(model, condition, batch, shown, last, known, noise)
         if self.name == "velocity":
-            # Logit-normal times (Esser et al. 2024), with some at pure noise, where walks begin.
-            t = torch.sigmoid(torch.randn(shape[0], 1))
-            t = torch.where(torch.rand(shape[0], 1) < 0.15, 1.0, t)
-            noisy = torch.lerp(x0, noise, t[..., None])
+            noisy, t, noise = flow_point(x0)
             target = noise - x0
         else:
             step = torch.randint(0, len(self.bars), (shape[0], 1))
@@ -148,7 +147,7 @@ class Objective:
             t, target = (step + 1) / len(self.bars), noise
         noisy = torch.where(known[..., None], shown, noisy)
         time = torch.where(known, 0.0, t)
-        return _error(model(noisy, time, condition), target, _counts(batch, known))
+        return _error(model(noisy, time, condition), target, counts(batch, known))
 
     def _distil(
         self, model: MotionGenerator, condition: Condition, batch: Batch, shown: Tensor,
@@ -165,10 +164,21 @@ class Objective:
             drawn = motion[..., DRIVEN].clone()
             drawn[some] = sample(teacher, given, noise[some], self.levels, told)[..., DRIVEN]
         goal = torch.cat([batch.motion[..., SHAPES], drawn], 2)
-        return _error(motion, goal, _counts(batch, known))
+        return _error(motion, goal, counts(batch, known))
 
 
-def _counts(batch: Batch, known: Tensor) -> Tensor:
+def flow_point(x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Somewhere on the straight paths to x0 [B, T, D]: there, time [B, 1], and the noise.
+
+    Logit-normal times (Esser et al. 2024), with some at pure noise, where walks begin.
+    """
+    noise = torch.randn_like(x0)
+    t = torch.sigmoid(torch.randn(len(x0), 1))
+    t = torch.where(torch.rand(len(x0), 1) < 0.15, 1.0, t)
+    return torch.lerp(x0, noise, t[..., None]), t, noise
+
+
+def counts(batch: Batch, known: Tensor) -> Tensor:
     """How much each frame counts, [B, T]: none that is known, telling sounds more."""
     telling = (batch.phones[..., None] == _TELLING).any(2).view(*known.shape, -1).any(2)
     return (~known).float() * (1.0 + _TELLING_MORE * telling)

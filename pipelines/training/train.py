@@ -1,7 +1,9 @@
 """Train a motion generator on a prepared corpus.
 
     python -m pipelines.training.train --corpus DIR --out RUN --objective velocity
+    python -m pipelines.training.train --corpus DIR --out RUN --map RENDERER/model.safetensors
 
+The second diffuses the motion codes of a renderer, by the map that was trained with it.
 Resumable: run the same command again. RUN/curve.jsonl holds a line per report, RUN/last.pt what is
 needed to go on, RUN/model.safetensors the moving average of the weights, which is what to use.
 """
@@ -11,8 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,9 +23,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from pipelines.anitalker.weights import map_of
 from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import MotionGenerator
 from pipelines.diffusion.schedule import flow_levels
+from pipelines.training.codes import CodeObjective, CodeWindows, unit_of
 from pipelines.training.corpus_store import LABEL_LIST
 from pipelines.training.objectives import Auxiliary, Loss, Objective
 from pipelines.training.windows import Batch, Windows
@@ -50,8 +55,9 @@ class Trainer:
     """A run: everything that changes while training, and how it is kept."""
 
     def __init__(
-        self, model: MotionGenerator, objective: Objective, corpora: Sequence[Path], out: Path,
-        plan: Schedule,
+        self, model: MotionGenerator, objective: Objective | CodeObjective,
+        corpora: Sequence[Path], out: Path, plan: Schedule,
+        windows: Callable[[Sequence[Path], int], Windows] = Windows,
     ) -> None:  # fmt: skip
         torch.manual_seed(plan.seed)
         self.model, self.objective, self.plan, self.out = model, objective, plan, out
@@ -65,8 +71,8 @@ class Trainer:
         groups = [{"params": decay, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98))
         self.step = 0
-        self.windows = Windows([corpus / "train" for corpus in corpora], plan.seed)
-        self.held_out = Windows([corpora[0] / "validation"], plan.seed)
+        self.windows = windows([corpus / "train" for corpus in corpora], plan.seed)
+        self.held_out = windows([corpora[0] / "validation"], plan.seed)
 
     def train(self) -> None:
         plan, sums, seen = self.plan, torch.zeros(4), 0
@@ -143,6 +149,7 @@ class Trainer:
         named = {name: value.contiguous() for name, value in self.average.items()}
         about = {"objective": self.objective.name, "step": str(self.step)}
         about["plan"] = json.dumps(asdict(self.plan))
+        about["kind"] = self.objective.kind
         save_file(named, self.out / "model.safetensors", about)
 
     def resume(self) -> None:
@@ -173,6 +180,16 @@ def _generator(weights: Path | None) -> MotionGenerator:
     return model
 
 
+def _generator_of_codes(weights: Path | None) -> MotionGenerator:
+    """Its output is new, at rest to begin with; the rest may come from any of our generators."""
+    model = MotionGenerator(PRESETS["codes"])
+    if weights is not None:
+        model.load_state_dict(load_file(weights), strict=False)
+    nn.init.zeros_(model.out_proj.weight)
+    nn.init.zeros_(model.out_proj.bias)
+    return model
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="pipelines.training.train", description="train a motion generator"
@@ -185,6 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--objective", default="velocity", choices=("epsilon", "velocity", "regression", "distil")
     )
     parser.add_argument("--start", type=Path, help="weights to start from")
+    parser.add_argument("--map", type=Path, help="of a renderer's run: diffuse its motion codes")
     parser.add_argument("--teacher", type=Path, help="weights of the teacher, for distil")
     parser.add_argument("--steps", type=int, default=Schedule.steps)
     parser.add_argument("--rate", type=float, default=Schedule.rate)
@@ -193,15 +211,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     if (args.teacher is None) == (args.objective == "distil"):
         raise SystemExit("--teacher goes with --objective distil, and only with it")
+    if args.map is not None and args.objective != "velocity":
+        raise SystemExit("motion codes (--map) are learnt by --objective velocity only")
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
+    plan = Schedule(steps=args.steps, rate=args.rate, seed=args.seed)
+    if args.map is not None:
+        trainer = _of_codes(args.map, args.start, args.corpus, args.out, plan)
+    else:
+        trainer = _of_motion(args, plan)
+    trainer.resume()
+    trainer.train()
+
+
+def _of_motion(args: argparse.Namespace, plan: Schedule) -> Trainer:
     teacher = None if args.teacher is None else _generator(args.teacher).eval()
     levels = flow_levels(_TEACHER_TIMES) if teacher is not None else ()
     objective = Objective(args.objective, teacher, levels)
-    plan = Schedule(steps=args.steps, rate=args.rate, seed=args.seed)
-    trainer = Trainer(_generator(args.start), objective, args.corpus, args.out, plan)
-    trainer.resume()
-    trainer.train()
+    return Trainer(_generator(args.start), objective, args.corpus, args.out, plan)
+
+
+def _of_codes(
+    map_file: Path, start: Path | None, corpora: Sequence[Path], out: Path, plan: Schedule
+) -> Trainer:
+    to_code = map_of(load_file(map_file), str(map_file))
+    model = _generator_of_codes(start)
+    model.unit.copy_(unit_of([corpus / "train" for corpus in corpora], to_code))
+    windows = partial(CodeWindows, to_code=to_code, unit=model.unit)
+    return Trainer(model, CodeObjective(), corpora, out, plan, windows)
 
 
 if __name__ == "__main__":

@@ -14,38 +14,18 @@ from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import MotionGenerator
 from pipelines.diffusion.schedule import flow_levels
 from pipelines.motion.latent import LATENT_DIM, SHAPES, rest
-from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from pipelines.training.corpus_store import LABEL_LIST
 from pipelines.training.objectives import Auxiliary, Objective, past, seen
 from pipelines.training.train import Schedule, Trainer
 from pipelines.training.windows import Windows
+from tests.small_corpus import write_corpus
 
-STRETCHES, FRAMES = 3, 100
 PLAN = Schedule(steps=4, frames=72, report=2, warm_up=1)
 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
-    """Random features and a mouth that opens with the stretch's number, as a corpus on disk."""
-    folder = tmp_path_factory.mktemp("corpus")
-    chance = np.random.default_rng(0)
-    for split in ("train", "validation"):
-        place = folder / split
-        place.mkdir()
-        targets = np.zeros((STRETCHES, FRAMES, MOTION_DIM), np.float16)
-        opening = np.arange(FRAMES) / FRAMES * 0.4
-        targets[..., MOTION_INDEX["jawOpen"]] = opening + 0.01 * np.arange(STRETCHES)[:, None]
-        np.save(place / "targets.npy", targets)
-        np.save(
-            place / "features.npy",
-            chance.normal(-8.0, 2.0, (STRETCHES, 4 * FRAMES, 80)).astype(np.float16),
-        )
-        np.save(place / "speech.npy", chance.random((STRETCHES, FRAMES)) < 0.5)
-        np.save(
-            place / "phones.npy",
-            chance.integers(len(LABEL_LIST), size=(STRETCHES, 4 * FRAMES)).astype(np.int8),
-        )
-    return folder
+    return write_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 def test_a_window_holds_sound_and_motion_of_the_same_time(corpus: Path) -> None:

@@ -51,7 +51,7 @@ SMALL = {
         kernel=3,
     )
     for name, preset in PRESETS.items()
-    if name != "portrait"
+    if name not in ("portrait", "codes")
 }
 
 
