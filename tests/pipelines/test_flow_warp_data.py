@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import av
@@ -14,7 +15,7 @@ from torch import Tensor
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
 from pipelines.training.flow_warp.augment import Shots, mirror, mirror_motion, reframe
 from pipelines.training.flow_warp.batches import Sampler
-from pipelines.training.flow_warp.clips import ClipError, recorded_clip
+from pipelines.training.flow_warp.clips import ClipError, _pictures, recorded_clip
 from pipelines.training.flow_warp.drawn import GROUP, drawn_clip
 from pipelines.training.flow_warp.motions import motion_bank
 from pipelines.training.flow_warp.store import Clip, Face, read_faces, write_clip
@@ -186,17 +187,22 @@ def test_flows_stay_true_in_varied_batches(tmp_path: Path) -> None:
     assert sum(apart) < 0.6 * sum(copied)
 
 
+def write_video(path: Path, frames: np.ndarray) -> None:
+    """Twelve frames, alternating, of twice the size."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width = (2 * side for side in frames.shape[1:3])
+        stream.bit_rate = 2_000_000
+        for index in range(12):
+            picture = frames[index % len(frames)].repeat(2, 0).repeat(2, 1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
 def test_a_recording_becomes_a_clip(tmp_path: Path) -> None:
     clip = drawn_clip(1, 2, 128)
     path = tmp_path / "talk.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width = stream.height = 256
-        stream.bit_rate = 2_000_000
-        for index in range(12):
-            picture = clip.frames[index % 2].repeat(2, 0).repeat(2, 1)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
+    write_video(path, clip.frames)
     made = recorded_clip(path, 8, 128)
     assert made.frames.shape == (8, 128, 128, 3)
     assert made.motion is None
@@ -204,6 +210,27 @@ def test_a_recording_becomes_a_clip(tmp_path: Path) -> None:
     np.testing.assert_allclose(made.regions[0], clip.regions[0], atol=0.08)
     with pytest.raises(ClipError, match="8 are needed"):
         recorded_clip(path, 4, 128)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_telephone_held_otherwise_is_turned_upright(tmp_path: Path, turns: int) -> None:
+    """It stores what its sensor saw and, in the track's header, how to turn that."""
+    upright = np.zeros((1, 32, 48, 3), np.uint8)
+    upright[0, :16, :24] = 255  # its upper left
+    path = tmp_path / "turned.mp4"
+    write_video(path, np.rot90(upright, -turns, (1, 2)))
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 4 + 40
+    (across, down), one = [(0, -1), (-1, 0), (0, 1)][turns - 1], 1 << 16
+    old = struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30)
+    assert content[matrix : matrix + 36] == old
+    new = (across * one, down * one, 0, -down * one, across * one, 0, 0, 0, 1 << 30)
+    content[matrix : matrix + 36] = struct.pack(">9i", *new)
+    path.write_bytes(content)
+    picture = next(_pictures(path, 1))
+    assert picture.shape == (64, 96, 3)
+    assert picture[8:24, 8:40].mean() > 200.0
+    assert picture[40:, 56:].mean() < 50.0
 
 
 def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def _faces(path: Path, count: int) -> Iterator[tuple[Image8, FaceMesh]]:
 
 
 def _pictures(path: Path, count: int) -> Iterator[Image8]:
-    """`count` pictures at even distances, uint8 [H, W, 3]; all of a shorter recording."""
+    """`count` pictures at even distances, upright, uint8 [H, W, 3]; all of a shorter recording."""
     import av
 
     try:
@@ -72,7 +72,8 @@ def _pictures(path: Path, count: int) -> Iterator[Image8]:
             wanted = set(np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist())
             for index, frame in enumerate(container.decode(stream)):
                 if index in wanted:
-                    yield frame.to_ndarray(format="rgb24")
+                    turns = round(frame.rotation / 90)  # counter-clockwise, of a telephone's video
+                    yield np.rot90(frame.to_ndarray(format="rgb24"), turns).copy()
     except av.FFmpegError as error:
         raise ClipError(f"{path}: cannot be decoded: {error}") from error
 
