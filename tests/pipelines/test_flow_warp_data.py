@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
+from pipelines.training.flow_warp import data
 from pipelines.training.flow_warp.augment import Shots, mirror, mirror_motion, reframe
 from pipelines.training.flow_warp.batches import Sampler
 from pipelines.training.flow_warp.clips import ClipError, _pictures, recorded_clip
@@ -185,6 +186,28 @@ def test_flows_stay_true_in_varied_batches(tmp_path: Path) -> None:
         copied.append(float(((source - batch.driving) * known).abs().mean()))
     assert sum(copied) > 0.0  # some sources were at rest
     assert sum(apart) < 0.6 * sum(copied)
+
+
+def test_every_recording_has_a_name_and_a_side_of_its_own(
+    tmp_path: Path, drawn: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def recorded(path: Path, frames: int, size: int) -> Clip:
+        made.append(path.relative_to(tmp_path / "talks").as_posix())
+        return drawn
+
+    monkeypatch.setattr(data, "recorded_clip", recorded)
+    (tmp_path / "talks" / "a").mkdir(parents=True)
+    for batch in (["a/b.mp4", "a-b.mp4", "x.mp4", "x.mov"], ["0.mp4", f"{'é' * 100}/a.mp4"]):
+        for name in batch:
+            (tmp_path / "talks" / name).parent.mkdir(exist_ok=True)
+            (tmp_path / "talks" / name).touch()
+        data.record(tmp_path / "out", tmp_path / "talks", 2, 4, 64)
+        assert sorted(made[-len(batch) :]) == sorted(batch)  # none lost, none made again
+    held = [len(list((tmp_path / "out" / split).iterdir())) for split in ("train", "held_out")]
+    assert sum(held) == len(made) == 6
+    assert min(held) > 0
 
 
 def write_video(path: Path, frames: np.ndarray) -> None:

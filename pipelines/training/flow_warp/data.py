@@ -9,6 +9,7 @@ Resumable: run the same command again. Identities already there are kept.
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tqdm import tqdm
 from pipelines.portrait.errors import EnrolmentError
 from pipelines.training.flow_warp.clips import ClipError, find_clips, recorded_clip
 from pipelines.training.flow_warp.drawn import HELD_OUT, drawn_clip
-from pipelines.training.flow_warp.store import write_clip
+from pipelines.training.flow_warp.store import SPLITS, write_clip
 
 
 def draw(out: Path, identities: int, held_out: int, frames: int, size: int, seed: int) -> None:
@@ -37,20 +38,28 @@ def draw(out: Path, identities: int, held_out: int, frames: int, size: int, seed
 
 
 def record(out: Path, folder: Path, held_out: int, frames: int, size: int) -> None:
-    """Fill `out` with the recordings below `folder`; every `held_out`-th of them is held out."""
+    """Fill `out` with the recordings below `folder`; every `held_out`-th of them is held out.
+
+    Each keeps its name and its side, whatever others come to the folder later.
+    """
     paths = find_clips(folder)
     if not paths:
         raise SystemExit(f"no recordings below {folder}")
     for number, path in enumerate(tqdm(paths, desc="clips", unit="file")):
         split = "held_out" if number % held_out == 0 else "train"
-        name = path.relative_to(folder).with_suffix("").as_posix().replace("/", "-")
-        target = out / split / f"{name}.safetensors"
-        if target.exists():
+        name = f"{_name(path.relative_to(folder))}.safetensors"
+        if any((out / either / name).exists() for either in SPLITS):
             continue
         try:
-            write_clip(target, recorded_clip(path, frames, size))
+            write_clip(out / split / name, recorded_clip(path, frames, size))
         except ClipError as error:
             tqdm.write(str(error))
+
+
+def _name(path: Path) -> str:
+    """A file name that no other path has: its end, to be read, and its digest."""
+    digest = hashlib.sha256(path.as_posix().encode()).hexdigest()[:8]
+    return f"{'-'.join(path.with_suffix('').parts)[-48:]}-{digest}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
