@@ -42,13 +42,15 @@ def find_pair(renderer: str, motion: str) -> tuple[Path, Path]:
             f"or {_ADVICE}"
         ) from error
     published = read_metadata(paths[0]).get("kind") == checkpoints_stage1.KIND
-    if published != (read_metadata(paths[1]).get("kind") == checkpoints_stage2.KIND):
+    kind = read_metadata(paths[1]).get("kind")
+    if published != (kind == checkpoints_stage2.KIND):
         raise ValueError(
             f"{renderer!r} and {motion!r} do not fit: the published renderer takes the codes of a "
-            f"published motion generator, ours those of our map. For published weights, {_ADVICE}"
+            "published motion generator, ours those of our map or of a generator trained with it. For "
+            f"published weights, {_ADVICE}"
         )
     taken = config_of(_shapes(paths[0]), renderer).motion_dim
-    made = _code_dim(_shapes(paths[1]), published, motion)
+    made = _code_dim(_shapes(paths[1]), published or kind == DRAWN, motion)
     if taken != made:
         raise ValueError(
             f"{renderer!r} and {motion!r} do not fit: the renderer takes motion codes of {taken} "
@@ -57,9 +59,9 @@ def find_pair(renderer: str, motion: str) -> tuple[Path, Path]:
     return paths
 
 
-def _code_dim(shapes: Mapping[str, Sequence[int]], published: bool, name: str) -> int:
-    """Numbers of a code that a published generator, or else our map, makes."""
-    bias = shapes.get("out_proj.bias" if published else "layers.4.bias")
+def _code_dim(shapes: Mapping[str, Sequence[int]], generator: bool, name: str) -> int:
+    """Numbers of a code that a generator, or else our map, makes."""
+    bias = shapes.get("out_proj.bias" if generator else "layers.4.bias")
     if bias is None:
         raise CheckpointError(f"{name}: makes no motion codes")
     return bias[0]
