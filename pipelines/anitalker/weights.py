@@ -46,8 +46,8 @@ def find_pair(renderer: str, motion: str) -> tuple[Path, Path]:
     if published != (kind == checkpoints_stage2.KIND):
         raise ValueError(
             f"{renderer!r} and {motion!r} do not fit: the published renderer takes the codes of a "
-            "published motion generator, ours those of our map or of a generator trained with it. For "
-            f"published weights, {_ADVICE}"
+            "published motion generator, ours those of our map or of a generator trained by it. "
+            f"For published weights, {_ADVICE}"
         )
     taken = config_of(_shapes(paths[0]), renderer).motion_dim
     made = _code_dim(_shapes(paths[1]), published or kind == DRAWN, motion)
