@@ -2,12 +2,15 @@
 
     python -m benchmarks.motion_stats [--avatar NAME|IMAGE] [--seconds 120] [--size 256]
     python -m benchmarks.motion_stats --minutes 10
+    python -m benchmarks.motion_stats --flicker [--pipeline P] [--size 512]
 
 The first renders a stream of held-out synthetic voices, hop by hop, and reads it by FaceMesh as the
 real speakers were read. The second draws nothing: it streams speech and silence for minutes and
 tells drift (means of the pose per minute, of the lips at rest per minute of silence), memory and
-the real-time factor of features and motion. Each keeps its part of benchmarks/results/motion.json,
-under `--label`.
+the real-time factor of features and motion. The third draws talk and silence and tells how far
+what should be still changes from frame to frame (see `benchmarks.flicker`), with everything moving
+and with head, gaze and blinks off. Each keeps its part of benchmarks/results/motion.json, under
+`--label`.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.flicker import Flicker, Mask, regions
 from benchmarks.lip_sounds import Clip
 from benchmarks.lips import CAST
 from benchmarks.motion_figures import REAL, figures, windowed_sd
@@ -32,9 +36,11 @@ from benchmarks.motion_sounds import conversation, talk
 from benchmarks.timing import RESULTS, machine_stamp, quantiles
 from pipelines.audio.vad import VoiceActivity
 from pipelines.avatar import AvatarPipeline, StepResult
+from pipelines.motion.controls import Controls
 from pipelines.motion.space import BLENDSHAPES, MOTION_INDEX
+from pipelines.parts import parts_of
 from pipelines.portrait.enrol import enrol
-from pipelines.presets import HOP_SAMPLES, SAMPLE_RATE_HZ
+from pipelines.presets import HOP_SAMPLES, PRESETS, SAMPLE_RATE_HZ
 from pipelines.training.articulation import FPS
 from pipelines.training.phones import Phone
 from pipelines.training.speech import HELD_OUT_VOICES, missing
@@ -51,11 +57,19 @@ _LIPS = [  # a smile is a mood, not a place of the lips
 _POSE = slice(MOTION_INDEX["headYaw"], MOTION_INDEX["headRoll"] + 1)
 _SETTLED_S = 1.0  # into a silence, until the lips rest
 _WARM_UP_S = 60.0  # until memory counts
+_FLICKER = {
+    "head, gaze and blinks off": Controls(head_motion=0.0, gaze=0.0, blink_rate=0.0),
+    "everything moving": Controls(),
+}
 
 
-def stream(pipeline: AvatarPipeline, clip: Clip, *, draw: bool) -> Iterator[StepResult]:
+def stream(
+    pipeline: AvatarPipeline, clip: Clip, *, draw: bool, controls: Controls | None = None
+) -> Iterator[StepResult]:
     """Results of slot 0 in the order of the clip's frames; the look-ahead's are left out."""
     pipeline.reset(0, seed=0)
+    if controls is not None:
+        pipeline.set_controls(0, controls)
     delay = pipeline.look_ahead // HOP_SAMPLES
     vad, on = VoiceActivity(), torch.tensor([True])
     padded = np.concatenate([clip.samples, np.zeros(delay * HOP_SAMPLES, np.float32)])
@@ -116,6 +130,33 @@ def drift(pipeline: AvatarPipeline, clip: Clip) -> dict[str, Any]:
         "step_ms": step_ms,
         "real_time_factor": round(float(np.mean(times)) / _HOP_S, 3),
     }
+
+
+def flicker(
+    pipeline: AvatarPipeline, clip: Clip, parts: dict[str, Mask]
+) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """By controls, by what is heard, by region: changes that are figures of `Flicker`."""
+    quiet = silent(clip.phones, clip.frames, _SETTLED_S)
+    talking = ~silent(clip.phones, clip.frames)
+    found = {}
+    for name, controls in _FLICKER.items():
+        seen = Flicker(parts)
+        drawn = stream(pipeline, clip, draw=True, controls=controls)
+        for result in tqdm(drawn, desc=name, total=clip.frames, leave=False):
+            seen.add(result.frames[0].numpy())
+        found[name] = {"silence": seen.figures(quiet), "speech": seen.figures(talking)}
+    return found
+
+
+def flicker_table(found: dict[str, Any]) -> str:
+    """Grey levels by region; one line for each control and each sound."""
+    first = next(iter(found.values()))["silence"]
+    lines = ["change, worst of a hundred, jitter".ljust(36) + "".join(f"{n:>24s}" for n in first)]
+    for name, sounds in found.items():
+        for sound, row in sounds.items():
+            cells = ("{change:.2f} {worst:.2f} {jitter:.2f}".format(**f) for f in row.values())
+            lines.append(f"{name}, {sound}".ljust(36) + "".join(f"{c:>24s}" for c in cells))
+    return "\n".join(lines)
 
 
 def silent(phones: Sequence[Phone], frames: int, settled_s: float = 0.0) -> NDArray[np.bool_]:
@@ -179,29 +220,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="benchmarks.motion_stats", description="motion figures beside real speakers'"
     )
+    parser.add_argument("--pipeline", default="portrait", choices=tuple(PRESETS))
     parser.add_argument("--avatar", default="amara", help="one of the cast, or an image")
-    parser.add_argument("--seconds", type=float, default=120.0, help="of talk to render and read")
+    parser.add_argument("--seconds", type=float, help="to render and read: 120 of talk, or 40")
+    parser.add_argument("--flicker", action="store_true", help="what should be still, in 40 s")
     parser.add_argument("--minutes", type=float, help="of speech and silence, drawing nothing")
     parser.add_argument("--size", type=int, default=256, choices=(256, 512))
     parser.add_argument("--voices", nargs="+", default=list(HELD_OUT_VOICES))
-    parser.add_argument("--label", default="portrait", help="what the results are kept under")
+    parser.add_argument("--label", help="what the results are kept under: the pipeline's name")
     parser.add_argument("--out", type=Path, default=RESULTS / "motion.json")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     able = [voice for voice in args.voices if missing(voice) is None]
     if not able:
         raise SystemExit(f"no voice can speak: {missing(args.voices[0])}")
-    pipeline = AvatarPipeline(size=args.size)
+    pipeline, label = AvatarPipeline(args.pipeline, size=args.size), args.label or args.pipeline
     if args.minutes is not None:
         found: dict[str, Any] = drift(pipeline, conversation(args.minutes * 60.0, able))
         print("\n".join(f"{name}: {json.dumps(value)}" for name, value in found.items()))
-        _keep(args.out, args.label, "drift", found)
+        _keep(args.out, label, "drift", found)
         return
-    pipeline.set_identity(0, enrol(_image(args.avatar).read_bytes()))
-    found = measure(pipeline, talk(args.seconds, able))
+    photo = _image(args.avatar).read_bytes()
+    pipeline.set_identity(0, parts_of(pipeline.preset).enrol(photo))
+    seconds = args.seconds or (40.0 if args.flicker else 120.0)
+    about = {"avatar": args.avatar, "size": args.size, "seconds": seconds}
+    if args.flicker:
+        found = flicker(pipeline, conversation(seconds, able), regions(enrol(photo), args.size))
+        print(flicker_table(found))
+        _keep(args.out, label, "flicker", about | found)
+        return
+    found = measure(pipeline, talk(seconds, able))
     print(table(found))
-    figures_of = {"avatar": args.avatar, "size": args.size, "seconds": args.seconds}
-    _keep(args.out, args.label, "stream", figures_of | found)
+    _keep(args.out, label, "stream", about | found)
 
 
 if __name__ == "__main__":
