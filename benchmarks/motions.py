@@ -29,6 +29,7 @@ from pipelines.diffusion.schedule import Level, ddim_levels, flow_levels
 from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
 from pipelines.motion.controls import Controls
 from pipelines.motion.diffusion import WINDOW, DiffusionMotion, load_generator
+from pipelines.motion.model import MotionModel
 from pipelines.motion.signal import SignalMotion
 from pipelines.presets import HOP_SAMPLES
 from pipelines.streaming import masked_write
@@ -238,13 +239,13 @@ def _move(model: Model, clips: Sequence[Samples]) -> list[Tensor]:
     for row, clip in zip(samples, clips, strict=True):
         row[: len(clip)] = clip
     heard = torch.from_numpy(samples)
-    speech = torch.from_numpy(np.array([_activity(row) for row in samples]))
+    speech = torch.from_numpy(np.array([activity(row) for row in samples]))
     controls = Controls().to_tensor().expand(len(clips), -1)
     motion: Tensor = model(mel(heard), speech, controls)
     return [m[delay : delay + n] for m, n in zip(motion, frames, strict=True)]
 
 
-def _activity(samples: Samples) -> list[bool]:
+def activity(samples: Samples) -> list[bool]:
     """Voice activity as a live session has it, at the end of each hop."""
     vad, flags = VoiceActivity(), []
     for hop in samples.reshape(-1, HOP_SAMPLES):
@@ -254,7 +255,7 @@ def _activity(samples: Samples) -> list[bool]:
 
 
 @torch.inference_mode()
-def cost_ms(model: Model, samples: Samples) -> float:
+def cost_ms(model: MotionModel, samples: Samples) -> float:
     """Time per frame for one session, features included: the median hop's, or the whole's share."""
     if isinstance(model, WholeMotion):
         begin = time.perf_counter()

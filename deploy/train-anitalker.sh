@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Train the renderer and the motion map of the `anitalker` preset, from nothing.
+# Train the renderer and the motion map of the `anitalker` preset, from nothing, and then a generator
+# of their motion codes from speech, which begins with what the generator of `portrait` hears.
 # Usage: train-anitalker.sh DIR [more arguments of flow_warp.train]
+# CORPUS=FOLDER takes a corpus of speech that is there already.
 # Every stage resumes where it was: run it again after an interruption.
 set -euo pipefail
 
@@ -17,3 +19,13 @@ fi
 "${launch[@]}" -m pipelines.training.flow_warp.train --data "$dir/faces" --out "$dir/run" "$@"
 "$python" -m pipelines.training.flow_warp.head --run "$dir/run" --data "$dir/faces"
 "$python" -m pipelines.training.flow_warp.export "$dir/run"
+
+jobs="$(nproc)"
+corpus="${CORPUS:-$dir/corpus}"
+shipped="$(dirname "$0")/../weights/portrait-motion.safetensors"
+if [ -z "${CORPUS:-}" ]; then
+  "$python" -m pipelines.training.corpus --out "$corpus" --hours 30 --seed 0 --jobs "$jobs"
+fi
+"$python" -m pipelines.training.train --corpus "$corpus" --out "$dir/codes" \
+  --map "$dir/run/model.safetensors" --start "$shipped" --steps 8000 --rate 7e-4 --threads "$jobs"
+"$python" -m pipelines.training.export "$dir/codes" --name anitalker-generator

@@ -24,7 +24,9 @@ from pipelines.audio.mel import MelConfig
 from pipelines.diffusion.generator import Given, MotionGenerator
 from pipelines.motion.life import IDLE, LISTENING, SPEAKING, Life
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
+from pipelines.training.corpus_store import LABEL_LIST
 from pipelines.training.objectives import Auxiliary, Loss, counts, flow_point
+from pipelines.training.phones import BILABIALS
 from pipelines.training.windows import Batch, Windows
 
 _BATCH = 256  # stretches at once
@@ -32,6 +34,8 @@ _SPEAKING, _LISTENING = MelConfig().bands + 2, MelConfig().bands + 3  # columns 
 _NATURAL = 0.5  # share of stretches with every control at 1
 _FACE = [i for name, i in MOTION_INDEX.items() if name in BLENDSHAPES and "Squint" not in name]
 _SPREAD = 0.2  # deviation of codes, about
+_SHUT = torch.tensor([LABEL_LIST.index(label) for label in sorted(BILABIALS)])
+_SHUT_MORE = 2.0  # p, b, m count so much more again, so that lips in doubt meet
 _SAMPLE = 512  # windows that tell how large codes get
 _MOST, _REACH = 0.999, 1.1  # share of codes within, and some room beyond
 
@@ -141,5 +145,7 @@ class CodeObjective:
         size = model.unit / model.unit.square().mean().sqrt() / _SPREAD
         error = ((model(noisy, time, condition) - batch.codes) * size).square().mean(-1)
         each = counts(batch, torch.zeros_like(error, dtype=torch.bool))
+        shut = (batch.phones[..., None] == _SHUT).any(2).view(*error.shape, -1).any(2)
+        each = each * (1.0 + _SHUT_MORE * shut)
         motion = (error * each).sum() / each.sum()
         return Loss(motion + 0.5 * lips + 0.1 * phones, motion, lips, phones)
