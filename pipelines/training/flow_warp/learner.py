@@ -45,7 +45,7 @@ class Weights:
     colour: float = 6.0
     feature: float = 1.0
     flow: float = 60.0
-    hole: float = 1.0
+    hole: float = 3.0
     code: float = 1.0
     identity: float = 0.02
     information: float = 0.01

@@ -38,7 +38,7 @@ class Plan:
     """How long, how fast, and how often to look."""
 
     steps: int = 12_000
-    map_share: float = 0.35  # of the steps: from then on the map from motion keeps its average
+    map_share: float = 0.25  # of the steps: from then on the map from motion keeps its average
     rate: float = 5e-3  # of equalised weights, which have unit variance
     flow_rate: float = 1e-3  # of what makes flows: a hundredth of the picture is a large step
     mask_gain: float = 20.0  # steps of masks, over those of flows: logits have far to go
@@ -213,11 +213,11 @@ def quicker_masks(learner: Learner, gain: float) -> Iterator[None]:
 
 
 def pace(step: int, plan: Plan) -> float:
-    """Share of the full rate: a linear warm-up, level to the middle, then half a cosine down."""
+    """Share of the full rate: a linear warm-up, level for a third, then half a cosine down."""
     if step < plan.warm_up:
         return (step + 1) / plan.warm_up
-    half = plan.steps / 2
-    done = max(step - half, 0.0) / max(plan.steps - half, 1.0)
+    level = plan.steps / 3
+    done = max(step - level, 0.0) / max(plan.steps - level, 1.0)
     return plan.last_rate + (1.0 - plan.last_rate) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
