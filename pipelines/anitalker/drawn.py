@@ -5,7 +5,7 @@
 
 Sound decides mouth and brows; what a face does beside speaking is told, as published generators are
 told the pose. So nothing slow is diffused, and blinks come when they should. Nothing of the past is
-shown either: a window is drawn whole, and agrees with the last by its sound and its noise.
+shown either: a window is drawn whole, and agrees with the last by its sound.
 """
 
 from __future__ import annotations

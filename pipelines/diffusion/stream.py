@@ -3,7 +3,7 @@
 A window is tied to the past in three ways: it is conditioned on the frame before it, its context
 frames are written into it at every step, and every absolute frame number has one noise of its own,
 keyed by the session's seed, whichever window the frame lies in. With one window over everything
-this is the whole-utterance sampler.
+this is the whole-utterance sampler. A generator that was trained without a past has no such ties.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class StreamingSampler(nn.Module):
     hidden: of the past, the first channels that are not shown to the network (0 in their place),
     where it was trained so: what sound alone decides need not depend on what was drawn before.
     With all hidden, nothing of a window is known: it is drawn whole, and agrees with the window
-    before by their sound and their noise.
+    before by their sound. Noise is then that of the place in the window, the same in every window,
+    so that it cannot make a face tremble.
     """
 
     def __init__(
@@ -104,6 +105,11 @@ class StreamingSampler(nn.Module):
         self.register_buffer("offsets", offsets, persistent=False)
         channels = mix(torch.arange(2 * size) + 0xD1FF).repeat(window.frames)
         self.register_buffer("channels", channels, persistent=False)
+
+    @property
+    def _whole(self) -> bool:
+        """Whether every frame of a window is drawn, as if there were no past."""
+        return self.hidden >= self.model.config.motion_dim
 
     def init_state(self, silence: Tensor, rest: Tensor, seeds: Tensor) -> StreamState:
         """Fresh slots.
@@ -130,7 +136,8 @@ class StreamingSampler(nn.Module):
 
     def noise(self, state: StreamState) -> Tensor:
         """The noise of the window's frames, unit normal [B, frames, D] (Box and Muller 1958)."""
-        counters = state.frame[:, None] + self.offsets
+        number = torch.zeros_like(state.frame) if self._whole else state.frame
+        counters = number[:, None] + self.offsets
         draws = uniform(state.key, self.channels, counters)
         radius, angle = draws.view(len(draws), self.window.frames, 2, -1).unbind(2)
         return (-2.0 * (1.0 - radius).log()).sqrt() * (angle * (2.0 * math.pi)).cos()
@@ -193,7 +200,7 @@ class StreamingSampler(nn.Module):
     def _known(self, state: StreamState) -> Known | None:
         """The context, and what lies before the stream."""
         window = self.window
-        if self.hidden >= state.rest.shape[1] or not (window.context or window.ahead):
+        if self._whole or not (window.context or window.ahead):
             return None
         unborn = state.rest[:, None].expand(-1, window.new + window.ahead, -1)
         place = torch.arange(window.frames, device=state.frame.device)

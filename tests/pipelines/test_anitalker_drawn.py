@@ -125,6 +125,16 @@ def test_a_window_is_drawn_whole() -> None:
     torch.testing.assert_close(out, alone[:, WINDOW.context : WINDOW.context + 1])
 
 
+def test_chance_does_not_make_a_face_tremble() -> None:
+    sampler = StreamingSampler(network(), WINDOW, flow_levels([1.0, 0.4]), hidden=20)
+    row, told = torch.randn(SMALL.audio_dim), torch.randn(1, WINDOW.frames, SMALL.given_dim)
+    state = sampler.init_state(row, torch.zeros(1, 20), torch.tensor([4]))
+    same, active = row.expand(1, 4, -1), torch.tensor([True])
+    codes = [sampler.step(same, state, active, given=Given(told)) for _ in range(4)]
+    for code in codes[1:]:
+        torch.testing.assert_close(code, codes[0])
+
+
 def test_controls_reach_the_generator() -> None:
     calm = Controls(expression=0.5, head_motion=0.0, gaze=0.0, blink_rate=0.0)
     stream = Stream(drawn(), [face(1)])
