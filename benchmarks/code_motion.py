@@ -184,11 +184,11 @@ def drift(model: MotionModel, clip: Clip, minute_s: int = 60) -> dict[str, float
     }
 
 
-def pixels(model: MotionModel, clips: Sequence[Clip], avatar: str) -> dict[str, Any]:
-    """Lips of these clips, drawn by the preset's renderer."""
-    preset = PRESETS["anitalker"]
+def pixels(model: MotionModel, clips: Sequence[Clip], avatar: str, renderer: str) -> dict[str, Any]:
+    """Lips of these clips, drawn by that renderer."""
+    preset = PRESETS["anitalker"].chosen(renderer=renderer)
     identity = parts_of(preset).enrol((CAST / f"{avatar}.png").read_bytes())
-    bench = Bench(identity, 512, model, preset.name)
+    bench = Bench(identity, 512, model, preset)
     return lip_figures([(bench.gaps(clip.samples), clip) for clip in tqdm(clips, leave=False)])
 
 
@@ -199,6 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--generator", default=DRAWN, help="name of weights")
     parser.add_argument("--map", default=MAPPED, help="name of weights")
+    parser.add_argument("--renderer", default="", help="name of weights, for --pixels")
     parser.add_argument("--passes", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--sentences", type=int, default=10, help="of each voice")
     parser.add_argument("--minutes", type=float, default=5.0)
@@ -219,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows[name]["ms_per_frame"] = round(cost_ms(model, clips[0].samples), 2)
         if args.pixels:
             drawn = [c for voice in able for c in clips_of(voice, HELD_OUT[: args.pixels])]
-            rows[name]["pixels"] = pixels(model, drawn, args.avatar)
+            rows[name]["pixels"] = pixels(model, drawn, args.avatar, args.renderer)
         print(name, {k: v for k, v in rows[name].items() if k != "r_by_dimension"})
     found = {"voices": able, "sentences": args.sentences, "rows": rows}
     print("written to", write_result("code_motion", found))

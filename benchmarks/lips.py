@@ -49,7 +49,7 @@ from pipelines.identity import IdentityFeatures
 from pipelines.motion.model import MotionModel
 from pipelines.motion.signal import SignalMotion
 from pipelines.parts import parts_of
-from pipelines.presets import HOP_SAMPLES, PRESETS
+from pipelines.presets import HOP_SAMPLES, PRESETS, Preset
 from pipelines.training.sentences import HELD_OUT
 from pipelines.training.speech import HELD_OUT_VOICES, missing, synthesise
 
@@ -69,7 +69,7 @@ class Bench:
         identity: IdentityFeatures,
         size: int,
         motion: MotionModel | None = None,
-        pipeline: str = "portrait",
+        pipeline: str | Preset = "portrait",
     ) -> None:
         self.pipeline = AvatarPipeline(pipeline, size=size, motion=motion)
         self.pipeline.set_identity(0, identity)
