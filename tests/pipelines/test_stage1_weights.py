@@ -5,7 +5,6 @@ The layout is the published one; the widths are small, so that files are written
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from torch import Tensor
 from pipelines import checkpoints_stage1
 from pipelines.anitalker.config import OFFICIAL, RendererConfig
 from pipelines.anitalker.renderer import FlowWarp
-from pipelines.checkpoints import CheckpointError
-from pipelines.weights import import_checkpoint, load_weights, user_weights_dir
+from pipelines.weights import import_checkpoint, load_weights
 from tests.fill import keys_of
+from tests.imports import Code, complaint, cut, damage, write
 
 THIN = RendererConfig(widths=(4, 5, 6, 8, 8, 8, 8), latent_dim=8, motion_dim=3)
 NARROW = {64: 4, 128: 5, 256: 6, 512: 8, 20: 3}  # published width -> ours
@@ -44,20 +43,6 @@ def published(prefix: str = "", *, seed: int = 0) -> dict[str, Tensor]:
             narrow = [NARROW.get(width, width) for width in shape]
             content[prefix + key] = torch.randn(narrow, generator=random)
     return content
-
-
-def write(folder: Path, content: object) -> Path:
-    path = folder / "stage1.ckpt"
-    torch.save(content, path)
-    return path
-
-
-def complaint(path: Path) -> str:
-    """What the importer says of a bad file; nothing may be left behind."""
-    with pytest.raises(CheckpointError) as caught:
-        import_checkpoint(path, "mine")
-    assert not list(user_weights_dir().glob("*")), "a refused file left something behind"
-    return str(caught.value)
 
 
 def used(key: str) -> bool:
@@ -104,7 +89,7 @@ def test_every_used_key_is_needed(folder: Path, prefix: str) -> None:
     for key in list(whole)[::7]:
         if used(key):
             path = write(folder, {other: whole[other] for other in whole if other != key})
-            assert f"stage1.ckpt: lacks {key}" in complaint(path)
+            assert f"published.ckpt: lacks {key}" in complaint(path)
 
 
 @pytest.mark.parametrize("prefix", ["", "lia."])
@@ -125,7 +110,7 @@ def test_an_altered_tensor_is_named(
 ) -> None:
     content = published(prefix)
     content[prefix + key] = change(content[prefix + key])
-    assert f"stage1.ckpt: {prefix}{key} {words}" in complaint(write(folder, content))
+    assert f"published.ckpt: {prefix}{key} {words}" in complaint(write(folder, content))
 
 
 @pytest.mark.parametrize(
@@ -151,16 +136,6 @@ def test_another_model_of_the_family_is_refused(folder: Path) -> None:
     assert "lacks enc.net_decouping.identity_excluded_net.0.weight, " in said
 
 
-class Code:
-    """What unpickles into a call."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
-        return os.system, (f"touch {self.target}",)
-
-
 def test_code_in_a_file_is_refused_and_not_run(folder: Path) -> None:
     said = complaint(write(folder, published() | {"hook": Code(folder / "ran")}))
     assert "more than tensors" in said
@@ -169,18 +144,11 @@ def test_code_in_a_file_is_refused_and_not_run(folder: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
 def test_a_file_cut_short_is_refused(folder: Path, share: float) -> None:
-    path = write(folder, published())
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(share * len(whole))])
-    assert "cut short" in complaint(path)
+    assert "cut short" in complaint(cut(write(folder, published()), share))
 
 
 def test_a_damaged_file_is_refused(folder: Path) -> None:
-    path = write(folder, published())
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes(content)
-    assert "damaged" in complaint(path)
+    assert "damaged" in complaint(damage(write(folder, published())))
 
 
 def test_other_names_are_refused() -> None:

@@ -7,7 +7,6 @@ sizes are imported in test_stage2_parity.py.
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +32,7 @@ from pipelines.weights import (
 )
 from realtime.cli import main
 from tests.fill import keys_of, stage2_checkpoint
+from tests.imports import Code, complaint, cut, damage, write
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -75,20 +75,6 @@ def published(variant: str = "hubert_full_control", seed: int = 0) -> dict[str, 
     return stage2_checkpoint(state)
 
 
-def write(folder: Path, content: object, name: str = "stage2.ckpt") -> Path:
-    path = folder / name
-    torch.save(content, path)
-    return path
-
-
-def complaint(path: Path, name: str = "mine") -> str:
-    """What the importer says of a bad file; nothing may be left behind."""
-    with pytest.raises(CheckpointError) as caught:
-        import_checkpoint(path, name)
-    assert not list(user_weights_dir().glob("*")), "a refused file left something behind"
-    return str(caught.value)
-
-
 @pytest.mark.parametrize("variant", SMALL)
 def test_each_variant_is_recognised_and_converted(folder: Path, variant: str) -> None:
     content = published(variant)
@@ -99,7 +85,7 @@ def test_each_variant_is_recognised_and_converted(folder: Path, variant: str) ->
     assert metadata == {
         "kind": "anitalker-stage2",
         "variant": variant,
-        "source": "stage2.ckpt",
+        "source": "published.ckpt",
         "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     assert set(tensors) == set(MotionGenerator(PRESETS[variant]).state_dict())
@@ -169,19 +155,9 @@ def test_what_is_wrong_with_a_file_is_said(folder: Path, change: Change, words: 
     content = published()
     change(content)
     said = complaint(write(folder, content))
-    assert "stage2.ckpt" in said
+    assert "published.ckpt" in said
     for word in words:
         assert word in said
-
-
-class Code:
-    """What unpickles into a call."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
-        return os.system, (f"touch {self.target}",)
 
 
 def test_code_in_a_file_is_refused_and_not_run(folder: Path) -> None:
@@ -194,19 +170,12 @@ def test_code_in_a_file_is_refused_and_not_run(folder: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
 def test_a_file_cut_short_is_refused(folder: Path, share: float) -> None:
-    path = write(folder, published())
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(share * len(whole))])
+    path = cut(write(folder, published()), share)
     assert ("cut short" in complaint(path)) == (share > 0)
 
 
 def test_a_damaged_file_is_refused(folder: Path) -> None:
-    path = write(folder, published())
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    content[middle] ^= 0xFF
-    path.write_bytes(content)
-    assert "damaged" in complaint(path)
+    assert "damaged" in complaint(damage(write(folder, published())))
 
 
 def test_compressed_entries_are_refused(folder: Path) -> None:
