@@ -11,8 +11,7 @@ from torch import Tensor, nn
 _WIDEN = torch.tensor([1.5, 1.6, 1.6])  # radius over half width, of mouth, right eye, left eye
 _EXTRA = (16.0, 8.0, 8.0)  # weight there beside 1 elsewhere
 _SCALES = 3
-_OPEN = 4.0  # weight of what an open mouth shows, beside 1 of lips and skin
-_AWAY = 0.1  # and of what is known far from the mouth
+_AWAY = 0.1  # weight of what is known far from the mouth, beside 1 around it
 _SOFT = 0.002  # half pictures: below that flows differ squarely
 
 
@@ -78,7 +77,7 @@ def hole_loss(masks: Sequence[Tensor], flows: Tensor, regions: Tensor) -> Tensor
     x, y, half = (regions[:, 0, i, None, None] for i in range(3))
     near = ((line - x).abs() < 1.4 * half) & ((line[:, None] - y).abs() < 1.8 * half)
     around = near[:, None].float()
-    weight = told * (around * (shown + _OPEN * (1.0 - shown)) + _AWAY * (1.0 - around) * shown)
+    weight = told * (around + _AWAY * (1.0 - around) * shown)
     loss = flows.new_zeros(())
     for mask in masks:
         side = min(mask.shape[-1], size)
