@@ -2,10 +2,11 @@
 
     python -m benchmarks.code_windows [--motion NAME --renderer NAME] [--seconds 4] [--frames 4]
 
-The same sound, noise and face; once as published, one window over the whole utterance and 50 steps,
-and then window by window, a frame at a time. Without names the networks are stand-ins of the
-published sizes with random numbers: what they draw means nothing, so the distances say how the
-windows act on the computation and not how a trained face would look.
+The same sound, noise and face; once with one window over the whole utterance and 50 steps, as
+published, and then window by window, a frame at a time. Without names the networks are stand-ins of
+the published sizes with random numbers: what they draw means nothing, so the distances say how the
+windows act on the computation and not how a trained face would look. Our own generator knows no
+past, and has one noise for each place in a window: its distances hold that noise, too.
 
     codes    root mean square difference from the whole utterance's, over their deviation
     window   the same, from the whole utterance's in as few steps: what the window alone does
@@ -17,7 +18,6 @@ windows act on the computation and not how a trained face would look.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -25,24 +25,24 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.code_player import CodePlayer
 from benchmarks.lip_sounds import spoken
 from benchmarks.lips import CAST
 from benchmarks.stand_ins import NOISE, random_generator, random_renderer
 from benchmarks.timing import write_result
 from pipelines.anitalker.cached import CachedRenderer
-from pipelines.anitalker.codes import Audible, listener
 from pipelines.anitalker.config import OFFICIAL
 from pipelines.anitalker.enrol import baked, enrol
 from pipelines.anitalker.weights import load_generator, load_renderer
-from pipelines.diffusion.generator import MotionGenerator
-from pipelines.diffusion.schedule import ddim_levels
-from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
+from pipelines.diffusion.stream import Window
 from pipelines.presets import SAMPLE_RATE_HZ
 from pipelines.training.sentences import HELD_OUT
-from pipelines.training.speech import synthesise
+from pipelines.training.speech import HELD_OUT_VOICES, synthesise
 
-PUBLISHED_STEPS = 50
-VOICE = "flite:slt"
+UTTERANCE_STEPS = 50
+COLUMNS = (
+    "context", "ahead", "steps", "warm", "codes", "window", "change", "frames", "ms_per_frame"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,97 +59,68 @@ class Way:
         return Window(context=self.context, ahead=self.ahead)
 
 
-WAYS = (
+PUBLISHED = (
     *(Way(context, 5, 5) for context in (5, 10, 20, 40)),
     *(Way(20, ahead, 5) for ahead in (0, 2, 10)),
     *(Way(20, 5, steps) for steps in (2, 10)),
     Way(20, 5, 2, warm=True),
     Way(40, 10, 10),
 )
-
-
-class Player(StreamingSampler):
-    """A sampler whose noise is scaled."""
-
-    scale = 1.0
-
-    def noise(self, state: StreamState) -> Tensor:
-        return super().noise(state) * self.scale
+OURS = (
+    *(Way(context, 2, 1) for context in (5, 10, 15, 30)),
+    *(Way(15, ahead, 1) for ahead in (0, 1, 5)),
+    *(Way(15, 2, steps) for steps in (2, 4, 8)),
+    Way(30, 10, 8),
+)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What stays the same from way to way."""
+    """A generator that has heard its sound, and the renderer whose slot 0 wears the face."""
 
-    generator: MotionGenerator
-    heard: Audible
-    renderer: CachedRenderer  # its slot 0 wears the face
-    code: Tensor  # [1, D] of the face at rest
-    start: Tensor  # [1, latent]
-    noise: float  # scale
+    player: CodePlayer
+    renderer: CachedRenderer
 
     @staticmethod
-    def of(motion: str, renderer: str, avatar: str) -> Stage:
-        """The networks of those names, or stand-ins where one is empty."""
+    def of(motion: str, renderer: str, avatar: str, seconds: float) -> Stage:
+        """The networks of those names, or stand-ins where they are empty; a held-out sentence."""
         generator = load_generator(motion) if motion else random_generator()
         model = load_renderer(renderer) if renderer else random_renderer(OFFICIAL)
         cached = CachedRenderer(model, 1)
         face = enrol((CAST / f"{avatar}.png").read_bytes(), cached, key="")
         cached.set(0, baked(face))
-        code, start = (face.tensors[name][None] for name in ("code", "start"))
-        return Stage(generator, listener(generator), cached, code, start, 1.0 if motion else NOISE)
+        sound = spoken(synthesise(HELD_OUT[0], HELD_OUT_VOICES[0])).samples
+        heard = sound[: round(seconds * SAMPLE_RATE_HZ)]
+        return Stage(CodePlayer.of(generator, face, heard, 1.0 if motion else NOISE), cached)
 
-    def rows(self, seconds: float) -> Tensor:
-        """Sound features of a held-out sentence: [1, rows, F], whole frames."""
-        samples = spoken(synthesise(HELD_OUT[0], VOICE)).samples[: round(seconds * SAMPLE_RATE_HZ)]
-        found: Tensor = self.heard.inner(torch.from_numpy(samples)[None])
-        each = self.generator.config.rows_per_frame
-        return found[..., : found.shape[-2] // each * each, :]
-
-    def play(
-        self, rows: Tensor, window: Window, steps: int, warm: bool = False
-    ) -> tuple[Tensor, float]:
-        """Codes [T, D] of all frames, and milliseconds per frame."""
-        each = self.generator.config.rows_per_frame
-        frames = rows.shape[-2] // each
-        player = Player(self.generator, window, ddim_levels(steps), warm)
-        player.scale = self.noise
-        state = player.init_state(self.heard.silence(), self.code, torch.zeros(1).long())
-        after = rows[..., -1:, :].repeat_interleave(each * window.ahead, -2)
-        active = torch.ones(1, dtype=torch.bool)
-        begin = time.perf_counter()
-        codes = [
-            player.step(part, state, active, self.start)[0]
-            for part in torch.cat([rows, after], -2).split(each * window.new, -2)
-        ]
-        took = 1e3 * (time.perf_counter() - begin) / frames
-        return torch.cat(codes)[window.ahead :], took
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        return OURS if self.player.told is not None else PUBLISHED
 
     def draw(self, codes: Tensor) -> Tensor:
         """Pictures [N, 3, size, size] of codes [N, D]."""
         return torch.cat([self.renderer.render(code[None], [0]) for code in codes])
 
 
-def measure(stage: Stage, seconds: float, shown: int) -> Iterator[dict[str, object]]:
+def measure(stage: Stage, shown: int) -> Iterator[dict[str, object]]:
     """A row of figures for the whole utterance, then one for each way."""
-    rows = stage.rows(seconds)
-    frames = rows.shape[-2] // stage.generator.config.rows_per_frame
-    utterance = Window(context=0, new=frames)
-    whole, took = stage.play(rows, utterance, PUBLISHED_STEPS)
-    places = torch.linspace(0, frames - 1, shown + 1).round().long()[1:]  # the first is at rest
-    rest, pictures = stage.draw(stage.code), stage.draw(whole[places])
+    player = stage.player
+    utterance = Window(context=0, new=player.frames)
+    whole, took = player.play(utterance, UTTERANCE_STEPS)
+    places = torch.linspace(0, player.frames - 1, shown + 1).round().long()[1:]  # it begins at rest
+    rest, pictures = stage.draw(player.own), stage.draw(whole[places])
     deviation = (whole - whole.mean(0)).square().mean().sqrt()
     moved, change = (pictures - rest).abs().mean(), whole.diff(dim=0).abs().mean()
     yield {
-        "frames": frames,
-        "steps": PUBLISHED_STEPS,
+        "frames": player.frames,
+        "steps": UTTERANCE_STEPS,
         "codes_deviation": round(float(deviation), 4),
         "frames_from_rest": round(float(moved), 5),
         "ms_per_frame": round(took, 1),
     }
-    short = {n: stage.play(rows, utterance, n)[0] for n in {way.steps for way in WAYS}}
-    for way in WAYS:
-        codes, took = stage.play(rows, way.window, way.steps, way.warm)
+    short = {n: player.play(utterance, n)[0] for n in {way.steps for way in stage.ways}}
+    for way in stage.ways:
+        codes, took = player.play(way.window, way.steps, way.warm)
         apart = (stage.draw(codes[places]) - pictures).abs().mean()
         found = {
             "codes": _distance(codes, whole) / deviation,
@@ -181,27 +152,17 @@ def main(argv: list[str] | None = None) -> int:
     if bool(arguments.motion) != bool(arguments.renderer):
         parser.error("--motion and --renderer go together")
     torch.set_num_threads(arguments.threads)
-    stage = Stage.of(arguments.motion, arguments.renderer, arguments.avatar)
-    columns = (
-        "context",
-        "ahead",
-        "steps",
-        "warm",
-        "codes",
-        "window",
-        "change",
-        "frames",
-        "ms_per_frame",
-    )
+    stage = Stage.of(arguments.motion, arguments.renderer, arguments.avatar, arguments.seconds)
     figures = []
-    with tqdm(total=1 + len(WAYS), leave=False) as bar:
-        for row in measure(stage, arguments.seconds, arguments.frames):
+    with tqdm(total=1 + len(stage.ways), leave=False) as bar:
+        for row in measure(stage, arguments.frames):
             figures.append(row)
+            bar.clear()
             if len(figures) == 1:
-                bar.write(", ".join(f"{name} {value}" for name, value in row.items()))
-                bar.write("".join(f"{name:>14}" for name in columns))
+                print(", ".join(f"{name} {value}" for name, value in row.items()))
+                print("".join(f"{name:>14}" for name in COLUMNS))
             else:
-                bar.write("".join(f"{row[name]!s:>14}" for name in columns))
+                print("".join(f"{row[name]!s:>14}" for name in COLUMNS), flush=True)
             bar.update()
     name = f"code_windows_{arguments.motion}" if arguments.motion else "code_windows"
     print("written to", write_result(name, figures))

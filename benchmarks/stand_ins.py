@@ -9,10 +9,10 @@ import torch
 
 from pipelines.anitalker.config import RendererConfig
 from pipelines.anitalker.renderer import FlowWarp
-from pipelines.diffusion.config import PRESETS
+from pipelines.diffusion.config import PRESETS, GeneratorConfig
 from pipelines.diffusion.generator import MotionGenerator
 
-GENERATOR = "mfcc_pose_only"
+PUBLISHED = PRESETS["mfcc_pose_only"]
 NOISE = 0.01  # scale for `random_generator`: with more, its codes run into the clamp
 
 
@@ -26,10 +26,10 @@ def random_renderer(config: RendererConfig) -> FlowWarp:
     return model.requires_grad_(False)
 
 
-def random_generator(variant: str = GENERATOR) -> MotionGenerator:
+def random_generator(config: GeneratorConfig = PUBLISHED) -> MotionGenerator:
     """A motion generator in whose output sound counts as much as the number of the step."""
     torch.manual_seed(0)
-    model = MotionGenerator(PRESETS[variant]).eval()
+    model = MotionGenerator(config).eval()
     model.t_encoder[0].weight.data.mul_(1e-3)  # the step goes up to 999
     model.out_proj.weight.data.mul_(NOISE)
     return model.requires_grad_(False)
