@@ -1,73 +1,43 @@
-"""The product page in real Chromium, with a WAV file as microphone, against a real server."""
+"""The product page: faces, sessions, what is said when the server is full, and how it fits."""
 
-import json
-import shutil
 import urllib.error
-import urllib.request
-from pathlib import Path
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
-pytest.importorskip("playwright", reason="the browser tests need the dev extra")
-pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
+from tests.pages import (
+    CAST,
+    MARKS,
+    change_face,
+    get,
+    opened,
+    serving,
+    speaking_browser,
+    start,
+    stop,
+    watch_lips,
+)
 
-from benchmarks.bench_latency import PROBE, openness
-from benchmarks.browser import CHROMIUM, chromium, hold_head_still, server
-from benchmarks.signals import clicks_and_vowels, write_wav
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(
-        CHROMIUM is None, reason="no Chromium here; install it with: apt-get install chromium"
-    ),
-]
-CAST = sorted((Path(__file__).parent.parent.parent / "cast").glob("*.png"))[:3]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
-    cast = folder / "cast"
-    cast.mkdir()
-    for portrait in CAST:
-        shutil.copy(portrait, cast)
-    settings = folder / "vivavoce.toml"
-    settings.write_text(f'cast_dir = "{cast}"\nload_share = 10.0\nmax_sessions = 2\n')
-    with server(folder / "data", "--size", "256", "--config", str(settings)) as process:
+    with serving(tmp_path_factory.mktemp("server"), settings="max_sessions = 2") as process:
         yield process
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    wav = write_wav(tmp_path_factory.mktemp("sound") / "mic.wav", clicks_and_vowels(20))
-    with chromium(wav) as browser:
+    with speaking_browser(tmp_path_factory.mktemp("sound")) as browser:
         yield browser
 
 
 @pytest.fixture
 def page(browser, running):
-    page = browser.new_page(viewport={"width": 1280, "height": 800}, bypass_csp=True)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.add_init_script(path=PROBE)
-    page.goto(running.url)
-    page.wait_for_function("window.vivavoce?.state === 'ready'")
-    yield page
-    page.close()
-    assert not problems
-
-
-def start(page) -> str:
-    page.click("#start")
-    page.wait_for_function("window.vivavoce.state === 'live'", timeout=30_000)
-    return page.evaluate("window.vivavoce.sessionId")
-
-
-def get(url: str) -> dict:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        return json.load(answer)
+    with opened(browser, running, viewport={"width": 1280, "height": 800}) as page:
+        yield page
 
 
 def wait_until_empty(page, running) -> None:
@@ -85,76 +55,47 @@ def test_shows_the_cast(page):
 
 def test_the_face_talks_with_the_voice_and_in_time(page, running):
     session = start(page)
-    hold_head_still(page)
-    page.evaluate("window.__probe.start(document.querySelector('#avatar-video'))")
-    page.wait_for_timeout(9_000)
-    probe = page.evaluate("(({returned, mouth}) => ({returned, mouth}))(window.__probe)")
-    times, opened = openness(probe["mouth"])
-    assert len(times) > 100
-    assert len(probe["returned"]) >= 3  # the voice came back, vowel by vowel
-    speaking, silent = [], []
-    for onset in probe["returned"]:
-        speaking += opened[(times > onset + 0.05) & (times < onset + 0.40)].tolist()
-        silent += opened[(times > onset - 0.45) & (times < onset - 0.20)].tolist()
+    speaking, silent = watch_lips(page)
     assert np.median(speaking) > 1.5 * np.median(silent)
     described = get(f"{running.url}/v1/sessions/{session}")
     assert described["connected"]
     assert described["measurements"]["concealed_ms"] < 2_000
-    page.click("#start")
-    page.wait_for_function("window.vivavoce.state === 'ready'")
+    stop(page)
     wait_until_empty(page, running)
     with pytest.raises(urllib.error.HTTPError, match="404"):
         get(f"{running.url}/v1/sessions/{session}")
 
 
 def test_the_face_can_be_changed_while_it_talks(page, running):
-    session = start(page)
-    before = get(f"{running.url}/v1/sessions/{session}")["avatar"]
-    other = next(a["id"] for a in get(f"{running.url}/v1/avatars")["avatars"] if a["id"] != before)
-    page.click(f'#gallery [data-id="{other}"]')
-    page.wait_for_function(
-        "window.vivavoce.events.some((event) => event.type === 'session.updated')"
-    )
-    assert get(f"{running.url}/v1/sessions/{session}")["avatar"] == other
+    change_face(page, running, start(page))
     page.click("#start")
 
 
 def test_a_full_server_is_explained(page, browser, running):
-    others = []
-    for _ in range(2):
-        other = browser.new_page(bypass_csp=True)
-        other.goto(running.url)
-        other.wait_for_function("window.vivavoce?.state === 'ready'")
-        start(other)
-        others.append(other)
-    page.click("#start")
-    page.wait_for_selector("#error:not([hidden])")
-    assert (
-        "full" in page.inner_text("#error").lower() or "busy" in page.inner_text("#error").lower()
-    )
-    for other in others:
-        assert other.evaluate("window.vivavoce.state") == "live"
-        other.close()
+    with ExitStack() as stack:
+        others = [stack.enter_context(opened(browser, running)) for _ in range(2)]
+        for other in others:
+            start(other)
+        page.click("#start")
+        page.wait_for_selector("#error:not([hidden])")
+        said = page.inner_text("#error").lower()
+        assert "full" in said or "busy" in said
+        for other in others:
+            assert other.evaluate("window.vivavoce.state") == "live"
 
 
 def test_a_tab_that_vanishes_frees_its_place(page, browser, running):
-    other = browser.new_page(bypass_csp=True)
-    other.goto(running.url)
-    other.wait_for_function("window.vivavoce?.state === 'ready'")
-    start(other)
-    other.close()
+    with opened(browser, running) as other:
+        start(other)
     wait_until_empty(page, running)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_fits_the_window(browser, running, dark, width):
-    page = browser.new_page(
-        viewport={"width": width, "height": 844},
-        color_scheme="dark" if dark else "light",
-        bypass_csp=True,
-    )
-    page.goto(running.url)
-    page.wait_for_function("window.vivavoce?.state === 'ready'")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    page.close()
+    looks = {
+        "viewport": {"width": width, "height": 844},
+        "color_scheme": "dark" if dark else "light",
+    }
+    with opened(browser, running, **looks) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
