@@ -138,6 +138,8 @@ def flicker(
     """By controls, by what is heard, by region: changes that are figures of `Flicker`."""
     quiet = silent(clip.phones, clip.frames, _SETTLED_S)
     talking = ~silent(clip.phones, clip.frames)
+    if not quiet[2:].any() or not talking[2:].any():
+        raise SystemExit("too short for both speech and silence: give --seconds 30 or more")
     found = {}
     for name, controls in _FLICKER.items():
         seen = Flicker(parts)
