@@ -27,6 +27,7 @@ from realtime.scheduler import LADDER, Admission, Ladder, Quantile
 logger = logging.getLogger(__name__)
 
 INBOX_HOPS = 8  # 320 ms; what is older could not be shown in time anyway
+UNDRAWN_HOPS = 8  # overtaken in a row; then one is drawn all the same, for a face that moves slowly
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Slot:
         self.inbox: deque[Hop] = deque(maxlen=INBOX_HOPS)
         self.arrivals: dict[int, float] = {}  # hop start -> arrival, within the look-ahead
         self.steps = 0
+        self.undrawn = 0  # hops in a row that a newer one overtook
         self.step_s = Quantile(100)
 
 
@@ -241,6 +243,9 @@ class Engine:
             hop = slot.inbox.popleft()
             overtaken = bool(slot.inbox)  # a newer hop waits: show that one, hear this one
             draw = not overtaken and slot.steps % rung.draw_every == 0
+            if overtaken and slot.undrawn == UNDRAWN_HOPS:
+                draw = True
+            slot.undrawn = slot.undrawn + 1 if overtaken and not draw else 0
             slot.steps += 1
             batch.append(Turn(slot, hop, draw, overtaken))
         return batch

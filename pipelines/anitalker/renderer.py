@@ -30,9 +30,7 @@ class Level(nn.Module):
     One that `paints` adds colours of its own where its mask hides the source.
     """
 
-    def __init__(
-        self, dim_in: int, dim_out: int, latent_dim: int, *, paints: bool = False
-    ) -> None:
+    def __init__(self, dim_in: int, dim_out: int, latent_dim: int, *, paints: bool = False) -> None:
         super().__init__()
         self.up = StyledConv(dim_in, dim_out, latent_dim, up=True)
         self.plain = StyledConv(dim_out, dim_out, latent_dim)

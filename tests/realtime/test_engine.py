@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.motion.space import MOTION_DIM
 from pipelines.presets import HOP_SAMPLES, PRESETS
-from realtime.engine import INBOX_HOPS, Engine
+from realtime.engine import INBOX_HOPS, UNDRAWN_HOPS, Engine
 from realtime.errors import AtCapacity
 from realtime.inference import InferenceDied, Stepped
 from realtime.inference_worker import WorkerConfig
@@ -109,6 +109,25 @@ async def test_a_slot_that_is_behind_hears_everything_but_draws_the_newest(engin
         engine.submit(slot, hop(n, n))
     await until(lambda: len(got) == 4)
     assert [frame.planes is None for frame in got] == [True, True, True, False]
+
+
+async def test_a_slot_that_is_always_behind_still_shows_a_picture_now_and_then(engine):
+    got = []
+
+    def deliver(frame):
+        got.append(frame)
+        if len(got) < 60:
+            engine.submit(slot, hop(len(got) + 3, 0.0))
+        return False
+
+    slot = await engine.open("1", 256, 0, deliver)
+    for n in range(4):
+        engine.submit(slot, hop(n, 0.0))
+    await until(lambda: len(got) >= 60)
+    drawn = [n for n, frame in enumerate(got[:58]) if frame.planes is not None]
+    apart = np.diff(drawn)
+    assert len(apart) >= 5
+    assert set(apart.tolist()) == {UNDRAWN_HOPS + 1}
 
 
 async def test_overflow_drops_the_oldest_hop_only(engine):
