@@ -195,6 +195,7 @@ def _bench(args: argparse.Namespace) -> int:
         "renderer": "benchmarks.renderer",
         "reconstruction": "benchmarks.reconstruction",
         "windows": "benchmarks.code_windows",
+        "codes": "benchmarks.code_motion",
         "sheets": "benchmarks.contact_sheet",
     }
     if args.suite not in suites:
