@@ -37,7 +37,7 @@ _LOOKS, _MOTIONS = 6, 256  # batches and motion that weights are scaled by befor
 class Plan:
     """How long, how fast, and how often to look."""
 
-    steps: int = 12_000
+    steps: int = 11_000
     map_share: float = 0.25  # of the steps: from then on the map from motion keeps its average
     rate: float = 5e-3  # of equalised weights, which have unit variance
     flow_rate: float = 1e-3  # of what makes flows: a hundredth of the picture is a large step
