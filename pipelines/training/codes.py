@@ -35,7 +35,7 @@ _NATURAL = 0.5  # share of stretches with every control at 1
 _FACE = [i for name, i in MOTION_INDEX.items() if name in BLENDSHAPES and "Squint" not in name]
 _SPREAD = 0.2  # deviation of codes, about
 _SHUT = torch.tensor([LABEL_LIST.index(label) for label in sorted(BILABIALS)])
-_SHUT_MORE = 2.0  # p, b, m count so much more again, so that lips in doubt meet
+_SHUT_MORE = 4.0  # p, b, m count so much more again, so that lips in doubt meet
 _SAMPLE = 512  # windows that tell how large codes get
 _MOST, _REACH = 0.999, 1.1  # share of codes within, and some room beyond
 
