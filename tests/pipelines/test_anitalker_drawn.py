@@ -203,3 +203,16 @@ def test_the_preset_plays_its_weights(monkeypatch: pytest.MonkeyPatch, tmp_path:
     motion = AniTalkerParts(PIPELINES["anitalker"].chosen(motion="mine")).motion()
     assert isinstance(motion, DrawnMotion)
     assert motion.sampler.levels == LEVELS
+
+
+def test_what_ships_moves_a_mouth_by_sound_and_rests_without() -> None:
+    model = load_generator(DRAWN)
+    motion = DrawnMotion(MelConfig(), model)
+    still = Controls(head_motion=0.0, gaze=0.0, blink_rate=0.0)
+    none = IdentityFeatures("0" * 64, {"code": torch.zeros(20)}, {})
+    quiet = Stream(motion, [none]).play(torch.zeros(1, 25 * HOP_SAMPLES), still)[0, -10:]
+    assert quiet.diff(dim=0).norm(dim=1).max() < 0.2
+    hops = torch.arange(50 * HOP_SAMPLES)
+    voice = 0.3 * torch.sin(hops * 0.05).sign() * (torch.sin(hops * 0.0016) > 0)  # syllables
+    talk = Stream(motion, [none]).play(voice[None], still)[0, -40:]
+    assert talk.std(0).norm() > 5.0 * quiet.std(0).norm()
