@@ -6,6 +6,7 @@ own photo matters. A code is that of the photo, moved as the motion differs from
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,12 @@ class MotionToCode(nn.Module):
     def forward(self, motion: Tensor) -> Tensor:
         code: Tensor = self.layers(motion / self.scale)
         return code
+
+    def digest(self) -> str:
+        """Names what codes mean: the same for equal maps only. Weights that speak them keep it."""
+        tensors = sorted(self.state_dict().items())
+        held = b"".join(value.cpu().float().numpy().tobytes() for _, value in tensors)
+        return hashlib.sha256(held).hexdigest()
 
     def moved(self, motion: Tensor) -> Tensor:
         """How a code changes from rest to `motion`; 0 at rest."""

@@ -41,8 +41,8 @@ def find_pair(renderer: str, motion: str) -> tuple[Path, Path]:
             f"the anitalker pipeline lacks weights: {error}. Put the file into the weights folder, "
             f"or {_ADVICE}"
         ) from error
-    published = read_metadata(paths[0]).get("kind") == checkpoints_stage1.KIND
-    kind = read_metadata(paths[1]).get("kind")
+    drawing, driving = (read_metadata(path) for path in paths)
+    published, kind = drawing.get("kind") == checkpoints_stage1.KIND, driving.get("kind")
     if published != (kind == checkpoints_stage2.KIND):
         raise ValueError(
             f"{renderer!r} and {motion!r} do not fit: the published renderer takes the codes of a "
@@ -55,6 +55,12 @@ def find_pair(renderer: str, motion: str) -> tuple[Path, Path]:
         raise ValueError(
             f"{renderer!r} and {motion!r} do not fit: the renderer takes motion codes of {taken} "
             f"numbers, the other makes {made}"
+        )
+    if drawing.get("codes", "") != driving.get("codes", drawing.get("codes", "")):
+        raise ValueError(
+            f"{renderer!r} and {motion!r} do not fit: they are of different trainings, and a code "
+            "means another thing to each. Train or export them together "
+            "(deploy/train-anitalker.sh)"
         )
     return paths
 

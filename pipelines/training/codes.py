@@ -133,7 +133,10 @@ class CodeObjective:
     loss of 1 is about that of a face at rest.
     """
 
-    name, kind = "codes", DRAWN
+    name = "codes"
+
+    def __init__(self, to_code: MotionToCode) -> None:
+        self.about = {"kind": DRAWN, "codes": to_code.digest()}
 
     def __call__(self, model: MotionGenerator, auxiliary: Auxiliary, batch: Batch) -> Loss:
         assert isinstance(batch, CodeBatch)

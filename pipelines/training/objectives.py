@@ -13,7 +13,7 @@ sound, and a network that sees them copies them, late.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -107,7 +107,7 @@ def seen(motion: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
 class Objective:
     """A loss by name; `teacher` and `levels` only for "distil"."""
 
-    kind = "portrait-motion"  # of the weights that it makes
+    about: Mapping[str, str] = {"kind": "portrait-motion"}  # the weights that it makes
 
     def __init__(
         self, name: str, teacher: MotionGenerator | None = None, levels: Sequence[Level] = ()

@@ -149,7 +149,7 @@ class Trainer:
         named = {name: value.contiguous() for name, value in self.average.items()}
         about = {"objective": self.objective.name, "step": str(self.step)}
         about["plan"] = json.dumps(asdict(self.plan))
-        about["kind"] = self.objective.kind
+        about |= self.objective.about
         save_file(named, self.out / "model.safetensors", about)
 
     def resume(self) -> None:
@@ -238,7 +238,7 @@ def _of_codes(
     model = _generator_of_codes(start)
     model.unit.copy_(unit_of([corpus / "train" for corpus in corpora], to_code))
     windows = partial(CodeWindows, to_code=to_code, unit=model.unit)
-    return Trainer(model, CodeObjective(), corpora, out, plan, windows)
+    return Trainer(model, CodeObjective(to_code), corpora, out, plan, windows)
 
 
 if __name__ == "__main__":

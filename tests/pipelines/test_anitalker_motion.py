@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -355,6 +356,20 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(folder: Path
     save_file(generator().state_dict(), folder / "other.safetensors", {"kind": "portrait-motion"})
     with pytest.raises(CheckpointError, match="other: makes no motion codes"):
         find_pair("anitalker-renderer", "other")
+
+
+def test_weights_of_different_trainings_are_refused(folder: Path) -> None:
+    renderer = load_renderer("anitalker-renderer").state_dict()
+    maps = [MotionToCode(), MotionToCode()]
+    assert maps[0].digest() != maps[1].digest()
+    assert maps[0].digest() == copy.deepcopy(maps[0]).digest()
+    save_file(renderer, folder / "mine.safetensors", {"codes": maps[0].digest()})
+    for name, to_code in zip(("fits", "differs"), maps, strict=True):
+        about = {"kind": "anitalker-motion", "codes": to_code.digest()}
+        save_file(to_code.state_dict(), folder / f"{name}.safetensors", about)
+    find_pair("mine", "fits")
+    with pytest.raises(ValueError, match=r"'mine' and 'differs' do not fit.*different trainings"):
+        find_pair("mine", "differs")
 
 
 def test_imported_generators_load_by_their_variant(

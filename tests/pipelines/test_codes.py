@@ -92,7 +92,7 @@ def test_the_objective_teaches_every_part_of_the_network(windows) -> None:
     torch.manual_seed(0)
     model = MotionGenerator(CODES)
     auxiliary = Auxiliary(model.config.speech_dim, model.config.rows_per_frame, len(LABEL_LIST))
-    loss = CodeObjective()(model, auxiliary, windows.draw(6, 10))
+    loss = CodeObjective(MotionToCode())(model, auxiliary, windows.draw(6, 10))
     loss.total.backward()
     assert torch.isfinite(loss.total)
     untaught = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
@@ -106,7 +106,7 @@ def test_a_face_at_rest_costs_about_one(windows, corpus, to_code) -> None:
     model = train._generator_of_codes(None)
     model.unit.copy_(windows.unit)
     auxiliary = Auxiliary(model.config.speech_dim, model.config.rows_per_frame, len(LABEL_LIST))
-    loss = CodeObjective()(model, auxiliary, windows.draw(32, 20))
+    loss = CodeObjective(MotionToCode())(model, auxiliary, windows.draw(32, 20))
     assert 0.2 < float(loss.motion.detach()) < 5.0
 
 
@@ -126,7 +126,8 @@ def test_a_run_by_a_map_makes_weights_that_can_be_shipped(
     heard = "speech_encoder.encoders.0.norm_final.weight"
     torch.testing.assert_close(held[heard], start.state_dict()[heard], rtol=0, atol=0.01)
     monkeypatch.setattr(export, "shipped_weights_dir", lambda: tmp_path / "shipped")
-    assert read_metadata(export.export(out, "mine"))["kind"] == DRAWN
+    about = read_metadata(export.export(out, "mine"))
+    assert (about["kind"], about["codes"]) == (DRAWN, to_code.digest())
 
 
 def test_codes_have_one_objective(corpus: Path, tmp_path: Path) -> None:

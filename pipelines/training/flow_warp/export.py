@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from pipelines.anitalker.weights import MAPPED
+from pipelines.anitalker.weights import MAPPED, map_of
 from pipelines.weights import shipped_weights_dir
 
 RENDERER = "anitalker-renderer"
@@ -27,6 +27,7 @@ def export(run: Path, folder: Path) -> list[Path]:
     held = load_file(run / "model.safetensors")
     with safe_open(run / "model.safetensors", "pt") as file:
         about = dict(file.metadata() or {})
+    about["codes"] = map_of(held, str(run)).digest()
     paths = []
     folder.mkdir(parents=True, exist_ok=True)
     for part, name in _PARTS.items():
