@@ -45,7 +45,8 @@ train: install  ## make the speech corpus and train the motion model anew into b
 	@PYTHON=$(PYTHON) bash deploy/system-packages.sh train
 	PYTHON=$(BIN)/python bash deploy/train-portrait-motion.sh build/train
 
-train-anitalker: install  ## train the small renderer of anitalker anew into build/anitalker; hours
+train-anitalker: install  ## train renderer and generator of anitalker anew into build/anitalker; hours
+	@PYTHON=$(PYTHON) bash deploy/system-packages.sh train
 	PYTHON=$(BIN)/python bash deploy/train-anitalker.sh build/anitalker
 
 clean:
