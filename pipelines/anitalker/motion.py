@@ -15,8 +15,22 @@ from torch import Tensor, nn
 
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.model import Features, MotionModel
-from pipelines.motion.space import MOTION_DIM
+from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from pipelines.streaming import SlotState
+
+_JAW, _CLOSE = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
+
+
+def parted(motion: Tensor) -> Tensor:
+    """Motion float32 [..., MOTION_DIM] with the jaw dropped no further than the lips part with it.
+
+    `mouthClose` holds lips together over a dropped jaw. Renderers see little of that in training
+    and draw the jaw's mouth, open; lips that meet count more than a chin that drops behind them.
+    """
+    held = motion.clone()
+    held[..., _JAW] = (motion[..., _JAW] - motion[..., _CLOSE]).clamp_min(0.0)
+    held[..., _CLOSE] = 0.0
+    return held
 
 
 class MotionToCode(nn.Module):
@@ -47,9 +61,9 @@ class MotionToCode(nn.Module):
         return hashlib.sha256(held).hexdigest()
 
     def moved(self, motion: Tensor) -> Tensor:
-        """How a code changes from rest to `motion`; 0 at rest."""
+        """How a code changes from rest to `motion`, its lips kept together; 0 at rest."""
         rest: Tensor = self(torch.zeros_like(motion[:1]))
-        code: Tensor = self(motion)
+        code: Tensor = self(parted(motion))
         return code - rest
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pipelines import weights
 from pipelines.anitalker.codes import Audible, CodeMotion, CodeState, listener
-from pipelines.anitalker.motion import MappedMotion, MotionToCode
+from pipelines.anitalker.motion import MappedMotion, MotionToCode, parted
 from pipelines.anitalker.weights import find_pair, load_generator, load_map, load_renderer
 from pipelines.audio.hubert import Hubert, HubertLayout, HubertStream, HubertStreamConfig
 from pipelines.audio.mel import LogMel, MelConfig
@@ -356,6 +356,20 @@ def test_weights_that_do_not_fit_are_refused_before_they_are_loaded(folder: Path
     save_file(generator().state_dict(), folder / "other.safetensors", {"kind": "portrait-motion"})
     with pytest.raises(CheckpointError, match="other: makes no motion codes"):
         find_pair("anitalker-renderer", "other")
+
+
+def test_lips_held_together_are_not_drawn_apart() -> None:
+    motion = torch.zeros(3, MOTION_DIM)
+    jaw, close = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
+    motion[:, jaw] = 0.3
+    motion[:, close] = torch.tensor([0.0, 0.1, 0.4])
+    held = parted(motion)
+    assert held[:, jaw].tolist() == pytest.approx([0.3, 0.2, 0.0])
+    assert not held[:, close].any()
+    assert float(motion[2, close]) == pytest.approx(0.4)  # what was given stays as it was
+    to_code = MotionToCode()
+    assert torch.equal(to_code.moved(motion), to_code.moved(held))
+    assert float(to_code.moved(motion)[2].abs().max()) < 1e-6
 
 
 def test_weights_of_different_trainings_are_refused(folder: Path) -> None:
