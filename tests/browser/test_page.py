@@ -98,4 +98,8 @@ def test_fits_the_window(browser, running, dark, width):
         "color_scheme": "dark" if dark else "light",
     }
     with opened(browser, running, **looks) as page:
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        wide = "document.documentElement.scrollWidth"
+        assert page.evaluate(wide) <= width
+        text = "document.querySelector('#connection-text').textContent = 'Looking for the server'"
+        page.evaluate(text)  # the longest, which is there before the server answers
+        assert page.evaluate(wide) <= width
