@@ -11,21 +11,21 @@ shift
 python="${PYTHON:-python3.11}"
 workers="${WORKERS:-1}"  # processes; one per GPU
 
-"$python" -m pipelines.training.flow_warp.data drawn --out "$dir/faces" --identities 480 --seed 0
+"$python" -m training.flow_warp.data drawn --out "$dir/faces" --identities 480 --seed 0
 launch=("$python")
 if [ "$workers" -gt 1 ]; then
   launch=("$python" -m torch.distributed.run --standalone --nproc-per-node "$workers")
 fi
-"${launch[@]}" -m pipelines.training.flow_warp.train --data "$dir/faces" --out "$dir/run" "$@"
-"$python" -m pipelines.training.flow_warp.head --run "$dir/run" --data "$dir/faces"
-"$python" -m pipelines.training.flow_warp.export "$dir/run"
+"${launch[@]}" -m training.flow_warp.train --data "$dir/faces" --out "$dir/run" "$@"
+"$python" -m training.flow_warp.head --run "$dir/run" --data "$dir/faces"
+"$python" -m training.flow_warp.export "$dir/run"
 
 jobs="$(nproc)"
 corpus="${CORPUS:-$dir/corpus}"
 shipped="$(dirname "$0")/../weights/portrait-motion.safetensors"
 if [ -z "${CORPUS:-}" ]; then
-  "$python" -m pipelines.training.corpus --out "$corpus" --hours 30 --seed 0 --jobs "$jobs"
+  "$python" -m training.speech.corpus --out "$corpus" --hours 30 --seed 0 --jobs "$jobs"
 fi
-"$python" -m pipelines.training.train --corpus "$corpus" --out "$dir/codes" \
+"$python" -m training.motion.train --corpus "$corpus" --out "$dir/codes" \
   --map "$dir/run/model.safetensors" --start "$shipped" --steps 8000 --rate 7e-4 --threads "$jobs"
-"$python" -m pipelines.training.export "$dir/codes" --name anitalker-generator
+"$python" -m training.motion.export "$dir/codes" --name anitalker-generator

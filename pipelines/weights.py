@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipelines import checkpoints_stage1, checkpoints_stage2
+from pipelines.anitalker import import_generator as checkpoints_stage2
+from pipelines.anitalker import import_renderer as checkpoints_stage1
 from pipelines.checkpoints import Checkpoint, CheckpointError, read_checkpoint
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -33,8 +33,8 @@ from safetensors import SafetensorError, safe_open
 
 from pipelines.identity import IdentityStore
 from pipelines.parts import parts_of
-from pipelines.portrait.errors import EnrolmentError
-from pipelines.portrait.photo import clean
+from pipelines.photo.decode import clean
+from pipelines.photo.errors import EnrolmentError
 from pipelines.presets import Preset
 from realtime.errors import AtCapacity, AvatarRejected, UnknownAvatar
 from realtime.metrics import Metrics

@@ -108,7 +108,7 @@ def _config(args: argparse.Namespace, names: tuple[str, ...]) -> ServerConfig:
 def _serve(args: argparse.Namespace) -> int:
     names = "host port device size max_sessions video_codec data_dir allow_remote log_json"
     config = _config(args, (*_PIPELINE, *names.split()))
-    from realtime.serve import serve
+    from realtime.http.run import serve
 
     return serve(config)
 
@@ -184,19 +184,19 @@ def _bench(args: argparse.Namespace) -> int:
     import importlib
 
     suites = {
-        "pipeline": "benchmarks.bench_pipeline",
-        "portrait": "benchmarks.bench_portrait",
-        "motion": "benchmarks.motion_stats",
-        "encoders": "benchmarks.bench_encoders",
-        "sessions": "benchmarks.bench_sessions",
-        "latency": "benchmarks.bench_latency",
-        "network": "benchmarks.bench_network",
-        "lips": "benchmarks.lips",
-        "renderer": "benchmarks.renderer",
-        "reconstruction": "benchmarks.reconstruction",
-        "windows": "benchmarks.code_windows",
-        "codes": "benchmarks.code_motion",
-        "sheets": "benchmarks.contact_sheet",
+        "pipeline": "benchmarks.speed.pipeline",
+        "portrait": "benchmarks.speed.portrait",
+        "motion": "benchmarks.motion.stats",
+        "encoders": "benchmarks.speed.encoders",
+        "sessions": "benchmarks.service.sessions",
+        "latency": "benchmarks.service.latency",
+        "network": "benchmarks.service.network",
+        "lips": "benchmarks.lips.run",
+        "renderer": "benchmarks.speed.anitalker",
+        "reconstruction": "benchmarks.faces.reconstruction",
+        "windows": "benchmarks.motion.code_windows",
+        "codes": "benchmarks.motion.codes",
+        "sheets": "benchmarks.faces.contact_sheet",
     }
     if args.suite not in suites:
         raise ValueError(f"unknown suite {args.suite!r}; known: {', '.join(suites)}")

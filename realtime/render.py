@@ -26,13 +26,13 @@ from pipelines.audio.vad import VoiceActivity
 from pipelines.avatar import AvatarPipeline
 from pipelines.identity import IdentityFeatures, IdentityStore
 from pipelines.parts import parts_of
-from pipelines.portrait.errors import EnrolmentError
-from pipelines.portrait.photo import MAX_BYTES
+from pipelines.photo.decode import MAX_BYTES
+from pipelines.photo.errors import EnrolmentError
 from pipelines.presets import FPS, HOP_SAMPLES, PRESETS, Preset
 from realtime.avatars import AvatarLibrary
 from realtime.errors import VivavoceError
 from realtime.metrics import Metrics
-from realtime.resample import FACTOR, WEBRTC_RATE_HZ, Decimator
+from realtime.sources.resample import FACTOR, WEBRTC_RATE_HZ, Decimator
 
 HOP_48K = HOP_SAMPLES * FACTOR
 

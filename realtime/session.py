@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 
 from pipelines.motion.controls import Controls
 from pipelines.motion.space import Behaviour
-from realtime import rtc
 from realtime.avatars import Avatar, AvatarLibrary
 from realtime.clock import Clock
 from realtime.config import ServerConfig
-from realtime.engine import Engine, EngineFrame, Slot
+from realtime.engine.engine import Engine, EngineFrame, Slot
+from realtime.engine.scheduler import Admission, Quantile
 from realtime.errors import VivavoceError
-from realtime.ingest import HOP_S, Hop, Ingest, IngestConfig
 from realtime.logs import session_id
 from realtime.metrics import Metrics
 from realtime.playout import PlayFrame, PlayoutBuffer, PlayoutClock, PlayoutStats
@@ -47,8 +46,9 @@ from realtime.protocol import (
     Stats,
     parse_client_event,
 )
-from realtime.scheduler import Admission, Quantile
-from realtime.tracks import AvatarAudioTrack, AvatarVideoTrack
+from realtime.sinks.webrtc import peer as rtc
+from realtime.sinks.webrtc.tracks import AvatarAudioTrack, AvatarVideoTrack
+from realtime.sources.microphone.ingest import HOP_S, Hop, Ingest, IngestConfig
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.portrait.canvas import CANVAS, Crop
-from pipelines.portrait.detect import FaceMesh, Points
+from pipelines.photo.crop import CANVAS, Crop
+from pipelines.photo.detect import FaceMesh, Points
 
 SIDE = 1.75  # of the square, in face heights (forehead to chin)
 CENTRE_Y = 0.04  # of the square above the middle of the face, in face heights

@@ -6,14 +6,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.anitalker.cached import CachedRenderer
+from pipelines.anitalker.batched import CachedRenderer
 from pipelines.anitalker.crop import in_photo, square_on_canvas, surroundings
 from pipelines.identity import IdentityFeatures
-from pipelines.portrait.canvas import CANVAS, Crop, choose_crop, cut, to_canvas
-from pipelines.portrait.detect import FaceMesh, find_face, person_mask
-from pipelines.portrait.geometry import Array, measure, single, smoothstep
-from pipelines.portrait.matte import blur, dilate
-from pipelines.portrait.photo import Image8, decode
+from pipelines.photo.crop import CANVAS, Crop, choose_crop, cut, to_canvas
+from pipelines.photo.decode import Image8, decode
+from pipelines.photo.detect import FaceMesh, find_face, person_mask
+from pipelines.photo.geometry import Array, measure, single, smoothstep
+from pipelines.photo.matte import blur, dilate
 
 PRESET = "anitalker"
 FORMAT_VERSION = 2

@@ -8,15 +8,15 @@ from functools import cached_property
 
 import torch
 
-from pipelines import checkpoints_stage2
 from pipelines.anitalker import enrol
-from pipelines.anitalker.avatar import AniTalkerRenderer
-from pipelines.anitalker.cached import CachedRenderer
-from pipelines.anitalker.codes import CodeMotion, listener
-from pipelines.anitalker.drawn import DrawnMotion
-from pipelines.anitalker.motion import MappedMotion
+from pipelines.anitalker import import_generator as checkpoints_stage2
+from pipelines.anitalker.batched import CachedRenderer
+from pipelines.anitalker.generated_codes import GeneratedCodes
+from pipelines.anitalker.mapped_codes import MappedCodes
+from pipelines.anitalker.network import FlowWarp
 from pipelines.anitalker.paste import BACKINGS
-from pipelines.anitalker.renderer import FlowWarp
+from pipelines.anitalker.published_codes import PublishedCodes, listener
+from pipelines.anitalker.render import AniTalkerRenderer
 from pipelines.anitalker.weights import (
     DRAWN,
     find_pair,
@@ -29,7 +29,7 @@ from pipelines.identity import IdentityFeatures, content_key
 from pipelines.motion.model import MotionModel
 from pipelines.motion.models import portrait_motion
 from pipelines.parts import Parts
-from pipelines.portrait.canvas import CANVAS
+from pipelines.photo.crop import CANVAS
 from pipelines.presets import Preset
 from pipelines.weights import read_metadata
 
@@ -58,13 +58,13 @@ class AniTalkerParts(Parts):
     def motion(self) -> MotionModel:
         name = self.preset.motion_weights
         if self._kind == DRAWN:
-            return DrawnMotion(MelConfig(), load_generator(name))
+            return GeneratedCodes(MelConfig(), load_generator(name))
         if self._kind == checkpoints_stage2.KIND:
             generator = load_generator(name)
             hearing = listener(generator, self.preset.playing.hubert)
-            return CodeMotion(generator, hearing, self.preset.playing)
+            return PublishedCodes(generator, hearing, self.preset.playing)
         to_code = load_map(name)
-        return MappedMotion(portrait_motion(MelConfig()), to_code)
+        return MappedCodes(portrait_motion(MelConfig()), to_code)
 
     def renderers(
         self, slots: int, device: torch.device | str

@@ -22,11 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.i420 import rgb_to_i420, write_i420
-from pipelines.anitalker.cached import Drawn
+from pipelines.anitalker.batched import Drawn
 from pipelines.anitalker.crop import AROUND, surroundings
 from pipelines.identity import BakedCache, IdentityFeatures
-from pipelines.portrait.canvas import Crop
-from pipelines.portrait.matte import blur
+from pipelines.photo.crop import Crop
+from pipelines.photo.matte import blur
 
 _WIDE = 1 / 30  # of the square, standard deviation: differences wider than this are corrected
 _UNLIKE = 0.3  # difference of colours in [-1, 1] at which a third of the detail is left

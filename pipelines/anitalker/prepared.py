@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.anitalker.layers import StyledConv, base_grid, double, leaky, smoothing
-from pipelines.anitalker.renderer import Level
+from pipelines.anitalker.network import Level
 from pipelines.anitalker.winograd import TILE, Winograd
 
 _WINOGRAD_WIDTH = 192  # channels from which it is faster than the processor's own convolution

@@ -9,10 +9,11 @@ from pathlib import Path
 from safetensors import safe_open
 from torch import Tensor
 
-from pipelines import checkpoints_stage1, checkpoints_stage2
+from pipelines.anitalker import import_generator as checkpoints_stage2
+from pipelines.anitalker import import_renderer as checkpoints_stage1
 from pipelines.anitalker.config import RendererConfig
-from pipelines.anitalker.motion import MotionToCode
-from pipelines.anitalker.renderer import FlowWarp
+from pipelines.anitalker.mapped_codes import MotionToCode
+from pipelines.anitalker.network import FlowWarp
 from pipelines.checkpoints import CheckpointError, check_tensors
 from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import MotionGenerator

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pipelines.diffusion.generator import Given, MotionGenerator
 from pipelines.diffusion.schedule import Known, Level, sample, without
-from pipelines.motion.chance import mix, seed_keys, uniform
+from pipelines.noise import mix, seed_keys, uniform
 from pipelines.streaming import SlotState, masked_write
 
 

@@ -1,7 +1,7 @@
 """Motion drawn by diffusion from the voice: the default of the `portrait` preset.
 
 features -> Hearing -> StreamingSampler -> latent of one frame -> mouth, brows, head
-                 behaviour, head pose -> Life -> blinks, gaze, breath
+                 behaviour, head pose -> IdleMotion -> blinks, gaze, breath
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pipelines.diffusion.generator import MotionGenerator
 from pipelines.diffusion.schedule import Level, flow_levels
 from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
 from pipelines.motion.hearing import Hearing, behaviour
+from pipelines.motion.idle import IdleMotion, IdleState
 from pipelines.motion.latent import SHAPES, MotionLatent
-from pipelines.motion.life import Life, LifeState
+from pipelines.motion.lip_closure import LipClosure
 from pipelines.motion.model import MotionModel
-from pipelines.motion.parting import Meeting
 from pipelines.motion.space import BLENDSHAPES, MOTION_INDEX
 from pipelines.motion.voice import VoiceState
 from pipelines.streaming import SlotState, masked_write
@@ -41,7 +41,7 @@ _POSE = slice(len(BLENDSHAPES), len(BLENDSHAPES) + 6)
 class DiffusionState(SlotState):
     voice: VoiceState
     stream: StreamState
-    life: LifeState
+    life: IdleState
     springs: Tensor  # [B, 2, 9]: where brows and head were
 
 
@@ -82,8 +82,8 @@ class DiffusionMotion(MotionModel):
         self.hearing = Hearing(mel)
         self.sampler = StreamingSampler(model, window, levels, warm, hidden)
         self.latent = MotionLatent()
-        self.meeting = Meeting()
-        self.life = Life()
+        self.meeting = LipClosure()
+        self.life = IdleMotion()
         self.silence: Tensor
         self.register_buffer("silence", self.hearing.silence(), persistent=False)
 

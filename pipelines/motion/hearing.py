@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.audio.mel import MelConfig
-from pipelines.motion.life import IDLE, LISTENING, SPEAKING
+from pipelines.motion.idle import IDLE, LISTENING, SPEAKING
 from pipelines.motion.voice import DB, VOICE, Voice, VoiceState
 
 HANGOVER = 10.0  # frames that count as speaking after the voice

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from kernels.i420 import rgb_to_i420
 from pipelines.identity import BakedCache, IdentityFeatures
+from pipelines.photo.geometry import Array, Face, measure, single
 from pipelines.portrait.basis import basis, eye_openings, mouth_openings
+from pipelines.portrait.erase_mouth_and_eyes import lips_only, without_insides
 from pipelines.portrait.eyeball import Eyeballs, paint_eyeballs
-from pipelines.portrait.geometry import Array, Face, measure, single
-from pipelines.portrait.insides_out import lips_only, without_insides
-from pipelines.portrait.openings import Openings
+from pipelines.portrait.lips_and_lids import Openings
 from pipelines.portrait.pose import pose_fields
 from pipelines.portrait.teeth import MILLIMETRE, lower_teeth, tongue, upper_teeth
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.motion.space import BLENDSHAPES
-from pipelines.portrait.geometry import SIDES, Array, Face, Mask, Side, single
+from pipelines.photo.geometry import SIDES, Array, Face, Mask, Side, single
 from pipelines.portrait.lids import brow_shapes, lid_shapes
+from pipelines.portrait.lips_and_lids import Box, LayerFields, Openings, build
 from pipelines.portrait.mouth import SHAPES, mouth_space, rest_closure
-from pipelines.portrait.openings import Box, LayerFields, Openings, build
 
 _MOUTH_STEP = 3.0  # pixels at 512 between lattice points
 _EYE_STEP = 2.5

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from pipelines.identity import IdentityFeatures, content_key
-from pipelines.portrait.canvas import CANVAS, choose_crop, cut, to_canvas
-from pipelines.portrait.detect import FaceMesh, find_face, person_mask
-from pipelines.portrait.errors import EnrolmentError
+from pipelines.photo.crop import CANVAS, choose_crop, cut, to_canvas
+from pipelines.photo.decode import Image8, decode
+from pipelines.photo.detect import FaceMesh, find_face, person_mask
+from pipelines.photo.errors import EnrolmentError
+from pipelines.photo.geometry import measure
+from pipelines.photo.matte import refine_matte, separate
 from pipelines.portrait.eye_rims import find_eye_rims
-from pipelines.portrait.geometry import measure
-from pipelines.portrait.matte import refine_matte, separate
-from pipelines.portrait.photo import Image8, decode
 
 PRESET = "portrait"
 FORMAT_VERSION = 4

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.portrait.geometry import IRIS, SIDES, Array, Face, Mask, Rim, Side
+from pipelines.photo.geometry import IRIS, SIDES, Array, Face, Mask, Rim, Side
 
 _COLUMNS, _ROWS = 97, 96
 _ACROSS, _DOWN = 1.35, 1.3  # extent looked at, in half widths and openings

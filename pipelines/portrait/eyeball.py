@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.portrait.geometry import IRIS, SIDES, Array, Face, Mask, Side, single
-from pipelines.portrait.matte import blur, dilate, push_pull
+from pipelines.photo.geometry import IRIS, SIDES, Array, Face, Mask, Side, single
+from pipelines.photo.matte import blur, dilate, push_pull
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from torch import Tensor
 from kernels.warp import composite, warp
 from pipelines.portrait.bake import NODES, Baked
 from pipelines.portrait.flow import invert, refine_across, refine_down, sample
-from pipelines.portrait.inside import eyes_inside, mouth_inside
-from pipelines.portrait.openings import Window, trace
+from pipelines.portrait.lips_and_lids import Window, trace
+from pipelines.portrait.mouth_and_eyes import eyes_inside, mouth_inside
 from pipelines.portrait.pose import Pose
 
 _ITERATIONS = 4

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.portrait.geometry import BROW, SIDES, Array, Face, Rim, Side, bump, smoothstep
+from pipelines.photo.geometry import BROW, SIDES, Array, Face, Rim, Side, bump, smoothstep
 from pipelines.portrait.mouth import Layered
 
 _MEET = 0.86  # of the opening: where the lids meet, measured from the upper one

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.portrait.geometry import Array, Face, bump, single, smoothstep
+from pipelines.photo.geometry import Array, Face, bump, single, smoothstep
 
 JAW_DROP = 0.168  # lower lip at jawOpen 1, face units
 LIP_LIFT = 0.012  # upper lip at jawOpen 1

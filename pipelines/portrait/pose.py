@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pipelines.motion.space import MOTION_INDEX
-from pipelines.portrait.geometry import Array, Face, single, smoothstep
+from pipelines.photo.geometry import Array, Face, single, smoothstep
 
 _HEAD = slice(MOTION_INDEX["headYaw"], MOTION_INDEX["headZ"] + 1)
 _PIVOT_Y = 0.08  # face units below the lips: inside the skull's base

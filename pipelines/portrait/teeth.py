@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.portrait.geometry import Array
+from pipelines.photo.geometry import Array
 
 MILLIMETRE = 0.0074  # in face units
 

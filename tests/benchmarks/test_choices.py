@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from benchmarks.browser import add_pipeline, pipeline_flags, result_name
+from benchmarks.service.browser import add_pipeline, pipeline_flags, result_name
 
 
 def chosen(*arguments: str) -> argparse.Namespace:

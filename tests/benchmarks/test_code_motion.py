@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.code_motion import Reference, drift
-from benchmarks.lip_sounds import Clip
-from pipelines.anitalker.motion import MappedMotion, MotionToCode
+from benchmarks.baseline.signal_motion import SignalMotion
+from benchmarks.lips.sounds import Clip
+from benchmarks.motion.codes import Reference, drift
+from pipelines.anitalker.mapped_codes import MappedCodes, MotionToCode
 from pipelines.audio.mel import MelConfig
-from pipelines.motion.signal import SignalMotion
-from pipelines.training.phones import Phone
+from training.speech.phones import Phone
 
 LABELS = ("SIL", "M", "AA", "P", "UW", "S", "IY", "B", "AE", "T", "OW", "M", "AA", "SIL")
 
@@ -68,7 +68,7 @@ def test_lips_that_stay_open_are_not_closed(reference: Reference) -> None:
 def test_a_stream_without_drift_stays_where_it_is(to_code: MotionToCode) -> None:
     sound = np.random.default_rng(1).standard_normal(16_000 * 8) * 0.05
     long = Clip(sound.astype(np.float32), (Phone("SIL", 0.0, 8.0),))
-    found = drift(MappedMotion(SignalMotion(MelConfig()), to_code), long, minute_s=4)
+    found = drift(MappedCodes(SignalMotion(MelConfig()), to_code), long, minute_s=4)
     assert found["minutes"] == 2
     assert 0.0 < found["farthest_minute"] < 3.0
     assert found["change_per_frame"] > 0.0

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.code_player import CodePlayer
-from benchmarks.lip_sounds import Samples, white
-from benchmarks.motions import activity
-from benchmarks.stand_ins import random_generator
-from pipelines.anitalker.codes import CodeMotion, listener
-from pipelines.anitalker.drawn import DrawnMotion
+from benchmarks.lips.sounds import Samples, white
+from benchmarks.motion.code_player import CodePlayer
+from benchmarks.motion.models import activity
+from benchmarks.speed.stand_ins import random_generator
+from pipelines.anitalker.generated_codes import GeneratedCodes
+from pipelines.anitalker.published_codes import PublishedCodes, listener
 from pipelines.audio.mel import MelConfig
 from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.stream import Window
@@ -56,11 +56,11 @@ def played(request: pytest.FixtureRequest) -> tuple[CodePlayer, int, Tensor]:
     """A player, the steps of a live stream in WINDOW, and the stream's codes."""
     if request.param == "ours":
         generator, steps = random_generator(OURS), 1
-        motion: MotionModel = DrawnMotion(MelConfig(), generator, window=WINDOW)
+        motion: MotionModel = GeneratedCodes(MelConfig(), generator, window=WINDOW)
     else:
         generator, steps = random_generator(PUBLISHED), 2
         playing = Playing(context=WINDOW.context, ahead=WINDOW.ahead, steps=steps)
-        motion = CodeMotion(generator, listener(generator), playing)
+        motion = PublishedCodes(generator, listener(generator), playing)
     player = CodePlayer.of(generator, face(), SOUND)
     return player, steps, live(motion, face(), SOUND)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.flicker import Flicker
+from benchmarks.motion.flicker import Flicker
 
 SIZE = 4
 LEFT = np.zeros((SIZE, SIZE), bool)

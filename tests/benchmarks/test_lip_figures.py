@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.lip_conditions import MICROPHONES, backgrounds, far_talk, phrases, through
-from benchmarks.lip_figures import Gaps, onset_ms
-from benchmarks.lip_measure import figures, table
-from benchmarks.lip_plot import draw, lines
-from benchmarks.lip_sounds import Clip, Samples
-from pipelines.training.articulation import FPS, articulate
-from pipelines.training.lexicon_languages import LANGUAGES
-from pipelines.training.phones import RATE_HZ, Phone, Utterance
+from benchmarks.lips.conditions import MICROPHONES, backgrounds, far_talk, phrases, through
+from benchmarks.lips.figures import Gaps, onset_ms
+from benchmarks.lips.measure import figures, table
+from benchmarks.lips.plot import draw, lines
+from benchmarks.lips.sounds import Clip, Samples
+from training.motion.articulation import FPS, articulate
+from training.speech.lexicon_languages import LANGUAGES
+from training.speech.phones import RATE_HZ, Phone, Utterance
 
 
 def spoken(text: str, silence_s: float = 0.8, each_s: float = 0.12) -> tuple[Phone, ...]:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.lip_sounds import Samples
-from benchmarks.motions import (
+from benchmarks.lips.sounds import Samples
+from benchmarks.motion.models import (
     COMPARED,
     STEPS,
     Choice,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.renderer import Bench, Work
+from benchmarks.speed.anitalker import Bench, Work
 
 
 class Timed(Bench):

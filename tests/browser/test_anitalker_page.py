@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.presets import PRESETS
 from pipelines.weights import list_weights
-from tests.pages import (
+from tests.support.pages import (
     MARKS,
     change_face,
     get,

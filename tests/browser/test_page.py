@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
-from tests.pages import (
+from tests.support.pages import (
     CAST,
     MARKS,
     change_face,

@@ -17,16 +17,16 @@ from torch import Tensor
 pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
 
 from pipelines import weights
-from pipelines.anitalker.cached import Drawn
+from pipelines.anitalker.batched import Drawn
 from pipelines.anitalker.crop import AROUND, GRID, SIDE, in_photo, square_on_canvas, surroundings
 from pipelines.anitalker.paste import BACKINGS, alike, back, blended
 from pipelines.avatar import AvatarPipeline
 from pipelines.identity import IdentityFeatures, IdentityStore
 from pipelines.parts import Parts, parts_of
-from pipelines.portrait.canvas import CANVAS, Crop
-from pipelines.portrait.errors import EnrolmentError
+from pipelines.photo.crop import CANVAS, Crop
+from pipelines.photo.errors import EnrolmentError
 from pipelines.presets import HOP_SAMPLES, PRESETS, SIZES, Playing
-from tests.small import TINY, write_weights
+from tests.support.small import TINY, write_weights
 
 PRESET = PRESETS["anitalker"]
 CAST = sorted((Path(__file__).parents[2] / "cast").glob("*.png"))[:2]

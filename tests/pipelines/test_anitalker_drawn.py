@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines import weights
-from pipelines.anitalker.drawn import LEVELS, DrawnMotion, given
+from pipelines.anitalker.generated_codes import LEVELS, GeneratedCodes, given
 from pipelines.anitalker.parts import AniTalkerParts
 from pipelines.anitalker.weights import DRAWN, load_generator
 from pipelines.audio.mel import MelConfig
@@ -26,7 +26,7 @@ from pipelines.motion.model import Features
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from pipelines.presets import HOP_SAMPLES
 from pipelines.presets import PRESETS as PIPELINES
-from tests.small import write_weights
+from tests.support.small import write_weights
 
 SMALL = replace(PRESETS["codes"], down=(16, 16), speech_blocks=1, side_dim=8, dropout=0.0)
 WINDOW = Window(context=4, ahead=2)
@@ -40,8 +40,8 @@ def network(config: GeneratorConfig = SMALL) -> MotionGenerator:
     return model.requires_grad_(False)
 
 
-def drawn(**more: object) -> DrawnMotion:
-    return DrawnMotion(MelConfig(), network(), window=WINDOW, **more)  # type: ignore[arg-type]
+def drawn(**more: object) -> GeneratedCodes:
+    return GeneratedCodes(MelConfig(), network(), window=WINDOW, **more)  # type: ignore[arg-type]
 
 
 def face(seed: int) -> IdentityFeatures:
@@ -57,7 +57,7 @@ def sound(hops: int, batch: int = 1) -> Tensor:
 class Stream:
     """Slots of a motion model that hear sound hop by hop; every one of them by seed 3."""
 
-    def __init__(self, motion: DrawnMotion, faces: list[IdentityFeatures]) -> None:
+    def __init__(self, motion: GeneratedCodes, faces: list[IdentityFeatures]) -> None:
         self.motion, self.batch = motion, len(faces)
         self.features: Features = motion.features()
         self.heard = self.features.init_state(self.batch)
@@ -201,13 +201,13 @@ def test_the_preset_plays_its_weights(monkeypatch: pytest.MonkeyPatch, tmp_path:
     save_file(state, tmp_path / "mine.safetensors", {"kind": DRAWN})
     assert load_generator("mine").unit.dtype == torch.float32
     motion = AniTalkerParts(PIPELINES["anitalker"].chosen(motion="mine")).motion()
-    assert isinstance(motion, DrawnMotion)
+    assert isinstance(motion, GeneratedCodes)
     assert motion.sampler.levels == LEVELS
 
 
 def test_what_ships_moves_a_mouth_by_sound_and_rests_without() -> None:
     model = load_generator(DRAWN)
-    motion = DrawnMotion(MelConfig(), model)
+    motion = GeneratedCodes(MelConfig(), model)
     still = Controls(head_motion=0.0, gaze=0.0, blink_rate=0.0)
     none = IdentityFeatures("0" * 64, {"code": torch.zeros(20)}, {})
     quiet = Stream(motion, [none]).play(torch.zeros(1, 25 * HOP_SAMPLES), still)[0, -10:]

@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmarks.baseline.signal_motion import SignalMotion
 from pipelines import weights
-from pipelines.anitalker.codes import Audible, CodeMotion, CodeState, listener
-from pipelines.anitalker.motion import MappedMotion, MotionToCode, parted
+from pipelines.anitalker.mapped_codes import MappedCodes, MotionToCode, parted
+from pipelines.anitalker.published_codes import Audible, CodeState, PublishedCodes, listener
 from pipelines.anitalker.weights import find_pair, load_generator, load_map, load_renderer
 from pipelines.audio.hubert import Hubert, HubertLayout, HubertStream, HubertStreamConfig
 from pipelines.audio.mel import LogMel, MelConfig
@@ -24,10 +25,9 @@ from pipelines.diffusion.generator import MotionGenerator
 from pipelines.diffusion.schedule import ddim_levels, sample
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import Controls
-from pipelines.motion.signal import SignalMotion
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from pipelines.presets import HOP_SAMPLES, Playing
-from tests.small import TINY, write_weights
+from tests.support.small import TINY, write_weights
 
 SMALL = GeneratorConfig(
     features="mfcc", audio_dim=39, down=(16, 16), pose=True, framing=True, adapter_dim=8,
@@ -49,8 +49,8 @@ def generator(config: GeneratorConfig = SMALL) -> MotionGenerator:
     return model.requires_grad_(False)
 
 
-def codes(playing: Playing = PLAYING, config: GeneratorConfig = SMALL) -> CodeMotion:
-    return CodeMotion(generator(config), Audible(Mfcc()), playing)
+def codes(playing: Playing = PLAYING, config: GeneratorConfig = SMALL) -> PublishedCodes:
+    return PublishedCodes(generator(config), Audible(Mfcc()), playing)
 
 
 def sound(hops: int, batch: int = 1, seed: int = 0) -> Tensor:
@@ -59,7 +59,7 @@ def sound(hops: int, batch: int = 1, seed: int = 0) -> Tensor:
 
 
 def play(
-    motion: CodeMotion | MappedMotion,
+    motion: PublishedCodes | MappedCodes,
     samples: Tensor,
     faces: list[IdentityFeatures],
     controls: Controls | None = None,
@@ -92,9 +92,9 @@ def go_on(motion, samples, heard, state, controls=None) -> Tensor:  # type: igno
 # Ours
 
 
-def mapped() -> MappedMotion:
+def mapped() -> MappedCodes:
     torch.manual_seed(1)
-    return MappedMotion(SignalMotion(MelConfig()), MotionToCode()).requires_grad_(False)
+    return MappedCodes(SignalMotion(MelConfig()), MotionToCode()).requires_grad_(False)
 
 
 def test_a_face_at_rest_has_the_code_of_its_photo() -> None:
@@ -136,7 +136,7 @@ def test_a_reset_keeps_the_face() -> None:
 
 
 def test_codes_are_as_long_as_the_map_makes_them() -> None:
-    motion = MappedMotion(SignalMotion(MelConfig()), MotionToCode(7)).requires_grad_(False)
+    motion = MappedCodes(SignalMotion(MelConfig()), MotionToCode(7)).requires_grad_(False)
     short = IdentityFeatures("0" * 64, {"code": face(1).tensors["code"][:7]}, {})
     assert play(motion, sound(2), [short]).shape == (1, 2, 7)
 
@@ -302,7 +302,7 @@ def test_hubert_hears_too() -> None:
     )
     torch.manual_seed(0)
     features = HubertStream(Hubert(layout), HubertStreamConfig(window=8, ahead=1))
-    motion = CodeMotion(generator(config), Audible(features), PLAYING)
+    motion = PublishedCodes(generator(config), Audible(features), PLAYING)
     made = play(motion, sound(8), [face(1)])[0]
     assert motion.delay == PLAYING.ahead + 1
     rest = face(1).tensors["code"]
@@ -394,5 +394,5 @@ def test_imported_generators_load_by_their_variant(
     save_file(generator().state_dict(), folder / "theirs.safetensors", about)
     model = load_generator("theirs")
     assert model.config is SMALL
-    state: CodeState = CodeMotion(model, listener(model), PLAYING).init_state(1)
+    state: CodeState = PublishedCodes(model, listener(model), PLAYING).init_state(1)
     assert state.start.shape == (1, 24)

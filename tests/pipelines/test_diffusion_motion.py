@@ -16,9 +16,9 @@ from pipelines.motion.controls import Controls
 from pipelines.motion.diffusion import DiffusionMotion, DiffusionState
 from pipelines.motion.models import portrait_motion
 from pipelines.motion.space import BEHAVIOURS, BLENDSHAPES, MOTION_DIM, MOTION_INDEX
-from pipelines.training.articulation import articulate
-from pipelines.training.sentences import HELD_OUT
-from pipelines.training.speech import missing, synthesise
+from training.motion.articulation import articulate
+from training.speech.sentences import HELD_OUT
+from training.speech.synthesis import missing, synthesise
 
 RATE, HOP = 16_000, 640
 MEL = LogMel()

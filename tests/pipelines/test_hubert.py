@@ -25,7 +25,7 @@ from pipelines.audio.hubert import (
     normalised,
 )
 from pipelines.checkpoints import CheckpointError
-from tests.fill import fill, fixture, relative_error, wave
+from tests.support.fill import fill, fixture, relative_error, wave
 
 pytest.importorskip("transformers")
 

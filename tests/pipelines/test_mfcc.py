@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pipelines.audio.mfcc import Mfcc, MfccConfig, MfccState
-from tests.fill import fixture, relative_error, wave
+from tests.support.fill import fixture, relative_error, wave
 
 
 def noise(batch: int, size: int, seed: int = 0) -> Tensor:

@@ -11,8 +11,8 @@ from PIL import Image
 pytest.importorskip("mediapipe")
 data = pytest.importorskip("skimage.data")
 
+from pipelines.photo.errors import EnrolmentError  # noqa: E402
 from pipelines.portrait.enrol import enrol, identity_key, preview  # noqa: E402
-from pipelines.portrait.errors import EnrolmentError  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -101,7 +101,7 @@ def test_face_too_small(astronaut: np.ndarray) -> None:
 
 
 def test_a_turned_face_is_refused(astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.portrait.detect.MAX_YAW_DEG", -1.0)
+    monkeypatch.setattr("pipelines.photo.detect.MAX_YAW_DEG", -1.0)
     assert code_of(png(astronaut)) == "face_turned"
 
 

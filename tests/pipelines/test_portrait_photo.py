@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines.portrait.errors import EnrolmentError
-from pipelines.portrait.photo import MAX_BYTES, decode, header_size, sniff
+from pipelines.photo.decode import MAX_BYTES, decode, header_size, sniff
+from pipelines.photo.errors import EnrolmentError
 
 
 def encoded(

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipelines.anitalker import cached, naive
-from pipelines.anitalker.cached import CachedRenderer
+from benchmarks.baseline import naive_renderer as naive
+from pipelines.anitalker import batched as cached
+from pipelines.anitalker.batched import CachedRenderer
 from pipelines.anitalker.config import SMALL, Precision, RendererConfig
-from pipelines.anitalker.renderer import FlowWarp
+from pipelines.anitalker.network import FlowWarp
 from pipelines.anitalker.winograd import Winograd
 
 SLOTS = 4

@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipelines.anitalker import naive
-from pipelines.anitalker.cached import CachedRenderer
+from benchmarks.baseline import naive_renderer as naive
+from pipelines.anitalker.batched import CachedRenderer
 from pipelines.anitalker.config import OFFICIAL, Precision
 from pipelines.anitalker.encoder import IdentityHead
-from pipelines.anitalker.renderer import Encoded, FlowWarp
+from pipelines.anitalker.network import Encoded, FlowWarp
 from pipelines.weights import import_checkpoint, load_weights
-from tests.fill import fill, fixture, relative_error
+from tests.support.fill import fill, fixture, relative_error
 
 TOLERANCE = 1e-5
 

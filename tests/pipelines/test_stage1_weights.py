@@ -12,12 +12,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines import checkpoints_stage1
+from pipelines.anitalker import import_renderer as checkpoints_stage1
 from pipelines.anitalker.config import OFFICIAL, RendererConfig
-from pipelines.anitalker.renderer import FlowWarp
+from pipelines.anitalker.network import FlowWarp
 from pipelines.weights import import_checkpoint, load_weights
-from tests.fill import keys_of
-from tests.imports import Code, complaint, cut, damage, write
+from tests.support.fill import keys_of
+from tests.support.imports import Code, complaint, cut, damage, write
 
 THIN = RendererConfig(widths=(4, 5, 6, 8, 8, 8, 8), latent_dim=8, motion_dim=3)
 NARROW = {64: 4, 128: 5, 256: 6, 512: 8, 20: 3}  # published width -> ours

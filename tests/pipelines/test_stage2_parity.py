@@ -18,7 +18,7 @@ from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import Given, MotionGenerator
 from pipelines.diffusion.schedule import ddim_levels, ddpm_alphas, sample, to_sample
 from pipelines.weights import import_checkpoint, load_weights
-from tests.fill import fill, fixture, normal, relative_error, stage2_checkpoint
+from tests.support.fill import fill, fixture, normal, relative_error, stage2_checkpoint
 
 TOLERANCE = 1e-5
 FRAMES = [0, 1, 19, 39]

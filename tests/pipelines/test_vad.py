@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipelines.audio.vad import FRAME_SAMPLES, VadConfig, VoiceActivity
-from pipelines.training.phones import RATE_HZ
+from training.speech.phones import RATE_HZ
 
 
 def vowel(seconds: float) -> NDArray[np.float32]:

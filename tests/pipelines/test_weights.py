@@ -31,8 +31,8 @@ from pipelines.weights import (
     user_weights_dir,
 )
 from realtime.cli import main
-from tests.fill import keys_of, stage2_checkpoint
-from tests.imports import Code, complaint, cut, damage, write
+from tests.support.fill import keys_of, stage2_checkpoint
+from tests.support.imports import Code, complaint, cut, damage, write
 
 Change = Callable[[dict[str, Any]], None]
 

@@ -9,10 +9,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from benchmarks.peer import AvatarClient
+from benchmarks.service.peer import AvatarClient
 from realtime.config import ServerConfig
-from realtime.server import create_app
-from realtime.service import Service
+from realtime.http.app import create_app
+from realtime.server import Server
 
 CAST = sorted((Path(__file__).parent.parent.parent / "cast").glob("*.png"))[:2]
 
@@ -46,7 +46,7 @@ def config(cast_dir, data_dir):
 class Server:
     """The application in this process, spoken to over ASGI; media over real UDP sockets."""
 
-    def __init__(self, service: Service, http: httpx.AsyncClient) -> None:
+    def __init__(self, service: Server, http: httpx.AsyncClient) -> None:
         self.service = service
         self.http = http
 
@@ -72,7 +72,7 @@ class Server:
 @contextlib.asynccontextmanager
 async def running(config: ServerConfig) -> AsyncIterator[Server]:
     """A started server, stopped at the end."""
-    service = Service(config)
+    service = Server(config)
     app = create_app(config, service)
     await service.start()
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from benchmarks.signals import write_wav
+from benchmarks.service.signals import write_wav
 from pipelines.parts import parts_of
 from realtime.avatars import AvatarLibrary
 from realtime.cli import main
 from realtime.config import ServerConfig
 from realtime.metrics import Metrics
 from realtime.render import HOP_48K
-from tests.peers import until
 from tests.realtime.conftest import running
-from tests.realtime.sounds import SPEECH
-from tests.small import write_weights
+from tests.support.peers import until
+from tests.support.small import write_weights
+from tests.support.sounds import SPEECH
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SHIPPED = Path(__file__).parents[2] / "weights"

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from realtime.conceal import Concealer, compress
-from realtime.resample import DELAY_SAMPLES, Decimator
+from realtime.sources.microphone.conceal import Concealer, compress
+from realtime.sources.resample import DELAY_SAMPLES, Decimator
 
 
 def tone(hz: float, samples: int, amplitude: float = 8_000) -> NDArray[np.int16]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from realtime.bitrate import BitrateGovernor
+from realtime.sinks.webrtc.bitrate import BitrateGovernor
 
 START = 1_000_000
 

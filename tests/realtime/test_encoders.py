@@ -11,7 +11,7 @@ from aiortc.codecs import depayload
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from numpy.typing import NDArray
 
-from realtime.encoders import (
+from realtime.sinks.webrtc.codecs import (
     BitrateConfig,
     H264Encoder,
     VideoCodec,

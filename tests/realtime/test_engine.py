@@ -8,13 +8,13 @@ import pytest
 
 from pipelines.motion.space import MOTION_DIM
 from pipelines.presets import HOP_SAMPLES, PRESETS
-from realtime.engine import INBOX_HOPS, UNDRAWN_HOPS, Engine
+from realtime.engine.client import InferenceDied, Stepped
+from realtime.engine.engine import INBOX_HOPS, UNDRAWN_HOPS, Engine
+from realtime.engine.scheduler import Admission
+from realtime.engine.worker import WorkerConfig
 from realtime.errors import AtCapacity
-from realtime.inference import InferenceDied, Stepped
-from realtime.inference_worker import WorkerConfig
-from realtime.ingest import Hop
 from realtime.metrics import Metrics
-from realtime.scheduler import Admission
+from realtime.sources.microphone.ingest import Hop
 
 
 class EchoInference:

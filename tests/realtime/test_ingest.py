@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from realtime.ingest import HOP_SAMPLES, Hop, Ingest, IngestConfig
-from tests.fakes import PACKET, SentPacket, deliver, held_up, lossy, microphone
+from realtime.sources.microphone.ingest import HOP_SAMPLES, Hop, Ingest, IngestConfig
+from tests.support.fakes import PACKET, SentPacket, deliver, held_up, lossy, microphone
 
 CLICK = 25_000
 CLICK_EVERY_S = 0.5

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.errors import BadOffer
-from realtime.offer import (
+from realtime.sinks.webrtc.offer import (
     audio_preferences,
     parse_offer,
     video_preferences,

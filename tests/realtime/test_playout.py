@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from realtime.playout import GrowthConfig, PlayFrame, PlayoutBuffer, PlayoutClock
-from tests.fakes import ManualClock
+from tests.support.fakes import ManualClock
 
 FRAME = 640
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.signals import clicks_and_vowels, write_wav
+from benchmarks.service.signals import clicks_and_vowels, write_wav
 from pipelines.avatar import AvatarPipeline
 from realtime.cli import main
 from realtime.render import HOP_48K, RenderJob, frames, hops, load_identity

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from aiortc import rtp
 
-from realtime import rtc
-from realtime.encoders import BitrateConfig
 from realtime.errors import BadOffer
-from realtime.rtc import RtcConfig
-from tests.peers import LOOPBACK, Client, Server, connected, draw_card, until
+from realtime.sinks.webrtc import peer as rtc
+from realtime.sinks.webrtc.codecs import BitrateConfig
+from realtime.sinks.webrtc.peer import RtcConfig
+from tests.support.peers import LOOPBACK, Client, Server, connected, draw_card, until
 
 
 async def test_both_tracks_arrive_in_time_and_tell_one_media_time() -> None:

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from realtime.encoders import OpusEncoder
-from realtime.ingest import Ingest
-from realtime.opus import OpusDecoder
-from realtime.rtp_receive import MicrophoneReceiver, StreamReport
-from tests.fakes import ManualClock
+from realtime.sinks.webrtc.codecs import OpusEncoder
+from realtime.sinks.webrtc.opus import OpusDecoder
+from realtime.sinks.webrtc.receive import MicrophoneReceiver, StreamReport
+from realtime.sources.microphone.ingest import Ingest
+from tests.support.fakes import ManualClock
 
 
 class FakeTransport:

@@ -17,13 +17,13 @@ from aiortc.rtcrtpparameters import (
     RTCRtpSendParameters,
 )
 
-from realtime.encoders import OpusEncoder
-from realtime.frame_encoders import AudioFrameEncoder, Encoded, _audio_level
 from realtime.playout import PlayoutBuffer, PlayoutClock
-from realtime.rtp_extensions import PLAYOUT_DELAY_URI, PlayoutDelay
-from realtime.rtp_send import MediaClock, MediaSender
-from realtime.tracks import AvatarAudioTrack
-from tests.fakes import ManualClock, settle
+from realtime.sinks.webrtc.codecs import OpusEncoder
+from realtime.sinks.webrtc.extensions import PLAYOUT_DELAY_URI, PlayoutDelay
+from realtime.sinks.webrtc.frame_encoders import AudioFrameEncoder, Encoded, _audio_level
+from realtime.sinks.webrtc.send import MediaClock, MediaSender
+from realtime.sinks.webrtc.tracks import AvatarAudioTrack
+from tests.support.fakes import ManualClock, settle
 
 
 class FakeTransport:

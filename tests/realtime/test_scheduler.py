@@ -2,8 +2,8 @@
 
 import pytest
 
+from realtime.engine.scheduler import LADDER, Admission, Ladder, Quantile
 from realtime.errors import AtCapacity
-from realtime.scheduler import LADDER, Admission, Ladder, Quantile
 
 
 def admission(**changes):

@@ -7,8 +7,8 @@ import zlib
 import pytest
 from PIL import Image
 
-from benchmarks.peer import AvatarClient
-from tests.realtime.sounds import SILENCE
+from benchmarks.service.peer import AvatarClient
+from tests.support.sounds import SILENCE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -9,9 +9,9 @@ import signal
 import numpy as np
 import pytest
 
-from benchmarks.peer import AvatarClient
+from benchmarks.service.peer import AvatarClient
 from tests.realtime.conftest import running
-from tests.realtime.sounds import SPEECH, hum
+from tests.support.sounds import SPEECH, hum
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

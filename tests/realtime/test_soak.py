@@ -7,9 +7,9 @@ import shutil
 import httpx
 import pytest
 
-from benchmarks.browser import server
-from benchmarks.peer import AvatarClient
-from tests.realtime.sounds import SPEECH
+from benchmarks.service.browser import server
+from benchmarks.service.peer import AvatarClient
+from tests.support.sounds import SPEECH
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -13,8 +13,8 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 
 from realtime.playout import PlayFrame, PlayoutBuffer, PlayoutClock
-from realtime.tracks import AvatarAudioTrack, AvatarVideoTrack
-from tests.fakes import ManualClock, settle
+from realtime.sinks.webrtc.tracks import AvatarAudioTrack, AvatarVideoTrack
+from tests.support.fakes import ManualClock, settle
 
 FRAME = 640
 DELAY_S = 0.12

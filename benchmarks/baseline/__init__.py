@@ -1,0 +1,1 @@
+"""What the product is measured against: simpler ways to the same result."""

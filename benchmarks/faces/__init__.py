@@ -1,0 +1,1 @@
+"""Pictures to judge a renderer by, and how well it redraws people."""

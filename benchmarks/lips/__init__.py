@@ -1,0 +1,1 @@
+"""How well lips follow speech, read from pixels."""

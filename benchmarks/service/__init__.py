@@ -1,0 +1,1 @@
+"""The running server seen by its clients: latency, sessions, bad networks."""

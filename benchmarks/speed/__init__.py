@@ -1,0 +1,1 @@
+"""What a frame costs, stage by stage."""

@@ -1,0 +1,153 @@
+"""What a `portrait` frame costs, stage by stage, on one core: milliseconds, p50/p95/p99.
+
+    python -m benchmarks.speed.portrait [--frames 300] [--sizes 512 256]
+
+The face is the public-domain portrait in scikit-image's wheel; motion sweeps through open and
+round mouths, turns and blinks, so that no frame repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+from benchmarks.timing import machine_stamp, quantiles, write_result
+from kernels.i420 import write_i420
+from pipelines.identity import IdentityFeatures
+from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
+from pipelines.portrait.bake import Baked, bake
+from pipelines.portrait.enrol import enrol
+from pipelines.portrait.frame import Plan, base_flow, draw
+from pipelines.portrait.lips_and_lids import Window, trace
+from pipelines.portrait.mouth_and_eyes import eyes_inside, mouth_inside
+from pipelines.portrait.pose import Pose, head_pose
+from pipelines.portrait.render import PortraitRenderer, shape_weights
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUDGET_MS = 8.0  # for a 512 px frame on one core
+
+
+def astronaut() -> bytes:
+    """The portrait as PNG bytes."""
+    from PIL import Image
+    from skimage import data
+
+    buffer = io.BytesIO()
+    Image.fromarray(data.astronaut()).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def sweep(frames: int) -> Tensor:
+    """Motion that visits speech, turns and blinks: [frames, MOTION_DIM]."""
+    motion = torch.zeros(frames, MOTION_DIM)
+    t = torch.arange(frames) / 25.0
+    motion[:, MOTION_INDEX["jawOpen"]] = 0.3 + 0.3 * torch.sin(2 * math.pi * 3.1 * t)
+    motion[:, MOTION_INDEX["mouthPucker"]] = 0.3 + 0.3 * torch.sin(2 * math.pi * 1.3 * t)
+    motion[:, MOTION_INDEX["headYaw"]] = 8 * torch.sin(2 * math.pi * 0.3 * t)
+    motion[:, MOTION_INDEX["headPitch"]] = 4 * torch.sin(2 * math.pi * 0.21 * t)
+    for eye in ("eyeBlinkLeft", "eyeBlinkRight"):
+        motion[:, MOTION_INDEX[eye]] = (torch.sin(2 * math.pi * 0.4 * t) - 0.6).clamp(min=0) * 2.5
+    motion[:, MOTION_INDEX["gazeYaw"]] = 8 * torch.sin(2 * math.pi * 0.5 * t)
+    return motion
+
+
+class Stopwatch:
+    """Milliseconds per stage and frame."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, list[float]] = {}
+
+    def time(self, stage: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work` and book its time to `stage`."""
+        start = time.perf_counter()
+        result = work(*args, **kwargs)
+        self.times.setdefault(stage, []).append(1e3 * (time.perf_counter() - start))
+        return result
+
+
+def stages(identity: IdentityFeatures, size: int, motion: Tensor) -> dict[str, object]:
+    """Time every stage of a frame, in the renderer's order."""
+    watch = Stopwatch()
+    baked = bake(identity, size)
+    planes = torch.empty(1, size * 3 // 2, size, dtype=torch.uint8)
+    for row in motion:
+        values = row.tolist()
+        weights, pose = shape_weights(row), head_pose(values, baked.face)
+        flow = watch.time("flow", base_flow, baked, weights, pose)
+        windows = watch.time("mouth", trace, baked.mouth, weights, pose, size)
+        windows += watch.time("eyes", trace, baked.eyes, weights, pose, size)
+        eyes = watch.time("eyeballs", eyes_inside, baked, values, pose, windows[1:])
+        insides = list(zip(windows[1:], eyes, strict=True))
+        insides += watch.time("teeth", _mouth, baked, values, pose, windows[0])
+        watch.time("draw, i420", _draw, baked, Plan(flow, windows, insides), planes)
+    return {stage: quantiles(times[10:]) for stage, times in watch.times.items()}
+
+
+def _mouth(
+    baked: Baked, values: list[float], pose: Pose, window: Window
+) -> list[tuple[Window, Tensor]]:
+    opened = window.opened()
+    return [] if opened is None else [(opened, mouth_inside(baked, values, pose, opened))]
+
+
+def _draw(baked: Baked, frame: Plan, planes: Tensor) -> None:
+    planes[0] = baked.behind_i420
+    for (rows, columns), rgb in draw(baked, frame):
+        write_i420(rgb, planes, rows.start, columns.start)
+
+
+def whole(identity: IdentityFeatures, size: int, motion: Tensor) -> dict[str, float] | None:
+    """Time the renderer itself, motion in, I420 out."""
+    renderer = PortraitRenderer(1, size)
+    renderer.set_identity(0, identity)
+    watch = Stopwatch()
+    for row in motion:
+        watch.time("frame", renderer.render, row[None], [0])
+    return quantiles(watch.times["frame"][10:])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table, and keep it with the machine's stamp."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=300)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[512, 256])
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    photo = astronaut()
+    enrol(photo)  # loads the detectors
+    watch = Stopwatch()
+    identity = watch.time("enrol", enrol, photo)
+    for _ in range(5):
+        watch.time("bake", bake, identity, 512)
+    figures: dict[str, object] = {k: quantiles(v) for k, v in watch.times.items()}
+    motion = sweep(args.frames)
+    with torch.inference_mode():
+        for size in args.sizes:
+            figures[f"stages_{size}"] = stages(identity, size, motion)
+            figures[f"frame_{size}"] = whole(identity, size, motion)
+    _report(figures)
+    print(f"bound: {BUDGET_MS} ms for a 512 px frame; kept in {write_result('portrait', figures)}")
+    return 0
+
+
+def _report(figures: dict[str, object]) -> None:
+    stamp = machine_stamp()
+    print(f"{stamp['processor']}, one thread, torch {stamp['versions']['torch']}, {stamp['date']}")
+    for name, row in figures.items():
+        rows = row.items() if name.startswith("stages") and isinstance(row, dict) else [(name, row)]
+        for stage, q in rows:
+            label = f"{name}.{stage}" if name.startswith("stages") else stage
+            print(f"{label:24s} p50 {q['p50']:8.2f}  p95 {q['p95']:8.2f}  p99 {q['p99']:8.2f} ms")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""What any pipeline needs of a photo: decoding, the face mesh, the crop, the matte, geometry."""

@@ -1,0 +1,178 @@
+"""Finds the face mesh and the person in a photo with MediaPipe, an optional extra."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipelines.photo.decode import Image8
+from pipelines.photo.errors import EnrolmentError
+
+Points = npt.NDArray[np.float32]
+
+MIN_FACE_PX = 64  # forehead to chin, in the photo
+MAX_YAW_DEG = 35.0
+MAX_PITCH_DEG = 30.0
+EXTRA_FACE_SHARE = 1 / 3  # smaller ones in the background are ignored
+_DETECT_SIDE = 960  # pixels, long side of what the detector sees
+_FINE_SIDE = 640  # pixels, side of the crop for the second, exact look
+_FINE_CROP = 2.0  # its side in face heights
+_LEVEL_PITCH_DEG = 12.0  # a chin lies behind the forehead in a level face
+_FOREHEAD, _CHIN, _CHEEK_RIGHT, _CHEEK_LEFT = 10, 152, 234, 454
+
+
+@dataclass(frozen=True)
+class FaceMesh:
+    """478 points in photo pixels, float32 [478, 3]: x right, y down, z away, on the same scale."""
+
+    points: Points
+
+    @property
+    def height(self) -> float:
+        """Forehead to chin in the picture plane, in pixels."""
+        return float(np.linalg.norm(self.points[_FOREHEAD, :2] - self.points[_CHIN, :2]))
+
+    @property
+    def yaw_deg(self) -> float:
+        """Turn about the vertical; 0 is frontal."""
+        x, _, z = self.points[_CHEEK_LEFT] - self.points[_CHEEK_RIGHT]
+        return math.degrees(math.atan2(float(z), float(x)))
+
+    @property
+    def pitch_deg(self) -> float:
+        """Nod; 0 is frontal, by the line from forehead to chin."""
+        _, y, z = self.points[_CHIN] - self.points[_FOREHEAD]
+        return math.degrees(math.atan2(float(z), float(y))) - _LEVEL_PITCH_DEG
+
+
+@cache
+def _mediapipe() -> Any:
+    try:
+        import mediapipe
+    except ImportError as error:
+        raise ImportError(
+            "turning a photo into an avatar needs MediaPipe: pip install 'vivavoce[enrol]'"
+        ) from error
+    return mediapipe
+
+
+def find_face(photo: Image8) -> FaceMesh:
+    """Return the mesh of the one face in `photo` (uint8 [H, W, 3]) or say why there is none."""
+    faces = _meshes(photo, most=4) or _far_meshes(photo) or _tile_meshes(photo)
+    if not faces:
+        raise EnrolmentError(
+            "no_face",
+            "No face was found. Use a photo of one person looking at the camera, well lit, with "
+            "the whole face visible.",
+        )
+    faces.sort(key=lambda face: -face.height)
+    main = faces[0]
+    others = [f for f in faces[1:] if f.height > EXTRA_FACE_SHARE * main.height]
+    if others:
+        raise EnrolmentError(
+            "several_faces",
+            f"{len(others) + 1} faces were found. Use a photo of one person, or crop it to one.",
+        )
+    main = _look_closer(photo, main)
+    if main.height < MIN_FACE_PX:
+        raise EnrolmentError(
+            "face_too_small",
+            f"The face is only {main.height:.0f} pixels high; at least {MIN_FACE_PX} are needed. "
+            "Use a closer or larger photo.",
+        )
+    if abs(main.yaw_deg) > MAX_YAW_DEG or abs(main.pitch_deg) > MAX_PITCH_DEG:
+        raise EnrolmentError(
+            "face_turned",
+            f"The face is turned too far (about {abs(main.yaw_deg):.0f} degrees sideways, "
+            f"{abs(main.pitch_deg):.0f} up or down). Use a photo that looks toward the camera.",
+        )
+    return main
+
+
+def person_mask(picture: Image8) -> npt.NDArray[np.float32]:
+    """Return the share of person in each pixel of `picture`: float32 [H, W] in [0, 1]."""
+    with _mediapipe().solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as net:
+        mask: npt.NDArray[np.float32] = net.process(picture).segmentation_mask
+    return mask.astype(np.float32)
+
+
+def _meshes(photo: Image8, most: int) -> list[FaceMesh]:
+    height, width = photo.shape[:2]
+    scale = min(1.0, _DETECT_SIDE / max(height, width))
+    small = np.ascontiguousarray(_resized(photo, round(width * scale), round(height * scale)))
+    with _mediapipe().solutions.face_mesh.FaceMesh(
+        static_image_mode=True,
+        max_num_faces=most,
+        refine_landmarks=True,
+        min_detection_confidence=0.3,
+    ) as net:
+        found = net.process(small).multi_face_landmarks or []
+    size = np.array([width, height, width], dtype=np.float32)
+    points = (np.array([[p.x, p.y, p.z] for p in f.landmark], np.float32) for f in found)
+    return [FaceMesh(p * size) for p in points]
+
+
+def _far_meshes(photo: Image8) -> list[FaceMesh]:
+    """Look for faces that are small in the picture with the long-range detector."""
+    height, width = photo.shape[:2]
+    with _mediapipe().solutions.face_detection.FaceDetection(
+        model_selection=1, min_detection_confidence=0.4
+    ) as net:
+        found = net.process(np.ascontiguousarray(photo)).detections or []
+    faces = []
+    for detection in found:
+        box = detection.location_data.relative_bounding_box
+        side = 2.2 * max(box.width * width, box.height * height)
+        centre = ((box.xmin + box.width / 2) * width, (box.ymin + box.height / 2) * height)
+        faces += _in_crop(photo, centre, side)[:1]
+    return faces
+
+
+def _tile_meshes(photo: Image8) -> list[FaceMesh]:
+    """Look for small faces in overlapping squares of half the picture's shorter side."""
+    height, width = photo.shape[:2]
+    side = min(height, width) / 2
+    faces: list[FaceMesh] = []
+    for y in np.arange(side / 2, height - side / 2 + 1, side / 2):
+        for x in np.arange(side / 2, width - side / 2 + 1, side / 2):
+            for face in _in_crop(photo, (float(x), float(y)), side):
+                middle = face.points[:, :2].mean(axis=0)
+                known = [np.linalg.norm(f.points[:, :2].mean(axis=0) - middle) for f in faces]
+                if not known or min(known) > face.height / 2:
+                    faces.append(face)
+    return faces
+
+
+def _look_closer(photo: Image8, face: FaceMesh) -> FaceMesh:
+    """Detect again on an enlarged crop: landmarks of a small face gain much accuracy."""
+    centre = face.points[:, :2].mean(axis=0)
+    again = _in_crop(photo, (float(centre[0]), float(centre[1])), _FINE_CROP * face.height)
+    near = [f for f in again if np.abs(f.points[1] - face.points[1])[:2].max() < 0.3 * face.height]
+    return near[0] if near else face
+
+
+def _in_crop(photo: Image8, centre: tuple[float, float], side: float) -> list[FaceMesh]:
+    height, width = photo.shape[:2]
+    left, top = max(0, round(centre[0] - side / 2)), max(0, round(centre[1] - side / 2))
+    right = min(width, round(centre[0] + side / 2))
+    bottom = min(height, round(centre[1] + side / 2))
+    crop = photo[top:bottom, left:right]
+    if min(crop.shape[:2]) < 8:
+        return []
+    scale = _FINE_SIDE / max(crop.shape[:2])
+    large = _resized(crop, round(crop.shape[1] * scale), round(crop.shape[0] * scale))
+    offset = np.array([left, top, 0], dtype=np.float32)
+    return [FaceMesh(f.points / scale + offset) for f in _meshes(large, most=1)]
+
+
+def _resized(picture: Image8, width: int, height: int) -> Image8:
+    if picture.shape[1] == width and picture.shape[0] == height:
+        return picture
+    image = Image.fromarray(picture).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(image)

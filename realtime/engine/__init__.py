@@ -1,0 +1,1 @@
+"""Slots, the step loop and the inference process behind it."""

@@ -1,0 +1,1 @@
+"""HTTP: routes, guards and the life of the web server."""

@@ -1,0 +1,92 @@
+"""`vivavoce serve`: the HTTP server's life, from the bound port to the last drained session."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from types import FrameType
+
+import uvicorn
+
+from realtime.config import ServerConfig
+from realtime.http.app import create_app
+from realtime.logs import configure
+from realtime.server import Server
+
+logger = logging.getLogger(__name__)
+
+
+class DrainingServer(uvicorn.Server):
+    """Keeps answering while running sessions end: on the first SIGTERM or SIGINT no new session
+    is taken (`/ready` says 503) and the running ones are told; on the second all is cut short."""
+
+    def __init__(self, config: uvicorn.Config, service: Server, url: str) -> None:
+        super().__init__(config)
+        self._service = service
+        self._url = url
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._drain: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then say where."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        if not self.should_exit:
+            logger.info("open %s in a browser", self._url)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; the second time, leave at once."""
+        if self._loop is None or self._drain is not None or not self._service.sessions:
+            super().handle_exit(sig, frame)
+            return
+        logger.info(
+            "%s: waiting up to %.0f s for %d session(s) to end",
+            signal.Signals(sig).name,
+            self._service.config.drain_timeout_s,
+            len(self._service.sessions),
+        )
+        self._loop.call_soon_threadsafe(self._begin_drain)
+
+    def _begin_drain(self) -> None:
+        if self._drain is None:
+            self._drain = asyncio.get_running_loop().create_task(self._leave())
+
+    async def _leave(self) -> None:
+        await self._service.drain()
+        self.should_exit = True
+
+
+def serve(config: ServerConfig) -> int:
+    """Serve until told to stop.
+
+    Raises:
+        OSError: the port cannot be bound.
+        ValueError: settings that do not fit this machine.
+    """
+    configure(config.log_json)
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    try:
+        listener = socket.create_server((config.host, config.port), family=family, backlog=128)
+    except OSError as error:
+        raise OSError(
+            f"cannot listen on {config.host}:{config.port}: {error.strerror}; "
+            "is another server running? choose another --port"
+        ) from error
+    with listener:
+        port = listener.getsockname()[1]
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        service = Server(config)
+        server = DrainingServer(
+            uvicorn.Config(
+                create_app(config, service),
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=5,
+            ),
+            service,
+            f"http://{host}:{port}",
+        )
+        server.run(sockets=[listener])
+    return 0 if server.started else 1

@@ -1,0 +1,1 @@
+"""Where a stream goes: adapters that know no model and no microphone."""

@@ -1,0 +1,1 @@
+"""A WebRTC peer: negotiation, RTP both ways, codecs, the event channel."""

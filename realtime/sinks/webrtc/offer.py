@@ -1,0 +1,148 @@
+"""Is an SDP offer one we can answer? Checked before anything is allocated for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiortc import RTCRtpSender
+from aiortc.codecs import CODECS
+from aiortc.rtcpeerconnection import find_common_codecs
+from aiortc.rtcrtpparameters import RTCRtpCodecCapability
+from aiortc.sdp import MediaDescription, SessionDescription
+
+from realtime.errors import BadOffer
+from realtime.sinks.webrtc.codecs import VideoCodec
+
+MAX_OFFER_BYTES = 64 * 1024
+_MAX_CANDIDATES = 50
+_DIGESTS = {"sha-256", "sha-384", "sha-512"}  # what aiortc 1.16.0 can check
+# Whatever aiortc's parser may raise on input it did not expect.
+_PARSE_ERRORS = (
+    ValueError,
+    AssertionError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    StopIteration,
+    OverflowError,
+)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A checked offer."""
+
+    sdp: str
+    description: SessionDescription
+    microphone: bool
+    """It sends audio to us."""
+    channel: bool
+    """It has a data channel."""
+
+    def media(self, kind: str) -> MediaDescription:
+        """Its one m-line of this kind."""
+        return next(m for m in self.description.media if m.kind == kind)
+
+
+def parse_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
+    """Parse and check an offer: one audio line, one video line, at most one data channel, bundled.
+
+    Raises `BadOffer` with a message that tells the sender what to change.
+    """
+    if len(text) > max_bytes or len(text.encode(errors="replace")) > max_bytes:
+        raise BadOffer(f"the offer is larger than {max_bytes} bytes")
+    if not text.startswith("v=0"):
+        raise BadOffer("the offer is not SDP: it must begin with v=0")
+    try:
+        description = SessionDescription.parse(text)
+        description.type = "offer"
+        _check_lines(description)
+        audio = next(m for m in description.media if m.kind == "audio")
+        video = next(m for m in description.media if m.kind == "video")
+        _check_media(audio, "Opus", {"sendrecv", "sendonly", "recvonly"})
+        _check_media(video, "VP8 or H.264", {"sendrecv", "recvonly"})
+    except _PARSE_ERRORS as error:
+        raise BadOffer(f"the offer cannot be parsed: {error or type(error).__name__}") from error
+    return Offer(
+        sdp=text,
+        description=description,
+        microphone=audio.direction in ("sendrecv", "sendonly"),
+        channel=any(m.kind == "application" for m in description.media),
+    )
+
+
+def without_hidden_candidates(text: str) -> str:
+    """The offer without candidates under mDNS names (`.local`).
+
+    Resolving one holds the answer up for as long as a second and often fails. The peer reaches us
+    without it: its checks tell us its address. Then more candidates may come than the offer has.
+    """
+    lines = text.splitlines()
+    kept = [x for x in lines if not (x.startswith("a=candidate:") and ".local " in x)]
+    if len(kept) < len(lines):
+        kept = [x for x in kept if x != "a=end-of-candidates"]
+    return "\r\n".join(kept) + "\r\n"
+
+
+def audio_preferences() -> list[RTCRtpCodecCapability]:
+    """Opus and nothing else: every WebRTC client has it."""
+    return [c for c in _capabilities("audio") if c.mimeType.lower() == "audio/opus"]
+
+
+def video_preferences(first: VideoCodec) -> list[RTCRtpCodecCapability]:
+    """All we can encode, `first` in front, with retransmission."""
+    return sorted(_capabilities("video"), key=lambda c: c.mimeType != f"video/{first}")
+
+
+def _capabilities(kind: str) -> list[RTCRtpCodecCapability]:
+    capabilities: list[RTCRtpCodecCapability] = RTCRtpSender.getCapabilities(kind).codecs
+    return capabilities
+
+
+def _check_lines(description: SessionDescription) -> None:
+    kinds = [m.kind for m in description.media]
+    if kinds.count("audio") != 1 or kinds.count("video") != 1:
+        raise BadOffer(
+            "the offer needs exactly one audio and one video m-line, "
+            f"it has {kinds.count('audio')} and {kinds.count('video')}"
+        )
+    if kinds.count("application") > 1 or len(set(kinds) - {"audio", "video", "application"}) > 0:
+        raise BadOffer("beside audio and video the offer may have one data channel, nothing else")
+    mids = [m.rtp.muxId for m in description.media]
+    if not all(mids) or len(set(mids)) != len(mids):
+        raise BadOffer("every m-line needs its own a=mid")
+    bundles = [g for g in description.group if g.semantic == "BUNDLE"]
+    if len(bundles) != 1 or set(bundles[0].items) != set(mids):
+        raise BadOffer("all m-lines must be in one a=group:BUNDLE")
+    if sum(len(m.ice_candidates) for m in description.media) > _MAX_CANDIDATES:
+        raise BadOffer(f"the offer has more than {_MAX_CANDIDATES} ICE candidates")
+    for media in description.media:
+        _check_transport(media)
+
+
+def _check_transport(media: MediaDescription) -> None:
+    if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
+        raise BadOffer(f"the {media.kind} m-line has no a=ice-ufrag or a=ice-pwd")
+    if media.dtls is None or not media.dtls.fingerprints:
+        raise BadOffer(f"the {media.kind} m-line has no a=fingerprint or no a=setup")
+    if not any(f.algorithm.lower() in _DIGESTS for f in media.dtls.fingerprints):
+        raise BadOffer("a=fingerprint must use sha-256, sha-384 or sha-512")
+    if media.dtls.role == "server":
+        raise BadOffer("a=setup must be actpass or active in an offer")
+    if media.kind == "application" and media.sctp_port is None and media.profile != "DTLS/SCTP":
+        raise BadOffer("the data channel's m-line has no a=sctp-port")
+
+
+def _check_media(media: MediaDescription, codecs: str, directions: set[str]) -> None:
+    if not media.rtcp_mux:
+        raise BadOffer(f"the {media.kind} m-line has no a=rtcp-mux")
+    if media.direction not in directions:
+        raise BadOffer(
+            f"the {media.kind} m-line must be one of {', '.join(sorted(directions))}, "
+            f"it is {media.direction}"
+        )
+    common = find_common_codecs(CODECS[media.kind], media.rtp.codecs)
+    names = {c.mimeType.lower() for c in common}
+    wanted = {"audio/opus"} if media.kind == "audio" else {"video/vp8", "video/h264"}
+    if not names & wanted:
+        raise BadOffer(f"the {media.kind} m-line has no codec we share; offer {codecs}")

@@ -1,0 +1,353 @@
+"""One WebRTC peer: aiortc's connection with our own sender and receiver in it.
+
+aiortc 1.16.0 and aioice 0.13.0 are adapted from outside, per connection, nothing global:
+`RTCRtpTransceiver.__sender` and `__receiver` are replaced, `_codecs` and `_headerExtensions` are
+completed before the answer is made, and `Connection.get_component_candidates` of the connection's
+own ICE agents is wrapped to choose the addresses they bind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+import ifaddr
+from aioice import Candidate
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCRtpTransceiver,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters
+from aiortc.sdp import candidate_from_sdp
+
+from realtime.errors import BadOffer
+from realtime.playout import PlayoutClock
+from realtime.sinks.webrtc.channel import EventChannel
+from realtime.sinks.webrtc.codecs import BitrateConfig, OpusEncoder, VideoCodec, video_encoder
+from realtime.sinks.webrtc.extensions import PLAYOUT_DELAY_URI, PlayoutDelay
+from realtime.sinks.webrtc.frame_encoders import AudioFrameEncoder, FrameEncoder, VideoFrameEncoder
+from realtime.sinks.webrtc.offer import (
+    Offer,
+    audio_preferences,
+    parse_offer,
+    video_preferences,
+    without_hidden_candidates,
+)
+from realtime.sinks.webrtc.receive import MicrophoneReceiver, PacketSink
+from realtime.sinks.webrtc.send import MediaClock, MediaSender
+
+__all__ = ["EventChannel", "Offer", "Peer", "PeerStats", "RtcConfig", "connect", "parse_offer"]
+
+logger = logging.getLogger(__name__)
+
+PeerState = Literal["connecting", "connected", "failed", "closed"]
+_AUTO: VideoCodec = "VP8"
+"""At 1 Mbit/s and 512 px as good as H.264 (47.7 and 47.5 dB) for two thirds of its CPU time:
+1.5 and 2.2 ms a frame (benchmarks/results/encoders.json)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RtcConfig:
+    """How peers are connected and what is sent to them."""
+
+    video_codec: Literal["auto", "VP8", "H264"] = "auto"
+    """Preferred; the other is taken if the peer has only that."""
+    bitrate: BitrateConfig = field(default_factory=BitrateConfig)
+    playout_delay: PlayoutDelay = field(default_factory=PlayoutDelay)
+    """Asked of receivers that know the playout-delay header extension."""
+    loopback: bool = False
+    """Receive media on 127.0.0.1 too. aioice leaves it out, but a browser or test on the same
+    machine may have nothing else in common with us."""
+    host_addresses: tuple[str, ...] | None = None
+    """Receive media on exactly these addresses; overrides `loopback`."""
+    ice_servers: tuple[RTCIceServer, ...] = ()
+    connect_timeout_s: float = 20.0
+    """A peer that is not connected by then has failed."""
+
+    def addresses(self) -> list[str] | None:
+        """Addresses to bind, or None to leave the choice to aioice."""
+        if self.host_addresses is not None:
+            return list(self.host_addresses)
+        return local_addresses() if self.loopback else None
+
+
+def local_addresses() -> list[str]:
+    """Every IPv4 address of this machine, loopback first."""
+    found = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
+    usable = [a for a in found if isinstance(a, str) and not ipaddress.ip_address(a).is_link_local]
+    return list(dict.fromkeys(["127.0.0.1", *usable]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeerStats:
+    """Numbers of a peer since it was connected, as they are now."""
+
+    state: PeerState = "connecting"
+    video_codec: str = ""
+    frames_sent: int = 0
+    packets_sent: int = 0
+    bytes_sent: int = 0
+    keyframe_requests: int = 0
+    retransmitted: int = 0
+    rtt_s: float | None = None
+    remote_loss: float = 0.0
+    """Share of our video packets that the peer missed in its last report."""
+    remb_bps: int | None = None
+    """What the peer says it can receive."""
+    target_bps: int | None = None
+    """What the video encoder aims at."""
+    undecodable: int = 0
+    """Packets from the microphone that were not Opus."""
+    recovered: int = 0
+    """Lost ones whose copy came with the packet after."""
+
+
+class Peer:
+    """A connected (or connecting) peer. `close` leaves nothing behind."""
+
+    def __init__(self, config: RtcConfig, on_state: Callable[[PeerState], None]) -> None:
+        self._config = config
+        self._on_state = on_state
+        servers = list(config.ice_servers)
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        self._senders: dict[str, MediaSender] = {}
+        self._receiver: MicrophoneReceiver | None = None
+        self._encoder: VideoFrameEncoder | None = None
+        self._watchdog: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self.state: PeerState = "connecting"
+        self.answer_sdp = ""
+        self.video_codec = ""
+
+    def force_keyframe(self) -> None:
+        """Make the next video frame complete in itself."""
+        self._senders["video"].force_keyframe()
+
+    def stats(self) -> PeerStats:
+        """Numbers of the connection."""
+        video = self._senders["video"].stats
+        audio = self._senders["audio"].stats
+        return PeerStats(
+            state=self.state,
+            video_codec=self.video_codec,
+            frames_sent=video.frames,
+            packets_sent=video.packets + audio.packets,
+            bytes_sent=video.payload_bytes + audio.payload_bytes,
+            keyframe_requests=video.keyframe_requests,
+            retransmitted=video.retransmitted,
+            rtt_s=audio.rtt_s if video.rtt_s is None else video.rtt_s,
+            remote_loss=video.remote_loss,
+            remb_bps=video.remb_bps,
+            target_bps=None if self._encoder is None else self._encoder.encoder.target_bps,
+            undecodable=0 if self._receiver is None else self._receiver.undecodable,
+            recovered=0 if self._receiver is None else self._receiver.recovered,
+        )
+
+    async def add_ice_candidate(self, candidate: str | None, mid: str | None = None) -> None:
+        """Add a trickled candidate ("candidate:..." or what follows it); None: there are no more.
+
+        Without `mid` it belongs to the first m-line, which carries the bundle.
+        """
+        if candidate is None:
+            await self._connection.addIceCandidate(None)
+            return
+        try:
+            parsed = candidate_from_sdp(candidate.removeprefix("a=").removeprefix("candidate:"))
+            parsed.sdpMid = mid
+            if mid is None:
+                parsed.sdpMLineIndex = 0
+            await self._connection.addIceCandidate(parsed)
+        except (ValueError, AssertionError, IndexError) as error:
+            raise BadOffer(f"this is no ICE candidate: {candidate[:100]!r}") from error
+
+    async def close(self) -> None:
+        """End the connection; returns when all its tasks and sockets are gone."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="close-peer")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+            await asyncio.gather(self._watchdog, return_exceptions=True)
+        await self._connection.close()
+        # A connection closed before it was up stops its transceivers but not our tracks.
+        for sender in self._senders.values():
+            await sender.stop()
+        self._set_state("closed")
+
+    # Building it
+
+    def _set_up(
+        self,
+        offer: Offer,
+        audio_track: MediaStreamTrack,
+        video_track: MediaStreamTrack,
+        playout: PlayoutClock,
+        on_encoded: Callable[[float], None],
+    ) -> None:
+        media_clock = MediaClock(playout)
+        first = _AUTO if self._config.video_codec == "auto" else self._config.video_codec
+
+        def make_video_encoder(codec: RTCRtpCodecParameters) -> FrameEncoder:
+            self.video_codec = codec.name
+            encoder = video_encoder(codec, self._config.bitrate)
+            self._encoder = VideoFrameEncoder(encoder, on_encoded)
+            return self._encoder
+
+        audio = self._connection.addTransceiver(audio_track, "sendrecv")
+        audio.setCodecPreferences(audio_preferences())
+        self._put_sender(audio, audio_track, media_clock, _make_audio_encoder)
+        video = self._connection.addTransceiver(video_track, "sendonly")
+        video.setCodecPreferences(video_preferences(first))
+        self._put_sender(video, video_track, media_clock, make_video_encoder)
+
+    def _put_sender(
+        self,
+        transceiver: RTCRtpTransceiver,
+        track: MediaStreamTrack,
+        media_clock: MediaClock,
+        encoder: Callable[[RTCRtpCodecParameters], FrameEncoder],
+    ) -> None:
+        sender = MediaSender(
+            track,
+            transceiver.sender.transport,
+            stream_id=transceiver.sender._stream_id,
+            media_clock=media_clock,
+            encoder=encoder,
+            playout_delay=self._config.playout_delay,
+        )
+        transceiver._RTCRtpTransceiver__sender = sender  # type: ignore[attr-defined]
+        transceiver.receiver._set_rtcp_ssrc(sender._ssrc)
+        self._senders[track.kind] = sender
+
+    def _put_receiver(self, sink: PacketSink, playout: PlayoutClock) -> None:
+        transceiver = self._connection.getTransceivers()[0]
+        transport = transceiver.receiver.transport
+        receiver = MicrophoneReceiver(transport, sink, playout.clock)
+        receiver._set_rtcp_ssrc(self._senders["audio"]._ssrc)
+        transceiver._RTCRtpTransceiver__receiver = receiver  # type: ignore[attr-defined]
+        self._receiver = receiver
+
+    def _listen(self, on_channel: Callable[[EventChannel], None]) -> None:
+        def on_datachannel(channel: RTCDataChannel) -> None:
+            on_channel(EventChannel(channel))
+
+        self._connection.on("connectionstatechange", self._state_changed)
+        self._connection.on("datachannel", on_datachannel)
+
+    async def _answer(self, offer: Offer) -> None:
+        sdp = without_hidden_candidates(offer.sdp)
+        await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+        transports: set[RTCDtlsTransport] = set()
+        for transceiver in self._connection.getTransceivers():
+            _complete_negotiation(transceiver, offer)
+            transports.add(transceiver.receiver.transport)
+        if self._connection.sctp is not None:
+            transports.add(self._connection.sctp.transport)
+        addresses = self._config.addresses()
+        if addresses is not None:
+            for transport in transports:
+                _bind_to(transport, addresses)
+        await self._connection.setLocalDescription(await self._connection.createAnswer())
+        self.answer_sdp = self._connection.localDescription.sdp
+        self._watchdog = asyncio.create_task(self._watch(), name="watch-peer")
+
+    async def _watch(self) -> None:
+        await asyncio.sleep(self._config.connect_timeout_s)
+        if self.state == "connecting":
+            logger.info("not connected after %.0f s", self._config.connect_timeout_s)
+            self._set_state("failed")
+
+    def _state_changed(self) -> None:
+        state = self._connection.connectionState
+        if state == "closed" and self._closing is None:
+            # The peer said goodbye and aiortc closes by itself; join in.
+            self._closing = asyncio.create_task(self._close(), name="close-peer")
+        elif state in ("connected", "failed"):
+            self._set_state(cast(PeerState, state))
+
+    def _set_state(self, state: PeerState) -> None:
+        if self.state in ("closed", state):
+            return
+        self.state = state
+        self._on_state(state)
+
+
+async def connect(
+    offer: Offer,
+    *,
+    ingest: PacketSink,
+    audio_track: MediaStreamTrack,
+    video_track: MediaStreamTrack,
+    playout: PlayoutClock,
+    on_channel: Callable[[EventChannel], None],
+    on_state: Callable[[PeerState], None],
+    config: RtcConfig,
+    on_encoded: Callable[[float], None] = lambda seconds: None,
+) -> Peer:
+    """Answer an offer (see `parse_offer`).
+
+    `on_state` hears "connected", "failed" and, once everything is released, "closed"; `on_encoded`
+    the CPU seconds that each video frame took.
+
+    Raises:
+        BadOffer: the offer cannot be used after all; nothing stays allocated for it.
+    """
+    peer = Peer(config, on_state)
+    try:
+        peer._set_up(offer, audio_track, video_track, playout, on_encoded)
+        if offer.microphone:
+            peer._put_receiver(ingest, playout)
+        peer._listen(on_channel)
+        await peer._answer(offer)
+    except (ValueError, OperationError, InvalidAccessError, InvalidStateError) as error:
+        await peer.close()
+        raise BadOffer(f"the offer cannot be answered: {error}") from error
+    except BaseException:
+        await peer.close()
+        raise
+    return peer
+
+
+def _make_audio_encoder(codec: RTCRtpCodecParameters) -> FrameEncoder:
+    return AudioFrameEncoder(OpusEncoder())
+
+
+def _complete_negotiation(transceiver: RTCRtpTransceiver, offer: Offer) -> None:
+    """What aiortc leaves out of the answer."""
+    if transceiver.kind == "audio":
+        for codec in transceiver._codecs:
+            codec.parameters = {"minptime": 10, "useinbandfec": 1}
+        return
+    for extension in offer.media("video").rtp.headerExtensions:
+        if extension.uri == PLAYOUT_DELAY_URI:
+            transceiver._headerExtensions.append(
+                RTCRtpHeaderExtensionParameters(id=extension.id, uri=extension.uri)
+            )
+
+
+def _bind_to(transport: RTCDtlsTransport, addresses: list[str]) -> None:
+    """Gather host candidates on these addresses instead of on all but loopback."""
+    ice: Any = transport.transport._connection
+    gather = ice.get_component_candidates
+
+    async def gather_here(
+        component: int, addresses: list[str] = addresses, timeout: int = 5
+    ) -> list[Candidate]:
+        found: list[Candidate] = await gather(component, chosen, timeout)
+        return found
+
+    chosen = addresses
+    ice.get_component_candidates = gather_here

@@ -1,0 +1,1 @@
+"""Where speech comes from: each source gives hops on the media timeline."""

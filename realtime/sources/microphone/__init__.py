@@ -1,0 +1,1 @@
+"""A live microphone: packets put in order, gaps hidden, delay kept short."""

@@ -1,0 +1,122 @@
+"""Stand-ins that tests share: a clock one turns by hand, a microphone behind a bad network."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.sources.microphone.ingest import Hop, Ingest
+
+PACKET = 960
+"""Samples of a 20 ms packet at 48 kHz."""
+
+
+class ManualClock:
+    """Time stands still until `advance`; sleepers wake in the order of their deadlines."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self._now = now
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def now(self) -> float:
+        return self._now
+
+    async def sleep_until(self, deadline: float) -> None:
+        if deadline <= self._now:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (deadline, next(self._order), waiter))
+        await waiter
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass; everything that is due on the way runs at its own time."""
+        end = self._now + seconds
+        await settle()
+        while self._sleepers and self._sleepers[0][0] <= end + 1e-9:
+            deadline, _, waiter = heapq.heappop(self._sleepers)
+            if waiter.done():
+                continue
+            self._now = max(self._now, deadline)
+            waiter.set_result(None)
+            await settle()
+        self._now = max(self._now, end)
+        await settle()
+
+
+async def settle() -> None:
+    """Run the event loop until nothing is left to do without time passing."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@dataclass(frozen=True)
+class SentPacket:
+    """One packet of a microphone, and when it reaches us."""
+
+    rtp_timestamp: int
+    sequence: int
+    pcm: NDArray[np.int16]
+    sent: float
+    arrival: float
+    ssrc: int = 1
+
+
+def microphone(
+    signal: NDArray[np.int16],
+    *,
+    start: float = 0.0,
+    delay: Callable[[float], float] = lambda sent: 0.0,
+    drift_ppm: float = 0.0,
+    rtp_start: int = 0,
+    sequence_start: int = 0,
+) -> list[SentPacket]:
+    """Packets of `signal`, int16 [n * 960] at 48 kHz.
+
+    A packet is sent when its last sample is recorded and arrives `delay(sent)` later. With
+    `drift_ppm` the sender's clock runs fast by that much.
+    """
+    packets = []
+    for n, pcm in enumerate(signal.reshape(-1, PACKET)):
+        sent = start + (n + 1) * 0.02 / (1 + drift_ppm * 1e-6)
+        packets.append(
+            SentPacket(
+                rtp_timestamp=(rtp_start + n * PACKET) % 2**32,
+                sequence=(sequence_start + n) % 2**16,
+                pcm=pcm,
+                sent=sent,
+                arrival=sent + delay(sent),
+            )
+        )
+    return packets
+
+
+def lossy(packets: list[SentPacket], rate: float, rng: np.random.Generator) -> list[SentPacket]:
+    """Without a random share `rate` of the packets."""
+    return [p for p in packets if rng.random() >= rate]
+
+
+def held_up(packets: list[SentPacket], start: float, stop: float) -> list[SentPacket]:
+    """What would arrive in [start, stop) arrives all at once at `stop`."""
+    return [replace(p, arrival=stop if start <= p.arrival < stop else p.arrival) for p in packets]
+
+
+def deliver(ingest: Ingest, packets: Iterable[SentPacket], until: float) -> list[Hop]:
+    """Push packets as they arrive and pull hops as they are due, up to local time `until`."""
+    hops = []
+    for packet in sorted(packets, key=lambda p: p.arrival):
+        while ingest.next_deadline() <= packet.arrival:
+            hops += ingest.pull(ingest.next_deadline())
+        ingest.push(
+            packet.rtp_timestamp, packet.sequence, packet.pcm, packet.arrival, ssrc=packet.ssrc
+        )
+        hops += ingest.pull(packet.arrival)
+    while ingest.next_deadline() <= until:
+        hops += ingest.pull(ingest.next_deadline())
+    return hops

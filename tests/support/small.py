@@ -1,0 +1,26 @@
+"""Small untrained weights of the `anitalker` preset, in a folder of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from pipelines.anitalker.config import RendererConfig
+from pipelines.anitalker.mapped_codes import MotionToCode
+from pipelines.anitalker.network import FlowWarp
+
+TINY = RendererConfig(size=32, widths=(8, 12, 16, 16), latent_dim=24, motion_layers=2)
+
+
+def write_weights(folder: Path, seed: int = 0, kind: str = "anitalker-renderer") -> None:
+    """Write a renderer of 32 pixels and a map, under the names that the preset looks for."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    renderer = FlowWarp(TINY)
+    for level in renderer.generator.levels:
+        torch.nn.init.normal_(level.flow.weight, std=0.3)  # so that codes move something
+    save_file(renderer.state_dict(), folder / "anitalker-renderer.safetensors", {"kind": kind})
+    state = MotionToCode(hidden=16).state_dict()
+    save_file(state, folder / "anitalker-motion.safetensors", {"kind": "anitalker-motion"})

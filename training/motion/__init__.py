@@ -1,0 +1,1 @@
+"""From phones to motion targets, and the training of the motion generators."""

@@ -1,0 +1,1 @@
+"""Synthetic speech with phone times, and the corpus that is made of it."""
