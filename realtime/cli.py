@@ -168,7 +168,8 @@ def _enrol(args: argparse.Namespace) -> int:
 
 
 def _weights(args: argparse.Namespace) -> int:
-    from pipelines.weights import describe_weights, import_checkpoint, list_weights
+    from pipelines.import_weights import import_checkpoint
+    from pipelines.weights import describe_weights, list_weights
 
     if args.verb == "list":
         names = list_weights()
