@@ -14,24 +14,33 @@ answers nothing any more; streams are told by `on_end`, and new ones can be open
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from realtime.clock import Clock, MonotonicClock
 from realtime.engine.config import EngineConfig
 from realtime.engine.handle import StreamHandle
+from realtime.engine.link import Link, Observer
+from realtime.engine.supervisor import BackOff, Child, Elsewhere, EngineAddress, Home
+from realtime.engine.wire import Pulse
+from realtime.errors import EngineError, NotReady, VivavoceError
 from realtime.media import Size
+
+logger = logging.getLogger(__name__)
 
 State = Literal["starting", "ready", "restarting", "failed", "stopped"]
 
-
-@dataclass(frozen=True)
-class EngineAddress:
-    """Where an inference process listens, for processes of the same user on this machine."""
-
-    name: bytes
-    secret: bytes = field(repr=False)
+START_S = 120.0
+"""Deadline for the first answer of a process: it imports tensor libraries before."""
+BUILD_S = 600.0
+"""Deadline for building or warming up a pipeline."""
+CHECK_S = 5.0
+BEAT_S = 1.0
+PATIENCE_WHILE_BUILDING = 6.0
+"""So many times longer an answer may take while a pipeline is built: it shares an interpreter."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,7 @@ class Engine:
 
     Args:
         config: of the inference process to start.
-        clock: stamps frames.
+        clock: stamps frames, and paces the watch over the process.
         observe: told "wait" (hop handed in to step begun) and "step" with seconds, per frame.
     """
 
@@ -68,29 +77,59 @@ class Engine:
         self,
         config: EngineConfig,
         clock: Clock | None = None,
-        observe: Callable[[str, float], None] = lambda stage, seconds: None,
+        observe: Observer = lambda stage, seconds: None,
     ) -> None:
-        self._clock = clock or MonotonicClock()
+        self._set_up(Child(config), config.unanswered_s, clock, observe)
+        self._wanted = dict(config.pipelines)
 
     @classmethod
     def attach(
         cls,
         address: EngineAddress,
         clock: Clock | None = None,
-        observe: Callable[[str, float], None] = lambda stage, seconds: None,
+        observe: Observer = lambda stage, seconds: None,
     ) -> Engine:
         """An engine whose inference process another process owns, starts and restarts."""
-        raise NotImplementedError
+        engine = cls.__new__(cls)
+        engine._set_up(Elsewhere(address), EngineConfig.unanswered_s, clock, observe)
+        return engine
+
+    def _set_up(
+        self, home: Home, unanswered_s: float, clock: Clock | None, observe: Observer
+    ) -> None:
+        self._home = home
+        self._unanswered_s = unanswered_s
+        self._clock = clock or MonotonicClock()
+        self._observe = observe
+        self._wanted: dict[str, Any] = {}  # loaded again after a restart
+        self._warm: dict[str, str] = {}
+        self._back_off = BackOff()
+        self._link: Link | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._state: State = "stopped"
+        self._reason = "not started"
+        self._restarts = 0
+        self._building = 0
+        self._pulse = Pulse("", {}, 0, 0, {})
+        self._answered = self._clock.now()
+        self._encoded: dict[Size, tuple[int, float]] = {}
 
     @property
     def address(self) -> EngineAddress:
         """For `attach`; may be pickled. Stays the same over restarts."""
-        raise NotImplementedError
+        return self._home.address
 
     @property
     def state(self) -> State:
         """ "ready" takes streams; "failed" stays so: restarting it was given up."""
-        raise NotImplementedError
+        return self._state
+
+    @property
+    def pid(self) -> int | None:
+        """Of the inference process, while this engine has one running."""
+        return self._home.pid
+
+    # Life
 
     async def start(self) -> None:
         """Start the inference process (or connect to it) and load the configured pipelines.
@@ -98,19 +137,128 @@ class Engine:
         Raises:
             EngineError: one cannot be built; the message says why. Nothing is left running.
         """
-        raise NotImplementedError
+        assert self._task is None, "started twice"
+        self._state, self._reason = "starting", "the engine is starting"
+        started = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._supervise(started), name="engine")
+        try:
+            await started
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """End it all and give everything back; open streams hear nothing more. Safe to repeat."""
-        raise NotImplementedError
+        self._state, self._reason = "stopped", "the engine was stopped"
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        self._home.close()
+
+    async def _supervise(self, started: asyncio.Future[None]) -> None:
+        """Start the process anew whenever it ends, as often as `BackOff` allows."""
+        while True:
+            reason = await self._live(started)
+            if not started.done():
+                started.set_exception(EngineError(reason))
+                return
+            logger.critical("the engine has no inference process: %s", reason)
+            wait_s = self._back_off.failed(self._clock.now())
+            if wait_s is None:
+                self._state, self._reason = "failed", f"given up after many restarts: {reason}"
+                logger.critical("%s", self._reason)
+                return
+            self._state, self._reason = "restarting", reason
+            self._restarts += 1
+            await self._clock.sleep_until(self._clock.now() + wait_s)
+
+    async def _live(self, started: asyncio.Future[None]) -> str:
+        """One life of the process, from its start; returns why it is over."""
+        reason, beat = "the engine was stopped", None
+        try:
+            self._home.start(self._process_ended)
+            link = self._link = Link.connect(self.address, self._clock, self._observe)
+            beat = asyncio.create_task(self._beat(link), name="engine-beat")
+            await self._build(link)
+            self._state, self._reason = "ready", ""
+            if not started.done():
+                started.set_result(None)
+            reason = await asyncio.shield(link.lost)
+        except (VivavoceError, OSError) as error:
+            reason = str(error)
+        finally:
+            if beat is not None:
+                beat.cancel()
+                await asyncio.gather(beat, return_exceptions=True)
+            if self._link is not None:
+                self._link.close(reason)
+                self._link = None
+            await self._home.end()
+        return reason
+
+    def _process_ended(self, reason: str) -> None:
+        if self._link is not None:
+            self._link.close(reason)
+
+    async def _build(self, link: Link) -> None:
+        self._building += 1
+        try:
+            for name, options in self._wanted.items():
+                await link.call("load", name, options, timeout_s=BUILD_S)
+            for name, key in self._warm.items():
+                await link.call("warm_up", name, key, timeout_s=BUILD_S)
+            await self._ask(link)
+        finally:
+            self._building -= 1
+
+    async def _beat(self, link: Link) -> None:
+        """Ask every second how it is; a process that stays silent is given up.
+
+        Silence is counted in our own beats: time in which this process did not run either, on a
+        machine that was asleep, is none.
+        """
+        silent_s, reply = 0.0, None
+        try:
+            while not link.lost.done():
+                if reply is None:
+                    reply = asyncio.create_task(self._ask(link))
+                await self._clock.sleep_until(self._clock.now() + BEAT_S)
+                if reply.done():
+                    reply.result()  # raises if the link is lost
+                    silent_s, reply = 0.0, None
+                    self._tell_encoded(link)
+                    continue
+                silent_s += BEAT_S
+                if silent_s >= self._patience_s(link):
+                    link.close(f"the inference process did not answer for {silent_s:.0f} s")
+        except VivavoceError:
+            return  # the link is lost
+        finally:
+            if reply is not None:
+                reply.cancel()
+                await asyncio.gather(reply, return_exceptions=True)
+
+    def _patience_s(self, link: Link) -> float:
+        if not link.answered:
+            return START_S
+        return self._unanswered_s * (PATIENCE_WHILE_BUILDING if self._building else 1.0)
+
+    async def _ask(self, link: Link) -> None:
+        pulse: Pulse = await link.call("pulse", timeout_s=BUILD_S)
+        self._pulse, self._answered = pulse, self._clock.now()
+
+    # Calls
 
     async def load(self, pipeline: str, options: Any) -> None:
         """Build one more pipeline beside the running ones; again after every restart.
 
         Raises:
             EngineError: it cannot be built, or is loaded with other options.
+            NotReady: the engine is starting, or the pipeline is being loaded already.
         """
-        raise NotImplementedError
+        await self._long_call("load", pipeline, options)
+        self._wanted[pipeline] = options
 
     async def warm_up(self, pipeline: str, key: str) -> None:
         """Step `pipeline` on noise with the face `key` at each of its sizes: first calls are paid
@@ -119,13 +267,23 @@ class Engine:
         Raises:
             NotReady, EngineError: as `open`.
         """
-        raise NotImplementedError
+        await self._long_call("warm_up", pipeline, key)
+        self._warm[pipeline] = key
+
+    async def _long_call(self, method: str, *args: Any) -> None:
+        self._building += 1
+        try:
+            link = self._ready()
+            await link.call(method, *args, timeout_s=BUILD_S)
+            await self._ask(link)
+        finally:
+            self._building -= 1
 
     async def open(
         self, pipeline: str, key: str, size: Size, seed: int, controls: Mapping[str, float]
     ) -> StreamHandle:
         """See `StreamOpener.open`."""
-        raise NotImplementedError
+        return await self._ready().open(pipeline, key, size, seed, controls)
 
     async def check(self, pipeline: str, size: Size) -> None:
         """Ask the inference process whether it would take one more stream now. A fresh answer.
@@ -133,12 +291,37 @@ class Engine:
         Raises:
             AtCapacity, NotReady, EngineError: as `open`; nothing is taken.
         """
-        raise NotImplementedError
+        await self._ready().call("check", pipeline, size, timeout_s=CHECK_S)
+
+    def _ready(self) -> Link:
+        if self._state in ("starting", "restarting"):
+            raise NotReady(f"the engine is {self._state}; try again in a moment")
+        if self._link is None or self._state != "ready":
+            raise EngineError(f"the engine has {self._state}: {self._reason}")
+        return self._link
 
     def health(self) -> Health:
         """How the engine is, without asking anyone."""
-        raise NotImplementedError
+        pulse = self._pulse
+        return Health(
+            state=self._state,
+            reason=self._reason,
+            answered_s=self._clock.now() - self._answered,
+            restarts=self._restarts,
+            device=pulse.device,
+            pipelines=pulse.pipelines,
+            sessions=pulse.sessions,
+            rung=pulse.rung,
+            costs=pulse.costs,
+        )
 
     def measured_encode(self, size: Size, seconds: float) -> None:
         """Tell admission how long encoding one picture of `size` took."""
-        raise NotImplementedError
+        count, total = self._encoded.get(size, (0, 0.0))
+        self._encoded[size] = count + 1, total + seconds
+
+    def _tell_encoded(self, link: Link) -> None:
+        times = [(size, n, total / n) for size, (n, total) in self._encoded.items()]
+        self._encoded.clear()
+        if times:
+            link.tell("encoded", times)
