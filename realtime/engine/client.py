@@ -68,43 +68,28 @@ class Engine:
     """See the module's docstring. Used from one event loop; is a `StreamOpener`.
 
     Args:
-        config: of the inference process to start.
+        where: settings of the inference process to start, or the address of another's.
         clock: stamps frames, and paces the watch over the process.
         observe: told "wait" (hop handed in to step begun) and "step" with seconds, per frame.
     """
 
     def __init__(
         self,
-        config: EngineConfig,
+        where: EngineConfig | EngineAddress,
         clock: Clock | None = None,
         observe: Observer = lambda stage, seconds: None,
     ) -> None:
-        self._set_up(Child(config), config.unanswered_s, clock, observe)
-        self._owner = True
-        self._wanted = dict(config.pipelines)
-
-    @classmethod
-    def attach(
-        cls,
-        address: EngineAddress,
-        clock: Clock | None = None,
-        observe: Observer = lambda stage, seconds: None,
-    ) -> Engine:
-        """An engine whose inference process another process owns, starts and restarts."""
-        engine = cls.__new__(cls)
-        engine._set_up(Elsewhere(address), EngineConfig.unanswered_s, clock, observe)
-        return engine
-
-    def _set_up(
-        self, home: Home, unanswered_s: float, clock: Clock | None, observe: Observer
-    ) -> None:
-        self._home = home
-        self._unanswered_s = unanswered_s
+        self._home: Home
+        self._wanted: dict[str, Any] = {}  # pipelines to load, here and after every restart
+        self._warm: dict[str, str] = {}  # faces to warm them up with
+        if isinstance(where, EngineConfig):
+            self._home, self._wanted = Child(where), dict(where.pipelines)
+            self._unanswered_s = where.unanswered_s
+        else:
+            self._home, self._unanswered_s = Elsewhere(where), EngineConfig.unanswered_s
+        self._owner = isinstance(where, EngineConfig)
         self._clock = clock or MonotonicClock()
         self._observe = observe
-        self._owner = False
-        self._wanted: dict[str, Any] = {}  # loaded again after a restart
-        self._warm: dict[str, str] = {}
         self._back_off = BackOff()
         self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None
@@ -115,6 +100,16 @@ class Engine:
         self._pulse = Pulse("", {}, 0, 0, {})
         self._answered = self._clock.now()
         self._encoded: dict[Size, tuple[int, float]] = {}
+
+    @classmethod
+    def attach(
+        cls,
+        address: EngineAddress,
+        clock: Clock | None = None,
+        observe: Observer = lambda stage, seconds: None,
+    ) -> Engine:
+        """An engine whose inference process another process owns, starts and restarts."""
+        return cls(address, clock, observe)
 
     @property
     def address(self) -> EngineAddress:

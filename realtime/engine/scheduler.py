@@ -246,10 +246,11 @@ class Scheduler:
         behind = max(waiting, key=lambda slot: len(slot.hops), default=None)
         if behind is None:
             return []
+        drawn: list[Slot] = []
         if first is None or (len(behind.hops) >= BACKLOG_HOPS and not starved):
-            lead, drawn = behind, []
+            lead = behind
         elif first.overtaken and not starved:
-            lead, drawn = first, []  # it catches up first, and is drawn next
+            lead = first  # it catches up first, and is drawn next
         else:
             lead, drawn = first, self._drawn(now, first, due)
         turns = [self._turn(now, slot, rung, draw=True) for slot in drawn]
