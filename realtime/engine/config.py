@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -54,3 +56,14 @@ def choose_device(wish: DeviceWish) -> str:
     if wish == "cuda" and not has_cuda:
         raise ValueError("device = 'cuda', but PyTorch finds no CUDA device; use cpu or auto")
     return "cuda" if has_cuda else "cpu"
+
+
+def use_one_thread() -> None:
+    """Have tensor libraries compute in the calling thread alone, in this process from now on.
+
+    A step is a few hundred short calls: their threads would wait for each other, and for encoders.
+    """
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"  # read when a library is imported, which is mostly later
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

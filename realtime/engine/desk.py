@@ -7,8 +7,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pipelines.identity import IdentityCache, IdentityFeatures
 from pipelines.pipeline import Size
 from realtime.engine import wire
 from realtime.engine.config import EngineConfig
@@ -20,9 +21,6 @@ from realtime.engine.stepper import Stepped, Stepper
 from realtime.engine.warm_up import warm_up
 from realtime.errors import AtCapacity, EngineError, NotReady, VivavoceError
 from realtime.media import HOP_S
-
-if TYPE_CHECKING:
-    from pipelines.identity import IdentityCache, IdentityFeatures
 
 logger = logging.getLogger(__name__)
 

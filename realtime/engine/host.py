@@ -7,14 +7,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pipelines.identity import IdentityCache, IdentityFeatures
 from pipelines.pipeline import Pipeline, Size, System
 from pipelines.registry import find_system
 from realtime.engine.memory import Layout, PictureMemory, create_memory
-
-if TYPE_CHECKING:
-    from pipelines.identity import IdentityCache, IdentityFeatures
 
 PREPARING_NICE = 10
 """How much the thread that builds and prepares yields to the steps."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipelines.identity import IdentityFeatures
 from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost
 from realtime.engine.scheduler import Slot, Turn, WaitingHop
 from realtime.engine.stepper import step_batch
 from realtime.media import HOP_SAMPLES, Size
-
-if TYPE_CHECKING:
-    from pipelines.identity import IdentityFeatures
 
 REPEATS = 10
 COUNTED = 7

@@ -77,7 +77,7 @@ class EchoPipeline:
         assert size in SYSTEM.sizes
 
     def set_identity(self, slot: int, identity: Any, size: Size) -> None:
-        self._tone[slot] = int(identity.tensors["tone"])
+        self._tone[slot] = int(identity.arrays["tone"])
 
     def set_controls(self, slot: int, values: dict[str, float]) -> None:
         self._strength[slot] = values["strength"]
