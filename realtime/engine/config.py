@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,30 +38,3 @@ class EngineConfig:
             )
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device must be auto, cpu or cuda, got {self.device!r}")
-
-
-def choose_device(wish: DeviceWish) -> str:
-    """ "cpu" or "cuda" for a wish. Imports torch where there may be a GPU: not for event loops.
-
-    Raises:
-        ValueError: CUDA is wanted and there is none.
-    """
-    has_cuda = wish != "cpu" and Path("/dev/nvidiactl").exists()
-    if has_cuda:
-        import torch
-
-        has_cuda = torch.cuda.is_available()
-    if wish == "cuda" and not has_cuda:
-        raise ValueError("device = 'cuda', but PyTorch finds no CUDA device; use cpu or auto")
-    return "cuda" if has_cuda else "cpu"
-
-
-def use_one_thread() -> None:
-    """Have tensor libraries compute in the calling thread alone, in this process from now on.
-
-    A step is a few hundred short calls: their threads would wait for each other, and for encoders.
-    """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"  # read when a library is imported, which is mostly later
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)

@@ -14,7 +14,7 @@ from pipelines.pipeline import Size
 from realtime.engine import wire
 from realtime.engine.config import EngineConfig
 from realtime.engine.costs import Costs, Face
-from realtime.engine.host import PipelineHost
+from realtime.engine.host import PipelineHost, in_words
 from realtime.engine.peers import Peer
 from realtime.engine.scheduler import Scheduler, Slot, WaitingHop, sizes_below
 from realtime.engine.stepper import Stepped, Stepper
@@ -110,8 +110,10 @@ class InferenceDesk:
                     reply = wire.Reply(call.number, None, value)
                 peer.send(wire.pack(wire.REPLY, reply), must=True)
 
-        method = getattr(self, f"do_{call.method}")
-        self._answering(answer, lambda: method(peer, answer, *call.args))
+        def work() -> None:
+            getattr(self, f"do_{call.method}")(peer, answer, *call.args)
+
+        self._answering(answer, work)
 
     def _answering(self, answer: Answer, work: Callable[[], object]) -> None:
         """Do something that answers, or raises what is to be answered."""
@@ -121,7 +123,7 @@ class InferenceDesk:
             answer(error)
         except Exception as error:  # pipelines are anybody's code
             logger.error("a call failed", exc_info=error)
-            answer(EngineError(f"{type(error).__name__}: {error}"))
+            answer(EngineError(in_words(error)))
 
     def do_pulse(self, peer: Peer, answer: Answer) -> None:
         """Say how it is."""
@@ -166,7 +168,7 @@ class InferenceDesk:
         def done(error: Exception | None) -> None:
             if error is not None:
                 logger.error("cannot build the pipeline %s", name, exc_info=error)
-                error = EngineError(f"the pipeline {name!r} cannot be built: {error}")
+                error = EngineError(f"the pipeline {name!r} cannot be built: {in_words(error)}")
             answer(error)
 
         host.build(self._config.slots, self._device, done)
@@ -302,7 +304,7 @@ class InferenceDesk:
     ) -> None:
         def done(result: IdentityFeatures | Exception) -> None:
             if isinstance(result, Exception):
-                refuse(EngineError(f"cannot load the avatar: {type(result).__name__}: {result}"))
+                refuse(EngineError(f"cannot load the avatar: {in_words(result)}"))
             else:
                 self._answering(refuse, lambda: prepared(result))
 
@@ -348,10 +350,10 @@ class InferenceDesk:
 
     def _expected_latency_s(self) -> float:
         """On a CPU every stream may have to wait for all the others."""
-        step_s = self._stepper.drawing_s.at(0.95)
-        if step_s is None:
-            return HOP_S / 2
-        return min(HOP_S, step_s * (len(self._slots) if self._at_once == 1 else 1))
+        faces = [Face(slot.pipeline, slot.sizes[0]) for slot in self._slots.values()]
+        known = max(self._costs.hop_s([face]) for face in faces)
+        step_s = max(self._stepper.drawing_s.at(0.95) or 0.0, known) or HOP_S / 2
+        return min(HOP_S, step_s * (len(faces) if self._at_once == 1 else 1))
 
     # What steps give
 
@@ -391,5 +393,5 @@ class InferenceDesk:
     def _step_failed(self, slot: Slot, error: Exception) -> None:
         peer = self._peers[slot.stream]
         self._close(slot)
-        reason = f"the avatar cannot be drawn any more: {type(error).__name__}: {error}"
+        reason = f"the avatar cannot be drawn any more: {in_words(error)}"
         peer.send(wire.pack(wire.ENDED, wire.Ended(slot.stream, reason)), must=True)

@@ -72,7 +72,7 @@ class PipelineHost:
                 self.free.extend(range(self.pipeline.slots))
                 self.state = "ready"
             else:
-                self.state = f"{type(error).__name__}: {error}"
+                self.state = in_words(error)
                 self._thread.shutdown(wait=False)
             done(error if isinstance(error, Exception) else None)
 
@@ -121,6 +121,12 @@ class PipelineHost:
         self.pipeline.still(row, self.memory.batches[batch])
         self.memory.taken[batch, row] = True
         return batch
+
+
+def in_words(error: BaseException) -> str:
+    """What went wrong, short enough for a message."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return f"{type(error).__name__}: {text}"[:1000]
 
 
 def _yield_to_steps() -> None:

@@ -19,7 +19,8 @@ from pipelines.identity import IdentityStore
 from pipelines.motion.space import BEHAVIOURS
 from pipelines.registry import find_system
 from realtime.clock import Clock, MonotonicClock
-from realtime.engine.config import DeviceWish, choose_device, use_one_thread
+from realtime.engine.config import DeviceWish
+from realtime.engine.device import choose_device, use_one_thread
 from realtime.engine.handle import StreamFacts
 from realtime.engine.memory import video_frame
 from realtime.engine.scheduler import Quantile, sizes_below

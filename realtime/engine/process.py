@@ -17,9 +17,10 @@ from collections.abc import Callable
 
 from pipelines.identity import IdentityCache, IdentityStore
 from realtime.engine import wire
-from realtime.engine.config import EngineConfig, choose_device, use_one_thread
+from realtime.engine.config import EngineConfig
 from realtime.engine.costs import make_costs
 from realtime.engine.desk import InferenceDesk
+from realtime.engine.device import choose_device, use_one_thread
 from realtime.engine.peers import Door
 
 _PR_SET_PDEATHSIG = 1

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.media import HOP_S, HOP_SAMPLES, Size
+from realtime.media import HOP_S, Size
 
 INBOX_HOPS = 5
 """200 ms: what is older could not be shown in time anyway, and would hold up what is newer."""
@@ -65,9 +65,9 @@ class Slot:
     dropped: int = 0
 
     def put(self, hop: WaitingHop) -> None:
-        """Queue a hop; the oldest goes unheard where too many wait, and is counted. Speech that is
-        there early may bring the whole look-ahead at once."""
-        if len(self.hops) == INBOX_HOPS + self.look_ahead // HOP_SAMPLES:
+        """Queue a hop; the oldest goes unheard where too many wait, and is counted. Those before
+        the first frame do not count: they may all come at once."""
+        if sum(waiting.start >= self.look_ahead for waiting in self.hops) == INBOX_HOPS:
             self.hops.popleft()
             self.dropped += 1
         self.hops.append(hop)
