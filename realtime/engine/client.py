@@ -191,7 +191,8 @@ class Engine:
             self._state, self._reason = "ready", ""
             if not started.done():
                 started.set_result(None)
-            await asyncio.wait({link.lost, beat}, return_when=asyncio.FIRST_COMPLETED)
+            ends: set[asyncio.Future[Any]] = {link.lost, beat}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             if not link.lost.done():
                 beat.result()  # raises: it ends for nothing else
             reason = link.lost.result()

@@ -178,7 +178,8 @@ class InferenceDesk:
         host = self._host(pipeline)
 
         def prepared(identity: IdentityFeatures) -> None:
-            steps = warm_up(host, identity, self._costs, at_once=self._at_once)
+            drawing_s = self._stepper.drawing_s
+            steps = warm_up(host, identity, self._costs, drawing_s, at_once=self._at_once)
             self._warm_ups.append((self._until_done(steps, answer), answer))
 
         self._prepare(host, key, tuple(host.system.sizes), answer, prepared)
@@ -350,10 +351,10 @@ class InferenceDesk:
 
     def _expected_latency_s(self) -> float:
         """On a CPU every stream may have to wait for all the others."""
-        faces = [Face(slot.pipeline, slot.sizes[0]) for slot in self._slots.values()]
-        known = max(self._costs.hop_s([face]) for face in faces)
-        step_s = max(self._stepper.drawing_s.at(0.95) or 0.0, known) or HOP_S / 2
-        return min(HOP_S, step_s * (len(faces) if self._at_once == 1 else 1))
+        step_s = self._stepper.drawing_s.at(0.95)
+        if step_s is None:
+            return HOP_S / 2
+        return min(HOP_S, step_s * (len(self._slots) if self._at_once == 1 else 1))
 
     # What steps give
 
