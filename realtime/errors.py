@@ -10,6 +10,7 @@ VivavoceError
 ├── AtCapacity              no session can be admitted now
 │   └── Draining            nor later: the server is shutting down
 ├── NotReady                the server is still starting
+├── EngineError             the inference process cannot do it, or is gone
 ├── UnknownAvatar           no avatar has this name
 └── AvatarRejected          an image cannot become an avatar
 
@@ -86,6 +87,13 @@ class NotReady(VivavoceError):
     """The server is still starting."""
 
     code = "starting"
+    status = 503
+
+
+class EngineError(VivavoceError):
+    """The inference process cannot do what was asked, or is gone; the message says why."""
+
+    code = "engine_unavailable"
     status = 503
 
 
