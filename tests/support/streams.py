@@ -58,7 +58,8 @@ class FakeHandle:
     look_ahead: int = 2 * HOP_SAMPLES
     expected_latency_s: float = 0.010
     size: Size = (16, 16)
-    draw: Callable[[int], bool] = lambda number: True
+    draw: Callable[[int], av.VideoFrame | None] | None = None
+    """What to draw for a frame's number, instead of grey."""
     on_frame: Callable[[Frame], None] = lambda frame: None
     on_end: Callable[[str], None] = lambda reason: None
     heard: list[Hop] = field(default_factory=list)
@@ -104,7 +105,7 @@ class FakeHandle:
         if self.closed:
             return
         number = start // HOP_SAMPLES
-        picture = grey(number % 200, self.size) if self.draw(number) else None
+        picture = self.draw(number) if self.draw else grey(number % 200, self.size)
         self.on_frame(
             Frame(
                 start=start,
