@@ -164,6 +164,8 @@ class VoiceQueue:
 class PictureStats:
     """Counters since the stream began."""
 
+    shown: int = 0
+    """Of all kinds."""
     late: int = 0
     """Finished after their own time; shown a little later, or dropped."""
     dropped: int = 0
@@ -218,6 +220,7 @@ class PictureQueue:
             self.stats.dropped += frame is not None
             frame = self._waiting.popleft()
         self.next += HOP_SAMPLES
+        self.stats.shown += 1
         if frame is None or frame.picture is None:
             self.stats.repeated += 1
             return self._image, None

@@ -21,16 +21,23 @@ class Playback:
 class Source(Protocol):
     """Sound on a media timeline that begins at local time `t0`. Sans I/O: `now` is an argument."""
 
-    live: bool
-    """Its time is everybody's: what comes too late is left out. Otherwise whoever listens sets
-    the pace, and nothing is left out."""
-    latency_s: float
-    """A hop is there at most this long after the time of its first sample."""
-    end: int | None
-    """Position where the sound ends, a multiple of 640, once it is known. Hops of silence follow
-    as long as they are asked for: they draw the frames that the look-ahead holds back."""
     on_ready: Callable[[], None]
     """Called when `pull` has a hop before `next_deadline`."""
+
+    @property
+    def live(self) -> bool:
+        """Its time is everybody's: what comes too late is left out. Otherwise whoever listens sets
+        the pace, and nothing is left out."""
+
+    @property
+    def latency_s(self) -> float:
+        """A hop is there at most this long after the time of its first sample."""
+
+    @property
+    def end(self) -> int | None:
+        """Position where the sound ends, a multiple of 640, once it is known. Hops of silence
+        follow as long as they are asked for: they draw the frames that the look-ahead holds back.
+        """
 
     @property
     def t0(self) -> float:

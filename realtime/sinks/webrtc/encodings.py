@@ -145,6 +145,11 @@ class Encoding(ABC, Generic[Media]):
         self._media: Cursor[Media] = media
         self._on_empty = on_empty
 
+    @property
+    def dropped(self) -> int:
+        """Items that the encoder was too slow for."""
+        return self._media.dropped
+
     @abstractmethod
     async def encode(self, item: Media) -> list[Encoded]:
         """Encode the next item, off the event loop where that takes long."""
@@ -261,6 +266,7 @@ class Encodings:
         self._spawn = spawn
         self._video: dict[str, VideoEncoding] = {}
         self._voice: VoiceEncoding | None = None
+        self._dropped = 0
 
     def video(self, codec: RTCRtpCodecParameters) -> VideoViewer:
         """Watch the pictures in a negotiated codec."""
@@ -282,8 +288,13 @@ class Encodings:
             self._spawn(self._voice.run())
         return self._voice.join()
 
+    @property
+    def dropped(self) -> int:
+        """Pictures that were not encoded, for a newer one had come."""
+        return self._dropped + sum(encoding.dropped for encoding in self._video.values())
+
     def _drop_video(self, name: str) -> None:
-        del self._video[name]
+        self._dropped += self._video.pop(name).dropped
 
     def _drop_voice(self) -> None:
         self._voice = None
