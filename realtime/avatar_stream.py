@@ -108,6 +108,8 @@ class AvatarStream:
         if not self._source.live:
             cursor.on_room = self._alarm.ring
         self._cursors.append((cursor, kinds))
+        if self._ended:
+            cursor.end()
         return cursor
 
     # Time
