@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.sources.microphone.ingest import Hop, Ingest
+from realtime.media import Hop
+from realtime.sources.microphone.ingest import Ingest
 
 PACKET = 960
 """Samples of a 20 ms packet at 48 kHz."""
@@ -34,6 +35,10 @@ class ManualClock:
         waiter = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (deadline, next(self._order), waiter))
         await waiter
+
+    def jump(self, seconds: float) -> None:
+        """Let time pass in which nothing runs: the process was suspended."""
+        self._now += seconds
 
     async def advance(self, seconds: float) -> None:
         """Let time pass; everything that is due on the way runs at its own time."""
