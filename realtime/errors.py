@@ -117,7 +117,7 @@ class AvatarNotReady(NotReady):
 class EngineError(VivavoceError):
     """The engine could not carry out a call, or is gone; the message says why."""
 
-    code = "engine_error"
+    code = "engine_unavailable"
     status = 503
     retry_after_s = 5
 
