@@ -90,8 +90,8 @@ class Server:
         """
         try:
             await self.avatars.resume()
-            await self.avatars.enrol_cast()
             await self.engine.start()
+            await self.avatars.enrol_cast()
         except (VivavoceError, ValueError) as error:
             self.failure = str(error)
             raise
