@@ -80,6 +80,7 @@ class Engine:
         observe: Observer = lambda stage, seconds: None,
     ) -> None:
         self._set_up(Child(config), config.unanswered_s, clock, observe)
+        self._owner = True
         self._wanted = dict(config.pipelines)
 
     @classmethod
@@ -101,6 +102,7 @@ class Engine:
         self._unanswered_s = unanswered_s
         self._clock = clock or MonotonicClock()
         self._observe = observe
+        self._owner = False
         self._wanted: dict[str, Any] = {}  # loaded again after a restart
         self._warm: dict[str, str] = {}
         self._back_off = BackOff()
@@ -178,7 +180,7 @@ class Engine:
         reason, beat = "the engine was stopped", None
         try:
             self._home.start(self._process_ended)
-            link = self._link = Link.connect(self.address, self._clock, self._observe)
+            link = self._link = Link.connect(self.address, self._clock, self._observe, self._lost)
             beat = asyncio.create_task(self._beat(link), name="engine-beat")
             await self._build(link)
             self._state, self._reason = "ready", ""
@@ -197,6 +199,10 @@ class Engine:
             await self._home.end()
         return reason
 
+    def _lost(self, reason: str) -> None:
+        if self._state == "ready":
+            self._state, self._reason = "restarting", reason
+
     def _process_ended(self, reason: str) -> None:
         if self._link is not None:
             self._link.close(reason)
@@ -204,13 +210,20 @@ class Engine:
     async def _build(self, link: Link) -> None:
         self._building += 1
         try:
-            for name, options in self._wanted.items():
-                await link.call("load", name, options, timeout_s=BUILD_S)
-            for name, key in self._warm.items():
-                await link.call("warm_up", name, key, timeout_s=BUILD_S)
+            if self._owner:
+                await self._load_all(link)
+            else:
+                await link.call("await_service", timeout_s=BUILD_S)
             await self._ask(link)
         finally:
             self._building -= 1
+
+    async def _load_all(self, link: Link) -> None:
+        for name, options in self._wanted.items():
+            await link.call("load", name, options, timeout_s=BUILD_S)
+        for name, key in self._warm.items():
+            await link.call("warm_up", name, key, timeout_s=BUILD_S)
+        await link.call("serve")
 
     async def _beat(self, link: Link) -> None:
         """Ask every second how it is; a process that stays silent is given up.

@@ -62,6 +62,8 @@ class InferenceDesk:
         self._stepper = Stepper(
             self._scheduler, costs, self._hosts, self._deliver, self._step_failed
         )
+        self._serving = False
+        self._awaiting: list[Answer] = []
         self._warm_ups: deque[tuple[Iterator[None], Answer]] = deque()
 
     def work(self) -> bool:
@@ -134,6 +136,21 @@ class InferenceDesk:
                 self._costs.describe(),
             )
         )
+
+    def do_serve(self, peer: Peer, answer: Answer) -> None:
+        """Everything that is to be there from the beginning is there."""
+        self._serving = True
+        for waiting in self._awaiting:
+            waiting(None)
+        self._awaiting.clear()
+        answer(None)
+
+    def do_await_service(self, peer: Peer, answer: Answer) -> None:
+        """Answer as soon as everything is there."""
+        if self._serving:
+            answer(None)
+        else:
+            self._awaiting.append(answer)
 
     def do_load(self, peer: Peer, answer: Answer, name: str, options: Any) -> None:
         """Build a pipeline."""

@@ -20,6 +20,7 @@ from realtime.media import Size
 
 CALL_S = 30.0
 """Deadline of a call that builds nothing: generous, for a machine with every core busy."""
+GONE = "the inference process has ended"
 READS = 32  # messages taken in one go, before the event loop gets its turn
 
 Observer = Callable[[str, float], None]
@@ -33,10 +34,17 @@ class Link:
     thread would only add two waits for the interpreter lock.
     """
 
-    def __init__(self, sock: socket.socket, clock: Clock, observe: Observer) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        clock: Clock,
+        observe: Observer,
+        on_lost: Callable[[str], None],
+    ) -> None:
         self._sock = sock
         self._clock = clock
         self._observe = observe
+        self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self.lost: asyncio.Future[str] = self._loop.create_future()
         """Why it is over."""
@@ -50,7 +58,13 @@ class Link:
         self._loop.add_reader(sock.fileno(), self._readable)
 
     @classmethod
-    def connect(cls, address: EngineAddress, clock: Clock, observe: Observer) -> Link:
+    def connect(
+        cls,
+        address: EngineAddress,
+        clock: Clock,
+        observe: Observer,
+        on_lost: Callable[[str], None],
+    ) -> Link:
         """Connect and say the secret.
 
         Raises:
@@ -63,7 +77,7 @@ class Link:
         except OSError as error:
             sock.close()
             raise EngineError(f"cannot reach the inference process: {error}") from error
-        link = cls(sock, clock, observe)
+        link = cls(sock, clock, observe, on_lost)
         link._send(wire.HELLO + address.secret, must=True)
         return link
 
@@ -139,6 +153,7 @@ class Link:
         if self.lost.done():
             return
         self.lost.set_result(reason)
+        self._on_lost(reason)
         self._loop.remove_reader(self._sock.fileno())
         self._loop.remove_writer(self._sock.fileno())
         self._sock.close()
@@ -153,8 +168,8 @@ class Link:
     def _send(self, message: bytes, *, must: bool = False) -> bool:
         try:
             taken = self._outbox.send(message, must=must)
-        except OSError as error:
-            self.close(f"the inference process is gone: {error}")
+        except OSError:
+            self.close(GONE)
             return False
         if self._outbox:
             self._loop.add_writer(self._sock.fileno(), self._writable)
@@ -163,8 +178,8 @@ class Link:
     def _writable(self) -> None:
         try:
             self._outbox.flush()
-        except OSError as error:
-            self.close(f"the inference process is gone: {error}")
+        except OSError:
+            self.close(GONE)
             return
         if not self._outbox:
             self._loop.remove_writer(self._sock.fileno())
@@ -177,11 +192,11 @@ class Link:
                 message, descriptors, _, _ = socket.recv_fds(self._sock, wire.MESSAGE_BYTES, 1)
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError as error:
-                self.close(f"the inference process is gone: {error}")
+            except OSError:
+                self.close(GONE)
                 return
             if not message:
-                self.close("the inference process has ended")
+                self.close(GONE)
                 return
             self.answered = True
             self._take(message, descriptors)

@@ -49,8 +49,11 @@ class LocalEngine:
         device: DeviceWish = "auto",
         clock: Clock | None = None,
     ) -> None:
+        import torch
+
         from pipelines.identity import IdentityStore
 
+        torch.set_num_threads(1)  # as in the inference process: sums come out the same
         self.clock = clock or MonotonicClock()
         self._identities = IdentityStore(identities)
         try:

@@ -82,7 +82,10 @@ def _excuse(listener: socket.socket, error: Exception) -> None:
     """Tell our parent, which has connected already, why there will be no engine."""
     listener.settimeout(5.0)
     peer, _ = listener.accept()
+    peer.settimeout(5.0)
     peer.send(wire.pack(wire.ENDED, wire.Ended(0, f"the inference process cannot start: {error}")))
+    while peer.recv(wire.MESSAGE_BYTES):  # or what we said might be lost with what we did not read
+        pass
 
 
 def _die_with(parent: int) -> None:

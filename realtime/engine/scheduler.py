@@ -148,6 +148,7 @@ class Ladder:
         self._misses = 0
         self._calm = 0
         self._needed = self.patience
+        self._rose = False
 
     def start_at(self, rung: int) -> None:
         """Go down to `rung` at once: measured costs say that those above cannot hold."""
@@ -170,16 +171,16 @@ class Ladder:
             self._go_up(calm=share <= self.up_share)
 
     def _go_down(self, deepest: int) -> None:
-        if self.rung > 0 and self._calm < self._needed:
+        if self._rose:
             self._needed = min(self._needed * 2, 16 * self.patience)
-        self._calm = 0
+        self._rose, self._calm = False, 0
         self.rung = min(self.rung + 1, deepest)
 
     def _go_up(self, *, calm: bool) -> None:
         self._calm = self._calm + 1 if calm else 0
         if self.rung > 0 and self._calm >= self._needed:
             self.rung -= 1
-            self._calm = 0
+            self._rose, self._calm = True, 0
 
 
 class Scheduler:
@@ -281,11 +282,15 @@ class Scheduler:
             slot.skipped += 1
         return turn
 
-    def done(self, turn: Turn, now: float) -> None:
-        """A step with `turn` is over: count whether its picture came in time."""
+    def done(self, turn: Turn, begin: float, end: float) -> None:
+        """A step with `turn` is over: count whether its picture came in time.
+
+        One that is late because drawing it took long, not because it waited, does not count: to
+        draw less often would not help it.
+        """
         if turn.draw or turn.missed:
-            late = now - turn.hop.sent > HOP_S
-            self._ladder.observe(now, missed=turn.missed or late, deepest=self._deepest)
+            late = end - turn.hop.sent > HOP_S and begin - turn.hop.sent > HOP_S / 2
+            self._ladder.observe(end, missed=turn.missed or late, deepest=self._deepest)
 
 
 def _shrunk(slot: Slot, shrink: int) -> Size:

@@ -106,7 +106,7 @@ class Stepper:
             self.drawing_s.add(wall_s)
         for turn in turns:
             turn.slot.clearing = False
-            self._scheduler.done(turn, begin + wall_s)
+            self._scheduler.done(turn, begin, begin + wall_s)
             self._deliver(Stepped(turn, host, index, begin - turn.hop.sent, wall_s))
 
     def _failed(self, host: PipelineHost, index: int, turns: list[Turn], error: Exception) -> None:
