@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from realtime.engine.client import Engine
 from realtime.engine.config import EngineConfig
 from realtime.errors import (
     AtCapacity,
+    BadOffer,
     BadRequest,
     Draining,
     EngineError,
@@ -29,8 +31,9 @@ from realtime.errors import (
     VivavoceError,
 )
 from realtime.metrics import Metrics
-from realtime.session import Session
+from realtime.session import Session, SessionConfig
 from realtime.sinks.webrtc.offer import parse_offer
+from realtime.sinks.webrtc.peer import Peer, RtcConfig
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +73,15 @@ class Server:
             self.clock,
             self._observe,
         )
+        self._session_config = SessionConfig(
+            webrtc=RtcConfig(
+                video_codec=config.video_codec,
+                loopback=config.loopback,
+                connect_timeout_s=config.connect_timeout_s,
+            ),
+            ping_timeout_s=config.ping_timeout_s,
+            on_encoded=self.engine.measured_encode,
+        )
         self.failure = ""
         """Why it could not start, in words."""
         self._loading: dict[str, asyncio.Task[None]] = {}  # pipelines, on demand
@@ -106,14 +118,8 @@ class Server:
     async def _warm_up(self, pipeline: str) -> None:
         try:
             avatar = self.avatars.default(pipeline)
-            key = await self.avatars.ensure(avatar, pipeline)
-            try:
-                await self.engine.warm_up(pipeline, key)
-            except EngineError:
-                if self.avatars.has_features(key):
-                    raise
-                await self.avatars.ensure(avatar, pipeline)  # they were damaged
-                await self.engine.warm_up(pipeline, key)
+            key = await self.avatars.prepare(avatar, pipeline)
+            await self.engine.warm_up(pipeline, key)
         except VivavoceError as error:
             logger.warning("the pipeline %s starts cold: %s", pipeline, error)
 
@@ -235,8 +241,8 @@ class Server:
 
     # Sessions
 
-    async def open_session(self, request: SessionRequest) -> Session:
-        """Admit, build and answer one session.
+    async def open_session(self, request: SessionRequest) -> tuple[Session, Peer]:
+        """Admit, build and answer one session; the answer is `Peer.answer_sdp`.
 
         Raises:
             BadOffer, BadRequest, UnknownAvatar, UnknownPipeline, AvatarRejected, AtCapacity,
@@ -248,16 +254,36 @@ class Server:
             self.metrics.refused.labels(refusal.code).inc()
             raise
 
-    async def _open_session(self, request: SessionRequest) -> Session:
+    async def _open_session(self, request: SessionRequest) -> tuple[Session, Peer]:
         self.check_open()
         pipeline, size = self._choose(request)
         offer = parse_offer(request.sdp, max_bytes=self.config.max_sdp_bytes)
         await self.engine.check(pipeline, size)
-        if request.avatar is None:
-            avatar = self.avatars.default(pipeline)
-        else:
-            avatar = self.avatars.get(request.avatar)
-        raise NotImplementedError(offer, avatar)
+        library = self.avatars
+        asked = request.avatar
+        session = Session(
+            id=secrets.token_urlsafe(12),
+            avatar=library.default(pipeline) if asked is None else library.get(asked),
+            system=find_system(pipeline),
+            size=size,
+            seed=request.seed if request.seed is not None else secrets.randbits(31),
+            opener=self.engine,
+            avatars=library,
+            metrics=self.metrics,
+            clock=self.clock,
+            config=self._session_config,
+            on_closed=self._forget,
+        )
+        await session.open()
+        self.sessions[session.id] = session
+        try:
+            peer = await session.connect(offer)
+        except BaseException:
+            await session.close("failed")
+            raise
+        if session.closing:  # the peer gave up before its answer was on the way
+            raise BadOffer("the session was over before it could be answered")
+        return session, peer
 
     def _choose(self, request: SessionRequest) -> tuple[str, Size]:
         name = request.pipeline or self.config.pipeline

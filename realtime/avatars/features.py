@@ -6,6 +6,7 @@ Features are content-addressed and a cache: what is missing, of whatever reason,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import time
 from collections.abc import Awaitable, Callable
@@ -60,6 +61,7 @@ class Features:
         self._on_key = on_key
         self._keys: dict[tuple[str, str], str] = {}  # by avatar id and pipeline
         self._under_way: dict[str, Enrolment] = {}  # by key
+        self._sound: set[str] = set()  # keys of features that were verified
         self._closing = False
         # Videos may take minutes; a photo does not wait for them.
         self._photos = EnrolmentProcess(config.enrol_stall_s)
@@ -95,6 +97,14 @@ class Features:
         """Whether features of `key` are on disk (those found damaged are removed)."""
         return self.store.path(key).exists()
 
+    async def _is_sound(self, key: str) -> bool:
+        """Whether features of `key` are on disk, and were undamaged when they were first used."""
+        if key not in self._sound and self.has(key):
+            with contextlib.suppress(KeyError):
+                await asyncio.to_thread(self.store.load, key)
+                self._sound.add(key)
+        return self.has(key)
+
     def progress_of(self, avatar: Avatar) -> tuple[float, str]:
         """How far an enrolment of the avatar is, and its stage."""
         for enrolment in self._under_way.values():
@@ -111,7 +121,7 @@ class Features:
     ) -> str:
         """See `AvatarLibrary.ensure`."""
         key = await self.key(avatar, pipeline)
-        if self.has(key):
+        if await self._is_sound(key):
             return key
         if key not in self._under_way:
             enrolment = Enrolment(avatar, pipeline)

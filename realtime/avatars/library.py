@@ -160,15 +160,26 @@ class AvatarLibrary:
         Raises:
             UnknownAvatar: it was deleted.
             AvatarRejected: no avatar can be made of the material, or not by this pipeline.
-            AvatarNotReady: that takes longer than `wait_s`, and goes on.
+            AvatarNotReady: that takes longer than `wait_s` (default `enrol_wait_s` of the
+                configuration), and goes on.
             StorageError: the features cannot be kept.
         """
+        self._check(avatar)
+        if wait_s is None:
+            wait_s = self._config.enrol_wait_s
+        return await self._features.ensure(avatar, pipeline, wait_s)
+
+    async def prepare(self, avatar: Avatar, pipeline: str) -> str:
+        """As `ensure`, however long it takes."""
+        self._check(avatar)
+        return await self._features.ensure(avatar, pipeline)
+
+    def _check(self, avatar: Avatar) -> None:
         record = self._records.get(avatar.id)
         if record is not None and record.state == "failed":
             raise AvatarRejected(record.message, record.code)
         if avatar.id not in self._avatars:
             raise UnknownAvatar(f"avatar {avatar.id!r} was deleted")
-        return await self._features.ensure(avatar, pipeline, wait_s)
 
     def has_features(self, key: str) -> bool:
         """Whether features of `key` are on disk (those found damaged are removed)."""
@@ -200,7 +211,7 @@ class AvatarLibrary:
         for n, avatar in enumerate(missing):
             logger.info("first start: preparing the cast, %d of %d", n + 1, len(missing))
             try:
-                await self.ensure(avatar, pipeline)
+                await self.prepare(avatar, pipeline)
             except VivavoceError as error:
                 logger.error("cast member %s cannot be enrolled: %s", avatar.name, error)
         await self._features.rest()

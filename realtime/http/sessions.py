@@ -19,15 +19,15 @@ def session_routes(server: Server) -> APIRouter:
     @routes.post("", status_code=201)
     async def create_session(request: Request) -> Response:
         body = await read_offer(request)
-        session = await server.open_session(
+        session, peer = await server.open_session(
             SessionRequest(body.sdp, body.avatar, body.pipeline, body.size, body.seed)
         )
         headers = {"Location": f"/v1/sessions/{session.id}"}
         if content_type(request) == "application/sdp":
-            return Response(session.answer_sdp, 201, headers=headers, media_type="application/sdp")
+            return Response(peer.answer_sdp, 201, headers=headers, media_type="application/sdp")
         answer = {
             "id": session.id,
-            "sdp": session.answer_sdp,
+            "sdp": peer.answer_sdp,
             "type": "answer",
             "ice_servers": server.ice_servers(),
             "playout_delay_ms": session.playout_delay_ms,
