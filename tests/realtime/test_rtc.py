@@ -113,7 +113,7 @@ async def test_every_video_packet_asks_to_be_shown_with_the_voice() -> None:
 async def test_a_peer_may_listen_without_a_microphone() -> None:
     async with connected(microphone=False) as (server, client):
         await until(lambda: len(client.received["video"].frames) >= 5)
-        assert server.ingest.stats.received == 0
+        assert server.microphone.stats.received == 0
 
 
 async def test_picture_loss_brings_a_keyframe_and_remb_sets_the_bitrate() -> None:
@@ -157,7 +157,7 @@ async def test_events_go_both_ways() -> None:
 
 async def test_garbage_audio_and_reports_do_not_end_the_connection() -> None:
     async with connected() as (server, client):
-        await until(lambda: server.ingest.stats.received > 5)
+        await until(lambda: server.microphone.stats.received > 5)
         payload_type = client._audio_type()
         for size in (1, 2, 100, 1_200):
             packet = rtp.RtpPacket(
@@ -194,9 +194,9 @@ async def test_lost_packets_are_concealed_and_add_no_delay() -> None:
                 await take(packet, arrival_time_ms)
 
         receiver._handle_rtp_packet = lose  # type: ignore[method-assign]
-        await until(lambda: server.ingest.stats.lost >= 5)
-        assert server.ingest.stats.concealed_samples > 0
-        assert server.ingest.stats.inserted_ms <= 100
+        await until(lambda: server.microphone.stats.lost >= 5)
+        assert server.microphone.stats.concealed_samples > 0
+        assert server.microphone.stats.inserted_ms <= 100
 
 
 async def test_a_peer_that_says_goodbye_is_closed() -> None:
