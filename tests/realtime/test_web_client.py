@@ -113,7 +113,9 @@ def test_labels_point_at_elements(page):
 
 
 def test_stable_ids_for_tests_and_scripts(page):
-    stable = {"start", "avatar-video", "gallery", "mute", "speaker", "record", "stats", "error"} | {"interrupt"}
+    stable = {"start", "avatar-video", "gallery", "mute", "speaker", "record", "stats", "error"} | {
+        "interrupt"
+    }
     assert stable | {"fullscreen", "microphone", "state", "connection", "badge"} <= set(page.ids)
 
 
