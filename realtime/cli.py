@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -13,7 +14,8 @@ _PIPELINE = ("pipeline", "renderer_weights", "motion_weights")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a subcommand. Exit status 0, or 1 with a one-line error on stderr."""
+    """Run a subcommand. Exit status 0; 1 with a one-line error on stderr; 2 for arguments that do
+    not fit, from the parser; 130 after Ctrl-C."""
     parser = _parser()
     args = parser.parse_args(argv)
     try:
@@ -21,7 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         print(f"vivavoce {args.command}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        print(f"vivavoce {args.command}: {str(stop) or 'interrupted'}", file=sys.stderr)
         return 130
 
 
@@ -50,17 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
     serve.set_defaults(run=_serve)
 
-    render = commands.add_parser("render", help="a WAV file to a talking MP4, hop by hop")
-    render.add_argument("--avatar", required=True, metavar="NAME|IMAGE")
-    render.add_argument("--audio", required=True, type=Path, metavar="in.wav")
-    render.add_argument("--out", required=True, type=Path, metavar="out.mp4")
-    _add_pipeline(render)
-    render.add_argument("--size", type=int, default=512, choices=(256, 512))
-    render.add_argument("--seed", type=int, default=0)
-    render.add_argument("--stats", type=Path, metavar="stats.json")
-    render.add_argument("--data-dir", type=Path, help="where avatars are kept")
-    render.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
-    render.set_defaults(run=_render)
+    _add_render(commands.add_parser("render", help="a sound file to a talking MP4, hop by hop"))
 
     enrol = commands.add_parser("enrol", help="turn a photo into an avatar")
     enrol.add_argument("image", type=Path, metavar="IMAGE")
@@ -88,6 +81,45 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("rest", nargs=argparse.REMAINDER)
     bench.set_defaults(run=_bench)
     return parser
+
+
+def _add_render(render: argparse.ArgumentParser) -> None:
+    render.description = (
+        "Render a sound file to a talking MP4 through the streaming code, hop by hop, as fast as "
+        "the machine goes. The clip appears whole, at the end; after an error or Ctrl-C a file "
+        "that was there before is untouched. Exit status: 0; 1 with a one-line error; 2 for "
+        "arguments that do not fit; 130 after Ctrl-C."
+    )
+    render.add_argument(
+        "--avatar", required=True, metavar="NAME|IMAGE", help="a name, or a photo's path"
+    )
+    render.add_argument(
+        "--audio",
+        required=True,
+        type=Path,
+        metavar="in.wav",
+        help="WAV, FLAC, MP3, M4A, Ogg, ...; a stereo clip stays stereo; damaged stretches "
+        "become silence, with a warning",
+    )
+    render.add_argument(
+        "--out", required=True, type=Path, metavar="out.mp4", help="the clip: H.264 and AAC"
+    )
+    render.add_argument(
+        "--force", action="store_true", help="replace the files of --out and --stats if they exist"
+    )
+    _add_pipeline(render)
+    render.add_argument(
+        "--size", type=int, default=512, choices=(256, 512), help="in pixels (default 512)"
+    )
+    render.add_argument(
+        "--seed", type=int, default=0, help="of the movements that chance makes (default 0)"
+    )
+    render.add_argument(
+        "--stats", type=Path, metavar="stats.json", help="write speed and warnings here"
+    )
+    render.add_argument("--data-dir", type=Path, help="where avatars are kept")
+    render.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
+    render.set_defaults(run=_render)
 
 
 def _add_pipeline(command: argparse.ArgumentParser) -> None:
@@ -125,10 +157,15 @@ def _render(args: argparse.Namespace) -> int:
         size=args.size,
         seed=args.seed,
         stats=args.stats,
+        force=args.force,
         data_dir=config.data_dir,
         cast_dir=config.cast_dir,
     )
-    summary = render(job, progress=True)
+    logging.basicConfig(format="vivavoce render: %(message)s")
+    try:
+        summary = render(job, progress=True)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {args.out} was not written") from None
     print(
         f"{args.out}: {summary.frames} frames, {summary.media_s:.1f} s, "
         f"real-time factor {summary.real_time_factor:.2f}"

@@ -1,0 +1,86 @@
+"""Pictures and voice into an MP4, marked as generated. Knows no model and no microphone."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from realtime.media import FPS, VOICE_RATE_HZ, VOICE_SAMPLES, Size
+
+MARK = "AI-generated video of a synthetic avatar (vivavoce)"
+BIT_RATE = {1: 128_000, 2: 192_000}
+"""Of AAC by number of channels: hardly to be told from what it was made of."""
+
+
+class Mp4Sink:
+    """H.264 and AAC into a file, which is whole once the `with` block ends without an error.
+
+    Args:
+        path: written at once, over whatever is there.
+        size: (width, height) of the pictures.
+        channels: of the voice, 1 or 2.
+
+    Raises:
+        ValueError: the file cannot be written (here and in every call).
+    """
+
+    def __init__(self, path: Path, size: Size, channels: int) -> None:
+        self._path = path
+        try:
+            self._container = av.open(str(path), "w", format="mp4")
+        except (av.FFmpegError, OSError) as error:
+            raise self._failed(error) from error
+        self._container.metadata["comment"] = MARK
+        self._video = self._container.add_stream(
+            "libx264", rate=FPS, options={"preset": "veryfast", "crf": "20", "threads": "1"}
+        )
+        self._video.width, self._video.height = size
+        self._video.pix_fmt = "yuv420p"
+        self._layout = "mono" if channels == 1 else "stereo"
+        self._audio = self._container.add_stream("aac", rate=VOICE_RATE_HZ, layout=self._layout)
+        self._audio.bit_rate = BIT_RATE[channels]
+        self._n = 0
+
+    def write(self, picture: av.VideoFrame, voice: NDArray[np.int16]) -> None:
+        """Add a frame, yuv420p, and its 40 ms of sound, int16 [1920] or [1920, C]."""
+        picture.pts, picture.time_base = self._n, Fraction(1, FPS)
+        sound = av.AudioFrame.from_ndarray(voice.reshape(1, -1), "s16", self._layout)
+        sound.sample_rate = VOICE_RATE_HZ
+        sound.pts, sound.time_base = self._n * VOICE_SAMPLES, Fraction(1, VOICE_RATE_HZ)
+        try:
+            self._container.mux(self._video.encode(picture))
+            self._container.mux(self._audio.encode(sound))
+        except (av.FFmpegError, OSError) as error:
+            raise self._failed(error) from error
+        self._n += 1
+
+    def close(self) -> None:
+        """Flush the encoders and finish the file."""
+        try:
+            if self._n:
+                self._container.mux(self._video.encode(None))
+                self._container.mux(self._audio.encode(None))
+            self._container.close()
+        except (av.FFmpegError, OSError) as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> ValueError:
+        why = getattr(error, "strerror", None) or error
+        return ValueError(f"cannot write {self._path}: {why}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._container.close()

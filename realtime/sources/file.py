@@ -1,0 +1,145 @@
+"""A sound file as a source: all there at once, cut into hops of 40 ms.
+
+The clip keeps the channels of the file. The face hears one: their mean, unless they would cancel
+each other or one of them is silent (`choose_mix`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.audio.vad import VoiceActivity
+from realtime.media import HOP_SAMPLES, VOICE_SAMPLES, Hop
+from realtime.sources.resample import Decimator
+from realtime.sources.sound_file import Damage, decode, unreadable
+
+SILENT = 1e-4
+"""A channel of this share of the other's power (-40 dB) says nothing."""
+CANCEL = 0.5
+"""Channels of which the mean has this share of the power that unrelated ones would leave it."""
+
+
+class Mix(Enum):
+    """How two channels become the one that the face hears."""
+
+    MEAN = "the mean of both channels"
+    LEFT = "the left channel"
+    RIGHT = "the right channel"
+
+    def __call__(self, voice: NDArray[np.int16]) -> NDArray[np.int16]:
+        """int16 [n, C], C = 1 or 2 -> int16 [n]."""
+        if self is Mix.MEAN and voice.shape[1] == 2:
+            total = voice.astype(np.int32).sum(axis=1)
+            return ((total + 1) >> 1).astype(np.int16)
+        return voice[:, 1 if self is Mix.RIGHT else 0]
+
+
+def choose_mix(left: float, right: float, mean: float) -> tuple[Mix, str]:
+    """Choose by the power of either channel and of their mean; with a warning, or "" for none."""
+    louder = Mix.LEFT if left >= right else Mix.RIGHT
+    quieter = Mix.RIGHT if louder is Mix.LEFT else Mix.LEFT
+    if min(left, right) <= SILENT * max(left, right):
+        return louder, f"{quieter.value} is silent: the face hears {louder.value} alone"
+    if mean < CANCEL * (left + right) / 4:
+        return louder, f"the channels cancel each other: the face hears {louder.value} alone"
+    return Mix.MEAN, ""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound file that was heard through once."""
+
+    path: Path
+    samples: int
+    """Length at 48 kHz."""
+    channels: int
+    """1 or 2."""
+    mix: Mix
+    warnings: tuple[str, ...]
+    """Sentences on what is odd about it."""
+
+    @property
+    def hops(self) -> int:
+        """Length in hops; the last is filled up with silence."""
+        return -(-self.samples // VOICE_SAMPLES)
+
+    def chunks(self) -> Iterator[NDArray[np.int16]]:
+        """Decode it: int16 [n, C] at 48 kHz."""
+        return decode(self.path, Damage())
+
+
+def survey(path: Path) -> Sound:
+    """Decode a sound file once, for its length, its channels and what is wrong with it.
+
+    Raises:
+        ValueError: it cannot be read, or holds no sound; the message says what to do.
+    """
+    damage = Damage()
+    samples, channels = 0, 1
+    left = right = mean = 0.0
+    for chunk in decode(path, damage):
+        samples += len(chunk)
+        channels = chunk.shape[1]
+        if channels == 2:
+            both = chunk.astype(np.float64)
+            left += float((both[:, 0] ** 2).sum())
+            right += float((both[:, 1] ** 2).sum())
+            mean += float((both.mean(axis=1) ** 2).sum())
+    if samples == 0:
+        raise ValueError(unreadable(path))
+    mix, warning = choose_mix(left, right, mean) if left + right > 0 else (Mix.MEAN, "")
+    warnings = tuple(f"{path}: {said}" for said in (*damage.describe(), warning) if said)
+    return Sound(path, samples, channels, mix, warnings)
+
+
+class FileSource:
+    """Hops of a sound that is there already.
+
+    Args:
+        chunks: int16 [n, C] at 48 kHz, cut anyhow: the cuts do not change the hops.
+        mix: what the face hears of it.
+        tail: hops of silence after the end.
+    """
+
+    live = False
+
+    def __init__(
+        self, chunks: Iterable[NDArray[np.int16]], mix: Mix = Mix.MEAN, tail: int = 0
+    ) -> None:
+        self._voices = _hops(chunks, tail)
+        self._mix = mix
+        self._decimate, self._vad = Decimator(), VoiceActivity()
+        self._next = 0
+
+    def __iter__(self) -> Iterator[Hop]:
+        for voice in self._voices:
+            yield self._hop(voice, arrived=0.0)
+
+    def _hop(self, voice: NDArray[np.int16], arrived: float) -> Hop:
+        samples = self._decimate(self._mix(voice))
+        edges = self._vad(samples)
+        voice = voice[:, 0] if voice.shape[1] == 1 else voice
+        start, self._next = self._next, self._next + HOP_SAMPLES
+        return Hop(start, samples, voice, self._vad.speech, arrived, edges=edges)
+
+
+def _hops(chunks: Iterable[NDArray[np.int16]], tail: int) -> Iterator[NDArray[np.int16]]:
+    """Cut chunks into hops, int16 [1920, C]; the last is filled up with silence."""
+    held: NDArray[np.int16] | None = None
+    for chunk in chunks:
+        held = chunk if held is None else np.concatenate([held, chunk])
+        while len(held) >= VOICE_SAMPLES:
+            yield held[:VOICE_SAMPLES]
+            held = held[VOICE_SAMPLES:]
+    if held is None:
+        return
+    silence = np.zeros((VOICE_SAMPLES, held.shape[1]), np.int16)
+    last = [np.concatenate([held, silence[len(held) :]])] if len(held) else []
+    yield from chain(last, [silence] * tail)

@@ -1,0 +1,52 @@
+"""Sound files of any format, whole and damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+RATE_HZ = 48_000
+
+
+def write_sound(
+    path: Path,
+    samples: NDArray[np.int16],
+    codec: str,
+    lengths: Sequence[int] = (4_800,),
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Encode int16 [n] or [n, 2] at 48 kHz, handed over in pieces of `lengths`, over and over."""
+    layout = "mono" if samples.ndim == 1 else "stereo"
+    with av.open(str(path), "w", options=options or {}) as container:
+        stream = container.add_stream(codec, rate=RATE_HZ, layout=layout)
+        start = n = 0
+        while start < len(samples):
+            piece = samples[start : start + lengths[n % len(lengths)]]
+            frame = av.AudioFrame.from_ndarray(piece.reshape(1, -1), "s16", layout)
+            frame.sample_rate, frame.time_base = RATE_HZ, Fraction(1, RATE_HZ)
+            frame.pts = start
+            container.mux(stream.encode(frame))
+            start, n = start + len(piece), n + 1
+        container.mux(stream.encode(None))
+    return path
+
+
+def damage(path: Path, start: float, count: int) -> Path:
+    """Overwrite `count` bytes from the share `start` of the file on with noise."""
+    data = bytearray(path.read_bytes())
+    at = int(start * len(data))
+    data[at : at + count] = np.random.default_rng(5).bytes(count)
+    path.write_bytes(data)
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    """Keep only the beginning."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    return path
