@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.sound_files import write_sound
 from realtime.media import HOP_SAMPLES, VOICE_SAMPLES
 from realtime.sources.file import FileSource, Mix, choose_mix, survey
 from realtime.sources.sound_file import Damage, decode
-from tests.support.sound_files import cut, damage, write_sound
+from tests.support.damage import cut, damage
 from tests.support.sounds import SPEECH
 
 MONO = SPEECH[20_000 : 20_000 + VOICE_SAMPLES * 12 + 500]

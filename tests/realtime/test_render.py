@@ -16,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.service.signals import write_wav
+from benchmarks.sound_files import write_sound
 from pipelines.avatar import AvatarPipeline
 from realtime.cli import main
 from realtime.media import VOICE_SAMPLES
 from realtime.render import RenderJob, frames, load_identity
 from realtime.sources.file import FileSource
-from tests.support.sound_files import damage, write_sound
+from tests.support.damage import damage
 from tests.support.sounds import SPEECH
 
 SOUND = SPEECH[20_000 : 20_000 + VOICE_SAMPLES * 20 + 500]

@@ -1,4 +1,4 @@
-"""Sound files of any format, whole and damaged."""
+"""Sound files of any format."""
 
 from __future__ import annotations
 
@@ -33,20 +33,4 @@ def write_sound(
             container.mux(stream.encode(frame))
             start, n = start + len(piece), n + 1
         container.mux(stream.encode(None))
-    return path
-
-
-def damage(path: Path, start: float, count: int) -> Path:
-    """Overwrite `count` bytes from the share `start` of the file on with noise."""
-    data = bytearray(path.read_bytes())
-    at = int(start * len(data))
-    data[at : at + count] = np.random.default_rng(5).bytes(count)
-    path.write_bytes(data)
-    return path
-
-
-def cut(path: Path, share: float) -> Path:
-    """Keep only the beginning."""
-    data = path.read_bytes()
-    path.write_bytes(data[: int(share * len(data))])
     return path
