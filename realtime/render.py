@@ -11,27 +11,30 @@ import json
 import logging
 import re
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import av
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipelines.avatar import AvatarPipeline
 from pipelines.identity import IdentityFeatures, IdentityStore
+from pipelines.motion.space import BEHAVIOURS
 from pipelines.parts import parts_of
 from pipelines.photo.decode import MAX_BYTES
 from pipelines.photo.errors import EnrolmentError
 from pipelines.presets import PRESETS, Preset
+from realtime.avatar_stream import AvatarStream
 from realtime.avatars import AvatarLibrary
+from realtime.clock import VirtualClock
+from realtime.engine.handle import StreamFacts
 from realtime.errors import UnknownAvatar, VivavoceError
-from realtime.media import FPS, HOP_SAMPLES, Hop
+from realtime.media import FPS, HOP_SAMPLES, Frame, Hop, Picture, Voice
 from realtime.metrics import Metrics
 from realtime.output_file import OutputFile
 from realtime.sinks.mp4 import Mp4Sink
@@ -72,34 +75,55 @@ class RenderSummary:
     """What is odd about the sound."""
 
 
-def frames(
-    source: Iterable[Hop], pipeline: AvatarPipeline, step_s: list[float]
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int16]]]:
-    """Run slot 0 of `pipeline` over a sound; the slot must have an identity.
+class LocalSlot:
+    """Slot 0 of a pipeline in this process, as a `StreamHandle`: stepped inside `submit`.
 
     Args:
-        source: hops, with as many of silence after the end as the look-ahead holds back.
-        pipeline: fresh, or reset.
-        step_s: the wall time of each step is appended here.
-
-    Yields:
-        I420 planes uint8 [size * 3 // 2, size] and the voice int16 [1920(, C)] of the same 40 ms.
+        pipeline: fresh, or reset, with an identity in slot 0.
     """
-    delay = pipeline.look_ahead // HOP_SAMPLES
-    active = torch.zeros(pipeline.slots, dtype=torch.bool)
-    active[0] = True
-    samples = torch.zeros(pipeline.slots, HOP_SAMPLES)
-    speech = torch.zeros(pipeline.slots, dtype=torch.bool)
-    waiting: deque[NDArray[np.int16]] = deque()
-    for n, hop in enumerate(source):
+
+    expected_latency_s = 0.0
+
+    def __init__(self, pipeline: AvatarPipeline, size: int) -> None:
+        self.on_frame: Callable[[Frame], None] = lambda frame: None
+        self.on_end: Callable[[str], None] = lambda reason: None
+        self.look_ahead = pipeline.look_ahead
+        self.still = av.VideoFrame(size, size, "yuv420p")
+        self.step_s: list[float] = []
+        """Wall time of each step."""
+        self._pipeline = pipeline
+        self._samples = torch.zeros(pipeline.slots, HOP_SAMPLES)
+        self._speech = torch.zeros(pipeline.slots, dtype=torch.bool)
+        self._active = torch.zeros(pipeline.slots, dtype=torch.bool)
+        self._active[0] = True
+
+    def submit(self, hop: Hop) -> None:
         begin = time.monotonic()
-        waiting.append(hop.voice)
-        samples[0], speech[0] = torch.from_numpy(hop.samples), hop.speech
-        draw = n >= delay
-        result = pipeline.step(samples, speech, active, active & draw)
-        step_s.append(time.monotonic() - begin)
-        if draw:
-            yield result.frames[0].cpu().numpy(), waiting.popleft()
+        self._samples[0], self._speech[0] = torch.from_numpy(hop.samples), hop.speech
+        start = hop.start - self.look_ahead
+        draw = self._active & (start >= 0)
+        result = self._pipeline.step(self._samples, self._speech, self._active, draw)
+        self.step_s.append(time.monotonic() - begin)
+        if start >= 0:
+            picture = av.VideoFrame.from_ndarray(result.frames[0].cpu().numpy(), format="yuv420p")
+            behaviour = BEHAVIOURS[int(result.behaviour[0])]
+            motion = result.motion[0].cpu().numpy()
+            self.on_frame(Frame(start, picture, motion, behaviour, hop.arrived, hop.arrived))
+
+    def clear(self) -> None:
+        """Nothing is heard that is not shown."""
+
+    async def set_identity(self, key: str) -> None:
+        raise NotImplementedError
+
+    async def set_controls(self, values: Mapping[str, float]) -> None:
+        raise NotImplementedError
+
+    def facts(self) -> StreamFacts:
+        return StreamFacts()
+
+    async def close(self) -> None:
+        pass
 
 
 def load_identity(job: RenderJob) -> IdentityFeatures:
@@ -174,19 +198,15 @@ def _render(job: RenderJob, out: Path, progress: bool) -> RenderSummary:
     torch.set_num_threads(1)
     pipeline = AvatarPipeline(job.preset, slots=1, size=job.size, seed=job.seed)
     pipeline.set_identity(0, load_identity(job))
-    source = FileSource(sound.chunks(), sound.mix, tail=pipeline.look_ahead // HOP_SAMPLES)
-    step_s: list[float] = []
-    encode_s: list[float] = []
+    source = FileSource(sound.chunks(), sound.mix)
+    slot = LocalSlot(pipeline, job.size)
+    stream = AvatarStream(source, slot, VirtualClock())
     begin = time.monotonic()
     with (
         Mp4Sink(out, (job.size, job.size), sound.channels) as sink,
         tqdm(total=sound.hops, unit="frame", disable=not progress) as bar,
     ):
-        for planes, voice in frames(source, pipeline, step_s):
-            before = time.monotonic()
-            sink.write(av.VideoFrame.from_ndarray(planes, format="yuv420p"), voice)
-            encode_s.append(time.monotonic() - before)
-            bar.update()
+        encode_s = asyncio.run(_play(stream, sink, bar))
     wall_s = time.monotonic() - begin
     media_s = len(encode_s) / FPS
     return RenderSummary(
@@ -195,10 +215,33 @@ def _render(job: RenderJob, out: Path, progress: bool) -> RenderSummary:
         wall_s=round(wall_s, 3),
         real_time_factor=round(wall_s / media_s, 4),
         look_ahead_ms=pipeline.look_ahead / 16,
-        step_ms=_quantiles_ms(step_s),
+        step_ms=_quantiles_ms(slot.step_s),
         encode_ms=_quantiles_ms(encode_s),
         warnings=sound.warnings,
     )
+
+
+async def _play(stream: AvatarStream, sink: Mp4Sink, bar: tqdm[NoReturn]) -> list[float]:
+    """Play the stream into the sink; returns the wall time that each frame took there."""
+    cursor = stream.subscribe(Voice, Picture)
+    stream.start()
+    running = asyncio.ensure_future(stream.run())
+    running.add_done_callback(lambda _: stream.close())  # else an error would leave us waiting
+    encode_s, spent_s = [], 0.0
+    try:
+        async for item in cursor:
+            begin = time.monotonic()
+            sink.write(item)
+            spent_s += time.monotonic() - begin
+            if isinstance(item, Picture):
+                encode_s.append(spent_s)
+                spent_s = 0.0
+                bar.update()
+    finally:
+        cursor.close()
+        stream.close()
+        await running
+    return encode_s
 
 
 def _quantiles_ms(seconds: list[float]) -> dict[str, float]:

@@ -8,14 +8,14 @@ from types import TracebackType
 from typing import Self
 
 import av
-import numpy as np
-from numpy.typing import NDArray
 
-from realtime.media import FPS, VOICE_RATE_HZ, VOICE_SAMPLES, Size
+from realtime.media import FPS, SAMPLE_RATE_HZ, VOICE_RATE_HZ, Picture, Size, Voice
 
 MARK = "AI-generated video of a synthetic avatar (vivavoce)"
 BIT_RATE = {1: 128_000, 2: 192_000}
 """Of AAC by number of channels: hardly to be told from what it was made of."""
+
+_TIME_BASE = Fraction(1, SAMPLE_RATE_HZ)
 
 
 class Mp4Sink:
@@ -45,25 +45,33 @@ class Mp4Sink:
         self._layout = "mono" if channels == 1 else "stereo"
         self._audio = self._container.add_stream("aac", rate=VOICE_RATE_HZ, layout=self._layout)
         self._audio.bit_rate = BIT_RATE[channels]
-        self._n = 0
+        self._origin: int | None = None  # position of what came first
 
-    def write(self, picture: av.VideoFrame, voice: NDArray[np.int16]) -> None:
-        """Add a frame, yuv420p, and its 40 ms of sound, int16 [1920] or [1920, C]."""
-        picture.pts, picture.time_base = self._n, Fraction(1, FPS)
-        sound = av.AudioFrame.from_ndarray(voice.reshape(1, -1), "s16", self._layout)
-        sound.sample_rate = VOICE_RATE_HZ
-        sound.pts, sound.time_base = self._n * VOICE_SAMPLES, Fraction(1, VOICE_RATE_HZ)
+    def write(self, item: Voice | Picture) -> None:
+        """Add a piece of voice or a picture; each kind in order, with its first at any time."""
+        if self._origin is None:
+            self._origin = item.start
         try:
-            self._container.mux(self._video.encode(picture))
-            self._container.mux(self._audio.encode(sound))
+            if isinstance(item, Voice):
+                self._container.mux(self._audio.encode(self._sound(item)))
+            else:
+                picture = item.image
+                picture.pts, picture.time_base = item.start - self._origin, _TIME_BASE
+                self._container.mux(self._video.encode(picture))
         except (av.FFmpegError, OSError) as error:
             raise self._failed(error) from error
-        self._n += 1
+
+    def _sound(self, voice: Voice) -> av.AudioFrame:
+        assert self._origin is not None
+        sound = av.AudioFrame.from_ndarray(voice.pcm.reshape(1, -1), "s16", self._layout)
+        sound.sample_rate = VOICE_RATE_HZ
+        sound.pts, sound.time_base = voice.start - self._origin, _TIME_BASE
+        return sound
 
     def close(self) -> None:
         """Flush the encoders and finish the file."""
         try:
-            if self._n:
+            if self._origin is not None:
                 self._container.mux(self._video.encode(None))
                 self._container.mux(self._audio.encode(None))
             self._container.close()

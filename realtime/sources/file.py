@@ -6,19 +6,19 @@ each other or one of them is silent (`choose_mix`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.audio.vad import VoiceActivity
-from realtime.media import HOP_SAMPLES, VOICE_SAMPLES, Hop
+from realtime.media import HOP_SAMPLES, SAMPLE_RATE_HZ, VOICE_SAMPLES, Hop
 from realtime.sources.resample import Decimator
 from realtime.sources.sound_file import Damage, decode, unreadable
+from realtime.sources.source import Playback
 
 SILENT = 1e-4
 """A channel of this share of the other's power (-40 dB) says nothing."""
@@ -34,8 +34,10 @@ class Mix(Enum):
     RIGHT = "the right channel"
 
     def __call__(self, voice: NDArray[np.int16]) -> NDArray[np.int16]:
-        """int16 [n, C], C = 1 or 2 -> int16 [n]."""
-        if self is Mix.MEAN and voice.shape[1] == 2:
+        """int16 [n] or [n, 2] -> int16 [n]."""
+        if voice.ndim == 1:
+            return voice
+        if self is Mix.MEAN:
             total = voice.astype(np.int32).sum(axis=1)
             return ((total + 1) >> 1).astype(np.int16)
         return voice[:, 1 if self is Mix.RIGHT else 0]
@@ -100,46 +102,74 @@ def survey(path: Path) -> Sound:
 
 
 class FileSource:
-    """Hops of a sound that is there already.
+    """Hops of a sound that is there already; whoever listens sets the pace.
 
     Args:
         chunks: int16 [n, C] at 48 kHz, cut anyhow: the cuts do not change the hops.
         mix: what the face hears of it.
-        tail: hops of silence after the end.
     """
 
     live = False
+    latency_s = 0.0
 
-    def __init__(
-        self, chunks: Iterable[NDArray[np.int16]], mix: Mix = Mix.MEAN, tail: int = 0
-    ) -> None:
-        self._voices = _hops(chunks, tail)
+    def __init__(self, chunks: Iterable[NDArray[np.int16]], mix: Mix = Mix.MEAN) -> None:
+        self.end: int | None = None
+        self.on_ready: Callable[[], None] = lambda: None
+        self.t0 = 0.0
+        self._voices = _hops(chunks)
         self._mix = mix
         self._decimate, self._vad = Decimator(), VoiceActivity()
-        self._next = 0
+        self._next = 0  # start of the next hop
+        self._played = 0
+        self._silence = np.zeros(VOICE_SAMPLES, np.int16)
 
-    def __iter__(self) -> Iterator[Hop]:
-        for voice in self._voices:
-            yield self._hop(voice, arrived=0.0)
+    def start(self, now: float) -> None:
+        """Media time begins at local time `now`."""
+        self.t0 = now
 
-    def _hop(self, voice: NDArray[np.int16], arrived: float) -> Hop:
+    def pull(self, now: float) -> tuple[Hop]:
+        """The next hop; silence after the end.
+
+        Raises:
+            ValueError: the file cannot be read any more.
+        """
+        voice = next(self._voices, None) if self.end is None else None
+        if voice is None:
+            self.end = self._next if self.end is None else self.end
+            voice = self._silence
+        self._silence = np.zeros_like(voice)
         samples = self._decimate(self._mix(voice))
         edges = self._vad(samples)
-        voice = voice[:, 0] if voice.shape[1] == 1 else voice
         start, self._next = self._next, self._next + HOP_SAMPLES
-        return Hop(start, samples, voice, self._vad.speech, arrived, edges=edges)
+        return (Hop(start, samples, voice, self._vad.speech, arrived=now, edges=edges),)
+
+    def next_deadline(self) -> float:
+        """There is always a hop."""
+        return self.t0
+
+    def played(self, position: int) -> tuple[Playback, ...]:
+        """Note what was heard: a file is one utterance, of which nothing need be told."""
+        self._played = position
+        return ()
+
+    def clear(self) -> Playback:
+        """The rest of the file is not wanted any more."""
+        self.end = self._next if self.end is None else self.end
+        return Playback("cleared", self._played * 1000 // SAMPLE_RATE_HZ)
 
 
-def _hops(chunks: Iterable[NDArray[np.int16]], tail: int) -> Iterator[NDArray[np.int16]]:
-    """Cut chunks into hops, int16 [1920, C]; the last is filled up with silence."""
+def _hops(chunks: Iterable[NDArray[np.int16]]) -> Iterator[NDArray[np.int16]]:
+    """Cut chunks, int16 [n, C], into voices of 40 ms; the last is filled up with silence.
+
+    Mono voices are [1920], others [1920, C].
+    """
     held: NDArray[np.int16] | None = None
     for chunk in chunks:
+        chunk = chunk[:, 0] if chunk.shape[1] == 1 else chunk
         held = chunk if held is None else np.concatenate([held, chunk])
         while len(held) >= VOICE_SAMPLES:
             yield held[:VOICE_SAMPLES]
             held = held[VOICE_SAMPLES:]
-    if held is None:
-        return
-    silence = np.zeros((VOICE_SAMPLES, held.shape[1]), np.int16)
-    last = [np.concatenate([held, silence[len(held) :]])] if len(held) else []
-    yield from chain(last, [silence] * tail)
+    if held is not None and len(held):
+        missing = VOICE_SAMPLES - len(held)
+        yield np.concatenate([held, np.zeros((missing, *held.shape[1:]), np.int16)])

@@ -9,6 +9,7 @@ from benchmarks.sound_files import write_sound
 from realtime.media import HOP_SAMPLES, VOICE_SAMPLES
 from realtime.sources.file import FileSource, Mix, choose_mix, survey
 from realtime.sources.sound_file import Damage, decode
+from realtime.sources.source import Playback
 from tests.support.damage import cut, damage
 from tests.support.sounds import SPEECH
 
@@ -21,6 +22,14 @@ def cut_at(sound, lengths):
     return np.split(sound, cuts[cuts < len(sound)])
 
 
+def hops_of(source, tail=0):
+    """All hops up to the end, and `tail` more."""
+    hops = []
+    while source.end is None or source.end + tail * HOP_SAMPLES > len(hops) * HOP_SAMPLES:
+        hops += source.pull(len(hops) / 25)
+    return hops[: source.end // HOP_SAMPLES + tail]
+
+
 def whole(path):
     found = Damage()
     return np.concatenate(list(decode(path, found))), found
@@ -28,8 +37,8 @@ def whole(path):
 
 @given(st.lists(st.integers(0, 5_000), max_size=60), st.sampled_from([MONO[:, None], STEREO]))
 def test_hops_are_the_same_however_the_sound_was_cut(lengths, sound):
-    expected = list(FileSource([sound], tail=2))
-    got = list(FileSource(cut_at(sound, lengths), tail=2))
+    expected = hops_of(FileSource([sound]), tail=2)
+    got = hops_of(FileSource(cut_at(sound, lengths)), tail=2)
     assert [hop.start for hop in got] == [n * HOP_SAMPLES for n in range(15)]
     for hop, hop_ in zip(got, expected, strict=True):
         assert np.array_equal(hop.voice, hop_.voice)
@@ -39,11 +48,30 @@ def test_hops_are_the_same_however_the_sound_was_cut(lengths, sound):
 
 @pytest.mark.parametrize("sound", [MONO, STEREO])
 def test_hops_hold_the_whole_sound_and_then_silence(sound):
-    voices = [hop.voice for hop in FileSource([sound.reshape(len(sound), -1)])]
+    voices = [hop.voice for hop in hops_of(FileSource([sound.reshape(len(sound), -1)]))]
     assert {voice.shape for voice in voices} == {(VOICE_SAMPLES, *sound.shape[1:])}
     played = np.concatenate(voices)
     assert np.array_equal(played[: len(sound)], sound)
     assert not played[len(sound) :].any()
+
+
+@pytest.mark.parametrize("sound", [MONO, STEREO])
+def test_silence_of_the_same_shape_follows_the_end(sound):
+    source = FileSource([sound.reshape(len(sound), -1)])
+    *_, last = hops_of(source, tail=3)
+    assert last.voice.shape == (VOICE_SAMPLES, *sound.shape[1:])
+    assert not last.voice.any()
+    assert source.end == 13 * HOP_SAMPLES == last.start - 2 * HOP_SAMPLES
+
+
+def test_what_was_cleared_is_not_given():
+    source = FileSource([MONO[:, None]])
+    source.pull(0.0)
+    source.played(HOP_SAMPLES // 2)
+    assert source.clear() == Playback("cleared", 20)
+    (hop,) = source.pull(0.0)
+    assert source.end == hop.start == HOP_SAMPLES
+    assert not hop.voice.any()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +176,7 @@ def test_what_the_face_hears_is_as_loud_as_what_speaks(tmp_path, left, right, mi
     sound = survey(write_sound(tmp_path / "a.wav", both, "pcm_s16le"))
     assert (sound.channels, sound.samples, sound.mix) == (2, len(MONO), mix)
     assert [warning in said for said in sound.warnings] == ([True] if warning else [])
-    hops = list(FileSource(sound.chunks(), sound.mix))
+    hops = hops_of(FileSource(sound.chunks(), sound.mix))
     assert np.array_equal(np.concatenate([hop.voice for hop in hops])[: len(both)], both)
     heard = np.concatenate([hop.samples for hop in hops])
     loudest = max(float(np.abs(left).max()), float(np.abs(right).max())) / 32_768
