@@ -1,51 +1,76 @@
 """Identity features: what a portrait gives, once; content-addressed on disk, shared in memory.
 
-The key is the hash of everything the features depend on (photo bytes, crop, preset, format
+The key is the hash of everything the features depend on (photo bytes, crop, pipeline, format
 version), so equal inputs share one file and one copy in memory, and a changed format never reads
-an old file.
+an old file. Files are a cache: a damaged one is removed, and whoever wanted it makes it anew.
+
+Importing this module imports no torch: the event loop reads previews with numpy alone.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
+from safetensors.numpy import save
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Baked = TypeVar("Baked")
+Arrays = dict[str, NDArray[Any]]
 
 _KEY = re.compile(r"[0-9a-f]{64}")
+_DIGEST = "sha256"  # in a file's metadata; files of older releases have none
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class IdentityFeatures:
-    """Tensors that describe one portrait for one preset; `meta` holds strings only."""
+    """Arrays that describe one avatar for one pipeline; `meta` holds strings only."""
 
     key: str
-    tensors: dict[str, Tensor]
+    arrays: Arrays
     meta: dict[str, str]
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """The arrays as tensors, of the same memory."""
+        import torch
+
+        return {name: torch.from_numpy(array) for name, array in self.arrays.items()}
 
     @property
     def nbytes(self) -> int:
-        """Memory that the tensors take, in bytes."""
-        return sum(t.numel() * t.element_size() for t in self.tensors.values())
+        """Memory that the arrays take, in bytes."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    @property
+    def preview(self) -> NDArray[np.uint8]:
+        """The avatar's picture, [H, W, 3]: `preview`, or the `canvas` that it is drawn upon."""
+        name = "preview" if "preview" in self.arrays else "canvas"
+        return self.arrays[name]
 
 
-def content_key(photo: bytes, crop: str, preset: str, version: int) -> str:
-    """Return the content address: SHA-256 over the photo, the crop, the preset and the format."""
+def content_key(photo: bytes, crop: str, pipeline: str, version: int) -> str:
+    """Return the content address: SHA-256 over the photo, the crop, the pipeline and the format."""
     digest = hashlib.sha256()
-    for part in (photo, crop.encode(), preset.encode(), str(version).encode()):
+    for part in (photo, crop.encode(), pipeline.encode(), str(version).encode()):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.hexdigest()
@@ -64,29 +89,45 @@ class IdentityStore:
         return self.root / f"{key}.safetensors"
 
     def load(self, key: str) -> IdentityFeatures:
-        """Read the features of `key`; `KeyError` if there are none or the file is damaged."""
+        """Read the features of `key`. A damaged file is removed.
+
+        Raises:
+            KeyError: there are none that can be used; enrol anew.
+        """
         path = self.path(key)
         try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                meta = file.metadata() or {}
-        except (FileNotFoundError, SafetensorError) as error:
-            raise KeyError(f"no identity features at {path}: {error}") from error
-        return IdentityFeatures(key, tensors, meta)
+            with safe_open(path, framework="np") as file:
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                meta = dict(file.metadata() or {})
+            wanted = meta.pop(_DIGEST, None)
+            if wanted is not None and wanted != _digest(arrays, meta):
+                raise SafetensorError("its content is not what was written")
+        except FileNotFoundError as error:
+            raise KeyError(f"no identity features at {path}") from error
+        except (SafetensorError, OSError) as error:
+            logger.warning("identity features at %s are damaged and removed: %s", path, error)
+            path.unlink(missing_ok=True)
+            raise KeyError(f"the identity features at {path} were damaged: {error}") from error
+        return IdentityFeatures(key, arrays, meta)
 
     def save(self, features: IdentityFeatures) -> Path:
-        """Write `features` so that a reader sees all of the file or none of it."""
+        """Write `features` so that a reader sees all of the file or none of it, even if the power
+        fails in between."""
         path = self.path(features.key)
         self.root.mkdir(parents=True, exist_ok=True)
-        data = save({k: t.contiguous() for k, t in features.tensors.items()}, features.meta)
+        arrays = {name: np.asarray(a, order="C") for name, a in features.arrays.items()}
+        data = save(arrays, features.meta | {_DIGEST: _digest(arrays, features.meta)})
         handle, temporary = tempfile.mkstemp(dir=self.root, suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
+        _sync_folder(self.root)
         return path
 
     def trim(self, used: Collection[str], max_bytes: int) -> None:
@@ -97,6 +138,24 @@ class IdentityStore:
             left -= path.stat().st_size
             if left < 0:
                 path.unlink(missing_ok=True)
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, str]) -> str:
+    """SHA-256 over everything that a file says, hexadecimal."""
+    whole = hashlib.sha256(repr(sorted(meta.items())).encode())
+    for name, array in sorted(arrays.items()):
+        whole.update(repr((name, array.dtype.str, array.shape)).encode())
+        whole.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return whole.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` outlive a power failure."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 class IdentityCache:

@@ -125,7 +125,7 @@ def face_box(identity: IdentityFeatures, share: float) -> tuple[int, int, int, i
         height = side / SIDE
         middle = np.array([left + side / 2, top + side / 2 + CENTRE_Y * height])
     else:
-        points = (identity.tensors["landmarks"].numpy()[:, :2] + 1) * (FRAME / 2)
+        points = (identity.arrays["landmarks"][:, :2] + 1) * (FRAME / 2)
         height = float(np.linalg.norm(points[10] - points[152]))
         middle = (points[10] + points[152]) / 2
     side = min(float(FRAME), height / share)

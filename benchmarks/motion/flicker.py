@@ -27,8 +27,8 @@ _FACE = (0.30, -0.85, -0.40)  # half width, top and bottom above the chin: foreh
 def regions(face: IdentityFeatures, size: int) -> dict[str, Mask]:
     """Parts of the frame of a face enrolled for `portrait`, by name, bool [size, size]."""
     step = CANVAS // size
-    canvas = face.tensors["canvas"].numpy()
-    shape = measure(face.tensors["landmarks"].numpy())
+    canvas = face.arrays["canvas"]
+    shape = measure(face.arrays["landmarks"])
     person = torch.from_numpy((person_mask(canvas) > 0.5).astype(np.float32))[None]
     unit = shape.unit * CANVAS / 2  # pixels
     line = (np.arange(CANVAS, dtype=np.float32) + 0.5) / CANVAS * 2.0 - 1.0

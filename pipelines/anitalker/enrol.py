@@ -52,25 +52,28 @@ def describe(photo: Image8, face: FaceMesh, renderer: CachedRenderer, key: str) 
     held = renderer.bake(picture)
     renderer.set(0, held)
     rest = renderer.draw(held["code"][None], [0])
+    tensors = {
+        "seen": picture.half(),
+        "rest": rest.pictures[0].half(),
+        "look": rest.looks[0],
+        "shown": rest.masks[0],
+        "code": held["code"],
+        "start": held["start"],
+    }
+    tensors |= {BAKED + name: held[name] for name in held if name not in ("code", "start")}
     return IdentityFeatures(
         key=key,
-        tensors={
-            "canvas": torch.from_numpy(canvas.copy()),
+        arrays={
+            "canvas": canvas.copy(),
             "mask": changing(canvas, landmarks, square),
-            "square": torch.tensor([int(square.left), int(square.top), int(square.side)]),
-            "seen": picture.half(),
-            "rest": rest.pictures[0].half().cpu(),
-            "look": rest.looks[0].cpu(),
-            "shown": rest.masks[0].cpu(),
-            "code": held["code"],
-            "start": held["start"],
+            "square": np.array([square.left, square.top, square.side], np.int64),
         }
-        | {BAKED + name: tensor for name, tensor in held.items() if name not in ("code", "start")},
+        | {name: tensor.cpu().numpy() for name, tensor in tensors.items()},
         meta={"preset": PRESET, "format": str(FORMAT_VERSION), "face_px": str(round(face.height))},
     )
 
 
-def changing(canvas: Image8, landmarks: Array, square: Crop) -> Tensor:
+def changing(canvas: Image8, landmarks: Array, square: Crop) -> Image8:
     """Where the renderer may change the photo: head and neck, softly; uint8 [S, S]."""
     face = measure(landmarks)
     unit = face.unit * CANVAS / 2  # pixels per face height
@@ -88,7 +91,7 @@ def changing(canvas: Image8, landmarks: Array, square: Crop) -> Tensor:
         pixels = (along + 1.0) * (CANVAS / 2) - start
         near = np.minimum(pixels, wide.side - pixels) / wide.side
         head = head * smoothstep(*_EDGE, single(near))
-    return torch.from_numpy((head * 255.0).round().clip(0, 255).astype(np.uint8))
+    return (head * 255.0).round().clip(0, 255).astype(np.uint8)
 
 
 def baked(identity: IdentityFeatures) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Why a photo cannot become an avatar, in words for the person who chose it."""
+"""Why a photo or video cannot become an avatar, in words for the person who chose it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ EnrolmentCode = Literal[
     "several_faces",
     "face_too_small",
     "face_turned",
+    "not_a_video",
 ]
 
 
 class EnrolmentError(ValueError):
-    """A photo cannot be enrolled; the message says what was wrong and what to do."""
+    """Material cannot be enrolled; the message says what was wrong and what to do."""
 
     def __init__(self, code: EnrolmentCode, message: str) -> None:
         super().__init__(message)

@@ -53,9 +53,8 @@ class Baked:
 
 def bake(identity: IdentityFeatures, size: int) -> Baked:
     """Build everything that depends on the identity and the frame size."""
-    tensors = identity.tensors
-    face = measure(tensors["landmarks"].numpy(), tensors["eye_rims"].numpy())
-    blur_px = face.unit * len(tensors["canvas"]) / 2 / float(identity.meta["face_px"])
+    face = measure(identity.arrays["landmarks"], identity.arrays["eye_rims"])
+    blur_px = face.unit * len(identity.arrays["canvas"]) / 2 / float(identity.meta["face_px"])
     face = lips_only(face, blur_px)
     picture = _picture(identity.tensors["canvas"])
     matte = identity.tensors["matte"].float()[None, None] / 255.0

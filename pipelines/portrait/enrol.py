@@ -53,12 +53,12 @@ def describe(photo: Image8, face: FaceMesh, key: str) -> IdentityFeatures:
     landmarks = to_canvas(face.points, crop)
     return IdentityFeatures(
         key=key,
-        tensors={
-            "canvas": torch.from_numpy(canvas.copy()),
+        arrays={
+            "canvas": canvas.copy(),
             "matte": _bytes(matte[0]),
             "background": _bytes(background.permute(1, 2, 0)),
-            "landmarks": torch.from_numpy(landmarks),
-            "eye_rims": find_eye_rims(measure(landmarks), picture),
+            "landmarks": landmarks,
+            "eye_rims": find_eye_rims(measure(landmarks), picture).numpy(),
         },
         meta={
             "preset": PRESET,
@@ -68,10 +68,5 @@ def describe(photo: Image8, face: FaceMesh, key: str) -> IdentityFeatures:
     )
 
 
-def _bytes(x: Tensor) -> Tensor:
-    return (x * 255.0).round().clamp(0, 255).to(torch.uint8).contiguous()
-
-
-def preview(identity: IdentityFeatures) -> Image8:
-    """The canvas as uint8 [S, S, 3]: the avatar's picture."""
-    return np.asarray(identity.tensors["canvas"].numpy())
+def _bytes(x: Tensor) -> Image8:
+    return np.asarray((x * 255.0).round().clamp(0, 255).to(torch.uint8).contiguous().numpy())

@@ -35,7 +35,9 @@ def face() -> IdentityFeatures:
     random = torch.Generator().manual_seed(1)
     code = torch.rand(20, generator=random) - 0.5
     start = torch.rand(PUBLISHED.identity_dim, generator=random)
-    return IdentityFeatures(key="face", tensors={"code": code, "start": start}, meta={})
+    return IdentityFeatures(
+        key="face", arrays={"code": code.numpy(), "start": start.numpy()}, meta={}
+    )
 
 
 def live(motion: MotionModel, wearer: IdentityFeatures, samples: Samples) -> Tensor:

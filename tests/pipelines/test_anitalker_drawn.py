@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -46,7 +47,9 @@ def drawn(**more: object) -> GeneratedCodes:
 
 def face(seed: int) -> IdentityFeatures:
     chance = torch.Generator().manual_seed(seed)
-    return IdentityFeatures("0" * 64, {"code": torch.rand(20, generator=chance) - 0.5}, {})
+    return IdentityFeatures(
+        "0" * 64, {"code": (torch.rand(20, generator=chance) - 0.5).numpy()}, {}
+    )
 
 
 def sound(hops: int, batch: int = 1) -> Tensor:
@@ -98,7 +101,7 @@ def test_another_face_in_mid_stream_goes_on_with_the_same_motion() -> None:
 
 
 def test_codes_are_in_units_of_the_network() -> None:
-    samples, none = sound(6), IdentityFeatures("0" * 64, {"code": torch.zeros(20)}, {})
+    samples, none = sound(6), IdentityFeatures("0" * 64, {"code": np.zeros(20, np.float32)}, {})
     codes = Stream(drawn(), [none]).play(samples)
     motion = drawn()
     motion.sampler.model.unit.fill_(1.0)
@@ -209,7 +212,7 @@ def test_what_ships_moves_a_mouth_by_sound_and_rests_without() -> None:
     model = load_generator(DRAWN)
     motion = GeneratedCodes(MelConfig(), model)
     still = Controls(head_motion=0.0, gaze=0.0, blink_rate=0.0)
-    none = IdentityFeatures("0" * 64, {"code": torch.zeros(20)}, {})
+    none = IdentityFeatures("0" * 64, {"code": np.zeros(20, np.float32)}, {})
     quiet = Stream(motion, [none]).play(torch.zeros(1, 25 * HOP_SAMPLES), still)[0, -10:]
     assert quiet.diff(dim=0).norm(dim=1).max() < 0.2
     hops = torch.arange(50 * HOP_SAMPLES)

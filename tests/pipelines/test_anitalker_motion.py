@@ -39,7 +39,7 @@ PLAYING = Playing(context=4, ahead=2, steps=4)
 def face(seed: int) -> IdentityFeatures:
     chance = torch.Generator().manual_seed(seed)
     code, start = torch.rand(20, generator=chance) - 0.5, torch.randn(24, generator=chance)
-    return IdentityFeatures("0" * 64, {"code": code, "start": start}, {})
+    return IdentityFeatures("0" * 64, {"code": code.numpy(), "start": start.numpy()}, {})
 
 
 def generator(config: GeneratorConfig = SMALL) -> MotionGenerator:
@@ -137,7 +137,7 @@ def test_a_reset_keeps_the_face() -> None:
 
 def test_codes_are_as_long_as_the_map_makes_them() -> None:
     motion = MappedCodes(SignalMotion(MelConfig()), MotionToCode(7)).requires_grad_(False)
-    short = IdentityFeatures("0" * 64, {"code": face(1).tensors["code"][:7]}, {})
+    short = IdentityFeatures("0" * 64, {"code": face(1).arrays["code"][:7]}, {})
     assert play(motion, sound(2), [short]).shape == (1, 2, 7)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from pipelines.identity import (
     BakedCache,
@@ -21,7 +25,7 @@ from pipelines.identity import (
 
 def features(name: str, count: int = 10) -> IdentityFeatures:
     key = content_key(name.encode(), "crop", "portrait", 1)
-    return IdentityFeatures(key, {"x": torch.arange(count, dtype=torch.uint8)}, {"name": name})
+    return IdentityFeatures(key, {"x": np.arange(count, dtype=np.uint8)}, {"name": name})
 
 
 def test_key_depends_on_every_part() -> None:
@@ -52,14 +56,76 @@ def test_saved_features_load_as_they_were(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]  # nothing temporary is left
 
 
-def test_unknown_and_damaged_features_are_key_errors(tmp_path: Path) -> None:
+def test_unknown_features_are_a_key_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        IdentityStore(tmp_path).load(features("a").key)
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 100])
+def test_files_that_are_none_are_removed(tmp_path: Path, content: bytes) -> None:
+    store, key = IdentityStore(tmp_path), features("a").key
+    store.path(key).write_bytes(content)
+    with pytest.raises(KeyError):
+        store.load(key)
+    assert not store.path(key).exists()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.999])
+def test_truncated_features_are_removed_and_can_be_made_anew(tmp_path: Path, share: float) -> None:
+    store, saved = IdentityStore(tmp_path), features("a", 1000)
+    path = store.save(saved)
+    os.truncate(path, int(share * path.stat().st_size))
+    with pytest.raises(KeyError):
+        store.load(saved.key)
+    assert not path.exists()
+    store.save(saved)
+    assert np.array_equal(store.load(saved.key).arrays["x"], saved.arrays["x"])
+
+
+@pytest.mark.parametrize("bit", range(0, 8 * 40, 7))
+def test_a_flipped_bit_of_the_content_is_never_drawn(tmp_path: Path, bit: int) -> None:
+    store, saved = IdentityStore(tmp_path), features("a", 40)
+    path = store.save(saved)
+    content = bytearray(path.read_bytes())
+    content[-1 - bit // 8] ^= 1 << (bit % 8)
+    path.write_bytes(content)
+    with pytest.raises(KeyError, match="damaged"):
+        store.load(saved.key)
+
+
+def test_flipped_names_and_shapes_are_noticed_too(tmp_path: Path) -> None:
     store = IdentityStore(tmp_path)
-    key = features("a").key
-    with pytest.raises(KeyError):
-        store.load(key)
-    store.path(key).write_bytes(b"not safetensors")
-    with pytest.raises(KeyError):
-        store.load(key)
+    saved = IdentityFeatures(features("a").key, {"mouth": np.zeros((2, 3), np.int8)}, {"k": "v"})
+    path = store.save(saved)
+    good = path.read_bytes()
+    for old, new in ((b"mouth", b"moutl"), (b"[2,3]", b"[3,2]"), (b'"v"', b'"w"'), (b"I8", b"U8")):
+        assert old in good
+        path.write_bytes(good.replace(old, new))
+        with pytest.raises(KeyError, match="damaged"):
+            store.load(saved.key)
+
+
+def test_files_of_older_releases_have_no_digest_and_load(tmp_path: Path) -> None:
+    store, key = IdentityStore(tmp_path), features("a").key
+    canvas = np.full((4, 4, 3), 7, np.uint8)
+    save_file({"canvas": canvas}, store.path(key), {"preset": "portrait"})
+    loaded = store.load(key)
+    assert loaded.meta == {"preset": "portrait"}
+    assert np.array_equal(loaded.preview, canvas)
+
+
+def test_arrays_are_tensors_of_the_same_memory(tmp_path: Path) -> None:
+    store, saved = IdentityStore(tmp_path), features("a")
+    store.save(saved)
+    loaded = store.load(saved.key)
+    loaded.tensors["x"][0] = 99
+    assert loaded.arrays["x"][0] == 99
+    assert loaded.nbytes == 10
+
+
+def test_identities_need_no_torch() -> None:
+    script = "import sys, pipelines.identity; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("key", ["", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 64 + "\n"])

@@ -12,7 +12,7 @@ pytest.importorskip("mediapipe")
 data = pytest.importorskip("skimage.data")
 
 from pipelines.photo.errors import EnrolmentError  # noqa: E402
-from pipelines.portrait.enrol import enrol, identity_key, preview  # noqa: E402
+from pipelines.portrait.enrol import enrol, identity_key  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -40,21 +40,21 @@ def test_a_photo_becomes_identity_features(astronaut: np.ndarray) -> None:
     assert identity.key == identity_key(photo)
     size = identity.tensors["canvas"].shape[0]
     assert size >= 512
-    assert preview(identity).shape == (size, size, 3)
+    assert identity.preview.shape == (size, size, 3)
     assert identity.tensors["matte"].shape == (size, size)
     assert identity.tensors["background"].shape == (size, size, 3)
     assert identity.tensors["landmarks"].shape == (478, 3)
     assert identity.nbytes < 4_000_000
     # forehead to chin takes the share of the canvas that the framing promises
-    points = identity.tensors["landmarks"].numpy()
+    points = identity.arrays["landmarks"]
     assert 0.42 < np.linalg.norm(points[10, :2] - points[152, :2]) / 2 < 0.50
 
 
 def test_the_background_holds_nothing_of_the_person(astronaut: np.ndarray) -> None:
     identity = enrol(png(astronaut))
-    matte = identity.tensors["matte"].numpy() > 250
-    canvas = identity.tensors["canvas"].numpy().astype(float)
-    behind = identity.tensors["background"].numpy().astype(float)
+    matte = identity.arrays["matte"] > 250
+    canvas = identity.arrays["canvas"].astype(float)
+    behind = identity.arrays["background"].astype(float)
     upper = np.zeros_like(matte)
     upper[: len(matte) // 2] = True  # hair and face; the suit below fills the picture's width
     person, backdrop = matte & upper, ~matte & upper

@@ -61,7 +61,7 @@ def drawn(renderer: PortraitRenderer, **values: float) -> np.ndarray:
 
 
 def mouth_box(identity: IdentityFeatures, margin: float = 0.0) -> tuple[slice, slice]:
-    points = (identity.tensors["landmarks"].numpy()[:, :2] + 1) * 256
+    points = (identity.arrays["landmarks"][:, :2] + 1) * 256
     lips = points[[61, 291, 0, 17]]
     low, high = lips.min(axis=0) - margin, lips.max(axis=0) + margin
     return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
@@ -79,7 +79,7 @@ def lip_gap(frame: np.ndarray) -> float:
 
 def test_zero_motion_is_the_photo(renderer: PortraitRenderer, identity: IdentityFeatures) -> None:
     frame = drawn(renderer)
-    photo = identity.tensors["canvas"].numpy().astype(np.float64)
+    photo = identity.arrays["canvas"].astype(np.float64)
     wrong = (frame - photo) ** 2
     rows, columns = mouth_box(identity, margin=60)  # its smile is closed, cheeks and chin follow
     wrong[rows, columns] = 0.0
@@ -91,7 +91,7 @@ def test_the_background_is_still(renderer: PortraitRenderer, identity: IdentityF
     moved = drawn(
         renderer, headYaw=12, headPitch=8, headRoll=-8, jawOpen=1, headX=0.1, eyeBlinkLeft=1
     )
-    matte = identity.tensors["matte"].numpy() > 0
+    matte = identity.arrays["matte"] > 0
     reach = 60  # pixels that the head travels at most
     near = np.asarray(
         torch.nn.functional.max_pool2d(
@@ -122,7 +122,7 @@ def test_lips_that_roll_in_leave_the_eyes_alone(
     renderer: PortraitRenderer, identity: IdentityFeatures, name: str
 ) -> None:
     rest, moved = drawn(renderer), drawn(renderer, **{name: 1.0})
-    points = (identity.tensors["landmarks"].numpy()[:, :2] + 1) * 256
+    points = (identity.arrays["landmarks"][:, :2] + 1) * 256
     eyes = points[[33, 133, 159, 145, 362, 263, 386, 374]]
     (left, top), (right, bottom) = eyes.min(axis=0) - 6, eyes.max(axis=0) + 6
     box = slice(int(top), int(bottom)), slice(int(left), int(right))
@@ -196,7 +196,7 @@ def test_stored_features_render_the_same(
     loaded = store.load(identity.key)
     assert bake(loaded, 512).face.unit == bake(identity, 512).face.unit
     other = PortraitRenderer(1)
-    other.set_identity(0, IdentityFeatures("0" * 64, loaded.tensors, loaded.meta))
+    other.set_identity(0, IdentityFeatures("0" * 64, loaded.arrays, loaded.meta))
     row = motion(jawOpen=0.4, headYaw=5.0, eyeBlinkLeft=0.5)
     assert torch.equal(other.render(row, [0]), renderer.render(row, [0]))
 

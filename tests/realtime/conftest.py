@@ -43,7 +43,7 @@ def config(cast_dir, data_dir):
     )
 
 
-class Server:
+class RunningServer:
     """The application in this process, spoken to over ASGI; media over real UDP sockets."""
 
     def __init__(self, service: Server, http: httpx.AsyncClient) -> None:
@@ -70,14 +70,14 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def running(config: ServerConfig) -> AsyncIterator[Server]:
+async def running(config: ServerConfig) -> AsyncIterator[RunningServer]:
     """A started server, stopped at the end."""
     service = Server(config)
     app = create_app(config, service)
     await service.start()
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-        yield Server(service, http)
+        yield RunningServer(service, http)
     await service.stop()
 
 

@@ -70,7 +70,7 @@ def _flows(identity: IdentityFeatures, motion: Motion, size: int) -> torch.Tenso
 
 def _square(identity: IdentityFeatures, pixels: int) -> Crop:
     """The face crop of an enrolled identity in its rendered frame."""
-    points = identity.tensors["landmarks"].numpy()
+    points = identity.arrays["landmarks"]
     in_pixels = (points + np.array([1.0, 1.0, 0.0], np.float32)) * (pixels / 2)
     return choose_square(FaceMesh(in_pixels.astype(np.float32)))
 
@@ -78,7 +78,7 @@ def _square(identity: IdentityFeatures, pixels: int) -> Crop:
 def _regions(identity: IdentityFeatures) -> NDArray[np.float32]:
     """Mouth, right and left eye: x, y and half width in crop coordinates, [3, 3]."""
     square = _square(identity, 2)
-    face = measure(identity.tensors["landmarks"].numpy(), identity.tensors["eye_rims"].numpy())
+    face = measure(identity.arrays["landmarks"], identity.arrays["eye_rims"])
     rims = [face.lips, *(face.eyes[side] for side in SIDES)]
     rows = []
     for rim in rims:
@@ -96,7 +96,8 @@ def _before(identity: IdentityFeatures, backdrop: torch.Tensor) -> IdentityFeatu
     canvas = tensors["canvas"].float() + away * (backdrop - tensors["background"].float())
     tensors["canvas"] = canvas.round().clamp(0, 255).to(torch.uint8)
     tensors["background"] = backdrop.round().to(torch.uint8)
-    return IdentityFeatures(identity.key, tensors, identity.meta)
+    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+    return IdentityFeatures(identity.key, arrays, identity.meta)
 
 
 def _backdrop(chance: np.random.Generator, size: int) -> torch.Tensor:
