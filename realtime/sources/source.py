@@ -40,7 +40,8 @@ class Source(Protocol):
         """Media time begins at local time `now`."""
 
     def pull(self, now: float) -> Sequence[Hop]:
-        """The hops that are there, or may wait no longer, in order and without a gap."""
+        """The hops that are there, or may wait no longer, in order and without a gap; at most one
+        of a source that is not live."""
 
     def next_deadline(self) -> float:
         """Local time at which `pull` has a hop at the latest."""

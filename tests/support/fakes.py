@@ -35,6 +35,10 @@ class ManualClock:
         heapq.heappush(self._sleepers, (deadline, next(self._order), waiter))
         await waiter
 
+    def jump(self, seconds: float) -> None:
+        """Let time pass in which nothing runs: the process was suspended."""
+        self._now += seconds
+
     async def advance(self, seconds: float) -> None:
         """Let time pass; everything that is due on the way runs at its own time."""
         end = self._now + seconds

@@ -16,38 +16,17 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.audio.vad import SpeechEdge, VadConfig, VoiceActivity
+from pipelines.audio.vad import VadConfig, VoiceActivity
+from realtime.media import Hop
 from realtime.sources.microphone.conceal import Concealer, compress
 from realtime.sources.microphone.jitter import HOP, DelayControl, unwrap
 from realtime.sources.microphone.timeline import Placement, Window
-from realtime.sources.resample import FACTOR, MODEL_RATE_HZ, WEBRTC_RATE_HZ, Decimator
+from realtime.sources.resample import FACTOR, WEBRTC_RATE_HZ, Decimator
 
-HOP_SAMPLES = HOP // FACTOR
-HOP_S = HOP_SAMPLES / MODEL_RATE_HZ
 _SETTLING_S = 0.3  # after the first packet, while what queued up before comes in
 _LONGEST_STALL = 2 * WEBRTC_RATE_HZ  # samples that may come in between two pulls
 _STALL_S = 0.015  # called later than asked by more than this, we were held up
 _GRACE_S = 0.015
-
-
-@dataclass(frozen=True)
-class Hop:
-    """40 ms of microphone, one video frame's worth."""
-
-    start: int
-    """Sample index at 16 kHz since the session began."""
-    samples: NDArray[np.float32]
-    """[640] at 16 kHz in [-1, 1]."""
-    voice: NDArray[np.int16]
-    """[1920], the same span at 48 kHz: what is sent back."""
-    speech: bool
-    """Someone is speaking at the end of the hop."""
-    arrived: float
-    """Local time at which its last sample arrived, or was given up."""
-    concealed: int
-    """Samples at 16 kHz that were made up to hide a gap."""
-    edges: tuple[SpeechEdge, ...] = ()
-    """Speech starting or stopping, seen in this hop."""
 
 
 @dataclass(frozen=True, kw_only=True)
