@@ -1,19 +1,24 @@
 """The arrays of a step, made once and used by every step: what goes into a pipeline and comes out.
 
 They are numpy views of one buffer, which may be shared memory, so that whoever hands in sound and
-whoever takes pictures out may be another process. A pipeline may wrap them with
-`torch.from_numpy`, once. Nothing in a step depends on how many slots are in use.
+whoever takes pictures out may be another process. Nothing in a step depends on how many slots are
+in use. Importing this module imports no torch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.pipeline import HOP_SAMPLES, Size
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _ALIGN = 64  # bytes, a cache line: no two arrays share one
 
@@ -58,9 +63,21 @@ class Batch:
         """Rows."""
         return len(self.active)
 
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """The arrays by name, as tensors of the same memory."""
+        import torch
+
+        return {field.name: torch.from_numpy(getattr(self, field.name)) for field in fields(self)}
+
+    def size_of(self, slot: int) -> Size:
+        """(width, height) that `slot` is drawn at."""
+        width, height = self.size[slot]
+        return int(width), int(height)
+
     def picture(self, slot: int) -> NDArray[np.uint8]:
         """The planes of `slot` at its size, [height * 3 / 2, width]; a view."""
-        width, height = (int(n) for n in self.size[slot])
+        width, height = self.size_of(slot)
         row: NDArray[np.uint8] = self.planes[slot, : frame_bytes((width, height))]
         return row.reshape(height * 3 // 2, width)
 
@@ -74,7 +91,8 @@ class Batch:
         cls, buffer: memoryview | bytearray, slots: int, sizes: Sequence[Size], motion_dim: int
     ) -> Batch:
         """Lay the arrays into `buffer`, as they are: nothing is written."""
-        arrays, offset = [], 0
+        arrays: list[NDArray[Any]] = []
+        offset = 0
         for shape, kind in _layout(slots, sizes, motion_dim):
             arrays.append(np.ndarray(shape, kind, buffer, offset))
             offset += _padded(shape, kind)

@@ -19,6 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from pipelines.weights import CheckpointError, find_weights, read_metadata
+
 _NAMED = 4  # offending keys that a complaint spells out
 
 # What the archive readers and the unpickler raise on bytes that make no sense.
@@ -26,10 +28,6 @@ _NONSENSE = (
     RuntimeError, EOFError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError,
     AssertionError, struct.error,
 )  # fmt: skip
-
-
-class CheckpointError(ValueError):
-    """A weights file that is not what it should be."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +59,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"{path}: not a flat dict of tensors: {key!r} is {_kind(value)}")
     return Checkpoint(path, content)
+
+
+def load_weights(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors, on the CPU, and metadata of one weights file.
+
+    Raises:
+        ValueError: there is no such file, or it is not a safetensors file.
+    """
+    path = find_weights(name)
+    metadata = read_metadata(path)
+    return load_file(path), metadata
 
 
 def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:

@@ -65,6 +65,12 @@ class Material:
         if self.photo is None and self.video is None:
             raise ValueError("an avatar needs a photo or a video")
 
+    def photo_bytes(self) -> bytes:
+        """Content of the photo; ValueError where there is none."""
+        if self.photo is None:
+            raise ValueError("a photo is needed")
+        return self.photo.read_bytes()
+
     def digest(self) -> str:
         """SHA-256 over all files, hexadecimal: what content addresses are made of."""
         whole = hashlib.sha256()
@@ -91,6 +97,16 @@ class Progress(Protocol):
         Raises:
             EnrolmentCancelled: stop; nothing need be cleaned up.
         """
+
+
+class QuietProgress:
+    """Progress of an enrolment that nobody waits for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, share: float, stage: str) -> None:
+        """Goes on."""
 
 
 class System(Protocol):

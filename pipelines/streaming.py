@@ -4,6 +4,7 @@ A stateful module offers
 
     init_state(batch: int) -> State          a dataclass of tensors, first dimension the slot
     step(x, state, active) -> y              one hop for the slots in `active` (bool [B]), in place
+    state.reset(slots), state.clear(slots)   start over; forget the sound that is not shown yet
     forward(x) -> y                          a fresh state and one long step: offline = streaming
 
 and states its `hop` and `look_ahead`. An inactive slot's state is untouched and its output is
@@ -12,7 +13,7 @@ meaningless. State tensors are allocated once and never rebound, so a captured g
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -29,6 +30,19 @@ class SlotState:
                 value.reset(slots)
             else:
                 masked_write(value, torch.zeros_like(value), slots)
+
+    def clear(self, slots: Tensor) -> None:
+        """Forget, in the slots of `slots` (bool [B]), sound that was heard and not shown yet, and
+        go on from the face as it is (barge-in). Who keeps sound says how; others do nothing."""
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, SlotState):
+                value.clear(slots)
+
+
+@dataclass
+class Stateless(SlotState):
+    """State of a module that keeps nothing from frame to frame."""
 
 
 def masked_write(held: Tensor, new: Tensor, active: Tensor) -> None:

@@ -12,25 +12,31 @@ given for a look, not for the repository.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from benchmarks.avatars import CAST, enrolled
 from benchmarks.lips.sounds import Clip, spoken
-from benchmarks.motion.stats import stream
 from benchmarks.speed.portrait import astronaut
+from pipelines.anitalker.config import MAPPED
 from pipelines.anitalker.crop import CENTRE_Y, SIDE
-from pipelines.anitalker.weights import MAPPED, load_map
-from pipelines.avatar import AvatarPipeline
+from pipelines.anitalker.weights import load_map
+from pipelines.batch import Batch
+from pipelines.clip import play
+from pipelines.composed import ComposedPipeline
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
-from pipelines.parts import parts_of
-from pipelines.presets import PRESETS, Preset
+from pipelines.pipeline import System
+from pipelines.portrait.system import SYSTEM as PORTRAIT
+from pipelines.registry import find_system, known_systems
 from training.motion.articulation import FPS
 from training.speech.synthesis import HELD_OUT_VOICES, synthesise
 
@@ -83,38 +89,44 @@ def motion(values: Mapping[str, float]) -> Tensor:
     return row
 
 
-def to_picture(i420: Tensor) -> Image.Image:
-    """Planes uint8 [S * 3 / 2, S] as a picture."""
-    return Image.fromarray(cv2.cvtColor(i420.numpy(), cv2.COLOR_YUV2RGB_I420))
+def to_picture(i420: NDArray[np.uint8]) -> Image.Image:
+    """Planes [S * 3 / 2, S] as a picture."""
+    return Image.fromarray(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420))
 
 
 class Studio:
-    """Draws faces that were enrolled for a preset."""
+    """Draws faces that were enrolled for a composed system, at its largest size."""
 
-    def __init__(self, preset: Preset) -> None:
-        self.parts = parts_of(preset)
-        self.renderer = self.parts.renderers(1, "cpu")(FRAME)
-        self.pipeline = AvatarPipeline(preset, size=FRAME)
-        self.to_code = load_map(MAPPED) if preset.renderer_weights else None
+    def __init__(self, system: System) -> None:
+        self.size = system.sizes[-1]
+        pipeline = system.build(1, system.Options(), "cpu")
+        assert isinstance(pipeline, ComposedPipeline)
+        self.pipeline = pipeline
+        self.batch = Batch.of(1, (self.size,), pipeline.motion_dim)
+        self.batch.size[:] = self.size
+        self.to_code = None if system.motion_names else load_map(MAPPED)
 
     def look(self, identity: IdentityFeatures, values: Mapping[str, float]) -> Image.Image:
         """A face in that motion."""
         row = motion(values)
-        if self.to_code is not None:
-            with torch.no_grad():
+        renderer = self.pipeline.renderer
+        self.pipeline.set_identity(0, identity, self.size)
+        with torch.inference_mode():
+            if self.to_code is not None:
                 row = identity.tensors["code"] + self.to_code.moved(row)
-        self.renderer.set_identity(0, identity)
-        return to_picture(self.renderer.render(row, [0])[0])
+            state, active = renderer.init_state(1), torch.tensor([True])
+            renderer.step(row, state, active, [0], self.batch)
+        return to_picture(self.batch.picture(0))
 
     def say(self, identity: IdentityFeatures, clip: Clip) -> dict[str, Image.Image]:
         """A face as it says each phone of SPOKEN in a stream of the clip."""
-        self.pipeline.set_identity(0, identity)
+        self.pipeline.set_identity(0, identity, self.size)
         first = {phone.label: phone.middle_s for phone in reversed(clip.phones)}
         wanted = {int(first[label] * FPS): label for label in SPOKEN}
         frames = {}
-        for n, result in enumerate(stream(self.pipeline, clip, draw=True)):
-            if n in wanted:
-                frames[wanted[n]] = to_picture(result.frames[0])
+        for n, shown in enumerate(play(self.pipeline, clip.samples, self.size, draw=wanted)):
+            if shown.picture is not None:
+                frames[wanted[n]] = to_picture(shown.picture)
         return {label: frames[label] for label in SPOKEN}
 
 
@@ -172,17 +184,19 @@ def save(picture: Image.Image, path: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the sheets of a pipeline."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pipeline", default="portrait", choices=tuple(PRESETS))
+    parser.add_argument("--pipeline", default=PORTRAIT.name, choices=known_systems())
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     parser.add_argument("--photo", type=Path, nargs="*", default=[])
     parser.add_argument("--size", type=int, default=136, help="pixels of a cell")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    photos = {"NASA": astronaut()}
-    photos |= {p.stem: p.read_bytes() for p in sorted((ROOT / "cast").glob("*.png"))}
-    photos |= {p.stem: p.read_bytes() for p in args.photo}
-    studio = Studio(PRESETS[args.pipeline])
-    faces = {name: studio.parts.enrol(photo) for name, photo in photos.items()}
+    system = find_system(args.pipeline)
+    studio = Studio(system)
+    with tempfile.TemporaryDirectory() as folder:
+        nasa = Path(folder) / "NASA.png"
+        nasa.write_bytes(astronaut())
+        photos = [nasa, *sorted(CAST.glob("*.png")), *args.photo]
+        faces = {photo.stem: enrolled(system, photo) for photo in photos}
     args.out.mkdir(parents=True, exist_ok=True)
 
     def looks(
@@ -190,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ) -> dict[str, Image.Image]:
         return {name: studio.look(face, values) for name, values in which.items()}
 
-    if args.pipeline == "portrait":
+    if system.motion_names:
         visemes = sheet(faces, lambda face: looks(face, VISEMES), args.size, 0.74)
         save(visemes, args.out / "contact_sheet_visemes.jpg")
         poses = sheet(faces, lambda face: looks(face, POSES), args.size, 0.5)
@@ -202,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             said = {f"says {label}": frame for label, frame in studio.say(face, clip).items()}
             return looks(face, DRAWN) | said
 
-        save(sheet(faces, both, args.size, 0.62), args.out / "contact_sheet_anitalker.jpg")
+        save(sheet(faces, both, args.size, 0.62), args.out / f"contact_sheet_{system.name}.jpg")
     return 0
 
 

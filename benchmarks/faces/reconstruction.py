@@ -30,9 +30,10 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from benchmarks.timing import write_result
+from pipelines.anitalker.config import MAPPED
 from pipelines.anitalker.mapped_codes import MotionToCode
 from pipelines.anitalker.network import FlowWarp
-from pipelines.anitalker.weights import MAPPED, load_map, load_renderer
+from pipelines.anitalker.weights import load_map, load_renderer
 from training.flow_warp.data import draw
 from training.flow_warp.export import RENDERER
 from training.flow_warp.store import Face, read_faces

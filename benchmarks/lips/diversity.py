@@ -2,52 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from benchmarks.lips.figures import correlation
 from benchmarks.lips.reader import LipReader
 from benchmarks.motion.sounds import talk
-from pipelines.audio.vad import VoiceActivity
-from pipelines.avatar import AvatarPipeline
+from pipelines.clip import play
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.model import MotionModel
 from pipelines.motion.space import MOTION_INDEX
-from pipelines.presets import HOP_SAMPLES
+from pipelines.pipeline import FPS, Pipeline, Size
 
-_LIPS_S = 30.0  # drawn and read; slow head motion needs longer to be told apart
+_LIPS = range(30 * FPS)  # drawn and read; slow head motion needs longer to be told apart
 _ANGLES = {"yaw": "headYaw", "pitch": "headPitch", "roll": "headRoll"}
+_AT = [MOTION_INDEX[name] for name in _ANGLES.values()]
 
 
 def diversity(
+    make: Callable[[], Pipeline],
     identity: IdentityFeatures,
-    size: int,
+    size: Size,
     voices: list[str],
     head_s: float,
-    motion: MotionModel | None = None,
 ) -> dict[str, float]:
     """Pearson r between seeds 0 and 1: of the gap read from pixels, of the head's angles."""
-    pipeline = AvatarPipeline(slots=2, size=size, motion=motion)
-    for slot in (0, 1):
-        pipeline.set_identity(slot, identity)
-        pipeline.reset(slot, seed=slot)
-    delay = pipeline.look_ahead // HOP_SAMPLES
-    clip, vad, on = talk(head_s, voices), VoiceActivity(), torch.tensor([True, True])
-    gaps: list[list[float]] = []
-    heads = []
+    clip, streams = talk(head_s, voices), []
+    for seed in (0, 1):
+        pipeline = make()
+        pipeline.set_identity(0, identity, size)
+        streams.append(play(pipeline, clip.samples, size, seed=seed, draw=_LIPS))
+    gaps, heads = [], []
     with LipReader() as first, LipReader() as second:
-        hops = clip.samples.reshape(-1, HOP_SAMPLES)
-        for n, hop in enumerate(tqdm(hops, desc="two seeds", leave=False)):
-            vad(hop)
-            seen = on if delay <= n < delay + _LIPS_S * 25 else ~on
-            heard = torch.from_numpy(hop)[None].expand(2, -1)
-            result = pipeline.step(heard, torch.tensor([vad.speech] * 2), on, seen)
-            if result.frames:
-                pair = zip((first, second), (0, 1), strict=True)
-                gaps.append([reader.read(result.frames[s].numpy())[0] for reader, s in pair])
-            if n >= delay:
-                heads.append(result.motion[:, [MOTION_INDEX[i] for i in _ANGLES.values()]].numpy())
+        pairs = tqdm(zip(*streams, strict=True), desc="two seeds", total=clip.frames, leave=False)
+        for pair in pairs:
+            if pair[0].picture is not None:
+                readers = zip((first, second), pair, strict=True)
+                gaps.append([reader.read(shown.picture)[0] for reader, shown in readers])
+            heads.append([shown.motion[_AT] for shown in pair])
     read, angles = np.array(gaps), np.array(heads, np.float64)
     read = read[~np.isnan(read).any(1)]
     found = {"lips": correlation(read[:, 0], read[:, 1])}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -16,7 +17,8 @@ from benchmarks.lips.reader import LipReader
 from benchmarks.lips.sounds import Clip
 from benchmarks.motion.models import Choice, cost_ms, make, move
 from pipelines.identity import IdentityFeatures
-from pipelines.portrait.render import PortraitRenderer
+from pipelines.portrait.bake import bake
+from pipelines.portrait.render import draw_i420
 
 Row = dict[str, Any]
 _HEAD = f"{'model':30s}{'r':>6s}{'lag':>6s}{'closures':>10s}{'false':>7s}{'still':>7s}{'ms':>7s}"
@@ -26,15 +28,16 @@ class Mirror:
     """Draws motion on one portrait and reads its lips."""
 
     def __init__(self, identity: IdentityFeatures, size: int) -> None:
-        self.renderer = PortraitRenderer(1, size)
-        self.renderer.set_identity(0, identity)
+        self.baked = bake(identity, size)
+        self.planes = torch.empty(1, size * 3 // 2, size, dtype=torch.uint8)
 
     def gaps(self, motion: Tensor) -> Gaps:
         """motion [frames, MOTION_DIM] -> gap per frame; a lost face holds the last."""
         read: list[float] = []
         with LipReader() as reader:
             for frame in motion:
-                gap, _ = reader.read(self.renderer.render(frame[None], [0])[0].numpy())
+                draw_i420(self.baked, frame, self.planes)
+                gap, _ = reader.read(self.planes[0].numpy())
                 read.append(gap if gap == gap or not read else read[-1])
         return np.array(read)
 

@@ -33,6 +33,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from benchmarks.avatars import enrolled, find_photo, size_of
 from benchmarks.baseline.signal_motion import SignalMotion
 from benchmarks.lips import conditions as lip_conditions
 from benchmarks.lips import plot as lip_plot
@@ -45,56 +46,40 @@ from benchmarks.lips.sounds import Clip, Samples, spoken
 from benchmarks.motion.models import COMPARED, STEPS, Choice, available, swept
 from benchmarks.timing import RESULTS, machine_stamp
 from pipelines.audio.mel import MelConfig
-from pipelines.audio.vad import VoiceActivity
-from pipelines.avatar import AvatarPipeline
+from pipelines.clip import play
+from pipelines.composed import ComposedPipeline
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.model import MotionModel
-from pipelines.parts import parts_of
-from pipelines.presets import HOP_SAMPLES, PRESETS, Preset
+from pipelines.pipeline import Pipeline, Size
+from pipelines.portrait.render import PortraitRenderer
+from pipelines.portrait.system import SYSTEM as PORTRAIT
+from pipelines.registry import find_system, known_systems
 from training.speech.sentences import HELD_OUT
 from training.speech.synthesis import HELD_OUT_VOICES, missing, synthesise
 
 ROOT = Path(__file__).parents[2]
-CAST = ROOT / "cast"
 LEVELS_DB = (-40.0, -30.0, -20.0, -10.0, 0.0)  # of the loudest sample
 LOOK_AHEADS = (0, 1, 2, 3)  # frames
 _NOISE_S, _HEAD_S = 6.0, 120.0
 _COMPARED, _SWEPT = 10, 4  # sentences of each voice
+_MIRROR = 256  # pixels of the pictures that motion models are compared by
 
 
 class Bench:
     """One avatar, its pipeline and the reader of its lips."""
 
-    def __init__(
-        self,
-        identity: IdentityFeatures,
-        size: int,
-        motion: MotionModel | None = None,
-        pipeline: str | Preset = "portrait",
-    ) -> None:
-        self.pipeline = AvatarPipeline(pipeline, size=size, motion=motion)
-        self.pipeline.set_identity(0, identity)
-        self.delay = self.pipeline.look_ahead // HOP_SAMPLES
+    def __init__(self, pipeline: Pipeline, identity: IdentityFeatures, size: Size) -> None:
+        self.pipeline = pipeline
+        self.size = size
+        pipeline.set_identity(0, identity, size)
 
     def gaps(self, samples: Samples) -> Gaps:
         """Gap over face height of each frame of a fresh stream; a lost face holds the last."""
-        self.pipeline.reset(0, seed=0)
-        vad = VoiceActivity()
-        on, off = torch.tensor([True]), torch.tensor([False])
-        padded = np.concatenate([samples, np.zeros(self.delay * HOP_SAMPLES, np.float32)])
         read: list[float] = []
         with LipReader() as reader:
-            for n, hop in enumerate(padded.reshape(-1, HOP_SAMPLES)):
-                vad(hop)
-                result = self.pipeline.step(
-                    torch.from_numpy(hop)[None],
-                    torch.tensor([vad.speech]),
-                    on,
-                    on if n >= self.delay else off,
-                )
-                if n >= self.delay:
-                    gap, _ = reader.read(result.frames[0].numpy())
-                    read.append(gap if gap == gap or not read else read[-1])
+            for shown in play(self.pipeline, samples, self.size):
+                assert shown.picture is not None
+                gap, _ = reader.read(shown.picture)
+                read.append(gap if gap == gap or not read else read[-1])
         return np.array(read)
 
 
@@ -149,13 +134,23 @@ def measure_noises(watch: Watch) -> dict[str, float]:
     }
 
 
+def signal_pipeline() -> Pipeline:
+    """The portrait, moved by the signal alone."""
+    sizes = PORTRAIT.sizes
+    return ComposedPipeline(1, sizes, SignalMotion(MelConfig()), PortraitRenderer(1, sizes))
+
+
 def shipped(args: argparse.Namespace, identity: IdentityFeatures, able: list[str]) -> None:
-    """Everything about one motion model: the preset's, unless told otherwise."""
-    size, count = args.size or 512, args.utterances or len(HELD_OUT)
+    """Everything about one motion model: the system's, unless told otherwise."""
+    system, count = find_system(args.pipeline), args.utterances or len(HELD_OUT)
+    size = size_of(system, args.size)
     few = min(count, args.condition_utterances)
     stamp = machine_stamp()
-    motion = (lambda: SignalMotion(MelConfig())) if args.signal else (lambda: None)
-    watch = Bench(identity, size, motion(), args.pipeline).gaps
+
+    def make() -> Pipeline:
+        return signal_pipeline() if args.signal else system.build(1, system.Options(), "cpu")
+
+    watch = Bench(make(), identity, size).gaps
     voices = {v: watched(watch, clips_of(v, HELD_OUT[:count]), v) for v in able}
     print(table(voices, "voice"))
     levels = measure_levels(watch, able[0], HELD_OUT[0])
@@ -168,15 +163,14 @@ def shipped(args: argparse.Namespace, identity: IdentityFeatures, able: list[str
     languages = measure_languages(watch, few)
     print(table(languages, "language"))
     seeds = {}
-    if args.pipeline == "portrait":  # its motion is interpretable
-        seeds = diversity(identity, size, able, _HEAD_S, motion())
+    if system.motion_names:
+        seeds = diversity(make, identity, size, able, _HEAD_S)
         print("r of two seeds:", ", ".join(f"{name} {r:.2f}" for name, r in seeds.items()))
-    found = {"avatar": args.avatar, "size": size, "sentences": count}
+    found: dict[str, Any] = {"avatar": args.avatar, "size": size, "sentences": count}
     found |= {"voices": voices, "r_by_level": levels, "gap_sd_in_noise": still}
     found |= {"sentences_per_condition": few, "microphones": microphones}
     found |= {"languages": languages, "r_of_two_seeds": seeds}
-    name = "lips.json" if args.pipeline == "portrait" else f"lips_{args.pipeline}.json"
-    path = args.out or RESULTS / name
+    path = args.out or RESULTS / f"lips_{system.name}.json"
     path.write_text(json.dumps({"machine": stamp, "figures": found}, indent=2) + "\n")
 
 
@@ -185,7 +179,7 @@ def side_by_side(
     part: str, choices: Sequence[Choice], count: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Measure these models on the held-out voices and keep the rows as one part of the results."""
-    stamp, size, count = machine_stamp(), args.size or 256, args.utterances or count
+    stamp, size, count = machine_stamp(), args.size or _MIRROR, args.utterances or count
     can, lack = available(choices, args.runs)
     for path in lack:
         print(f"left out for want of weights: {path.parent.name} ({path})")
@@ -199,20 +193,11 @@ def side_by_side(
     return rows
 
 
-def _image(avatar: str) -> Path:
-    cast = CAST / f"{avatar}.png"
-    path = cast if cast.exists() else Path(avatar)
-    if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in CAST.glob("*.png")))
-        raise SystemExit(f"no avatar {avatar!r}: give an image, or one of the cast: {names}")
-    return path
-
-
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="benchmarks.lips", description="lip figures from rendered pixels"
     )
-    parser.add_argument("--pipeline", default="portrait", choices=tuple(PRESETS))
+    parser.add_argument("--pipeline", default=known_systems()[0], choices=known_systems())
     parser.add_argument("--avatar", default="amara", help="one of the cast, or an image")
     parser.add_argument("--voices", nargs="+", default=list(HELD_OUT_VOICES))
     parser.add_argument(
@@ -222,7 +207,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--condition-utterances", type=int, default=4, help="per microphone and language"
     )
-    parser.add_argument("--size", type=int, choices=(256, 512), help="512; 256 side by side")
+    parser.add_argument("--size", type=int, help=f"height of pictures; {_MIRROR} side by side")
     parser.add_argument("--signal", action="store_true", help="measure the signal-driven motion")
     parser.add_argument("--compare", action="store_true", help="motion models side by side")
     parser.add_argument("--sweep", action="store_true", help="look-ahead and passes")
@@ -234,8 +219,8 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if (args.compare or args.sweep) and args.runs is None:
         parser.error("--compare and --sweep need --runs DIR")
-    if (args.compare or args.sweep) and args.pipeline != "portrait":
-        parser.error("--compare and --sweep draw with the portrait renderer")
+    if (args.compare or args.sweep or args.signal) and args.pipeline != PORTRAIT.name:
+        parser.error("--compare, --sweep and --signal draw with the portrait renderer")
     return args
 
 
@@ -247,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"skipping {voice}: {missing(voice)}")
     if not able:
         raise SystemExit("no voice can speak")
-    identity = parts_of(PRESETS[args.pipeline]).enrol(_image(args.avatar).read_bytes())
+    identity = enrolled(find_system(args.pipeline), find_photo(args.avatar))
     if args.compare:
         side_by_side(args, identity, able, "compare", COMPARED, _COMPARED)
     if args.sweep:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmarks.lips.sounds import Samples
 from benchmarks.motion.models import activity
+from pipelines.anitalker.config import Playing
 from pipelines.anitalker.generated_codes import GeneratedCodes
 from pipelines.anitalker.published_codes import PublishedCodes, listener
 from pipelines.audio.mel import MelConfig
@@ -18,8 +19,8 @@ from pipelines.diffusion.generator import Given, MotionGenerator
 from pipelines.diffusion.schedule import Level, ddim_levels, flow_levels
 from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.controls import Controls
-from pipelines.presets import HOP_SAMPLES, Playing
+from pipelines.motion.controls import control_row
+from pipelines.pipeline import HOP_SAMPLES
 
 
 class _Recorder(StreamingSampler):
@@ -83,7 +84,7 @@ class CodePlayer:
         heard, state, controls = (
             features.init_state(1),
             motion.init_state(1),
-            Controls().to_tensor(),
+            control_row(),
         )
         hops = torch.from_numpy(whole).view(-1, 1, HOP_SAMPLES)
         for hop, speech in zip(hops, activity(whole), strict=True):

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.lips.run import CAST
+from benchmarks.avatars import find_photo
 from benchmarks.lips.sounds import spoken
 from benchmarks.motion.code_player import CodePlayer
 from benchmarks.speed.stand_ins import NOISE, random_generator, random_renderer
@@ -36,7 +36,7 @@ from pipelines.anitalker.config import OFFICIAL
 from pipelines.anitalker.enrol import baked, enrol
 from pipelines.anitalker.weights import load_generator, load_renderer
 from pipelines.diffusion.stream import Window
-from pipelines.presets import SAMPLE_RATE_HZ
+from pipelines.pipeline import SAMPLE_RATE_HZ
 from training.speech.sentences import HELD_OUT
 from training.speech.synthesis import HELD_OUT_VOICES, synthesise
 
@@ -88,7 +88,7 @@ class Stage:
         generator = load_generator(motion) if motion else random_generator()
         model = load_renderer(renderer) if renderer else random_renderer(OFFICIAL)
         cached = CachedRenderer(model, 1)
-        face = enrol((CAST / f"{avatar}.png").read_bytes(), cached, key="")
+        face = enrol(find_photo(avatar).read_bytes(), cached, key="")
         cached.set(0, baked(face))
         sound = spoken(synthesise(HELD_OUT[0], HELD_OUT_VOICES[0])).samples
         heard = sound[: round(seconds * SAMPLE_RATE_HZ)]

@@ -32,24 +32,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.avatars import enrolled, find_photo
 from benchmarks.lips.figures import correlation, follow, in_speech
 from benchmarks.lips.measure import figures as lip_figures
-from benchmarks.lips.run import CAST, Bench, clips_of
+from benchmarks.lips.run import Bench, clips_of
 from benchmarks.lips.sounds import Clip
 from benchmarks.motion.models import activity, cost_ms, levels
 from benchmarks.motion.sounds import conversation
 from benchmarks.timing import write_result
+from pipelines.anitalker.batched import CachedRenderer
+from pipelines.anitalker.config import GENERATED, MAPPED, AniTalkerOptions
 from pipelines.anitalker.generated_codes import GeneratedCodes
 from pipelines.anitalker.mapped_codes import MappedCodes, MotionToCode
-from pipelines.anitalker.weights import DRAWN, MAPPED, load_generator, load_map
+from pipelines.anitalker.render import AniTalkerRenderer
+from pipelines.anitalker.system import SYSTEM as ANITALKER
+from pipelines.anitalker.weights import load_generator, load_map, load_renderer
 from pipelines.audio.mel import LogMel, MelConfig
-from pipelines.motion.controls import Controls
+from pipelines.composed import ComposedPipeline
+from pipelines.motion.controls import control_row
+from pipelines.motion.diffusion import load_motion
 from pipelines.motion.lip_closure import parting_weights
 from pipelines.motion.model import MotionModel
-from pipelines.motion.models import portrait_motion
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
-from pipelines.parts import parts_of
-from pipelines.presets import HOP_SAMPLES, PRESETS
+from pipelines.pipeline import HOP_SAMPLES
 from training.motion.articulation import FPS
 from training.motion.performance import perform
 from training.speech.phones import BILABIALS
@@ -58,7 +63,7 @@ from training.speech.synthesis import HELD_OUT_VOICES, missing
 
 Array = NDArray[np.float64]
 
-_STILL = Controls(head_motion=0.0, gaze=0.0, blink_rate=0.0)
+_STILL = control_row(head_motion=0.0, gaze=0.0, blink_rate=0.0)
 _READ = {"rounding": ("mouthPucker", "mouthFunnel"), "spread": ("mouthStretchLeft",)}
 _SETTLED = 15  # frames of silence before a sentence, less what lips need to rest and to prepare
 _RIDGE = 1e-4  # of each input's energy
@@ -67,7 +72,7 @@ _RIDGE = 1e-4  # of each input's energy
 def models(passes: Sequence[int], generator: str, to_code: MotionToCode) -> dict[str, MotionModel]:
     """The mapped motion, and the generator with each number of passes."""
     mel, network = MelConfig(), load_generator(generator)
-    found: dict[str, MotionModel] = {"mapped": MappedCodes(portrait_motion(mel), to_code)}
+    found: dict[str, MotionModel] = {"mapped": MappedCodes(load_motion(), to_code)}
     for count in passes:
         name = f"generator, {count} pass{'es' * (count > 1)}"
         found[name] = GeneratedCodes(mel, network, levels=levels("velocity", count))
@@ -75,7 +80,7 @@ def models(passes: Sequence[int], generator: str, to_code: MotionToCode) -> dict
 
 
 @torch.inference_mode()
-def codes_of(model: MotionModel, clips: Sequence[Clip], controls: Controls) -> list[Array]:
+def codes_of(model: MotionModel, clips: Sequence[Clip], controls: Tensor) -> list[Array]:
     """Changes of code [frames, D] of each clip, without the model's delay."""
     mel = LogMel(model.mel)
     delay = (mel.look_ahead + model.look_ahead) // HOP_SAMPLES
@@ -84,7 +89,7 @@ def codes_of(model: MotionModel, clips: Sequence[Clip], controls: Controls) -> l
         row[: len(clip.samples)] = clip.samples
     heard = mel(torch.from_numpy(samples).float())
     speech = torch.from_numpy(np.array([activity(row) for row in samples.astype(np.float32)]))
-    codes = model(heard, speech, controls.to_tensor().expand(len(clips), -1))
+    codes = model(heard, speech, controls.expand(len(clips), -1))
     return [c[delay : delay + clip.frames].double().numpy() for c, clip in zip(codes, clips,
             strict=True)]  # fmt: skip
 
@@ -172,7 +177,7 @@ def _spread(codes: Array) -> float:
 
 def drift(model: MotionModel, clip: Clip, minute_s: int = 60) -> dict[str, float]:
     """Change per frame, deviation, and how far minutes lie apart, of a long stream."""
-    (codes,) = codes_of(model, [clip], Controls())
+    (codes,) = codes_of(model, [clip], control_row())
     size = minute_s * FPS
     minutes = codes[: len(codes) // size * size].reshape(-1, size, codes.shape[1])
     away = np.linalg.norm(minutes.mean(1) - codes.mean(0), axis=1)
@@ -186,9 +191,11 @@ def drift(model: MotionModel, clip: Clip, minute_s: int = 60) -> dict[str, float
 
 def pixels(model: MotionModel, clips: Sequence[Clip], avatar: str, renderer: str) -> dict[str, Any]:
     """Lips of these clips, drawn by that renderer."""
-    preset = PRESETS["anitalker"].chosen(renderer=renderer)
-    identity = parts_of(preset).enrol((CAST / f"{avatar}.png").read_bytes())
-    bench = Bench(identity, 512, model, preset)
+    options = AniTalkerOptions(renderer_weights=renderer)
+    identity = enrolled(ANITALKER, find_photo(avatar), options)
+    network, sizes = CachedRenderer(load_renderer(renderer), 1), ANITALKER.sizes
+    pipeline = ComposedPipeline(1, sizes, model, AniTalkerRenderer(network, sizes))
+    bench = Bench(pipeline, identity, sizes[-1])
     return lip_figures([(bench.gaps(clip.samples), clip) for clip in tqdm(clips, leave=False)])
 
 
@@ -197,14 +204,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="benchmarks.motion.codes",
         description="codes of our generator, and of the mapped motion",
     )
-    parser.add_argument("--generator", default=DRAWN, help="name of weights")
+    parser.add_argument("--generator", default=GENERATED, help="name of weights")
     parser.add_argument("--map", default=MAPPED, help="name of weights")
-    parser.add_argument("--renderer", default="", help="name of weights, for --pixels")
+    parser.add_argument(
+        "--renderer", default=AniTalkerOptions().renderer_weights, help="weights for --pixels"
+    )
     parser.add_argument("--passes", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--sentences", type=int, default=10, help="of each voice")
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--pixels", type=int, default=0, help="sentences of each voice to draw")
-    parser.add_argument("--avatar", default="amara", help="one of the cast, to draw them on")
+    parser.add_argument(
+        "--avatar", default="amara", help="one of the cast, or an image, to draw on"
+    )
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     able = [voice for voice in HELD_OUT_VOICES if missing(voice) is None]

@@ -28,10 +28,10 @@ from pipelines.diffusion.config import Objective
 from pipelines.diffusion.generator import Given, MotionGenerator
 from pipelines.diffusion.schedule import Level, ddim_levels, flow_levels
 from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
-from pipelines.motion.controls import Controls
+from pipelines.motion.controls import control_row
 from pipelines.motion.diffusion import WINDOW, DiffusionMotion, load_generator
 from pipelines.motion.model import MotionModel
-from pipelines.presets import HOP_SAMPLES
+from pipelines.pipeline import HOP_SAMPLES
 from pipelines.streaming import masked_write
 
 Kind = Literal["signal", "regression", "whole", "stream"]
@@ -240,7 +240,7 @@ def _move(model: Model, clips: Sequence[Samples]) -> list[Tensor]:
         row[: len(clip)] = clip
     heard = torch.from_numpy(samples)
     speech = torch.from_numpy(np.array([activity(row) for row in samples]))
-    controls = Controls().to_tensor().expand(len(clips), -1)
+    controls = control_row().expand(len(clips), -1)
     motion: Tensor = model(mel(heard), speech, controls)
     return [m[delay : delay + n] for m, n in zip(motion, frames, strict=True)]
 
@@ -264,7 +264,7 @@ def cost_ms(model: MotionModel, samples: Samples) -> float:
     mel = LogMel(model.mel)
     heard = mel.init_state(1)
     state: Any = model.init_state(1)
-    on, controls = torch.tensor([True]), Controls().to_tensor()[None]
+    on, controls = torch.tensor([True]), control_row()[None]
     times = []
     hops = torch.from_numpy(np.resize(samples, (_WARM_UP + _TIMED, 1, HOP_SAMPLES)))
     for hop in hops:

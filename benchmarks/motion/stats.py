@@ -27,20 +27,18 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from benchmarks.lips.run import CAST
+from benchmarks.avatars import enrolled, find_photo, size_of
 from benchmarks.lips.sounds import Clip
 from benchmarks.motion.figures import REAL, figures, windowed_sd
 from benchmarks.motion.flicker import Flicker, Mask, regions
 from benchmarks.motion.reader import MotionReader, Reading
 from benchmarks.motion.sounds import conversation, talk
 from benchmarks.timing import RESULTS, machine_stamp, quantiles
-from pipelines.audio.vad import VoiceActivity
-from pipelines.avatar import AvatarPipeline, StepResult
-from pipelines.motion.controls import Controls
+from pipelines.clip import play
 from pipelines.motion.space import BLENDSHAPES, MOTION_INDEX
-from pipelines.parts import parts_of
-from pipelines.portrait.enrol import enrol
-from pipelines.presets import HOP_SAMPLES, PRESETS, SAMPLE_RATE_HZ
+from pipelines.pipeline import HOP_SAMPLES, SAMPLE_RATE_HZ, Pipeline, Size
+from pipelines.portrait.system import SYSTEM as PORTRAIT
+from pipelines.registry import find_system, known_systems
 from training.motion.articulation import FPS
 from training.speech.phones import Phone
 from training.speech.synthesis import HELD_OUT_VOICES, missing
@@ -58,41 +56,24 @@ _POSE = slice(MOTION_INDEX["headYaw"], MOTION_INDEX["headRoll"] + 1)
 _SETTLED_S = 1.0  # into a silence, until the lips rest
 _WARM_UP_S = 60.0  # until memory counts
 _FLICKER = {
-    "head, gaze and blinks off": Controls(head_motion=0.0, gaze=0.0, blink_rate=0.0),
-    "everything moving": Controls(),
+    "head, gaze and blinks off": {"head_motion": 0.0, "gaze": 0.0, "blink_rate": 0.0},
+    "everything moving": {},
 }
 
 
-def stream(
-    pipeline: AvatarPipeline, clip: Clip, *, draw: bool, controls: Controls | None = None
-) -> Iterator[StepResult]:
-    """Results of slot 0 in the order of the clip's frames; the look-ahead's are left out."""
-    pipeline.reset(0, seed=0)
-    if controls is not None:
-        pipeline.set_controls(0, controls)
-    delay = pipeline.look_ahead // HOP_SAMPLES
-    vad, on = VoiceActivity(), torch.tensor([True])
-    padded = np.concatenate([clip.samples, np.zeros(delay * HOP_SAMPLES, np.float32)])
-    for n, hop in enumerate(padded.reshape(-1, HOP_SAMPLES)):
-        vad(hop)
-        speech = torch.tensor([vad.speech])
-        due = torch.tensor([draw and n >= delay])
-        result = pipeline.step(torch.from_numpy(hop)[None], speech, on, due)
-        if n >= delay:
-            yield result
-
-
-def watch(pipeline: AvatarPipeline, clip: Clip) -> Reading:
+def watch(pipeline: Pipeline, clip: Clip, size: Size) -> Reading:
     """Read the face in every frame of the clip."""
     with MotionReader() as reader:
-        for result in tqdm(stream(pipeline, clip, draw=True), total=clip.frames, leave=False):
-            reader.add(result.frames[0].numpy())
+        frames = play(pipeline, clip.samples, size)
+        for shown in tqdm(frames, total=clip.frames, leave=False):
+            assert shown.picture is not None
+            reader.add(shown.picture)
         return reader.reading()
 
 
-def measure(pipeline: AvatarPipeline, clip: Clip) -> dict[str, float]:
+def measure(pipeline: Pipeline, clip: Clip, size: Size) -> dict[str, float]:
     """All figures of `REAL`, and the pose's deviation in clips as long as the real ones."""
-    reading = watch(pipeline, clip)
+    reading = watch(pipeline, clip, size)
     energy = np.sqrt(np.square(clip.samples.reshape(-1, HOP_SAMPLES), dtype=np.float64).mean(1))
     found = figures(reading, energy, ~silent(clip.phones, clip.frames))
     for name, sd in zip(("yaw", "pitch", "roll"), windowed_sd(reading.angles_deg, _CLIP_FRAMES),
@@ -102,13 +83,14 @@ def measure(pipeline: AvatarPipeline, clip: Clip) -> dict[str, float]:
     return {name: round(value, 4) for name, value in found.items()}
 
 
-def drift(pipeline: AvatarPipeline, clip: Clip) -> dict[str, Any]:
+def drift(pipeline: Pipeline, clip: Clip, size: Size) -> dict[str, Any]:
     """Means per minute, memory and time of a stream that draws nothing."""
     rows, times, memory = [], [], []
     begin = time.perf_counter()
-    for n, result in enumerate(tqdm(stream(pipeline, clip, draw=False), total=clip.frames)):
+    frames = play(pipeline, clip.samples, size, draw=())
+    for n, shown in enumerate(tqdm(frames, total=clip.frames)):
         times.append(time.perf_counter() - begin)
-        rows.append(result.motion[0].numpy().copy())
+        rows.append(shown.motion.copy())
         if n % (10 * FPS) == 0 and n >= _WARM_UP_S * FPS:
             memory.append(resident_mb())
         begin = time.perf_counter()
@@ -133,7 +115,7 @@ def drift(pipeline: AvatarPipeline, clip: Clip) -> dict[str, Any]:
 
 
 def flicker(
-    pipeline: AvatarPipeline, clip: Clip, parts: dict[str, Mask]
+    pipeline: Pipeline, clip: Clip, size: Size, parts: dict[str, Mask]
 ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """By controls, by what is heard, by region: changes that are figures of `Flicker`."""
     quiet = silent(clip.phones, clip.frames, _SETTLED_S)
@@ -143,9 +125,10 @@ def flicker(
     found = {}
     for name, controls in _FLICKER.items():
         seen = Flicker(parts)
-        drawn = stream(pipeline, clip, draw=True, controls=controls)
-        for result in tqdm(drawn, desc=name, total=clip.frames, leave=False):
-            seen.add(result.frames[0].numpy())
+        frames = play(pipeline, clip.samples, size, controls=controls)
+        for shown in tqdm(frames, desc=name, total=clip.frames, leave=False):
+            assert shown.picture is not None
+            seen.add(shown.picture)
         found[name] = {"silence": seen.figures(quiet), "speech": seen.figures(talking)}
     return found
 
@@ -211,23 +194,16 @@ def _keep(path: Path, label: str, part: str, found: dict[str, Any]) -> None:
     path.write_text(json.dumps(held, indent=2) + "\n")
 
 
-def _image(avatar: str) -> Path:
-    path = CAST / f"{avatar}.png" if (CAST / f"{avatar}.png").exists() else Path(avatar)
-    if not path.is_file():
-        raise SystemExit(f"no avatar {avatar!r}: give an image or the name of one in {CAST.name}/")
-    return path
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="benchmarks.motion.stats", description="motion figures beside real speakers'"
     )
-    parser.add_argument("--pipeline", default="portrait", choices=tuple(PRESETS))
+    parser.add_argument("--pipeline", default=known_systems()[0], choices=known_systems())
     parser.add_argument("--avatar", default="amara", help="one of the cast, or an image")
     parser.add_argument("--seconds", type=float, help="to render and read: 120 of talk, or 40")
     parser.add_argument("--flicker", action="store_true", help="what should be still, in 40 s")
     parser.add_argument("--minutes", type=float, help="of speech and silence, drawing nothing")
-    parser.add_argument("--size", type=int, default=256, choices=(256, 512))
+    parser.add_argument("--size", type=int, default=256, help="height of pictures")
     parser.add_argument("--voices", nargs="+", default=list(HELD_OUT_VOICES))
     parser.add_argument("--label", help="what the results are kept under: the pipeline's name")
     parser.add_argument("--out", type=Path, default=RESULTS / "motion.json")
@@ -236,22 +212,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     able = [voice for voice in args.voices if missing(voice) is None]
     if not able:
         raise SystemExit(f"no voice can speak: {missing(args.voices[0])}")
-    pipeline, label = AvatarPipeline(args.pipeline, size=args.size), args.label or args.pipeline
+    system, label = find_system(args.pipeline), args.label or args.pipeline
+    pipeline, size = system.build(1, system.Options(), "cpu"), size_of(system, args.size)
     if args.minutes is not None:
-        found: dict[str, Any] = drift(pipeline, conversation(args.minutes * 60.0, able))
+        found: dict[str, Any] = drift(pipeline, conversation(args.minutes * 60.0, able), size)
         print("\n".join(f"{name}: {json.dumps(value)}" for name, value in found.items()))
         _keep(args.out, label, "drift", found)
         return
-    photo = _image(args.avatar).read_bytes()
-    pipeline.set_identity(0, parts_of(pipeline.preset).enrol(photo))
+    photo = find_photo(args.avatar)
+    pipeline.set_identity(0, enrolled(system, photo), size)
     seconds = args.seconds or (40.0 if args.flicker else 120.0)
     about = {"avatar": args.avatar, "size": args.size, "seconds": seconds}
     if args.flicker:
-        found = flicker(pipeline, conversation(seconds, able), regions(enrol(photo), args.size))
+        parts = regions(enrolled(PORTRAIT, photo), args.size)
+        found = flicker(pipeline, conversation(seconds, able), size, parts)
         print(flicker_table(found))
         _keep(args.out, label, "flicker", about | found)
         return
-    found = measure(pipeline, talk(seconds, able))
+    found = measure(pipeline, talk(seconds, able), size)
     print(table(found))
     _keep(args.out, label, "stream", about | found)
 

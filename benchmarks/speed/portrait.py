@@ -28,7 +28,8 @@ from pipelines.portrait.frame import Plan, base_flow, draw
 from pipelines.portrait.lips_and_lids import Window, trace
 from pipelines.portrait.mouth_and_eyes import eyes_inside, mouth_inside
 from pipelines.portrait.pose import Pose, head_pose
-from pipelines.portrait.render import PortraitRenderer, shape_weights
+from pipelines.portrait.render import draw_i420, shape_weights
+from pipelines.portrait.system import SYSTEM
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -107,11 +108,10 @@ def _draw(baked: Baked, frame: Plan, planes: Tensor) -> None:
 
 def whole(identity: IdentityFeatures, size: int, motion: Tensor) -> dict[str, float] | None:
     """Time the renderer itself, motion in, I420 out."""
-    renderer = PortraitRenderer(1, size)
-    renderer.set_identity(0, identity)
+    baked, planes = bake(identity, size), torch.empty(1, size * 3 // 2, size, dtype=torch.uint8)
     watch = Stopwatch()
     for row in motion:
-        watch.time("frame", renderer.render, row[None], [0])
+        watch.time("frame", draw_i420, baked, row, planes)
     return quantiles(watch.times["frame"][10:])
 
 
@@ -119,15 +119,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the table, and keep it with the machine's stamp."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[512, 256])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[h for _, h in SYSTEM.sizes])
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     photo = astronaut()
-    enrol(photo)  # loads the detectors
+    enrol(photo, "")  # loads the detectors
     watch = Stopwatch()
-    identity = watch.time("enrol", enrol, photo)
+    identity = watch.time("enrol", enrol, photo, "")
     for _ in range(5):
-        watch.time("bake", bake, identity, 512)
+        watch.time("bake", bake, identity, SYSTEM.sizes[-1][1])
     figures: dict[str, object] = {k: quantiles(v) for k, v in watch.times.items()}
     motion = sweep(args.frames)
     with torch.inference_mode():

@@ -1,11 +1,52 @@
-"""Sizes of the renderer: the published ones, and ours."""
+"""What the pipeline is made of and how it is played, without a tensor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 Precision = Literal["float32", "bfloat16", "float16"]
+
+# What a weights file's metadata say under `kind`: of published files that were imported; of ours, a
+# map from motion to code and a generator of codes.
+PUBLISHED_RENDERER, PUBLISHED_GENERATOR = "anitalker-stage1", "anitalker-stage2"
+MAPPED, GENERATED = "anitalker-motion", "anitalker-generator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Playing:
+    """How a published motion generator is played as a stream; lengths in frames of 40 ms."""
+
+    context: int = 20
+    ahead: int = 5  # frames heard before a frame is drawn, which the viewer waits for
+    steps: int = 5  # of denoising per frame; counts that divide evenly, see `ddim_levels`
+    smoothing: float = 0.0  # share of the frame before in a frame, in [0, 1)
+    pose: bool = False  # where it takes a head pose: give it ours instead of its own prediction
+    hubert: str = ""  # folder of chinese-hubert-large, for the generators that hear by it
+
+    def __post_init__(self) -> None:
+        if self.context < 0 or self.ahead < 0:
+            raise ValueError(f"context and ahead must not be negative, got {self}")
+        if self.steps < 1:
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
+        if not 0.0 <= self.smoothing < 1.0:
+            raise ValueError(f"smoothing must lie in [0, 1), got {self.smoothing}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AniTalkerOptions:
+    """`[pipeline.anitalker]`: names of weights, and how they are run."""
+
+    renderer_weights: str = "anitalker-renderer"
+    motion_weights: str = "anitalker-motion"
+    precision: Precision = "float32"  # of the renderer's features
+    playing: Playing = Playing()  # of published motion generators
+
+    def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise ValueError(
+                f"precision must be one of {', '.join(get_args(Precision))}, got {self.precision!r}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""One photo to the identity features of the `anitalker` preset, found and computed once."""
+"""One photo to the identity features of the `anitalker` pipeline, found and computed once."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from torch import Tensor
 
 from pipelines.anitalker.batched import CachedRenderer
 from pipelines.anitalker.crop import in_photo, square_on_canvas, surroundings
-from pipelines.identity import IdentityFeatures
+from pipelines.identity import Arrays, IdentityFeatures
 from pipelines.photo.crop import CANVAS, Crop, choose_crop, cut, to_canvas
 from pipelines.photo.decode import Image8, decode
 from pipelines.photo.detect import FaceMesh, find_face, person_mask
 from pipelines.photo.geometry import Array, measure, single, smoothstep
 from pipelines.photo.matte import blur, dilate
 
-PRESET = "anitalker"
-FORMAT_VERSION = 2
 BAKED = "baked."  # prefix of the renderer's own tensors
 
 _GROW, _SOFT = 0.09, 0.035  # the head's share of the picture beyond the person, face heights
@@ -30,7 +28,7 @@ _EDGE = (0.005, 0.06)  # from the edge of the square's surroundings, of their si
 def enrol(photo: bytes, renderer: CachedRenderer, key: str) -> IdentityFeatures:
     """Turn a JPEG, PNG or WebP of one face into identity features; raises `EnrolmentError`.
 
-    Tensors: canvas uint8 [S, S, 3] (also the preview), mask uint8 [S, S] and square int64 [3]
+    Arrays: canvas uint8 [S, S, 3] (also the preview), mask uint8 [S, S] and square int64 [3]
     (left, top, side; canvas pixels) of what is drawn; seen and rest float16 [3, R, R], look
     [2, R, R] and shown [1, R, R]: that square as the renderer sees and draws it, where its pixels
     look and how much of that they show; code [motion_dim] and start [latent_dim] of the photo, and
@@ -61,16 +59,13 @@ def describe(photo: Image8, face: FaceMesh, renderer: CachedRenderer, key: str) 
         "start": held["start"],
     }
     tensors |= {BAKED + name: held[name] for name in held if name not in ("code", "start")}
-    return IdentityFeatures(
-        key=key,
-        arrays={
-            "canvas": canvas.copy(),
-            "mask": changing(canvas, landmarks, square),
-            "square": np.array([square.left, square.top, square.side], np.int64),
-        }
-        | {name: tensor.cpu().numpy() for name, tensor in tensors.items()},
-        meta={"preset": PRESET, "format": str(FORMAT_VERSION), "face_px": str(round(face.height))},
-    )
+    arrays: Arrays = {
+        "canvas": canvas.copy(),
+        "mask": changing(canvas, landmarks, square),
+        "square": np.array([square.left, square.top, square.side], np.int64),
+    }
+    arrays |= {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    return IdentityFeatures(key, arrays, meta={})
 
 
 def changing(canvas: Image8, landmarks: Array, square: Crop) -> Image8:
@@ -91,7 +86,7 @@ def changing(canvas: Image8, landmarks: Array, square: Crop) -> Image8:
         pixels = (along + 1.0) * (CANVAS / 2) - start
         near = np.minimum(pixels, wide.side - pixels) / wide.side
         head = head * smoothstep(*_EDGE, single(near))
-    return (head * 255.0).round().clip(0, 255).astype(np.uint8)
+    return np.asarray((head * 255.0).round().clip(0, 255).astype(np.uint8))
 
 
 def baked(identity: IdentityFeatures) -> dict[str, Tensor]:

@@ -12,11 +12,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pipelines.checkpoints import Checkpoint, CheckpointError, check_tensors
+from pipelines.checkpoints import Checkpoint, check_tensors
 from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import MotionGenerator
-
-KIND = "anitalker-stage2"
+from pipelines.weights import CheckpointError
 
 _USED, _UNUSED, _NOISE = "ema_model.", "model.", "x_T"
 _NOISE_SHAPE = (32, 3, 256, 256)

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from pipelines.anitalker.config import OFFICIAL
 from pipelines.anitalker.network import FlowWarp
-from pipelines.checkpoints import Checkpoint, CheckpointError, check_tensors
-
-KIND = "anitalker-stage1"
+from pipelines.checkpoints import Checkpoint, check_tensors
+from pipelines.weights import CheckpointError
 
 _PREFIX = "lia."
 _PARTS = ("enc.net_app.", "dec.to_flows.")  # what tells such a file

@@ -27,6 +27,7 @@ from pipelines.anitalker.crop import AROUND, surroundings
 from pipelines.identity import BakedCache, IdentityFeatures
 from pipelines.photo.crop import Crop
 from pipelines.photo.matte import blur
+from pipelines.pipeline import Size
 
 _WIDE = 1 / 30  # of the square, standard deviation: differences wider than this are corrected
 _UNLIKE = 0.3  # difference of colours in [-1, 1] at which a third of the detail is left
@@ -124,9 +125,12 @@ def _fade(size: int, device: torch.device) -> Tensor:
     return (line[:, None] * line)[None, None]
 
 
-def _make(identity: IdentityFeatures, size: int, device: torch.device) -> Backing:
+def _make(identity: IdentityFeatures, size: Size, device: torch.device) -> Backing:
+    width, height = size
+    if width != height:
+        raise ValueError(f"frames are square, not {width} x {height}")
     with torch.inference_mode():
-        return back(identity, size, device)
+        return back(identity, width, device)
 
 
 BACKINGS = BakedCache(_make)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipelines.anitalker.config import Playing
 from pipelines.audio.hubert import HubertStream, load_hubert
 from pipelines.audio.mel import MelConfig
 from pipelines.audio.mfcc import Mfcc
@@ -20,11 +21,12 @@ from pipelines.diffusion.generator import Given, MotionGenerator
 from pipelines.diffusion.schedule import ddim_levels
 from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.hearing import HANGOVER, LISTENS
+from pipelines.motion.hearing import LISTENS
 from pipelines.motion.idle import IDLE, LISTENING, SPEAKING, IdleMotion, IdleState
 from pipelines.motion.model import Features, MotionModel
 from pipelines.motion.space import MOTION_INDEX
-from pipelines.presets import HOP_SAMPLES, Playing
+from pipelines.motion.voice import HANGOVER
+from pipelines.pipeline import HOP_SAMPLES
 from pipelines.streaming import SlotState, masked_write
 
 _ANGLES = tuple(MOTION_INDEX[name] for name in ("headYaw", "headPitch", "headRoll"))
@@ -77,7 +79,7 @@ def listener(generator: MotionGenerator, hubert: str = "") -> Audible:
     if not hubert:
         raise ValueError(
             "this motion generator hears by HuBERT: fetch TencentGameMate/chinese-hubert-large and "
-            'name its folder in the configuration file, [playing] hubert = "FOLDER"'
+            "name its folder, --set playing.hubert=FOLDER"
         )
     return Audible(HubertStream(load_hubert(Path(hubert).expanduser())))
 
@@ -97,6 +99,10 @@ class CodeState(SlotState):
         masked_write(self.pose, torch.zeros_like(self.pose), slots)
         masked_write(self.code, self.stream.rest, slots)
         masked_write(self.quiet, torch.full_like(self.quiet, LISTENS + 1.0), slots)
+
+    def clear(self, slots: Tensor) -> None:
+        self.stream.clear(slots)
+        masked_write(self.quiet, self.quiet.clamp_min(HANGOVER + 1.0), slots)
 
 
 class PublishedCodes(MotionModel):

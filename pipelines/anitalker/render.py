@@ -1,4 +1,4 @@
-"""The `anitalker` renderer: motion codes and cached identities to whole frames, slot by slot."""
+"""The `anitalker` renderer: motion codes and cached identities to whole frames."""
 
 from __future__ import annotations
 
@@ -9,40 +9,48 @@ from torch import Tensor
 
 from pipelines.anitalker.batched import CachedRenderer, Drawn
 from pipelines.anitalker.enrol import baked
-from pipelines.anitalker.paste import BACKINGS, Backing, paste
-from pipelines.identity import IdentityFeatures
+from pipelines.anitalker.paste import BACKINGS, paste
+from pipelines.batch import Batch
+from pipelines.identity import IdentityFeatures, SlotFaces
+from pipelines.pipeline import Size
+from pipelines.renderer import picture_row
+from pipelines.streaming import SlotState, Stateless
 
 
 class AniTalkerRenderer:
-    """Draws the squares of all slots in one batch, then pastes each into its photo.
+    """See `pipelines.renderer.Renderer`. A frame depends on its code alone.
 
-    Renderers of several sizes share one `network`, whose slots are theirs.
+    Draws the squares of all slots in one batch, then pastes each into its photo.
     """
 
-    def __init__(self, network: CachedRenderer, slots: int, size: int, device: torch.device | str):
+    def __init__(
+        self, network: CachedRenderer, sizes: Sequence[Size], device: torch.device | str = "cpu"
+    ) -> None:
         self.network = network
-        self.size = size
-        self.device = torch.device(device)
-        self._backings: list[Backing | None] = [None] * slots
+        self.motion_dim = network.config.motion_dim
+        self._faces = SlotFaces(BACKINGS, network.slots, len(sizes), torch.device(device))
 
-    def set_identity(self, slot: int, identity: IdentityFeatures) -> None:
-        """Give `slot` a face, from the next render on."""
-        self._backings[slot] = BACKINGS.get(identity, self.size, self.device)
+    def init_state(self, batch: int) -> Stateless:
+        return Stateless()
+
+    def prepare(self, identity: IdentityFeatures, size: Size) -> None:
+        self._faces.prepare(identity, size)
+
+    def set_identity(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
+        self._faces.set(slot, identity, sizes)
         self.network.set(slot, baked(identity))
 
-    def render(self, motion: Tensor, slots: Sequence[int]) -> Tensor:
-        """Draw one frame per code of `motion` [N, motion_dim]: I420 uint8 [N, S * 3 / 2, S]."""
-        shape = (len(slots), self.size * 3 // 2, self.size)
-        planes = torch.empty(shape, dtype=torch.uint8, device=self.device)
-        backings = [self._backing(slot) for slot in slots]
-        with torch.inference_mode():
-            drawn = self.network.draw(motion, list(slots))
-            for i, backing in enumerate(backings):
-                paste(Drawn(*(part[i : i + 1] for part in drawn)), backing, planes[i : i + 1])
-        return planes
+    def step(
+        self, motion: Tensor, state: SlotState, active: Tensor, slots: Sequence[int], batch: Batch
+    ) -> None:
+        backings = [self._faces.get(slot, batch.size_of(slot)) for slot in slots]
+        drawn = self.network.draw(motion[slots], list(slots))
+        for i, (slot, backing) in enumerate(zip(slots, backings, strict=True)):
+            square = Drawn(*(part[i : i + 1] for part in drawn))
+            with picture_row(batch, slot, backing.i420.device) as planes:
+                paste(square, backing, planes)
 
-    def _backing(self, slot: int) -> Backing:
-        backing = self._backings[slot]
-        if backing is None:
-            raise ValueError(f"slot {slot} has no identity; call set_identity first")
-        return backing
+    def still(self, slot: int, batch: Batch) -> None:
+        """At rest a frame is the photo."""
+        backing = self._faces.get(slot, batch.size_of(slot))
+        torch.from_numpy(batch.picture(slot)).copy_(backing.i420)

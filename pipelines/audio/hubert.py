@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipelines.checkpoints import CheckpointError, check_tensors, read_checkpoint
+from pipelines.checkpoints import check_tensors, read_checkpoint
 from pipelines.streaming import SlotState, masked_write
+from pipelines.weights import CheckpointError
 
 RATE_HZ = 16_000
 ROW = 320  # samples from one row to the next, 20 ms
@@ -143,6 +144,9 @@ class HubertStreamConfig:
 class HubertStreamState(SlotState):
     window: Tensor  # [B, window * 640] float32: the newest samples
     heard: Tensor  # [B] int64: how many of them are of the stream, the rest is silence before it
+
+    def clear(self, slots: Tensor) -> None:
+        self.reset(slots)
 
 
 class HubertStream(nn.Module):

@@ -60,6 +60,9 @@ class MelConfig:
 class MelState(SlotState):
     tail: Tensor  # [B, window - step] float32: samples kept from earlier hops
 
+    def clear(self, slots: Tensor) -> None:
+        self.reset(slots)
+
 
 class LogMel(nn.Module):
     """Natural log of mel band power; the bands of a frame sum to its mean square."""

@@ -71,6 +71,9 @@ class MfccState(SlotState):
     rows: Tensor  # [B, 2 * reach, coefficients] float64: static rows kept from earlier hops
     position: Tensor  # [B] int64: steps taken since the stream began
 
+    def clear(self, slots: Tensor) -> None:
+        self.reset(slots)
+
 
 class Mfcc(nn.Module):
     """AniTalker's 39 sound features, at 100 rows per second. Computed in float64."""

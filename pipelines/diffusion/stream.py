@@ -48,6 +48,7 @@ class StreamState(SlotState):
     motion: Tensor  # [B, 1 + context, D]: the frame before the window, then its context
     draft: Tensor  # [B, ahead, D]
     silence: Tensor  # as `audio`: what a fresh stream has heard
+    unseen: Tensor  # [B, rows of the window] bool: sound of the frames ahead
     rest: Tensor  # [B, D]: the motion before the stream
 
     def reset(self, slots: Tensor) -> None:
@@ -58,8 +59,15 @@ class StreamState(SlotState):
             masked_write(held, self.rest[:, None].expand_as(held), slots)
 
     def clear(self, slots: Tensor) -> None:
-        """Forget what was heard and drafted, but go on from the face as it is."""
-        masked_write(self.audio, self.silence, slots)
+        """Forget what was heard and drafted beyond the frame emitted last.
+
+        The sound before it stays, so that the generator sees a voice stop in mid-word and closes
+        the lips as it learned to; over silence alone it would snap them shut in one frame.
+        """
+        rows = (self.unseen & slots[:, None]).view(
+            len(slots), *([1] * (self.audio.dim() - 3)), -1, 1
+        )
+        self.audio.copy_(torch.where(rows, self.silence, self.audio))
         masked_write(self.draft, self.motion[:, -1:].expand_as(self.draft), slots)
 
     def set_seed(self, slots: Tensor, seeds: Tensor) -> None:
@@ -118,7 +126,8 @@ class StreamingSampler(nn.Module):
         before the stream. seeds: int64 [B].
         """
         window, batch = self.window, len(seeds)
-        rows = window.frames * self.model.config.rows_per_frame
+        each = self.model.config.rows_per_frame
+        rows, seen = window.frames * each, (window.context + window.new) * each
         heard = silence[..., None, :].expand(batch, *silence.shape[:-1], rows, -1)
         key = seed_keys(seeds)
         first = torch.full_like(key, -window.ahead)
@@ -131,6 +140,7 @@ class StreamingSampler(nn.Module):
             motion=rest[:, None].repeat(1, window.context + 1, 1),
             draft=rest[:, None].repeat(1, window.ahead, 1),
             silence=heard.contiguous(),
+            unseen=(torch.arange(rows, device=rest.device) >= seen).repeat(batch, 1),
             rest=rest.clone(),
         )
 

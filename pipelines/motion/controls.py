@@ -1,33 +1,37 @@
-"""What a user may turn up or down about how an avatar moves."""
+"""What a user may turn up or down about how an avatar moves: 1 is natural, 0 is off.
+
+Declared here, in the order in which motion models take them. Systems made of these models offer
+them as they are; imports no torch.
+"""
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from pipelines.pipeline import Control
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-@dataclass(frozen=True)
-class Controls:
-    """Strengths in [0, 2]; 1 is natural, 0 is off."""
-
-    expression: float = 1.0  # mouth and brows; 0 keeps the lips closed
-    head_motion: float = 1.0  # rotation, translation, nods, breathing
-    gaze: float = 1.0  # eye movement; 0 looks straight ahead
-    blink_rate: float = 1.0  # 0 never blinks
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"{field.name} must be a number, got {value!r}")
-            if not 0.0 <= value <= 2.0:  # refuses NaN too
-                raise ValueError(f"{field.name} must lie in [0, 2], got {value}")
-
-    def to_tensor(self) -> Tensor:
-        """float32 [4], in the order of `CONTROL_NAMES`."""
-        return torch.tensor(astuple(self), dtype=torch.float32)
+CONTROLS: tuple[Control, ...] = (
+    Control("expression", "mouth and brows; 0 keeps the lips closed"),
+    Control("head_motion", "rotation, translation, nods, breathing"),
+    Control("gaze", "eye movement; 0 looks straight ahead"),
+    Control("blink_rate", "0 never blinks"),
+)
 
 
-CONTROL_NAMES: tuple[str, ...] = tuple(field.name for field in fields(Controls))
+def control_row(**values: float) -> Tensor:
+    """What motion models take, float32 [len(CONTROLS)]; what is not given has its default.
+
+    Raises:
+        ValueError: an unknown control, or a value out of its range.
+    """
+    import torch
+
+    known = [control.name for control in CONTROLS]
+    for name in values:
+        if name not in known:
+            raise ValueError(f"unknown control {name!r}; known: {', '.join(known)}")
+    row = [control.check(values.get(control.name, control.default)) for control in CONTROLS]
+    return torch.tensor(row, dtype=torch.float32)

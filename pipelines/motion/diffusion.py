@@ -25,9 +25,10 @@ from pipelines.motion.idle import IdleMotion, IdleState
 from pipelines.motion.latent import SHAPES, MotionLatent
 from pipelines.motion.lip_closure import LipClosure
 from pipelines.motion.model import MotionModel
-from pipelines.motion.space import BLENDSHAPES, MOTION_INDEX
+from pipelines.motion.space import BLENDSHAPES, MOTION_INDEX, PORTRAIT_WEIGHTS
 from pipelines.motion.voice import VoiceState
 from pipelines.streaming import SlotState, masked_write
+from pipelines.weights import find_weights
 
 WINDOW = Window(context=15, new=1, ahead=2)
 ONE_PASS = flow_levels([1.0])
@@ -58,6 +59,15 @@ def load_generator(path: Path) -> MotionGenerator:
     check_tensors(tensors, model.state_dict(), str(path))
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)
+
+
+def load_motion(weights: str = PORTRAIT_WEIGHTS) -> DiffusionMotion:
+    """Our generator as a stream, one pass per frame, by the name of its weights.
+
+    Raises:
+        ValueError: they are not installed, or of another network.
+    """
+    return DiffusionMotion(MelConfig(), load_generator(find_weights(weights)))
 
 
 class DiffusionMotion(MotionModel):

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from pipelines.audio.mel import MelConfig
 from pipelines.motion.idle import IDLE, LISTENING, SPEAKING
-from pipelines.motion.voice import DB, VOICE, Voice, VoiceState
+from pipelines.motion.voice import DB, HANGOVER, VOICE, Voice, VoiceState
 
-HANGOVER = 10.0  # frames that count as speaking after the voice
 LISTENS = 30.0 * 25.0  # frames of silence after which a listener idles
 
 _EXTRAS = ("gate", "flag", "speaking", "listening", "noise", "known")

@@ -69,5 +69,8 @@ MOTION_NAMES: tuple[str, ...] = BLENDSHAPES + POSE
 MOTION_INDEX: dict[str, int] = {name: i for i, name in enumerate(MOTION_NAMES)}
 MOTION_DIM: int = len(MOTION_NAMES)
 
+PORTRAIT_WEIGHTS = "portrait-motion"
+"""Name of the shipped weights of our generator of such motion."""
+
 Behaviour = Literal["idle", "listening", "speaking"]
 BEHAVIOURS: tuple[Behaviour, ...] = ("idle", "listening", "speaking")

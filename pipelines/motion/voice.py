@@ -32,6 +32,7 @@ BANDS: dict[str, tuple[float, float]] = {
     "voice": (150.0, 2_800.0),
 }
 VOICE = list(BANDS).index("voice")
+HANGOVER = 10.0  # hops that count as speaking after the voice
 _NEVER = 1e6
 _KNOWN = 1e3
 
@@ -79,6 +80,12 @@ class VoiceState(SlotState):
         masked_write(self.floor, self.start[:, :1].expand_as(self.floor), slots)
         masked_write(self.peak, self.start[:, 1:], slots)
         masked_write(self.quiet, torch.full_like(self.quiet, _NEVER), slots)
+
+    def clear(self, slots: Tensor) -> None:
+        """The voice has stopped; what is known of speaker and noise stays, the gate closes."""
+        for held in (self.power, self.flags):
+            masked_write(held, torch.zeros_like(held), slots)
+        masked_write(self.quiet, self.quiet.clamp_min(HANGOVER + 1.0), slots)
 
 
 class Voice(nn.Module):

@@ -17,6 +17,7 @@ from torch import Tensor
 from kernels.i420 import rgb_to_i420
 from pipelines.identity import BakedCache, IdentityFeatures
 from pipelines.photo.geometry import Array, Face, measure, single
+from pipelines.pipeline import Size
 from pipelines.portrait.basis import basis, eye_openings, mouth_openings
 from pipelines.portrait.erase_mouth_and_eyes import lips_only, without_insides
 from pipelines.portrait.eyeball import Eyeballs, paint_eyeballs
@@ -150,14 +151,14 @@ def placed(part: T, device: torch.device) -> T:
     return replace(part, **changes)  # type: ignore[type-var]
 
 
-def _bake(identity: IdentityFeatures, size: int, device: torch.device) -> Baked:
+def _bake(identity: IdentityFeatures, size: Size, device: torch.device) -> Baked:
+    width, height = size
+    if width != height or width % (NODES - 1):
+        raise ValueError(
+            f"portraits are square, in steps of {NODES - 1} pixels, not {width} x {height}"
+        )
     with torch.inference_mode():
-        return placed(bake(identity, size), device)
+        return placed(bake(identity, width), device)
 
 
 CACHE = BakedCache(_bake)
-
-
-def prepare(identity: IdentityFeatures, size: int, device: torch.device | str = "cpu") -> None:
-    """Bake `identity` for `size` ahead, from any thread, so that `set_identity` is instant."""
-    CACHE.get(identity, size, torch.device(device))

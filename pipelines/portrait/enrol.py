@@ -10,36 +10,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.identity import IdentityFeatures, content_key
-from pipelines.photo.crop import CANVAS, choose_crop, cut, to_canvas
+from pipelines.identity import IdentityFeatures
+from pipelines.photo.crop import choose_crop, cut, to_canvas
 from pipelines.photo.decode import Image8, decode
 from pipelines.photo.detect import FaceMesh, find_face, person_mask
-from pipelines.photo.errors import EnrolmentError
 from pipelines.photo.geometry import measure
 from pipelines.photo.matte import refine_matte, separate
 from pipelines.portrait.eye_rims import find_eye_rims
 
-PRESET = "portrait"
-FORMAT_VERSION = 4
-CROP_RULE = f"head-and-shoulders-{CANVAS}"
 
-__all__ = ["EnrolmentError", "enrol", "identity_key"]
-
-
-def identity_key(photo: bytes) -> str:
-    """Return the content address that `enrol(photo)` gives, without looking at the picture."""
-    return content_key(photo, CROP_RULE, PRESET, FORMAT_VERSION)
-
-
-def enrol(photo: bytes) -> IdentityFeatures:
+def enrol(photo: bytes, key: str) -> IdentityFeatures:
     """Turn a JPEG, PNG or WebP of one face into identity features; raises `EnrolmentError`.
 
-    Tensors: canvas uint8 [S, S, 3] (also the preview), matte uint8 [S, S], background uint8
+    Arrays: canvas uint8 [S, S, 3] (also the preview), matte uint8 [S, S], background uint8
     [S, S, 3], landmarks float32 [478, 3] (canvas coordinates, see `geometry`), eye_rims float32
     [2, 3, n].
     """
     pixels = decode(photo)
-    return describe(pixels, find_face(pixels), identity_key(photo))
+    return describe(pixels, find_face(pixels), key)
 
 
 def describe(photo: Image8, face: FaceMesh, key: str) -> IdentityFeatures:
@@ -60,11 +48,7 @@ def describe(photo: Image8, face: FaceMesh, key: str) -> IdentityFeatures:
             "landmarks": landmarks,
             "eye_rims": find_eye_rims(measure(landmarks), picture).numpy(),
         },
-        meta={
-            "preset": PRESET,
-            "format": str(FORMAT_VERSION),
-            "face_px": str(round(face.height)),
-        },
+        meta={"face_px": str(round(face.height))},
     )
 
 

@@ -14,77 +14,75 @@ import torch
 from torch import Tensor
 
 from kernels.i420 import write_i420
-from pipelines.identity import IdentityFeatures
+from pipelines.batch import Batch
+from pipelines.identity import IdentityFeatures, SlotFaces
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
+from pipelines.pipeline import Size
 from pipelines.portrait.bake import CACHE, Baked
 from pipelines.portrait.frame import Box, draw, plan
 from pipelines.portrait.pose import head_pose
+from pipelines.renderer import picture_row
+from pipelines.streaming import SlotState, Stateless
 
-SIZES = (256, 512)
 _SHAPES = len(BLENDSHAPES)
 _OPEN, _CLOSE = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
 
 
 class PortraitRenderer:
-    """Renders the portraits of up to `slots` sessions at one size."""
+    """See `pipelines.renderer.Renderer`. A frame depends on its motion alone."""
 
-    def __init__(self, slots: int, size: int = 512, device: torch.device | str = "cpu") -> None:
-        if size not in SIZES:
-            raise ValueError(f"size must be one of {SIZES}, got {size}")
-        if slots < 1:
-            raise ValueError(f"slots must be at least 1, got {slots}")
-        self.slots = slots
-        self.size = size
-        self.device = torch.device(device)
-        self._identities: list[Baked | None] = [None] * slots
+    motion_dim = MOTION_DIM
 
-    def set_identity(self, slot: int, identity: IdentityFeatures) -> None:
-        """Give `slot` a face, from the next render on. Instant once `bake.prepare` has run."""
-        if not 0 <= slot < self.slots:
-            raise ValueError(f"slot must be in 0..{self.slots - 1}, got {slot}")
-        self._identities[slot] = CACHE.get(identity, self.size, self.device)
+    def __init__(
+        self, slots: int, sizes: Sequence[Size], device: torch.device | str = "cpu"
+    ) -> None:
+        self._faces = SlotFaces(CACHE, slots, len(sizes), torch.device(device))
 
-    def render(self, motion: Tensor, slots: Sequence[int]) -> Tensor:
-        """Draw one frame per row of `motion` [N, MOTION_DIM] as I420 uint8 [N, S * 3 / 2, S]."""
-        self._check(motion, slots)
-        shape = (len(slots), self.size * 3 // 2, self.size)
-        with torch.inference_mode():
-            planes = torch.empty(shape, dtype=torch.uint8, device=self.device)
-            for i, slot in enumerate(slots):
-                baked = self._baked(slot)
-                planes[i] = baked.behind_i420
-                for (rows, columns), rgb in _draw(baked, motion[i]):
-                    write_i420(rgb, planes[i : i + 1], rows.start, columns.start)
-        return planes
+    def init_state(self, batch: int) -> Stateless:
+        return Stateless()
 
-    def render_rgb(self, motion: Tensor, slots: Sequence[int]) -> Tensor:
-        """Draw one frame per row of `motion` [N, MOTION_DIM] as RGB uint8 [N, S, S, 3]."""
-        self._check(motion, slots)
-        shape = (len(slots), self.size, self.size, 3)
-        with torch.inference_mode():
-            pictures = torch.empty(shape, dtype=torch.uint8, device=self.device)
-            for i, slot in enumerate(slots):
-                baked = self._baked(slot)
-                pictures[i] = _bytes(baked.behind)
-                for (rows, columns), rgb in _draw(baked, motion[i]):
-                    pictures[i, rows, columns] = _bytes(rgb)
-        return pictures
+    def prepare(self, identity: IdentityFeatures, size: Size) -> None:
+        self._faces.prepare(identity, size)
 
-    def _check(self, motion: Tensor, slots: Sequence[int]) -> None:
-        if motion.dim() != 2 or motion.shape != (len(slots), MOTION_DIM):
-            raise ValueError(
-                f"motion must be [{len(slots)}, {MOTION_DIM}] for {len(slots)} slots, "
-                f"got {tuple(motion.shape)}"
-            )
+    def set_identity(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
+        self._faces.set(slot, identity, sizes)
 
-    def _baked(self, slot: int) -> Baked:
-        baked = self._identities[slot]
-        if baked is None:
-            raise ValueError(f"slot {slot} has no identity; call set_identity first")
-        return baked
+    def step(
+        self, motion: Tensor, state: SlotState, active: Tensor, slots: Sequence[int], batch: Batch
+    ) -> None:
+        for slot in slots:
+            self._draw(motion[slot], slot, batch)
+
+    def still(self, slot: int, batch: Batch) -> None:
+        self._draw(torch.zeros(MOTION_DIM), slot, batch)
+
+    def _draw(self, motion: Tensor, slot: int, batch: Batch) -> None:
+        baked = self._faces.get(slot, batch.size_of(slot))
+        with picture_row(batch, slot, baked.person.device) as planes:
+            draw_i420(baked, motion, planes)
 
 
-def _draw(baked: Baked, motion: Tensor) -> Iterator[tuple[Box, Tensor]]:
+@torch.inference_mode()
+def draw_i420(baked: Baked, motion: Tensor, planes: Tensor) -> None:
+    """Draw one frame of motion [MOTION_DIM] into I420 `planes` (uint8 [1, S * 3 / 2, S])."""
+    planes[0] = baked.behind_i420
+    for (rows, columns), rgb in _boxes(baked, motion):
+        write_i420(rgb, planes, rows.start, columns.start)
+
+
+@torch.inference_mode()
+def draw_rgb(baked: Baked, motion: Tensor) -> Tensor:
+    """One frame of motion [MOTION_DIM] as RGB uint8 [S, S, 3]."""
+    picture = torch.empty(baked.size, baked.size, 3, dtype=torch.uint8, device=baked.behind.device)
+    picture[:] = _bytes(baked.behind)
+    for (rows, columns), rgb in _boxes(baked, motion):
+        picture[rows, columns] = _bytes(rgb)
+    return picture
+
+
+def _boxes(baked: Baked, motion: Tensor) -> Iterator[tuple[Box, Tensor]]:
+    if motion.shape != (MOTION_DIM,):
+        raise ValueError(f"motion must be [{MOTION_DIM}], got {list(motion.shape)}")
     values = motion.tolist()
     device = baked.person.device
     weights = shape_weights(motion.to(device))

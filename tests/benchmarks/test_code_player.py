@@ -13,15 +13,16 @@ from benchmarks.lips.sounds import Samples, white
 from benchmarks.motion.code_player import CodePlayer
 from benchmarks.motion.models import activity
 from benchmarks.speed.stand_ins import random_generator
+from pipelines.anitalker.config import Playing
 from pipelines.anitalker.generated_codes import GeneratedCodes
 from pipelines.anitalker.published_codes import PublishedCodes, listener
 from pipelines.audio.mel import MelConfig
 from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.stream import Window
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.controls import Controls
+from pipelines.motion.controls import control_row
 from pipelines.motion.model import MotionModel
-from pipelines.presets import HOP_SAMPLES, Playing
+from pipelines.pipeline import HOP_SAMPLES
 
 SMALL = {"down": (12, 16), "side_dim": 4, "adapter_dim": 4}
 PUBLISHED = replace(PRESETS["mfcc_pose_only"], **SMALL, identity_dim=8)
@@ -43,7 +44,7 @@ def face() -> IdentityFeatures:
 def live(motion: MotionModel, wearer: IdentityFeatures, samples: Samples) -> Tensor:
     """Codes as a session gets them; the last `delay` frames of the sound are not drawn."""
     features, on = motion.features(), torch.ones(1, dtype=torch.bool)
-    heard, state, controls = features.init_state(1), motion.init_state(1), Controls().to_tensor()
+    heard, state, controls = features.init_state(1), motion.init_state(1), control_row()
     motion.set_identity(state, 0, wearer)
     hops = torch.from_numpy(samples).view(-1, 1, HOP_SAMPLES)
     codes = [

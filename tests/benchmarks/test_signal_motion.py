@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.baseline.signal_motion import SignalMotion, SignalState
 from pipelines.audio.mel import LogMel, MelConfig
-from pipelines.motion.controls import CONTROL_NAMES, Controls
+from pipelines.motion.controls import CONTROLS, control_row
 from pipelines.motion.space import BEHAVIOURS, BLENDSHAPES, MOTION_DIM, MOTION_INDEX
 
 RATE, HOP = 16_000, 640
@@ -56,7 +56,7 @@ def run(sound: Tensor, speech: bool | Tensor = True, seed: int = 0, **controls: 
     flags = torch.full((1, hops), speech) if isinstance(speech, bool) else speech[None, :hops]
     with torch.inference_mode():
         features = MEL(sound[None, : hops * HOP])
-        motion = model(features, flags, Controls(**controls).to_tensor()[None])
+        motion = model(features, flags, control_row(**controls)[None])
     return motion[0, SHIFT:]
 
 
@@ -68,7 +68,7 @@ def advance(
     model: SignalMotion, state: SignalState, features: Tensor, active: list[bool]
 ) -> Tensor:
     batch = len(active)
-    controls = Controls().to_tensor().expand(batch, -1)
+    controls = control_row().expand(batch, -1)
     flags = torch.ones(batch, dtype=torch.bool)
     return model.step(features, flags, controls, state, torch.tensor(active))
 
@@ -277,11 +277,11 @@ def test_expression_scales_the_mouth() -> None:
 
 
 def test_controls_are_checked_and_named() -> None:
-    assert CONTROL_NAMES == ("expression", "head_motion", "gaze", "blink_rate")
-    assert Controls(gaze=0.5).to_tensor().tolist() == [1.0, 1.0, 0.5, 1.0]
+    assert [c.name for c in CONTROLS] == ["expression", "head_motion", "gaze", "blink_rate"]
+    assert control_row(gaze=0.5).tolist() == [1.0, 1.0, 0.5, 1.0]
     for wrong in (-0.1, 2.1, float("nan"), "1", True):
         with pytest.raises(ValueError, match="gaze"):
-            Controls(gaze=wrong)  # type: ignore[arg-type]
+            control_row(gaze=wrong)  # type: ignore[arg-type]
 
 
 def test_wrong_number_of_seeds_is_refused() -> None:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import io
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
 
 from pipelines import weights
 from pipelines.anitalker.batched import Drawn
+from pipelines.anitalker.config import AniTalkerOptions
 from pipelines.anitalker.crop import AROUND, GRID, SIDE, in_photo, square_on_canvas, surroundings
 from pipelines.anitalker.paste import BACKINGS, alike, back, blended
-from pipelines.avatar import AvatarPipeline
+from pipelines.anitalker.system import SYSTEM
+from pipelines.batch import Batch
+from pipelines.composed import ComposedPipeline
 from pipelines.identity import IdentityFeatures, IdentityStore
-from pipelines.parts import Parts, parts_of
 from pipelines.photo.crop import CANVAS, Crop
 from pipelines.photo.errors import EnrolmentError
-from pipelines.presets import HOP_SAMPLES, PRESETS, SIZES, Playing
+from pipelines.pipeline import HOP_SAMPLES, Material, QuietProgress
+from pipelines.portrait.system import SYSTEM as PORTRAIT
 from tests.support.small import TINY, write_weights
 
-PRESET = PRESETS["anitalker"]
+OPTIONS = AniTalkerOptions()
+SIZES = [height for _, height in SYSTEM.sizes]
 CAST = sorted((Path(__file__).parents[2] / "cast").glob("*.png"))[:2]
 CPU = torch.device("cpu")
 
@@ -43,19 +43,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / "shipped").mkdir()
         motion = Path(__file__).parents[2] / "weights" / "portrait-motion.safetensors"
         (folder / "shipped" / motion.name).symlink_to(motion)
-        parts_of.cache_clear()
         yield folder
-    parts_of.cache_clear()
+
+
+def enrolled(photo: Path, folder: Path) -> IdentityFeatures:
+    return SYSTEM.enrol(Material(photo=photo), OPTIONS, QuietProgress(folder))
 
 
 @pytest.fixture(scope="module")
-def parts(folder: Path) -> Parts:
-    return parts_of(PRESET)
-
-
-@pytest.fixture(scope="module")
-def faces(parts: Parts) -> list[IdentityFeatures]:
-    return [parts.enrol(photo.read_bytes()) for photo in CAST]
+def faces(folder: Path) -> list[IdentityFeatures]:
+    return [enrolled(photo, folder) for photo in CAST]
 
 
 def anything(seed: int = 0) -> Drawn:
@@ -87,13 +84,9 @@ def test_the_square_of_the_canvas_is_cut_from_the_photo() -> None:
     assert in_photo(Crop(-8.0, 16.0, 256.0), canvas) == Crop(84.0, 82.0, 512.0)
 
 
-def test_enrolment_finds_everything_once_and_quickly(parts: Parts) -> None:
-    photo = CAST[0].read_bytes()
-    begin = time.monotonic()
-    face = parts.enrol(photo)
-    assert time.monotonic() - begin < 10.0  # under 2 s on an idle machine; see the benchmark
-    assert face.key == parts.identity_key(photo)
-    assert face.meta["preset"] == "anitalker"
+def test_enrolment_finds_everything_once(folder: Path) -> None:
+    face = enrolled(CAST[0], folder)
+    assert face.key == SYSTEM.key(Material(photo=CAST[0]), OPTIONS)
     assert face.tensors["canvas"].shape == (CANVAS, CANVAS, 3)
     assert face.tensors["code"].shape == (TINY.motion_dim,)
     assert face.tensors["start"].shape == (TINY.latent_dim,)
@@ -109,21 +102,20 @@ def test_features_survive_the_disk(faces: list[IdentityFeatures], tmp_path: Path
         assert torch.equal(held.tensors[name], tensor), name
 
 
-def test_other_weights_and_other_presets_have_other_keys(parts: Parts, folder: Path) -> None:
-    photo = CAST[0].read_bytes()
-    keys = {parts.identity_key(photo), parts_of(PRESETS["portrait"]).identity_key(photo)}
+def test_other_weights_and_other_systems_have_other_keys(folder: Path) -> None:
+    photo = Material(photo=CAST[0])
+    keys = {SYSTEM.key(photo, OPTIONS), PORTRAIT.key(photo, PORTRAIT.Options())}
     write_weights(folder / "other", seed=1)
     path = folder / "other" / "anitalker-renderer.safetensors"
     path.rename(folder / "other-renderer.safetensors")
-    keys.add(parts_of(PRESET.chosen("other-renderer")).identity_key(photo))
+    keys.add(SYSTEM.key(photo, AniTalkerOptions(renderer_weights="other-renderer")))
     assert len(keys) == 3
 
 
-def test_a_picture_without_a_face_is_turned_away(parts: Parts) -> None:
-    out = io.BytesIO()
-    Image.new("RGB", (300, 300), (90, 120, 90)).save(out, "PNG")
+def test_a_picture_without_a_face_is_turned_away(folder: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (300, 300), (90, 120, 90)).save(tmp_path / "plain.png")
     with pytest.raises(EnrolmentError, match="No face") as caught:
-        parts.enrol(out.getvalue())
+        enrolled(tmp_path / "plain.png", folder)
     assert caught.value.code == "no_face"
 
 
@@ -159,10 +151,14 @@ def test_at_rest_the_frame_is_the_photo(
     faces: list[IdentityFeatures], size: int, folder: Path
 ) -> None:
     """Whatever an untrained network draws."""
-    pipeline = pipeline_of(faces, size)
-    drawn = pipeline._renderer(size).render(faces[0].tensors["code"][None], [0])[0]
-    off = (drawn.int() - back(faces[0], size, CPU).i420.int()).abs()
-    assert int(off.max()) <= 2
+    played = Played(faces[:1], size)
+    renderer, batch = played.pipeline.renderer, played.batch
+    code, active = faces[0].tensors["code"][None], torch.tensor([True])
+    renderer.step(code, renderer.init_state(1), active, [0], batch)
+    off = batch.picture(0).astype(int) - back(faces[0], size, CPU).i420.numpy()
+    assert np.abs(off).max() <= 2
+    played.pipeline.still(0, batch)
+    assert np.array_equal(batch.picture(0), back(faces[0], size, CPU).i420)
 
 
 def resting(face: IdentityFeatures) -> Drawn:
@@ -195,43 +191,58 @@ def test_detail_stays_away_from_what_was_not_there(faces: list[IdentityFeatures]
         assert float(alike(strange, still, backing).mean()) < 0.05
 
 
-def pipeline_of(faces: list[IdentityFeatures], size: int = 256, seed: int = 3) -> AvatarPipeline:
-    pipeline = AvatarPipeline("anitalker", slots=len(faces), size=size, seed=seed)
-    for slot, face in enumerate(faces):
-        pipeline.set_identity(slot, face)
-        pipeline.reset(slot, seed)
-    return pipeline
+class Played:
+    """A pipeline whose slots show these faces."""
+
+    def __init__(self, faces: list[IdentityFeatures], size: int = 256, seed: int = 3) -> None:
+        pipeline = SYSTEM.build(len(faces), OPTIONS, "cpu")
+        assert isinstance(pipeline, ComposedPipeline)
+        self.pipeline = pipeline
+        self.batch = Batch.of(len(faces), SYSTEM.sizes, pipeline.motion_dim)
+        for slot, face in enumerate(faces):
+            self.show(slot, face, size)
+            pipeline.reset(slot, seed)
+
+    def show(self, slot: int, face: IdentityFeatures, size: int = 256) -> None:
+        self.pipeline.set_identity(slot, face, (size, size))
+        self.batch.size[slot] = size
+
+    def hear(self, count: int, first: int = 0) -> list[list[np.ndarray]]:
+        """The pictures of all slots in each of so many steps."""
+        random = np.random.default_rng(first)
+        frames = []
+        for _ in range(count):
+            self.batch.hops[:] = random.normal(0.0, 0.1, HOP_SAMPLES)
+            self.batch.speech[:] = self.batch.active[:] = self.batch.draw[:] = True
+            self.pipeline.step(self.batch)
+            frames.append([self.batch.picture(slot).copy() for slot in range(self.batch.slots)])
+        return frames
 
 
-def hear(
-    pipeline: AvatarPipeline, count: int, active: list[bool], first: int = 0
-) -> list[dict[int, Tensor]]:
-    chance = torch.Generator().manual_seed(first)
-    on = torch.tensor(active)
-    sound = torch.randn(count, HOP_SAMPLES, generator=chance) * 0.1
-    return [pipeline.step(hop.expand(pipeline.slots, -1), on, on, on).frames for hop in sound]
+def farthest(a: np.ndarray, b: np.ndarray) -> int:
+    return int(np.abs(a.astype(int) - b).max())
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_faces_in_one_batch_are_drawn_as_alone(
     faces: list[IdentityFeatures], size: int, folder: Path
 ) -> None:
-    together = hear(pipeline_of(faces, size), 6, [True, True])
+    together = Played(faces, size).hear(6)
     for slot, face in enumerate(faces):
-        alone = hear(pipeline_of([face], size), 6, [True])
+        alone = Played([face], size).hear(6)
         for a, b in zip(together, alone, strict=True):
-            assert (a[slot].int() - b[0].int()).abs().max() <= 1
+            assert farthest(a[slot], b[0]) <= 1
 
 
 def test_slots_of_different_sizes_share_the_network(
     faces: list[IdentityFeatures], folder: Path
 ) -> None:
-    pipeline = pipeline_of(faces)
-    pipeline.set_identity(1, faces[1], 512)
-    frames = hear(pipeline, 3, [True, True])[-1]
-    assert [frames[slot].shape[1] for slot in (0, 1)] == [256, 512]
-    alone = hear(pipeline_of(faces[:1]), 3, [True])[-1][0]
-    assert (frames[0].int() - alone.int()).abs().max() <= 1
+    played = Played(faces)
+    played.show(1, faces[1], 512)
+    frames = played.hear(3)[-1]
+    assert [frame.shape for frame in frames] == [(384, 256), (768, 512)]
+    alone = Played(faces[:1]).hear(3)[-1][0]
+    assert farthest(frames[0], alone) <= 1
 
 
 def test_smaller_pictures_need_no_preparation(
@@ -242,48 +253,52 @@ def test_smaller_pictures_need_no_preparation(
     def unwelcome(*_: object) -> None:
         raise AssertionError("a face is prepared in a step")
 
-    pipeline = AvatarPipeline("anitalker", slots=1, size=512)
-    pipeline.prepare(faces[0], 512)
+    pipeline = SYSTEM.build(1, OPTIONS, "cpu")
+    pipeline.prepare(faces[0], (512, 512))
     monkeypatch.setattr(BACKINGS, "make", unwelcome)
-    pipeline.set_identity(0, faces[0])
+    pipeline.set_identity(0, faces[0], (512, 512))
     monkeypatch.setattr(BACKINGS, "get", unwelcome)  # other faces may have taken its place
-    on, sound = torch.ones(1, dtype=torch.bool), torch.zeros(1, HOP_SAMPLES)
-    sizes = [pipeline.step(sound, on, on, on, most).frames[0].shape[1] for most in (512, 256, None)]
-    assert sizes == [512, 256, 512]
+    batch = Batch.of(1, SYSTEM.sizes, pipeline.motion_dim)
+    batch.active[:] = batch.draw[:] = True
+    for size in (512, 256, 512):
+        batch.size[:] = size
+        pipeline.step(batch)
+        assert batch.picture(0).std() > 10
 
 
 def test_another_face_in_mid_stream_changes_nothing_else(
     faces: list[IdentityFeatures], folder: Path
 ) -> None:
-    switched, stayed = pipeline_of([faces[0]] * 2), pipeline_of([faces[0]] * 2)
-    hear(switched, 5, [True, True]), hear(stayed, 5, [True, True])
-    switched.set_identity(1, faces[1])
-    reference = pipeline_of(faces)
-    hear(reference, 5, [True, True])
-    for a, b, c in zip(
-        *(hear(p, 4, [True, True], first=1) for p in (switched, stayed, reference)), strict=True
-    ):
-        assert torch.equal(a[0], b[0])
-        assert torch.equal(a[1], c[1])  # as if it had always been so
-        assert not torch.equal(a[1], b[1])
+    switched, stayed, reference = (
+        Played(shown) for shown in ([faces[0]] * 2, [faces[0]] * 2, faces)
+    )
+    for played in (switched, stayed, reference):
+        played.hear(5)
+    switched.show(1, faces[1])
+    for a, b, c in zip(*(p.hear(4, first=1) for p in (switched, stayed, reference)), strict=True):
+        assert np.array_equal(a[0], b[0])
+        assert np.array_equal(a[1], c[1])  # as if it had always been so
+        assert not np.array_equal(a[1], b[1])
 
 
 def test_a_slot_without_a_face_cannot_be_drawn(faces: list[IdentityFeatures], folder: Path) -> None:
-    pipeline = AvatarPipeline("anitalker", slots=2, size=256)
-    pipeline.set_identity(0, faces[0])
+    pipeline = SYSTEM.build(2, OPTIONS, "cpu")
+    pipeline.set_identity(0, faces[0], (256, 256))
+    batch = Batch.of(2, SYSTEM.sizes, pipeline.motion_dim)
+    batch.size[:] = 256
+    batch.active[:] = batch.draw[:] = True
     with pytest.raises(ValueError, match="slot 1 has no identity"):
-        hear(pipeline, 1, [True, True])
+        pipeline.step(batch)
 
 
 def test_missing_weights_are_named_with_the_way_out(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("VIVAVOCE_WEIGHTS", str(tmp_path))
-    absent = replace(PRESET, summary="without weights")  # another key of the cache
     with pytest.raises(ValueError, match=r"lacks weights: no weights called 'anitalker-renderer'"):
-        parts_of(absent)
-    with pytest.raises(ValueError, match=r"--renderer-weights NAME --motion-weights NAME"):
-        parts_of(absent)
+        SYSTEM.key(Material(photo=CAST[0]), OPTIONS)
+    with pytest.raises(ValueError, match=r"--set renderer_weights=NAME"):
+        SYSTEM.build(1, OPTIONS, "cpu")
 
 
 def test_a_published_renderer_wants_published_motion(folder: Path) -> None:
@@ -291,15 +306,4 @@ def test_a_published_renderer_wants_published_motion(folder: Path) -> None:
     path = folder / "published" / "anitalker-renderer.safetensors"
     path.rename(folder / "theirs.safetensors")
     with pytest.raises(ValueError, match="do not fit"):
-        parts_of(PRESET.chosen("theirs"))
-
-
-def test_what_is_not_chosen_stays() -> None:
-    chosen = PRESET.chosen("mine", precision="bfloat16", playing=Playing(ahead=3))
-    assert chosen.chosen() == chosen
-    assert chosen.chosen(motion="other") == replace(chosen, motion_weights="other")
-
-
-def test_the_portrait_renderer_has_no_weights_to_choose() -> None:
-    with pytest.raises(ValueError, match="no weights to replace by 'mine'"):
-        PRESETS["portrait"].chosen("mine")
+        SYSTEM.build(1, AniTalkerOptions(renderer_weights="theirs"), "cpu")

@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipelines import weights
+from pipelines.anitalker.config import GENERATED, AniTalkerOptions
 from pipelines.anitalker.generated_codes import LEVELS, GeneratedCodes, given
-from pipelines.anitalker.parts import AniTalkerParts
-from pipelines.anitalker.weights import DRAWN, load_generator
+from pipelines.anitalker.motion import load_motion
+from pipelines.anitalker.weights import load_generator
 from pipelines.audio.mel import MelConfig
 from pipelines.diffusion import config
 from pipelines.diffusion.config import PRESETS, GeneratorConfig
@@ -22,11 +23,10 @@ from pipelines.diffusion.generator import Given, MotionGenerator
 from pipelines.diffusion.schedule import flow_levels, sample
 from pipelines.diffusion.stream import StreamingSampler, Window
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.controls import Controls
+from pipelines.motion.controls import control_row
 from pipelines.motion.model import Features
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
-from pipelines.presets import HOP_SAMPLES
-from pipelines.presets import PRESETS as PIPELINES
+from pipelines.pipeline import HOP_SAMPLES
 from tests.support.small import write_weights
 
 SMALL = replace(PRESETS["codes"], down=(16, 16), speech_blocks=1, side_dim=8, dropout=0.0)
@@ -69,11 +69,11 @@ class Stream:
             motion.set_identity(self.state, slot, each)
 
     def play(
-        self, samples: Tensor, controls: Controls | None = None, active: Tensor | None = None
+        self, samples: Tensor, controls: Tensor | None = None, active: Tensor | None = None
     ) -> Tensor:
         """Codes [B, T, D]."""
         on = torch.ones(self.batch, dtype=torch.bool) if active is None else active
-        row = (controls or Controls()).to_tensor().repeat(self.batch, 1)
+        row = (control_row() if controls is None else controls).repeat(self.batch, 1)
         made = []
         with torch.no_grad():
             for hop in samples.split(HOP_SAMPLES, 1):
@@ -139,7 +139,7 @@ def test_chance_does_not_make_a_face_tremble() -> None:
 
 
 def test_controls_reach_the_generator() -> None:
-    calm = Controls(expression=0.5, head_motion=0.0, gaze=0.0, blink_rate=0.0)
+    calm = control_row(expression=0.5, head_motion=0.0, gaze=0.0, blink_rate=0.0)
     stream = Stream(drawn(), [face(1)])
     stream.play(sound(8), calm)
     told = stream.state.given[0, -1]
@@ -201,17 +201,17 @@ def test_the_preset_plays_its_weights(monkeypatch: pytest.MonkeyPatch, tmp_path:
     state = {
         k: v.half() if v.dtype == torch.float32 else v for k, v in network().state_dict().items()
     }
-    save_file(state, tmp_path / "mine.safetensors", {"kind": DRAWN})
+    save_file(state, tmp_path / "mine.safetensors", {"kind": GENERATED})
     assert load_generator("mine").unit.dtype == torch.float32
-    motion = AniTalkerParts(PIPELINES["anitalker"].chosen(motion="mine")).motion()
+    motion = load_motion(AniTalkerOptions(motion_weights="mine"))
     assert isinstance(motion, GeneratedCodes)
     assert motion.sampler.levels == LEVELS
 
 
 def test_what_ships_moves_a_mouth_by_sound_and_rests_without() -> None:
-    model = load_generator(DRAWN)
+    model = load_generator(GENERATED)
     motion = GeneratedCodes(MelConfig(), model)
-    still = Controls(head_motion=0.0, gaze=0.0, blink_rate=0.0)
+    still = control_row(head_motion=0.0, gaze=0.0, blink_rate=0.0)
     none = IdentityFeatures("0" * 64, {"code": np.zeros(20, np.float32)}, {})
     quiet = Stream(motion, [none]).play(torch.zeros(1, 25 * HOP_SAMPLES), still)[0, -10:]
     assert quiet.diff(dim=0).norm(dim=1).max() < 0.2

@@ -13,20 +13,22 @@ from torch import Tensor
 
 from benchmarks.baseline.signal_motion import SignalMotion
 from pipelines import weights
+from pipelines.anitalker.config import Playing
 from pipelines.anitalker.mapped_codes import MappedCodes, MotionToCode, parted
+from pipelines.anitalker.pair import find_pair
 from pipelines.anitalker.published_codes import Audible, CodeState, PublishedCodes, listener
-from pipelines.anitalker.weights import find_pair, load_generator, load_map, load_renderer
+from pipelines.anitalker.weights import load_generator, load_map, load_renderer
 from pipelines.audio.hubert import Hubert, HubertLayout, HubertStream, HubertStreamConfig
 from pipelines.audio.mel import LogMel, MelConfig
 from pipelines.audio.mfcc import Mfcc
-from pipelines.checkpoints import CheckpointError
 from pipelines.diffusion.config import PRESETS, GeneratorConfig
 from pipelines.diffusion.generator import MotionGenerator
 from pipelines.diffusion.schedule import ddim_levels, sample
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.controls import Controls
+from pipelines.motion.controls import control_row
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
-from pipelines.presets import HOP_SAMPLES, Playing
+from pipelines.pipeline import HOP_SAMPLES
+from pipelines.weights import CheckpointError
 from tests.support.small import TINY, write_weights
 
 SMALL = GeneratorConfig(
@@ -62,7 +64,7 @@ def play(
     motion: PublishedCodes | MappedCodes,
     samples: Tensor,
     faces: list[IdentityFeatures],
-    controls: Controls | None = None,
+    controls: Tensor | None = None,
     seed: int = 0,
 ) -> Tensor:
     """Codes [B, T, D] of a fresh stream."""
@@ -78,7 +80,7 @@ def play(
 def go_on(motion, samples, heard, state, controls=None) -> Tensor:  # type: ignore[no-untyped-def]
     batch = len(samples)
     active = torch.ones(batch, dtype=torch.bool)
-    row = (controls or Controls()).to_tensor().repeat(batch, 1)
+    row = (control_row() if controls is None else controls).repeat(batch, 1)
     features = motion.features()
     made = []
     with torch.no_grad():
@@ -98,7 +100,7 @@ def mapped() -> MappedCodes:
 
 
 def test_a_face_at_rest_has_the_code_of_its_photo() -> None:
-    still = Controls(expression=0.0, head_motion=0.0, gaze=0.0, blink_rate=0.0)
+    still = control_row(expression=0.0, head_motion=0.0, gaze=0.0, blink_rate=0.0)
     motion = mapped()
     assert float(motion.to_code.moved(torch.zeros(2, MOTION_DIM)).abs().max()) < 1e-6
     made = play(motion, torch.zeros(1, 8 * HOP_SAMPLES), [face(1)], still)
@@ -118,7 +120,7 @@ def test_the_map_is_of_the_motion_that_portrait_shows() -> None:
     motion, samples = mapped(), sound(12)
     inner = SignalMotion(MelConfig())
     features = LogMel(MelConfig())(samples)
-    shown = inner(features, sound_flags(samples), Controls().to_tensor()[None])
+    shown = inner(features, sound_flags(samples), control_row()[None])
     wanted = face(1).tensors["code"] + motion.to_code.moved(shown[0])
     assert torch.allclose(play(motion, samples, [face(1)])[0], wanted, atol=1e-6)
 
@@ -222,7 +224,7 @@ def test_a_slot_that_rests_is_untouched() -> None:
     motion.set_identity(state, 0, face(1))
     before = {name: getattr(state, name).clone() for name in ("pose", "code", "quiet")}
     rows = torch.randn(2, 4, 39)
-    args = (rows, torch.ones(2, dtype=torch.bool), Controls().to_tensor().repeat(2, 1))
+    args = (rows, torch.ones(2, dtype=torch.bool), control_row().repeat(2, 1))
     with torch.no_grad():
         motion.step(*args, state, torch.tensor([True, False]))
     for name, value in before.items():
@@ -232,7 +234,7 @@ def test_a_slot_that_rests_is_untouched() -> None:
 
 
 def test_no_expression_is_the_photo() -> None:
-    made = play(codes(), sound(8), [face(1)], Controls(expression=0.0))
+    made = play(codes(), sound(8), [face(1)], control_row(expression=0.0))
     assert torch.equal(made, face(1).tensors["code"].expand_as(made))
 
 
@@ -246,7 +248,7 @@ def test_our_head_moves_a_generator_that_takes_a_pose() -> None:
     own = play(codes(), sound(12), [face(1)])
     playing = dataclasses.replace(PLAYING, pose=True)
     given = play(codes(playing), sound(12), [face(1)])
-    held = play(codes(playing), sound(12), [face(1)], Controls(head_motion=0.0))
+    held = play(codes(playing), sound(12), [face(1)], control_row(head_motion=0.0))
     assert not torch.allclose(own, given)
     assert not torch.allclose(given, held)
     without = dataclasses.replace(SMALL, pose=False, framing=False)
@@ -277,7 +279,7 @@ def test_behaviour_follows_the_voice() -> None:
     for hop in range(30):
         with torch.no_grad():
             motion.step(
-                torch.randn(1, 4, 39), torch.tensor([hop < 5]), Controls().to_tensor()[None],
+                torch.randn(1, 4, 39), torch.tensor([hop < 5]), control_row()[None],
                 state, active,
             )  # fmt: skip
         seen.append(int(motion.behaviour(state)))

@@ -10,11 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.audio.mel import LogMel, MelConfig
+from pipelines.audio.mel import LogMel
 from pipelines.audio.vad import VoiceActivity
-from pipelines.motion.controls import Controls
-from pipelines.motion.diffusion import DiffusionMotion, DiffusionState
-from pipelines.motion.models import portrait_motion
+from pipelines.motion.controls import control_row
+from pipelines.motion.diffusion import DiffusionMotion, DiffusionState, load_motion
 from pipelines.motion.space import BEHAVIOURS, BLENDSHAPES, MOTION_DIM, MOTION_INDEX
 from training.motion.articulation import articulate
 from training.speech.sentences import HELD_OUT
@@ -31,7 +30,7 @@ pytestmark = pytest.mark.skipif(missing(VOICE) is not None, reason=str(missing(V
 
 @cache
 def model() -> DiffusionMotion:
-    made = portrait_motion(MelConfig())
+    made = load_motion()
     assert isinstance(made, DiffusionMotion)
     return made
 
@@ -70,7 +69,7 @@ def run(sounds: Tensor, seeds: list[int] | None = None, **controls: float) -> Te
     """Motion [B, T, MOTION_DIM] of sounds [B, S], frame n at row n."""
     motion, batch = model(), len(sounds)
     state = motion.init_state(batch, seeds=None if seeds is None else torch.tensor(seeds))
-    given = Controls(**controls).to_tensor().expand(batch, -1)
+    given = control_row(**controls).expand(batch, -1)
     active = torch.ones(batch, dtype=torch.bool)
     with torch.inference_mode():
         hops = MEL(sounds).split(4, 1)
@@ -97,7 +96,7 @@ def correlation(a: Tensor, b: Tensor) -> float:
 
 def advance(state: DiffusionState, features: Tensor, active: list[bool]) -> Tensor:
     batch = len(active)
-    controls = Controls().to_tensor().expand(batch, -1)
+    controls = control_row().expand(batch, -1)
     flags = torch.ones(batch, dtype=torch.bool)
     with torch.inference_mode():
         return model().step(features, flags, controls, state, torch.tensor(active))
@@ -105,7 +104,7 @@ def advance(state: DiffusionState, features: Tensor, active: list[bool]) -> Tens
 
 def test_weights_of_another_network_are_refused_in_one_line() -> None:
     with pytest.raises(ValueError, match=r"anitalker-motion.*lacks") as refused:
-        portrait_motion(MelConfig(), "anitalker-motion")
+        load_motion("anitalker-motion")
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 1000
 

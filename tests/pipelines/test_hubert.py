@@ -24,7 +24,7 @@ from pipelines.audio.hubert import (
     load_hubert,
     normalised,
 )
-from pipelines.checkpoints import CheckpointError
+from pipelines.weights import CheckpointError
 from tests.support.fill import fill, fixture, relative_error, wave
 
 pytest.importorskip("transformers")

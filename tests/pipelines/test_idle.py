@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines.motion.controls import Controls
+from pipelines.motion.controls import control_row
 from pipelines.motion.idle import IDLE, LISTENING, SPEAKING, IdleMotion
 from pipelines.motion.space import BLENDSHAPES, MOTION_INDEX, POSE
 from pipelines.noise import seed_keys, uniform
@@ -25,7 +25,7 @@ def live(
 ) -> Tensor:  # fmt: skip
     """Motion [batch, frames, MOTION_DIM] of slots with seeds 0, 1, ..."""
     doing = torch.full((batch,), behaviour)
-    held = Controls(**controls).to_tensor().expand(batch, -1)
+    held = control_row(**controls).expand(batch, -1)
     active = torch.ones(batch, dtype=torch.bool)
     stress = torch.rand(frames, batch, generator=torch.Generator().manual_seed(1))
     stress = (stress > 0.92).float() if stressed else torch.zeros_like(stress)
@@ -142,7 +142,7 @@ def test_no_generator_is_touched() -> None:
 def test_inactive_slot_waits() -> None:
     state = LIFE.init_state(torch.arange(2))
     doing, stress = torch.full((2,), SPEAKING), torch.zeros(2)
-    controls = Controls().to_tensor().expand(2, -1)
+    controls = control_row().expand(2, -1)
     for n in range(60):
         LIFE.step(doing, stress, controls, state, torch.tensor([True, n < 30]))
     assert state.frame.tolist() == [60, 30]
@@ -154,7 +154,7 @@ def test_inactive_slot_waits() -> None:
 def test_behaviour_changes_do_not_make_the_head_jump() -> None:
     state = LIFE.init_state(torch.arange(8))
     active, stress = torch.ones(8, dtype=torch.bool), torch.zeros(8)
-    controls = Controls().to_tensor().expand(8, -1)
+    controls = control_row().expand(8, -1)
     rows = [
         LIFE.step(torch.full((8,), (n // 20) % 3), stress, controls, state, active)
         for n in range(300)

@@ -18,7 +18,8 @@ from pipelines.anitalker.batched import CachedRenderer
 from pipelines.anitalker.config import OFFICIAL, Precision
 from pipelines.anitalker.encoder import IdentityHead
 from pipelines.anitalker.network import Encoded, FlowWarp
-from pipelines.weights import import_checkpoint, load_weights
+from pipelines.checkpoints import load_weights
+from pipelines.import_weights import import_checkpoint
 from tests.support.fill import fill, fixture, relative_error
 
 TOLERANCE = 1e-5

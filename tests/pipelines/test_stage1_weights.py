@@ -15,7 +15,8 @@ from torch import Tensor
 from pipelines.anitalker import import_renderer as checkpoints_stage1
 from pipelines.anitalker.config import OFFICIAL, RendererConfig
 from pipelines.anitalker.network import FlowWarp
-from pipelines.weights import import_checkpoint, load_weights
+from pipelines.checkpoints import load_weights
+from pipelines.import_weights import import_checkpoint
 from tests.support.fill import keys_of
 from tests.support.imports import Code, complaint, cut, damage, write
 

@@ -14,10 +14,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipelines.checkpoints import load_weights
 from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import Given, MotionGenerator
 from pipelines.diffusion.schedule import ddim_levels, ddpm_alphas, sample, to_sample
-from pipelines.weights import import_checkpoint, load_weights
+from pipelines.import_weights import import_checkpoint
 from tests.support.fill import fill, fixture, normal, relative_error, stage2_checkpoint
 
 TOLERANCE = 1e-5

@@ -19,15 +19,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pipelines import weights
-from pipelines.checkpoints import CheckpointError, check_tensors, read_checkpoint
+from pipelines.checkpoints import check_tensors, load_weights, read_checkpoint
 from pipelines.diffusion.config import PRESETS, GeneratorConfig
 from pipelines.diffusion.generator import MotionGenerator
+from pipelines.import_weights import import_checkpoint
 from pipelines.weights import (
+    CheckpointError,
     describe_weights,
     find_weights,
-    import_checkpoint,
     list_weights,
-    load_weights,
     user_weights_dir,
 )
 from realtime.cli import main

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.checkpoints import CheckpointError
-from pipelines.weights import import_checkpoint, user_weights_dir
+from pipelines.import_weights import import_checkpoint
+from pipelines.weights import CheckpointError, user_weights_dir
 
 
 def write(folder: Path, content: object, name: str = "published.ckpt") -> Path:

@@ -9,15 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pipelines.anitalker.config import GENERATED
 from pipelines.anitalker.generated_codes import GIVEN_DIM, given
 from pipelines.anitalker.mapped_codes import MotionToCode
-from pipelines.anitalker.weights import DRAWN, map_of
-from pipelines.checkpoints import CheckpointError
+from pipelines.anitalker.weights import map_of
 from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import MotionGenerator
 from pipelines.motion.idle import SPEAKING, IdleMotion
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
-from pipelines.weights import read_metadata
+from pipelines.weights import CheckpointError, read_metadata
 from tests.support.small_corpus import FRAMES, STRETCHES, write_corpus
 from training.motion import export, train
 from training.motion.codes import CodeObjective, CodeWindows, _live, unit_of
@@ -129,7 +129,7 @@ def test_a_run_by_a_map_makes_weights_that_can_be_shipped(
     torch.testing.assert_close(held[heard], start.state_dict()[heard], rtol=0, atol=0.01)
     monkeypatch.setattr(export, "shipped_weights_dir", lambda: tmp_path / "shipped")
     about = read_metadata(export.export(out, "mine"))
-    assert (about["kind"], about["codes"]) == (DRAWN, to_code.digest())
+    assert (about["kind"], about["codes"]) == (GENERATED, to_code.digest())
 
 
 def test_codes_have_one_objective(corpus: Path, tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from pipelines.anitalker.config import RendererConfig
+from pipelines.anitalker.config import MAPPED, RendererConfig
 from pipelines.anitalker.layers import FlowHead
 from pipelines.anitalker.mapped_codes import MotionToCode
 from pipelines.anitalker.network import FlowWarp
-from pipelines.anitalker.weights import MAPPED, config_of
+from pipelines.anitalker.pair import config_of
 from pipelines.checkpoints import check_tensors
 from pipelines.motion.space import MOTION_DIM
 from pipelines.weights import read_metadata

@@ -19,9 +19,9 @@ from pipelines.identity import IdentityFeatures
 from pipelines.photo.crop import Crop, cut
 from pipelines.photo.detect import FaceMesh, find_face
 from pipelines.photo.geometry import SIDES, measure
-from pipelines.portrait.bake import CACHE
+from pipelines.portrait.bake import CACHE, Baked
 from pipelines.portrait.enrol import describe
-from pipelines.portrait.render import PortraitRenderer
+from pipelines.portrait.render import draw_rgb
 from training.faces import draw_portrait, random_params
 from training.flow_warp.flows import rest_places
 from training.flow_warp.motions import Motion, motion_bank
@@ -54,18 +54,18 @@ def drawn_clip(number: int, count: int, size: int) -> Clip:
 
 
 def _rendered(identity: IdentityFeatures, motion: Motion, size: int) -> NDArray[np.uint8]:
-    renderer = PortraitRenderer(1, _RENDERED)
-    renderer.set_identity(0, identity)
-    square = _square(identity, _RENDERED)
-    rows = torch.from_numpy(motion)
-    frames = (renderer.render_rgb(row[None], [0])[0].numpy() for row in rows)
+    baked, square = _baked(identity), _square(identity, _RENDERED)
+    frames = (draw_rgb(baked, row).numpy() for row in torch.from_numpy(motion))
     return np.stack([cut(frame, square, size) for frame in frames])
 
 
+def _baked(identity: IdentityFeatures) -> Baked:
+    return CACHE.get(identity, (_RENDERED, _RENDERED), torch.device("cpu"))
+
+
 def _flows(identity: IdentityFeatures, motion: Motion, size: int) -> torch.Tensor:
-    baked = CACHE.get(identity, _RENDERED, torch.device("cpu"))
     square = _square(identity, _RENDERED)
-    return rest_places(baked, torch.from_numpy(motion), square, size)
+    return rest_places(_baked(identity), torch.from_numpy(motion), square, size)
 
 
 def _square(identity: IdentityFeatures, pixels: int) -> Crop:

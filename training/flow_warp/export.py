@@ -15,7 +15,8 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from pipelines.anitalker.weights import MAPPED, map_of
+from pipelines.anitalker.config import MAPPED
+from pipelines.anitalker.weights import map_of
 from pipelines.weights import shipped_weights_dir
 
 RENDERER = "anitalker-renderer"

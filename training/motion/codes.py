@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from pipelines.anitalker.config import GENERATED
 from pipelines.anitalker.generated_codes import given
 from pipelines.anitalker.mapped_codes import MotionToCode
-from pipelines.anitalker.weights import DRAWN
 from pipelines.audio.mel import MelConfig
 from pipelines.diffusion.generator import Given, MotionGenerator
 from pipelines.motion.idle import IDLE, LISTENING, SPEAKING, IdleMotion
@@ -137,7 +137,7 @@ class CodeObjective:
     name = "codes"
 
     def __init__(self, to_code: MotionToCode) -> None:
-        self.about = {"kind": DRAWN, "codes": to_code.digest()}
+        self.about = {"kind": GENERATED, "codes": to_code.digest()}
 
     def __call__(self, model: MotionGenerator, auxiliary: Auxiliary, batch: Batch) -> Loss:
         assert isinstance(batch, CodeBatch)
