@@ -1,7 +1,9 @@
 """`vivavoce render`: a sound file to a talking MP4 through exactly the streaming code.
 
-The sound goes through the same decimator, voice detector and pipeline as a microphone's, hop by
-hop, with no more look-ahead than a live session has, as fast as the machine goes.
+    FileSource -> AvatarStream over a LocalEngine -> Mp4Sink
+
+on a clock that does not wait: hop by hop, with no more look-ahead than a live session has, as fast
+as the machine goes.
 """
 
 from __future__ import annotations
@@ -11,49 +13,44 @@ import json
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-import av
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from pipelines.avatar import AvatarPipeline
-from pipelines.identity import IdentityFeatures, IdentityStore
-from pipelines.motion.space import BEHAVIOURS
-from pipelines.parts import parts_of
-from pipelines.photo.decode import MAX_BYTES
-from pipelines.photo.errors import EnrolmentError
-from pipelines.presets import PRESETS, Preset
+from pipelines.identity import IdentityStore
+from pipelines.pipeline import Material
+from pipelines.registry import find_system
 from realtime.avatar_stream import AvatarStream
-from realtime.avatars import AvatarLibrary
+from realtime.avatars.features import Features
+from realtime.avatars.library import AvatarLibrary
+from realtime.avatars.records import Avatar, sniff_video
 from realtime.clock import VirtualClock
-from realtime.engine.handle import StreamFacts
-from realtime.errors import UnknownAvatar, VivavoceError
-from realtime.media import FPS, HOP_SAMPLES, Frame, Hop, Picture, Voice
+from realtime.config import ServerConfig
+from realtime.engine.handle import StreamHandle
+from realtime.engine.local import LocalEngine
+from realtime.errors import AvatarRejected, EngineError, UnknownAvatar, VivavoceError
+from realtime.media import FPS, HOP_S, HOP_SAMPLES, Picture, Size, Voice
 from realtime.metrics import Metrics
 from realtime.output_file import OutputFile
 from realtime.sinks.mp4 import Mp4Sink
-from realtime.sources.file import FileSource, survey
+from realtime.sources.file import FileSource, Sound, survey
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderJob:
-    """What to render. `avatar` is the name of an avatar or the path of a photo."""
+    """What to render. The pipeline, its options, the size and the folders are `config`'s."""
 
     avatar: str
+    """The name of an avatar, or the path of what one can be made of."""
     audio: Path
     out: Path
-    data_dir: Path
-    cast_dir: Path
-    preset: Preset = PRESETS["portrait"]
-    size: int = 512
+    config: ServerConfig
     seed: int = 0
     stats: Path | None = None
     force: bool = False
@@ -71,102 +68,8 @@ class RenderSummary:
     look_ahead_ms: float
     step_ms: dict[str, float]
     encode_ms: dict[str, float]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...]
     """What is odd about the sound."""
-
-
-class LocalSlot:
-    """Slot 0 of a pipeline in this process, as a `StreamHandle`: stepped inside `submit`.
-
-    Args:
-        pipeline: fresh, or reset, with an identity in slot 0.
-    """
-
-    expected_latency_s = 0.0
-
-    def __init__(self, pipeline: AvatarPipeline, size: int) -> None:
-        self.on_frame: Callable[[Frame], None] = lambda frame: None
-        self.on_end: Callable[[str], None] = lambda reason: None
-        self.look_ahead = pipeline.look_ahead
-        self.still = av.VideoFrame(size, size, "yuv420p")
-        self.step_s: list[float] = []
-        """Wall time of each step."""
-        self._pipeline = pipeline
-        self._samples = torch.zeros(pipeline.slots, HOP_SAMPLES)
-        self._speech = torch.zeros(pipeline.slots, dtype=torch.bool)
-        self._active = torch.zeros(pipeline.slots, dtype=torch.bool)
-        self._active[0] = True
-
-    def submit(self, hop: Hop) -> None:
-        begin = time.monotonic()
-        self._samples[0], self._speech[0] = torch.from_numpy(hop.samples), hop.speech
-        start = hop.start - self.look_ahead
-        draw = self._active & (start >= 0)
-        result = self._pipeline.step(self._samples, self._speech, self._active, draw)
-        self.step_s.append(time.monotonic() - begin)
-        if start >= 0:
-            picture = av.VideoFrame.from_ndarray(result.frames[0].cpu().numpy(), format="yuv420p")
-            behaviour = BEHAVIOURS[int(result.behaviour[0])]
-            motion = result.motion[0].cpu().numpy()
-            self.on_frame(Frame(start, picture, motion, behaviour, hop.arrived, hop.arrived))
-
-    def clear(self) -> None:
-        """Nothing is heard that is not shown."""
-
-    async def set_identity(self, key: str) -> None:
-        raise NotImplementedError
-
-    async def set_controls(self, values: Mapping[str, float]) -> None:
-        raise NotImplementedError
-
-    def facts(self) -> StreamFacts:
-        return StreamFacts()
-
-    async def close(self) -> None:
-        pass
-
-
-def load_identity(job: RenderJob) -> IdentityFeatures:
-    """The features of an avatar by name, or of a photo by path (kept for the next time).
-
-    Raises:
-        ValueError: no such avatar or file, or no avatar can be made of the photo.
-    """
-    try:
-        path = Path(job.avatar)
-        if path.is_file():
-            store = IdentityStore(job.data_dir / "identities")
-            if path.stat().st_size > MAX_BYTES:
-                raise ValueError(f"{path} is larger than {MAX_BYTES / 1e6:.0f} MB")
-            photo = path.read_bytes()
-            parts = parts_of(job.preset)
-            key = parts.identity_key(photo)
-            if not store.path(key).exists():
-                store.save(parts.enrol(photo))
-            return store.load(key)
-        return asyncio.run(_load_named(job))
-    except UnknownAvatar as error:
-        raise ValueError(_unknown(job.avatar, error)) from error
-    except (EnrolmentError, VivavoceError) as error:
-        raise ValueError(str(error)) from error
-
-
-def _unknown(avatar: str, error: UnknownAvatar) -> str:
-    """Someone who wrote a path wants to hear of the file, not of other avatars' names."""
-    path = Path(avatar)
-    if path.is_dir():
-        return f"--avatar {avatar} is a folder: give a photo in it, or the name of an avatar"
-    if len(path.parts) > 1 or re.fullmatch(r"\.\w{2,5}", path.suffix):
-        return f"--avatar {avatar}: no such file"
-    return str(error)
-
-
-async def _load_named(job: RenderJob) -> IdentityFeatures:
-    library = AvatarLibrary(job.data_dir, job.cast_dir, 1, Metrics(), job.preset)
-    try:
-        return IdentityStore(library.identities).load(await library.ensure(library.get(job.avatar)))
-    finally:
-        await library.close()
 
 
 def render(job: RenderJob, progress: bool = False) -> RenderSummary:
@@ -185,28 +88,40 @@ def render(job: RenderJob, progress: bool = False) -> RenderSummary:
         if job.stats is not None:
             keep["--out"] = job.out
             stats = files.enter_context(OutputFile("--stats", job.stats, keep, force=job.force))
-        summary = _render(job, out, progress)
+        sound = survey(job.audio)
+        for warning in sound.warnings:
+            logger.warning("%s", warning)
+        try:
+            summary = asyncio.run(_render(job, sound, out, progress))
+        except VivavoceError as error:
+            raise ValueError(str(error)) from error
         if stats is not None:
             stats.write_text(json.dumps(asdict(summary), indent=2) + "\n")
     return summary
 
 
-def _render(job: RenderJob, out: Path, progress: bool) -> RenderSummary:
-    sound = survey(job.audio)
-    for warning in sound.warnings:
-        logger.warning("%s", warning)
+async def _render(job: RenderJob, sound: Sound, out: Path, progress: bool) -> RenderSummary:
+    import torch
+
     torch.set_num_threads(1)
-    pipeline = AvatarPipeline(job.preset, slots=1, size=job.size, seed=job.seed)
-    pipeline.set_identity(0, load_identity(job))
-    source = FileSource(sound.chunks(), sound.mix)
-    slot = LocalSlot(pipeline, job.size)
-    stream = AvatarStream(source, slot, VirtualClock())
+    config, pipeline = job.config, job.config.pipeline
+    engine = LocalEngine(
+        pipeline,
+        config.options_of(pipeline),
+        config.data_dir / "identities",
+        device=config.device,
+    )
+    step_s: list[float] = []
+    engine.on_step = step_s.append
+    size = config.size_of(pipeline)
+    handle = await _open(engine, job, size)
+    stream = AvatarStream(FileSource(sound.chunks(), sound.mix), handle, VirtualClock())
     begin = time.monotonic()
     with (
-        Mp4Sink(out, (job.size, job.size), sound.channels) as sink,
+        Mp4Sink(out, size, sound.channels) as sink,
         tqdm(total=sound.hops, unit="frame", disable=not progress) as bar,
     ):
-        encode_s = asyncio.run(_play(stream, sink, bar))
+        encode_s = await _play(stream, sink, bar)
     wall_s = time.monotonic() - begin
     media_s = len(encode_s) / FPS
     return RenderSummary(
@@ -214,22 +129,35 @@ def _render(job: RenderJob, out: Path, progress: bool) -> RenderSummary:
         media_s=media_s,
         wall_s=round(wall_s, 3),
         real_time_factor=round(wall_s / media_s, 4),
-        look_ahead_ms=pipeline.look_ahead / 16,
-        step_ms=_quantiles_ms(slot.step_s),
+        look_ahead_ms=handle.look_ahead / HOP_SAMPLES * HOP_S * 1000,
+        step_ms=_quantiles_ms(step_s),
         encode_ms=_quantiles_ms(encode_s),
         warnings=sound.warnings,
     )
 
 
+async def _open(engine: LocalEngine, job: RenderJob, size: Size) -> StreamHandle:
+    """A stream of the avatar, whose features are made where there are none, or damaged ones."""
+    pipeline, config = job.config.pipeline, job.config
+    key = await find_identity(job.avatar, config)
+    try:
+        return await engine.open(pipeline, key, size, job.seed, {})
+    except EngineError:
+        if IdentityStore(config.data_dir / "identities").path(key).exists():
+            raise
+        await find_identity(job.avatar, config)  # they were found damaged, and removed
+        return await engine.open(pipeline, key, size, job.seed, {})
+
+
 async def _play(stream: AvatarStream, sink: Mp4Sink, bar: tqdm[NoReturn]) -> list[float]:
     """Play the stream into the sink; returns the wall time that each frame took there."""
-    cursor = stream.subscribe(Voice, Picture)
+    items = stream.subscribe(Voice, Picture)
     stream.start()
     running = asyncio.ensure_future(stream.run())
     running.add_done_callback(lambda _: stream.close())  # else an error would leave us waiting
     encode_s, spent_s = [], 0.0
     try:
-        async for item in cursor:
+        async for item in items:
             begin = time.monotonic()
             sink.write(item)
             spent_s += time.monotonic() - begin
@@ -238,10 +166,57 @@ async def _play(stream: AvatarStream, sink: Mp4Sink, bar: tqdm[NoReturn]) -> lis
                 spent_s = 0.0
                 bar.update()
     finally:
-        cursor.close()
         stream.close()
         await running
     return encode_s
+
+
+async def find_identity(avatar: str, config: ServerConfig) -> str:
+    """The key of the features of an avatar by name, or of a photo (or video) by path, which are
+    kept for the next time.
+
+    Raises:
+        VivavoceError: no such avatar or file, or no avatar can be made of it.
+    """
+    guest = _guest(Path(avatar), config.pipeline)
+    if guest is not None:
+        features = Features(config, Metrics(), _keep_no_record)
+        try:
+            return await features.ensure(guest, config.pipeline)
+        finally:
+            await features.close()
+    library = AvatarLibrary(config, Metrics())
+    try:
+        return await library.ensure(library.get(avatar), config.pipeline)
+    except UnknownAvatar as error:
+        raise UnknownAvatar(_unknown(Path(avatar), error)) from error
+    finally:
+        await library.close()
+
+
+async def _keep_no_record(avatar: Avatar, key: str) -> None:
+    pass
+
+
+def _guest(path: Path, pipeline: str) -> Avatar | None:
+    """An avatar of the photo or video at `path`; None if there is no such file."""
+    if not path.is_file():
+        return None
+    material = Material(photo=path)
+    if "video" in find_system(pipeline).accepts:
+        with path.open("rb") as file, suppress(AvatarRejected):
+            sniff_video(file)
+            material = Material(video=path)
+    return Avatar(str(path), str(path), "upload", material)
+
+
+def _unknown(path: Path, error: UnknownAvatar) -> str:
+    """Someone who wrote a path wants to hear of the file, not of other avatars' names."""
+    if path.is_dir():
+        return f"--avatar {path} is a folder: give a photo in it, or the name of an avatar"
+    if len(path.parts) > 1 or re.fullmatch(r"\.\w{2,5}", path.suffix):
+        return f"--avatar {path}: no such file"
+    return str(error)
 
 
 def _quantiles_ms(seconds: list[float]) -> dict[str, float]:

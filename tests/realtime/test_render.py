@@ -18,30 +18,29 @@ from hypothesis import strategies as st
 
 from benchmarks.service.signals import write_wav
 from benchmarks.sound_files import write_sound
-from pipelines.avatar import AvatarPipeline
 from realtime.avatar_stream import AvatarStream
 from realtime.cli import main
 from realtime.clock import VirtualClock
+from realtime.config import shipped_cast_dir
+from realtime.engine.local import LocalEngine
 from realtime.media import VOICE_SAMPLES, Picture, Voice
-from realtime.render import LocalSlot, RenderJob, load_identity
+from realtime.render import RenderJob, find_identity
 from realtime.sources.file import FileSource
 from tests.support.damage import damage
 from tests.support.sounds import SPEECH
+from tests.support.toy import toy_installed, write_video
 
 SOUND = SPEECH[20_000 : 20_000 + VOICE_SAMPLES * 20 + 500]
 
 
 @pytest.fixture(scope="module")
-def job(cast_dir, data_dir, tmp_path_factory):
-    pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
+def job(config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("render")
     return RenderJob(
-        avatar=sorted(p.stem for p in cast_dir.glob("*.png"))[0],
+        avatar=sorted(p.stem for p in config.cast_dir.glob("*.png"))[0],
         audio=write_wav(folder / "in.wav", SOUND / np.float32(32768)),
         out=folder / "out.mp4",
-        data_dir=data_dir,
-        cast_dir=cast_dir,
-        size=256,
+        config=config,
     )
 
 
@@ -52,54 +51,52 @@ def here(job, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def identity(job):
-    return load_identity(job)
+def drawn(job):
+    """A function that draws chunks of sound: the planes of all frames, and the whole voice."""
+    identities = job.config.data_dir / "identities"
+    key = asyncio.run(find_identity(job.avatar, job.config))
+    engine = LocalEngine("portrait", job.config.options_of("portrait"), identities)
 
-
-def drawn(identity, chunks, seed=3):
-    """The planes of all frames and the whole voice."""
-    pipeline = AvatarPipeline(size=256, seed=seed)
-    pipeline.set_identity(0, identity)
-    source = FileSource([chunk.reshape(-1, 1) for chunk in chunks])
-    planes, voice = [], []
-
-    async def play():
-        stream = AvatarStream(source, LocalSlot(pipeline, 256), VirtualClock())
-        items = stream.subscribe(Voice, Picture)
+    async def play(chunks, seed):
+        source = FileSource([chunk.reshape(-1, 1) for chunk in chunks])
+        handle = await engine.open("portrait", key, (256, 256), seed, {})
+        stream = AvatarStream(source, handle, VirtualClock())
+        pictures, voices = stream.subscribe(Picture), stream.subscribe(Voice)
         stream.start()
-        await asyncio.gather(stream.run(), take(items))
+        readers = everything(pictures), everything(voices)
+        _, planes, voice = await asyncio.gather(stream.run(), *readers)
+        await handle.close()
+        planes = [picture.image.to_ndarray().tobytes() for picture in planes]
+        return planes, np.concatenate([piece.pcm for piece in voice])
 
-    async def take(items):
-        async for item in items:
-            if isinstance(item, Picture):
-                planes.append(item.image.to_ndarray().tobytes())
-            else:
-                voice.append(item.pcm)
+    return lambda chunks, seed=3: asyncio.run(play(chunks, seed))
 
-    asyncio.run(play())
-    return planes, np.concatenate(voice)
+
+async def everything(items):
+    return [item async for item in items]
 
 
 @settings(max_examples=3)
 @given(st.lists(st.integers(1, 9_000), min_size=1, max_size=20))
-def test_frames_are_the_same_bytes_whatever_the_chunking(identity, lengths):
+def test_frames_are_the_same_bytes_whatever_the_chunking(drawn, lengths):
     cuts = np.cumsum(lengths)
-    expected, voice = drawn(identity, [SOUND])
-    got, voice_ = drawn(identity, np.split(SOUND, cuts[cuts < len(SOUND)]))
+    expected, voice = drawn([SOUND])
+    got, voice_ = drawn(np.split(SOUND, cuts[cuts < len(SOUND)]))
     assert len(expected) == 21
     assert got == expected
     assert np.array_equal(voice, voice_)
     assert np.array_equal(voice[: len(SOUND)], SOUND)
 
 
-def test_another_seed_moves_otherwise(identity):
-    assert drawn(identity, [SOUND], 3)[0] != drawn(identity, [SOUND], 4)[0]
+def test_another_seed_moves_otherwise(drawn):
+    assert drawn([SOUND], 3)[0] != drawn([SOUND], 4)[0]
 
 
 def arguments(job, *more, **changes):
     values = {"avatar": job.avatar, "audio": job.audio, "out": job.out} | changes
+    values = {"size": 256} | values
     words = [word for name, value in values.items() for word in (f"--{name}", str(value))]
-    return ["render", *words, "--size", "256", "--data-dir", str(job.data_dir), *more]
+    return ["render", *words, "--data-dir", str(job.config.data_dir), *more]
 
 
 def complaint_of(capsys):
@@ -132,6 +129,38 @@ def test_renders_a_clip_with_sound(here):
     assert summary["step_ms"]["p50"] > 0
     assert summary["warnings"] == []
     assert set(files_in(here.out.parent)) == {"out.mp4", "out.json"}
+
+
+def test_a_photo_is_enrolled_on_the_way_and_its_features_kept(here, tmp_path):
+    photo = tmp_path / "photo.png"
+    photo.write_bytes((shipped_cast_dir() / "mei.png").read_bytes())
+    data = tmp_path / "data"
+    command = [*arguments(here, avatar=photo, audio=here.audio), "--force"]
+    command[command.index("--data-dir") + 1] = str(data)
+    assert main(command) == 0
+    (kept,) = data.joinpath("identities").glob("*.safetensors")
+    made = kept.stat().st_mtime_ns
+    clip = here.out.read_bytes()
+    assert main(command) == 0
+    assert kept.stat().st_mtime_ns == made
+    kept.write_bytes(kept.read_bytes()[:-100])  # damaged: made anew
+    assert main(command) == 0
+    assert here.out.read_bytes() == clip
+    assert not list(data.glob("avatars/*"))
+
+
+def test_a_pipeline_of_another_distribution_renders_its_video(here, tmp_path):
+    video = write_video(tmp_path / "video.mkv")
+    command = arguments(here, avatar=video, pipeline="toy", set="tint=20", size="180")
+    with toy_installed():
+        assert main(command) == 0
+    with av.open(str(here.out)) as clip:
+        pictures = [frame.to_ndarray() for frame in clip.decode(video=0)]
+    assert len(pictures) == 21
+    assert pictures[0].shape == (270, 320)
+    lightness = [np.median(planes[:180, :200]) for planes in pictures]
+    assert np.diff(lightness[:8]) == pytest.approx(8, abs=2)  # the video plays
+    assert np.median(pictures[0][180:225]) == pytest.approx(148, abs=4)  # tinted
 
 
 def test_the_clip_keeps_the_sound_it_was_given(here, tmp_path):
@@ -175,6 +204,8 @@ def test_a_damaged_file_is_rendered_with_a_word(here, tmp_path, caplog):
         ({"out": "/nowhere/out.mp4"}, "no such folder: /nowhere"),
         ({"out": "/proc/out.mp4"}, "cannot write into the folder"),
         ({"out": "/dev/null"}, "no regular file"),
+        ({"size": "17"}, "draws 256x256, 512x512"),
+        ({"set": "wings=2"}, "unknown option"),
         ({"stats": "."}, "--stats . is a folder"),
         ({"stats": "/nowhere/stats.json"}, "no such folder"),
         ({"stats": "/proc/stats.json"}, "cannot write into the folder"),
@@ -194,7 +225,7 @@ def test_bad_paths_are_named_before_any_work(here, capsys, monkeypatch):
 
 def test_usage_errors_have_a_status_of_their_own(here):
     with pytest.raises(SystemExit) as stop:
-        main(arguments(here, "--size", "17"))
+        main(arguments(here, "--seed", "many"))
     assert stop.value.code == 2
 
 
