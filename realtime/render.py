@@ -30,6 +30,7 @@ from realtime.avatars.library import AvatarLibrary
 from realtime.avatars.records import Avatar, sniff_video
 from realtime.clock import VirtualClock
 from realtime.config import ServerConfig
+from realtime.cursor import Cursor
 from realtime.engine.handle import StreamHandle
 from realtime.engine.local import LocalEngine
 from realtime.errors import AvatarRejected, EngineError, UnknownAvatar, VivavoceError
@@ -151,7 +152,7 @@ async def _open(engine: LocalEngine, job: RenderJob, size: Size) -> StreamHandle
 
 async def _play(stream: AvatarStream, sink: Mp4Sink, bar: tqdm[NoReturn]) -> list[float]:
     """Play the stream into the sink; returns the wall time that each frame took there."""
-    items = stream.subscribe(Voice, Picture)
+    items: Cursor[Voice | Picture] = stream.subscribe(Voice, Picture)
     stream.start()
     running = asyncio.ensure_future(stream.run())
     running.add_done_callback(lambda _: stream.close())  # else an error would leave us waiting

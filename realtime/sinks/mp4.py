@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -91,4 +92,5 @@ class Mp4Sink:
         if error is None:
             self.close()
         else:
-            self._container.close()
+            with suppress(av.FFmpegError, OSError):  # the first error counts
+                self._container.close()

@@ -39,7 +39,8 @@ class Mix(Enum):
             return voice
         if self is Mix.MEAN:
             total = voice.astype(np.int32).sum(axis=1)
-            return ((total + 1) >> 1).astype(np.int16)
+            mean: NDArray[np.int16] = ((total + 1) >> 1).astype(np.int16)
+            return mean
         return voice[:, 1 if self is Mix.RIGHT else 0]
 
 

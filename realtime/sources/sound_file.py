@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from realtime.media import VOICE_RATE_HZ
@@ -75,6 +76,13 @@ def unreadable(path: Path) -> str:
     )
 
 
+def _seconds(timed: AudioFrame | av.Packet[AudioStream]) -> float | None:
+    """When it is to be heard, in seconds; None where its container does not say."""
+    if timed.pts is None or timed.time_base is None:
+        return None
+    return float(timed.pts * timed.time_base)
+
+
 class _Decoder:
     """Iterates over the chunks of the first audio stream of a container."""
 
@@ -91,7 +99,7 @@ class _Decoder:
     def __iter__(self) -> Iterator[NDArray[np.int16]]:
         for packet in self._packets():
             try:
-                frames = packet.decode()
+                frames = self._stream.decode(packet)
             except av.FFmpegError:
                 self._note(packet)
                 continue
@@ -100,7 +108,7 @@ class _Decoder:
         yield from self._flush()
         self._note_end()
 
-    def _packets(self) -> Iterator[av.Packet]:
+    def _packets(self) -> Iterator[av.Packet[AudioStream]]:
         """Up to the end, or to where the container itself cannot be followed any more."""
         packets = self._container.demux(self._stream)
         while True:
@@ -113,16 +121,17 @@ class _Decoder:
                 return
             yield packet
 
-    def _note(self, packet: av.Packet | None) -> None:
+    def _note(self, packet: av.Packet[AudioStream] | None) -> None:
         if not self._broken:
             self._damage.stretches += 1
         self._broken = True
-        if packet is not None and packet.pts is not None and self._end_s is None:
-            self._end_s = float(packet.pts * packet.time_base)
+        if packet is not None and self._end_s is None:
+            self._end_s = _seconds(packet)
 
     def _place(self, frame: AudioFrame) -> Iterator[NDArray[np.int16]]:
         """The frame's sound, after silence for what is missing before it."""
-        start_s = self._end_s if frame.pts is None else float(frame.pts * frame.time_base)
+        start_s = _seconds(frame)
+        start_s = self._end_s if start_s is None else start_s
         if start_s is not None and self._end_s is not None and start_s - self._end_s > GAP_S:
             if not self._broken:
                 self._damage.stretches += 1
