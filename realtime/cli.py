@@ -110,7 +110,7 @@ def _add_render(render: argparse.ArgumentParser) -> None:
     )
     _add_pipeline(render)
     render.add_argument(
-        "--size", type=int, default=512, choices=(256, 512), help="in pixels (default 512)"
+        "--size", metavar="H|WxH", help="picture size in pixels, one of the pipeline's"
     )
     render.add_argument(
         "--seed", type=int, default=0, help="of the movements that chance makes (default 0)"
@@ -177,18 +177,14 @@ def _serve(args: argparse.Namespace) -> None:
 def _render(args: argparse.Namespace) -> int:
     from realtime.render import RenderJob, render
 
-    config = _config(args, (*_PIPELINE, "data_dir"))
     job = RenderJob(
         avatar=args.avatar,
         audio=args.audio,
         out=args.out,
-        preset=config.preset,
-        size=args.size,
+        config=_config(args, (*_PIPELINE, "size", "data_dir")),
         seed=args.seed,
         stats=args.stats,
         force=args.force,
-        data_dir=config.data_dir,
-        cast_dir=config.cast_dir,
     )
     logging.basicConfig(format="vivavoce render: %(message)s")
     try:
@@ -266,7 +262,8 @@ def _progress_bar() -> Iterator[Callable[[float, str], None]]:
 
 
 def _weights(args: argparse.Namespace) -> int:
-    from pipelines.weights import describe_weights, import_checkpoint, list_weights
+    from pipelines.import_weights import import_checkpoint
+    from pipelines.weights import describe_weights, list_weights
 
     if args.verb == "list":
         names = list_weights()

@@ -54,6 +54,8 @@ class LocalEngine:
         from pipelines.identity import IdentityStore
 
         torch.set_num_threads(1)  # as in the inference process: sums come out the same
+        self.on_step: Callable[[float], None] = lambda seconds: None
+        """Told the wall time of each step."""
         self.clock = clock or MonotonicClock()
         self._identities = IdentityStore(identities)
         try:
@@ -147,7 +149,9 @@ class LocalStream:
         batch.size[row] = self._size
         self._engine.pipeline.step(batch)
         self._clearing = False
-        self._step_s.add(time.monotonic() - begin)
+        step_s = time.monotonic() - begin
+        self._step_s.add(step_s)
+        self._engine.on_step(step_s)
 
     def _frame(self, start: int, arrived: float) -> Frame:
         batch, row = self._engine.batch, self.row

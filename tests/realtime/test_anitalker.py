@@ -13,8 +13,8 @@ from pipelines.parts import parts_of
 from realtime.avatars import AvatarLibrary
 from realtime.cli import main
 from realtime.config import ServerConfig
+from realtime.media import VOICE_SAMPLES
 from realtime.metrics import Metrics
-from realtime.render import HOP_48K
 from tests.realtime.conftest import running
 from tests.support.peers import until
 from tests.support.small import write_weights
@@ -123,7 +123,7 @@ async def test_an_upload_serves_whichever_pipeline_runs(config, tmp_path):
 
 
 async def test_renders_a_clip(config, weights_dir, tmp_path):
-    sound = (SPEECH[: HOP_48K * 12] / np.float32(32768)).astype(np.float32)
+    sound = (SPEECH[: VOICE_SAMPLES * 12] / np.float32(32768)).astype(np.float32)
     stats = tmp_path / "stats.json"
     said = main(
         [
