@@ -188,7 +188,7 @@ async def find_identity(avatar: str, config: ServerConfig) -> str:
             await features.close()
     library = AvatarLibrary(config, Metrics())
     try:
-        return await library.ensure(library.get(avatar), config.pipeline)
+        return await library.prepare(library.get(avatar), config.pipeline)
     except UnknownAvatar as error:
         raise UnknownAvatar(_unknown(Path(avatar), error)) from error
     finally:

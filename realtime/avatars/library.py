@@ -216,6 +216,19 @@ class AvatarLibrary:
                 logger.error("cast member %s cannot be enrolled: %s", avatar.name, error)
         await self._features.rest()
 
+    def check_weights(self) -> None:
+        """Look for the weights that the loaded pipelines' features depend on.
+
+        Raises:
+            ValueError: some are not installed; the message says how to get them.
+        """
+        for pipeline in self._config.loaded:
+            for avatar in self.list():
+                if self.suits(avatar, pipeline):
+                    with contextlib.suppress(UnknownAvatar):
+                        self._features.key_now(avatar, pipeline)
+                        break
+
     # Making and deleting
 
     def claim(self, purpose: str) -> None:

@@ -78,6 +78,8 @@ def serve(config: ServerConfig) -> None:
         RuntimeError: the server cannot start.
         KeyboardInterrupt: Ctrl-C, when everything has ended.
     """
+    service = Server(config)
+    service.avatars.check_weights()
     configure(config.log_json)
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
@@ -90,7 +92,6 @@ def serve(config: ServerConfig) -> None:
     with listener:
         port = listener.getsockname()[1]
         host = f"[{config.host}]" if ":" in config.host else config.host
-        service = Server(config)
         service.avatars.claim(f"server at http://{host}:{port}")
         server = DrainingServer(
             uvicorn.Config(
