@@ -122,10 +122,13 @@ class AvatarStream:
 
     async def run(self) -> None:
         """Keep everything at its time until the source ends or the stream is closed."""
-        while not self._ended:
-            self.advance(self.clock.now())
-            if not self._ended:
-                await self._alarm.wait(self.next_deadline())
+        try:
+            while not self._ended:
+                self.advance(self.clock.now())
+                if not self._ended:
+                    await self._alarm.wait(self.next_deadline())
+        finally:
+            self.close()
 
     def advance(self, now: float) -> None:
         """Do all that is due at local time `now`."""
