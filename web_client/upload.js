@@ -1,11 +1,14 @@
 import { byId } from "./dom.js";
 import { asClientError, explain, isExplained } from "./errors.js";
 
-const TYPES = ["image/jpeg", "image/png", "image/webp"];
+const PHOTOS = ["image/jpeg", "image/png", "image/webp"];
+const VIDEOS = ["video/mp4", "video/quicktime", "video/webm", "video/x-matroska", "video/x-msvideo"];
+const PHOTO_RULES = "One face, looking at the camera, well lit, mouth closed. JPEG, PNG or WebP.";
+const VIDEO_RULES = "Videos: MP4, MOV, WebM, MKV or AVI.";
 const MAX_NAME = 40;
 
 /**
- * The dialog that turns a photo into an avatar: drop, pick or paste, preview, name, progress.
+ * The dialog that turns a photo or a video into an avatar: drop, pick or paste, preview, name, progress.
  *
  * Events: `created` (CustomEvent of an Avatar).
  */
@@ -14,8 +17,11 @@ export class UploadDialog extends EventTarget {
   #file = /** @type {HTMLInputElement} */ (byId("upload-file"));
   #name = /** @type {HTMLInputElement} */ (byId("upload-name"));
   #preview = /** @type {HTMLImageElement} */ (byId("upload-preview"));
+  #video = /** @type {HTMLVideoElement} */ (byId("upload-video"));
   #submit = /** @type {HTMLButtonElement} */ (byId("upload-submit"));
-  /** @type {File | null} */ #image = null;
+  /** @type {File | null} */ #chosen = null;
+  /** @type {string[]} */ #types = PHOTOS;
+  #pipeline = "";
   /** @type {AbortController | null} */ #sending = null;
   #listeners = new AbortController();
 
@@ -43,10 +49,29 @@ export class UploadDialog extends EventTarget {
     on(document, "paste", (e) => this.#onPaste(e));
   }
 
-  /** @param {File} [image] */
-  open(image) {
+  /** Takes what a pipeline can be given. @param {import("./api.js").Pipeline} pipeline */
+  usePipeline({ name, accepts }) {
+    this.#pipeline = name;
+    const kinds = new Set(accepts);
+    const words = ["photo", "video"].filter((kind) => kinds.has(kind)).join(" or a ");
+    this.#types = [
+      ...(kinds.has("photo") ? PHOTOS : []),
+      ...(kinds.has("video") ? VIDEOS : []),
+    ];
+    this.#file.accept = this.#types.join(",");
+    byId("upload-what").textContent = `Drop a ${words} here, or choose one`;
+    byId("upload-rules").textContent = [
+      kinds.has("photo") ? PHOTO_RULES : "",
+      kinds.has("video") ? VIDEO_RULES : "",
+    ]
+      .join(" ")
+      .trim();
+  }
+
+  /** @param {File} [file] */
+  open(file) {
     if (!this.#dialog.open) this.#dialog.showModal();
-    if (image) this.#choose(image);
+    if (file) this.#choose(file);
   }
 
   destroy() {
@@ -55,36 +80,37 @@ export class UploadDialog extends EventTarget {
     this.#reset();
   }
 
-  /** @param {File | undefined} image */
-  #choose(image) {
-    if (!image) return;
+  /** @param {File | undefined} file */
+  #choose(file) {
+    if (!file) return;
     this.#showError("");
-    if (!TYPES.includes(image.type)) {
-      this.#showError("This is not a photo we can read. Use a JPEG, PNG or WebP file.");
+    if (!this.#types.includes(file.type)) {
+      this.#showError(`This is not a file we can use. ${byId("upload-rules").textContent}`);
       return;
     }
-    this.#image = image;
-    URL.revokeObjectURL(this.#preview.src);
-    this.#preview.src = URL.createObjectURL(image);
-    this.#preview.hidden = false;
+    this.#chosen = file;
+    this.#hidePreview();
+    const preview = file.type.startsWith("video/") ? this.#video : this.#preview;
+    preview.src = URL.createObjectURL(file);
+    preview.hidden = false;
     byId("upload-prompt").hidden = true;
-    if (!this.#name.value) this.#name.value = nameFrom(image.name);
+    if (!this.#name.value) this.#name.value = nameFrom(file.name);
     this.#submit.disabled = false;
     this.#name.focus();
     this.#name.select();
   }
 
   async #send() {
-    if (!this.#image || this.#sending) return;
+    if (!this.#chosen || this.#sending) return;
     this.#sending = new AbortController();
     this.#submit.disabled = true;
     this.#showError("");
     this.#showProgress(0);
-    const name = this.#name.value.trim() || nameFrom(this.#image.name);
+    const name = this.#name.value.trim() || nameFrom(this.#chosen.name);
     try {
       const avatar = await this.api.createAvatar(
-        this.#image,
-        name,
+        this.#chosen,
+        { name, pipeline: this.#pipeline },
         (sent) => this.#showProgress(sent),
         this.#sending.signal,
       );
@@ -95,7 +121,7 @@ export class UploadDialog extends EventTarget {
     } finally {
       this.#sending = null;
       byId("upload-progress").hidden = true;
-      this.#submit.disabled = !this.#image;
+      this.#submit.disabled = !this.#chosen;
     }
   }
 
@@ -121,16 +147,23 @@ export class UploadDialog extends EventTarget {
     progress.dataset.phase = sent < 1 ? "sending" : "working";
     byId("upload-bar").style.setProperty("--done", `${Math.round(sent * 100)}%`);
     byId("upload-status").textContent =
-      sent < 1 ? "Sending the photo" : "Finding the face and getting it ready";
+      sent < 1 ? "Sending it to the server" : "Finding the face and getting it ready";
+  }
+
+  #hidePreview() {
+    for (const shown of [this.#preview, this.#video]) {
+      URL.revokeObjectURL(shown.src);
+      shown.removeAttribute("src");
+      shown.hidden = true;
+    }
+    this.#video.load(); // lets go of the file
   }
 
   #reset() {
     this.#sending?.abort();
-    URL.revokeObjectURL(this.#preview.src);
-    this.#preview.removeAttribute("src");
-    this.#preview.hidden = true;
+    this.#hidePreview();
     byId("upload-prompt").hidden = false;
-    this.#image = null;
+    this.#chosen = null;
     this.#file.value = this.#name.value = "";
     this.#submit.disabled = true;
     this.#showError("");

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.presets import PRESETS
+from pipelines.registry import known_systems
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -34,31 +35,24 @@ FLAGS = (
 )
 
 
-_WEIGHTS = ("renderer_weights", "motion_weights")
-
-
 def add_pipeline(parser: argparse.ArgumentParser) -> None:
     """Let the command line choose what the server runs."""
-    parser.add_argument("--pipeline", default="portrait", choices=tuple(PRESETS))
-    for name in _WEIGHTS:
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar="NAME", default="")
+    parser.add_argument("--pipeline", default=known_systems()[0], choices=known_systems())
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="of the pipeline"
+    )
 
 
 def pipeline_flags(args: argparse.Namespace) -> tuple[str, ...]:
     """The same choice for `vivavoce serve`."""
-    flags = ["--pipeline", args.pipeline]
-    for name in _WEIGHTS:
-        if getattr(args, name):
-            flags += [f"--{name.replace('_', '-')}", getattr(args, name)]
-    return tuple(flags)
+    settings = [word for setting in args.set for word in ("--set", setting)]
+    return ("--pipeline", args.pipeline, *settings)
 
 
 def result_name(suite: str, args: argparse.Namespace, *more: str) -> str:
-    """A results file for each pipeline and choice of weights; portrait's goes without its name."""
-    chosen = [getattr(args, name) for name in _WEIGHTS if getattr(args, name)]
-    if args.pipeline != "portrait" or chosen:
-        chosen = [args.pipeline, *chosen]
-    return "_".join([suite, *chosen, *more])
+    """A results file for each pipeline and choice of its options."""
+    chosen = [re.sub(r"[^\w.-]+", "-", setting) for setting in args.set]
+    return "_".join([suite, args.pipeline, *chosen, *more])
 
 
 def free_port() -> int:
@@ -164,7 +158,10 @@ def chromium(microphone: Path | None, *flags: str):  # type: ignore[no-untyped-d
 
 def hold_head_still(page) -> None:  # type: ignore[no-untyped-def]
     """Turn head motion, gaze and blinks off by the page's sliders, so that only lips move."""
+    page.wait_for_selector("#controls input")
     for name in ("head_motion", "gaze", "blink_rate"):
+        if page.query_selector(f"#control-{name}") is None:
+            continue
         page.eval_on_selector(
             f"#control-{name}",
             """(slider) => {

@@ -52,6 +52,8 @@ class LocalEngine:
         clock: Clock | None = None,
     ) -> None:
         use_one_thread()
+        self.on_step: Callable[[float], None] = lambda seconds: None
+        """Told the wall time of each step."""
         self.clock = clock or MonotonicClock()
         self._identities = IdentityStore(identities)
         try:
@@ -145,7 +147,9 @@ class LocalStream:
         batch.size[row] = self._size
         self._engine.pipeline.step(batch)
         self._clearing = False
-        self._step_s.add(time.monotonic() - begin)
+        step_s = time.monotonic() - begin
+        self._step_s.add(step_s)
+        self._engine.on_step(step_s)
 
     def _frame(self, start: int, arrived: float) -> Frame:
         batch, row = self._engine.batch, self.row

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.presets import PRESETS
+from pipelines.registry import find_system
 from pipelines.weights import list_weights
 from tests.support.pages import (
     MARKS,
@@ -17,12 +17,12 @@ from tests.support.pages import (
     watch_lips,
 )
 
-PRESET = PRESETS["anitalker"]
+OPTIONS = find_system("anitalker").Options()
 pytestmark = [
     *MARKS,
     pytest.mark.skipif(
-        not {PRESET.renderer_weights, PRESET.motion_weights} <= set(list_weights()),
-        reason="the weights of the anitalker preset are not installed",
+        not {OPTIONS.renderer_weights, OPTIONS.motion_weights} <= set(list_weights()),
+        reason="the weights of the anitalker pipeline are not installed",
     ),
 ]
 

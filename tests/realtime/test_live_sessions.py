@@ -165,13 +165,16 @@ async def test_inference_that_dies_is_started_anew(config):
     async with running(config) as server:
         async with server.client(SPEECH) as client:
             await until(lambda: client.pictures)
-            os.kill(server.service._engine.inference.pid, signal.SIGKILL)
+            assert server.service.engine.pid is not None
+            os.kill(server.service.engine.pid, signal.SIGKILL)
             await until(lambda: not server.service.sessions)
             assert any(
-                e["type"] == "error" and e["error"]["code"] == "session_ending"
+                e["type"] == "error" and e["error"]["code"] == "engine_unavailable"
                 for e in client.events
             )
-        await until(lambda: server.service._ready, timeout_s=60)
+            assert (await server.http.get("/ready")).status_code == 503
+        await until(lambda: server.service.engine.state == "ready", timeout_s=120)
+        assert (await server.http.get("/health")).json()["engine"]["restarts"] == 1
         async with server.client(SPEECH) as client:
             await until(lambda: client.pictures)
 
