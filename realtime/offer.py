@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiortc import RTCRtpSender
@@ -14,7 +15,7 @@ from realtime.encoders import VideoCodec
 from realtime.errors import BadOffer
 
 MAX_OFFER_BYTES = 64 * 1024
-_MAX_CANDIDATES = 50
+_CANDIDATES = {"candidate", "end-of-candidates"}
 _DIGESTS = {"sha-256", "sha-384", "sha-512"}  # what aiortc 1.16.0 can check
 # Whatever aiortc's parser may raise on input it did not expect.
 _PARSE_ERRORS = (
@@ -33,6 +34,7 @@ class Offer:
     """A checked offer."""
 
     sdp: str
+    """Without candidates."""
     description: SessionDescription
     microphone: bool
     """It sends audio to us."""
@@ -47,12 +49,17 @@ class Offer:
 def parse_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
     """Parse and check an offer: one audio line, one video line, at most one data channel, bundled.
 
+    Its candidates are passed over. We only answer a peer's connectivity checks, which tell us its
+    address, and send nothing to an address because an offer names it. So it does not matter
+    whether they are ones that we could use, nor whether there are any.
+
     Raises `BadOffer` with a message that tells the sender what to change.
     """
     if len(text) > max_bytes or len(text.encode(errors="replace")) > max_bytes:
         raise BadOffer(f"the offer is larger than {max_bytes} bytes")
     if not text.startswith("v=0"):
         raise BadOffer("the offer is not SDP: it must begin with v=0")
+    text = _without_candidates(text)
     try:
         description = SessionDescription.parse(text)
         description.type = "offer"
@@ -71,19 +78,6 @@ def parse_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
     )
 
 
-def without_hidden_candidates(text: str) -> str:
-    """The offer without candidates under mDNS names (`.local`).
-
-    Resolving one holds the answer up for as long as a second and often fails. The peer reaches us
-    without it: its checks tell us its address. Then more candidates may come than the offer has.
-    """
-    lines = text.splitlines()
-    kept = [x for x in lines if not (x.startswith("a=candidate:") and ".local " in x)]
-    if len(kept) < len(lines):
-        kept = [x for x in kept if x != "a=end-of-candidates"]
-    return "\r\n".join(kept) + "\r\n"
-
-
 def audio_preferences() -> list[RTCRtpCodecCapability]:
     """Opus and nothing else: every WebRTC client has it."""
     return [c for c in _capabilities("audio") if c.mimeType.lower() == "audio/opus"]
@@ -97,6 +91,19 @@ def video_preferences(first: VideoCodec) -> list[RTCRtpCodecCapability]:
 def _capabilities(kind: str) -> list[RTCRtpCodecCapability]:
     capabilities: list[RTCRtpCodecCapability] = RTCRtpSender.getCapabilities(kind).codecs
     return capabilities
+
+
+def _attribute(line: str) -> str:
+    """The name of an a-line's attribute; "" for other lines."""
+    return line[2:].partition(":")[0] if line.startswith("a=") else ""
+
+
+def _without_candidates(text: str) -> str:
+    return _joined(line for line in text.splitlines() if _attribute(line) not in _CANDIDATES)
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\r\n" for line in lines)
 
 
 def _check_lines(description: SessionDescription) -> None:
@@ -114,8 +121,6 @@ def _check_lines(description: SessionDescription) -> None:
     bundles = [g for g in description.group if g.semantic == "BUNDLE"]
     if len(bundles) != 1 or set(bundles[0].items) != set(mids):
         raise BadOffer("all m-lines must be in one a=group:BUNDLE")
-    if sum(len(m.ice_candidates) for m in description.media) > _MAX_CANDIDATES:
-        raise BadOffer(f"the offer has more than {_MAX_CANDIDATES} ICE candidates")
     for media in description.media:
         _check_transport(media)
 
@@ -123,6 +128,8 @@ def _check_lines(description: SessionDescription) -> None:
 def _check_transport(media: MediaDescription) -> None:
     if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
         raise BadOffer(f"the {media.kind} m-line has no a=ice-ufrag or a=ice-pwd")
+    if media.ice.iceLite:
+        raise BadOffer("the offer is of an ICE lite agent; we only answer connectivity checks")
     if media.dtls is None or not media.dtls.fingerprints:
         raise BadOffer(f"the {media.kind} m-line has no a=fingerprint or no a=setup")
     if not any(f.algorithm.lower() in _DIGESTS for f in media.dtls.fingerprints):

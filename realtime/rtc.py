@@ -29,7 +29,6 @@ from aiortc import (
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters
-from aiortc.sdp import candidate_from_sdp
 
 from realtime.channel import EventChannel
 from realtime.encoders import BitrateConfig, OpusEncoder, VideoCodec, video_encoder
@@ -40,7 +39,6 @@ from realtime.offer import (
     audio_preferences,
     parse_offer,
     video_preferences,
-    without_hidden_candidates,
 )
 from realtime.playout import PlayoutClock
 from realtime.rtp_extensions import PLAYOUT_DELAY_URI, PlayoutDelay
@@ -154,23 +152,6 @@ class Peer:
             recovered=0 if self._receiver is None else self._receiver.recovered,
         )
 
-    async def add_ice_candidate(self, candidate: str | None, mid: str | None = None) -> None:
-        """Add a trickled candidate ("candidate:..." or what follows it); None: there are no more.
-
-        Without `mid` it belongs to the first m-line, which carries the bundle.
-        """
-        if candidate is None:
-            await self._connection.addIceCandidate(None)
-            return
-        try:
-            parsed = candidate_from_sdp(candidate.removeprefix("a=").removeprefix("candidate:"))
-            parsed.sdpMid = mid
-            if mid is None:
-                parsed.sdpMLineIndex = 0
-            await self._connection.addIceCandidate(parsed)
-        except (ValueError, AssertionError, IndexError) as error:
-            raise BadOffer(f"this is no ICE candidate: {candidate[:100]!r}") from error
-
     async def close(self) -> None:
         """End the connection; returns when all its tasks and sockets are gone."""
         if self._closing is None:
@@ -248,8 +229,7 @@ class Peer:
         self._connection.on("datachannel", on_datachannel)
 
     async def _answer(self, offer: Offer) -> None:
-        sdp = without_hidden_candidates(offer.sdp)
-        await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+        await self._connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         transports: set[RTCDtlsTransport] = set()
         for transceiver in self._connection.getTransceivers():
             _complete_negotiation(transceiver, offer)
@@ -303,7 +283,8 @@ async def connect(
     the CPU seconds that each video frame took.
 
     Raises:
-        BadOffer: the offer cannot be used after all; nothing stays allocated for it.
+        BadOffer: the offer cannot be used after all, or the connection is over before it is
+            answered; nothing stays allocated for it.
     """
     peer = Peer(config, on_state)
     try:
@@ -312,6 +293,8 @@ async def connect(
             peer._put_receiver(ingest, playout)
         peer._listen(on_channel)
         await peer._answer(offer)
+        if peer.state in ("failed", "closed"):
+            raise ValueError("the connection ended meanwhile")
     except (ValueError, OperationError, InvalidAccessError, InvalidStateError) as error:
         await peer.close()
         raise BadOffer(f"the offer cannot be answered: {error}") from error

@@ -182,8 +182,7 @@ class Service:
             on_closed=self._forget,
         )
         await session.open(offer)
-        if not session.closing:  # a peer may give up before its answer is on the way
-            self.sessions[session.id] = session
+        self.sessions[session.id] = session
         return session
 
     def session(self, session_id: str) -> Session:

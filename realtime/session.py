@@ -152,11 +152,6 @@ class Session:
         return self._engine.look_ahead_s + HOP_S + self._ingest.config.wait_s + compute + MARGIN_S
 
     @property
-    def closing(self) -> bool:
-        """Whether the session has ended or is about to."""
-        return self._closing
-
-    @property
     def playout_delay_ms(self) -> int:
         """The delay of picture and voice behind the microphone, in milliseconds."""
         return round(self._playout.delay_s * 1000)

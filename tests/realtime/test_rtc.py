@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socket
 import threading
 
 import numpy as np
@@ -14,7 +15,7 @@ from aiortc import rtp
 from realtime import rtc
 from realtime.encoders import BitrateConfig
 from realtime.errors import BadOffer
-from realtime.rtc import RtcConfig
+from realtime.rtc import Peer, RtcConfig
 from tests.peers import LOOPBACK, Client, Server, connected, draw_card, until
 
 
@@ -223,42 +224,68 @@ async def test_closing_during_connection_leaves_nothing() -> None:
     assert server.states == ["closed"]
 
 
-async def test_trickled_candidates_are_taken_and_garbage_is_refused() -> None:
-    server, client = Server(), Client()
-    offer = await client.offer()
-    candidates = [line for line in offer.splitlines() if line.startswith("a=candidate")]
-    lean = "\r\n".join(
-        line
+def with_candidates(offer: str, *candidates: str) -> str:
+    """The offer with these candidates alone, and the word that no more will come."""
+    kept = "".join(
+        line + "\r\n"
         for line in offer.splitlines()
         if not line.startswith(("a=candidate", "a=end-of-candidates"))
     )
-    await client.accept(await server.answer(lean + "\r\n"))
-    for candidate in candidates:
-        await server.peer.add_ice_candidate(candidate)
-    with pytest.raises(BadOffer, match="no ICE candidate"):
-        await server.peer.add_ice_candidate("candidate:nonsense")
-    await server.peer.add_ice_candidate(None)
-    await until(lambda: "connected" in server.states)
-    await client.close()
-    await server.close()
+    lines = [f"a=candidate:{candidate}" for candidate in candidates] + ["a=end-of-candidates"]
+    return kept + "".join(line + "\r\n" for line in lines)
 
 
-async def test_a_peer_that_hides_its_addresses_is_answered_at_once_and_found() -> None:
+@pytest.mark.parametrize(
+    "candidates",
+    [
+        [],
+        ["1 1 udp 2130706431 f00d.local 9 typ host"],
+        ["1 1 udp 2130706431 F00D.LOCAL 9 typ host"],
+        ["1 1 udp 2130706431 peer.invalid 9 typ host"],
+        ["1 1 udp 2130706431 2001:db8::1 9 typ host"],
+        ["1 1 tcp 1518280447 127.0.0.1 9 typ host tcptype active"],
+        ["what is this"],
+    ],
+)
+async def test_a_peer_is_found_by_its_own_checks(candidates: list[str]) -> None:
     server, client = Server(), Client()
-    offer = (await client.offer()).replace("a=end-of-candidates\r\n", "")
-    hidden = "".join(
-        line.replace(line.split()[4], "f00d.local", 1) + "\r\n"
-        if line.startswith("a=candidate")
-        else line + "\r\n"
-        for line in offer.splitlines()
-    )
-    assert "f00d.local" in hidden
-    async with asyncio.timeout(0.9):
-        answer = await server.answer(hidden)
-    await client.accept(answer)
+    await client.accept(await server.answer(with_candidates(await client.offer(), *candidates)))
     await until(lambda: "connected" in server.states)
     await client.close()
     await server.close()
+
+
+async def test_nothing_is_sent_to_the_addresses_of_an_offer() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.setblocking(False)
+        port = stranger.getsockname()[1]
+        server, client = Server(), Client()
+        offer = await client.offer()
+        many = [f"{n} 1 udp {2**31 - n} 127.0.0.1 {port} typ host" for n in range(50)]
+        await client.accept(await server.answer(with_candidates(offer, *many)))
+        await until(lambda: "connected" in server.states)
+        with pytest.raises(BlockingIOError):
+            stranger.recv(2_000)
+        await client.close()
+        await server.close()
+
+
+async def test_a_connection_that_ends_before_its_answer_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answer = Peer._answer
+
+    async def fail(peer: Peer, offer: rtc.Offer) -> None:
+        await answer(peer, offer)
+        peer._set_state("failed")
+
+    monkeypatch.setattr(Peer, "_answer", fail)
+    server, client = Server(), Client()
+    with pytest.raises(BadOffer, match="ended"):
+        await server.answer(await client.offer())
+    assert server.states == ["failed", "closed"]
+    await client.close()
 
 
 async def test_opening_and_closing_leaves_no_threads_tasks_or_files() -> None:
