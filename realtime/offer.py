@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -9,14 +10,16 @@ from aiortc import RTCRtpSender
 from aiortc.codecs import CODECS
 from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
-from aiortc.sdp import MediaDescription, SessionDescription
+from aiortc.sdp import MediaDescription, SessionDescription, grouplines
 
 from realtime.encoders import VideoCodec
 from realtime.errors import BadOffer
 
 MAX_OFFER_BYTES = 64 * 1024
 _CANDIDATES = {"candidate", "end-of-candidates"}
+_TRANSPORT = {"ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup"}
 _DIGESTS = {"sha-256", "sha-384", "sha-512"}  # what aiortc 1.16.0 can check
+_VIDEO = "VP8, or H.264 with profile-level-id=42e01f and packetization-mode=1"
 # Whatever aiortc's parser may raise on input it did not expect.
 _PARSE_ERRORS = (
     ValueError,
@@ -34,7 +37,7 @@ class Offer:
     """A checked offer."""
 
     sdp: str
-    """Without candidates."""
+    """Without candidates, and with the transport written out in every m-line."""
     description: SessionDescription
     microphone: bool
     """It sends audio to us."""
@@ -59,7 +62,7 @@ def parse_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
         raise BadOffer(f"the offer is larger than {max_bytes} bytes")
     if not text.startswith("v=0"):
         raise BadOffer("the offer is not SDP: it must begin with v=0")
-    text = _without_candidates(text)
+    text = _with_transport_everywhere(_without_candidates(text))
     try:
         description = SessionDescription.parse(text)
         description.type = "offer"
@@ -67,7 +70,7 @@ def parse_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
         audio = next(m for m in description.media if m.kind == "audio")
         video = next(m for m in description.media if m.kind == "video")
         _check_media(audio, "Opus", {"sendrecv", "sendonly", "recvonly"})
-        _check_media(video, "VP8 or H.264", {"sendrecv", "recvonly"})
+        _check_media(video, _VIDEO, {"sendrecv", "recvonly"})
     except _PARSE_ERRORS as error:
         raise BadOffer(f"the offer cannot be parsed: {error or type(error).__name__}") from error
     return Offer(
@@ -100,6 +103,26 @@ def _attribute(line: str) -> str:
 
 def _without_candidates(text: str) -> str:
     return _joined(line for line in text.splitlines() if _attribute(line) not in _CANDIDATES)
+
+
+def _with_transport_everywhere(text: str) -> str:
+    """Give m-lines that have no transport of their own that of the bundle.
+
+    RFC 9143: the first m-line of the group has it; the others, those that are `bundle-only` in
+    particular, may leave it out.
+    """
+    session, sections = grouplines(text)
+    group = next((line.split() for line in session if line.startswith("a=group:BUNDLE ")), [])
+    tagged = next((s for s in sections if f"a=mid:{''.join(group[1:2])}" in s), [])
+    shared = [line for line in tagged if _attribute(line) in _TRANSPORT]
+    multiplexed = any("a=rtcp-mux" in section for section in sections)
+    for section in sections:
+        if any(_attribute(line) in _TRANSPORT for line in section):
+            continue
+        section += shared
+        if multiplexed and "a=rtcp-mux" not in section:
+            section.append("a=rtcp-mux")
+    return _joined(itertools.chain(session, *sections))
 
 
 def _joined(lines: Iterable[str]) -> str:

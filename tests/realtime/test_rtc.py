@@ -255,6 +255,19 @@ async def test_a_peer_is_found_by_its_own_checks(candidates: list[str]) -> None:
     await server.close()
 
 
+async def test_an_offer_with_one_transport_for_all_is_answered() -> None:
+    """RFC 9143: the lines after the first leave out what they share with it."""
+    server, client = Server(), Client()
+    first, *others = (await client.offer()).split("m=video")
+    transport = ("a=ice-", "a=fingerprint", "a=setup", "a=candidate", "a=end-of", "a=rtcp")
+    lines = [x for x in "m=video".join(["", *others]).splitlines() if not x.startswith(transport)]
+    bundled = [f"a=bundle-only\r\n{x}" if x.startswith("a=mid") else x for x in lines]
+    await client.accept(await server.answer(first + "\r\n".join(bundled) + "\r\n"))
+    await until(lambda: "connected" in server.states and server.channels)
+    await client.close()
+    await server.close()
+
+
 async def test_nothing_is_sent_to_the_addresses_of_an_offer() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.bind(("127.0.0.1", 0))
