@@ -9,6 +9,8 @@ such steps, placing sound later adds delay but no time for packets to arrive.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,11 +22,18 @@ _MISSABLE = 0.03  # share of packets that may come too late
 _SPARE = 480  # do not shorten the delay unless this much (10 ms) would be left
 _BURST_S = 0.005  # arrivals closer than this are one event: what held them up, held up all
 
+_Positions = TypeVar("_Positions", int, NDArray[np.int64])
+
 
 def unwrap(value: int, last: int, bits: int) -> int:
     """The integer congruent to `value` modulo 2^bits that lies nearest to `last`."""
     half = 1 << (bits - 1)
     return last + ((value - last + half) & ((1 << bits) - 1)) - half
+
+
+def _after_hop(arrived: _Positions, placed: _Positions) -> _Positions:
+    """By how much an arrival comes after the nominal end of the hop in which the packet starts."""
+    return arrived - (placed // HOP + 1) * HOP
 
 
 class DelayControl:
@@ -57,12 +66,16 @@ class DelayControl:
         if self._transit is not None:
             self.jitter_samples += (abs(transit - self._transit) - self.jitter_samples) / 16
         self._transit = transit
-        if now - self._last_event < _BURST_S:
-            return
-        self._last_event = now
-        row = self._count % _WINDOW
+        row = (self._count - 1) % _WINDOW
+        if self._count and now - self._last_event < _BURST_S:
+            worst = _after_hop(int(self._arrived[row]), int(self._placed[row]))
+            if _after_hop(media_now, position) <= worst:
+                return
+        else:
+            row = self._count % _WINDOW
+            self._count += 1
+            self._last_event = now
         self._arrived[row], self._placed[row] = media_now, position
-        self._count += 1
 
     def moved(self, shift: int) -> None:
         """Sound is now placed `shift` samples later (negative: earlier)."""
@@ -91,7 +104,6 @@ class DelayControl:
         count = min(self._count, _WINDOW)
         if count < 2:
             return -HOP
-        placed: NDArray[np.int64] = self._placed[:count] + shift
-        late = self._arrived[:count] - (placed // HOP + 1) * HOP
+        late = _after_hop(self._arrived[:count], self._placed[:count] + shift)
         rank = max(1, int(_MISSABLE * count))
         return int(np.partition(late, count - 1 - rank)[count - 1 - rank])

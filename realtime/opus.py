@@ -38,6 +38,7 @@ def _library() -> ctypes.CDLL:
     library.opus_decoder_destroy.restype = None
     library.opus_decode.argtypes = [_STATE, packet, integer, _PCM, integer, integer]
     library.opus_packet_has_lbrr.argtypes = [packet, integer]
+    library.opus_packet_get_nb_samples.argtypes = [packet, integer, integer]
     library.opus_strerror.restype = ctypes.c_char_p
     return library
 
@@ -55,6 +56,12 @@ class OpusDecoder:
         self._pcm = np.empty(_LONGEST, np.int16)
         self._pointer = self._pcm.ctypes.data_as(_PCM)
 
+    def samples(self, payload: bytes) -> int:
+        """Length of a packet's sound; raises ValueError on what is not Opus."""
+        return self._checked(
+            self._library.opus_packet_get_nb_samples(payload, len(payload), RATE_HZ)
+        )
+
     def decode(self, payload: bytes) -> NDArray[np.int16]:
         """One packet -> int16 [n]; raises ValueError on what is not Opus."""
         return self._decode(payload, _LONGEST, recover=False)
@@ -69,12 +76,17 @@ class OpusDecoder:
         return self._decode(following, samples, recover=True)
 
     def _decode(self, payload: bytes, samples: int, *, recover: bool) -> NDArray[np.int16]:
-        count = self._library.opus_decode(
-            self._state, payload, len(payload), self._pointer, samples, recover
+        count = self._checked(
+            self._library.opus_decode(
+                self._state, payload, len(payload), self._pointer, samples, recover
+            )
         )
+        return self._pcm[:count].copy()
+
+    def _checked(self, count: int) -> int:
         if count < 0:
             raise ValueError(f"not an Opus packet: {self._reason(count)}")
-        return self._pcm[:count].copy()
+        return count
 
     def _reason(self, code: int) -> str:
         text: bytes = self._library.opus_strerror(code)

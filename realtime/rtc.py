@@ -105,10 +105,6 @@ class PeerStats:
     """What the peer says it can receive."""
     target_bps: int | None = None
     """What the video encoder aims at."""
-    undecodable: int = 0
-    """Packets from the microphone that were not Opus."""
-    recovered: int = 0
-    """Lost ones whose copy came with the packet after."""
 
 
 class Peer:
@@ -148,8 +144,6 @@ class Peer:
             remote_loss=video.remote_loss,
             remb_bps=video.remb_bps,
             target_bps=None if self._encoder is None else self._encoder.encoder.target_bps,
-            undecodable=0 if self._receiver is None else self._receiver.undecodable,
-            recovered=0 if self._receiver is None else self._receiver.recovered,
         )
 
     async def close(self) -> None:

@@ -12,9 +12,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipelines.motion.controls import Controls
 from pipelines.motion.space import Behaviour
 from realtime import rtc
@@ -225,17 +222,11 @@ class Session:
     # Media
 
     def push(
-        self,
-        rtp_timestamp: int,
-        sequence: int,
-        pcm48: NDArray[np.int16],
-        now: float,
-        *,
-        ssrc: int = 0,
+        self, rtp_timestamp: int, sequence: int, payload: bytes, now: float, *, ssrc: int = 0
     ) -> None:
-        """Take one decoded microphone packet (`rtp_receive.PacketSink`)."""
+        """Take one microphone packet (`rtp_receive.PacketSink`)."""
         if self._started.is_set() and not self._closing:
-            self._ingest.push(rtp_timestamp, sequence, pcm48, now, ssrc=ssrc)
+            self._ingest.push(rtp_timestamp, sequence, payload, now, ssrc=ssrc)
             self._playout.start = self._ingest.t0  # moves once, to where the first packets end
             self._heard.set()
 

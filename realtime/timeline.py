@@ -1,4 +1,4 @@
-"""The media timeline at 48 kHz: where RTP time lies on it, and the sound not yet pulled from it."""
+"""The media timeline at 48 kHz: the sound not yet pulled from it."""
 
 from __future__ import annotations
 
@@ -8,38 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from realtime.jitter import HOP
-
-_KEPT = 8  # moves remembered, for packets that were overtaken
-
-
-class Placement:
-    """Maps a sender's RTP time to positions. Moves apply from some RTP time on, so that packets
-    from before, overtaken on the way, still find their place."""
-
-    def __init__(self) -> None:
-        self._offsets: list[tuple[int, int]] = []  # (from this RTP time on, add this)
-
-    def __bool__(self) -> bool:
-        """Whether it was anchored."""
-        return bool(self._offsets)
-
-    def anchor(self, rtp_time: int, position: int) -> None:
-        """Put `rtp_time` at `position` and forget what was before."""
-        self._offsets = [(rtp_time, position - rtp_time)]
-
-    def move(self, since: int, shift: int) -> None:
-        """From RTP time `since` on, place sound `shift` samples later (negative: earlier)."""
-        offset = self._offsets[-1][1] + shift
-        before = [o for o in self._offsets if o[0] < since]
-        self._offsets = [*before, (since, offset)][-_KEPT:]
-
-    def position(self, rtp_time: int) -> int:
-        """Where a sample of this RTP time belongs."""
-        offset = self._offsets[0][1]
-        for since, later in self._offsets[1:]:
-            if rtp_time >= since:
-                offset = later
-        return rtp_time + offset
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,6 @@ def hop(n: int, level: float) -> Hop:
         voice=np.zeros(1920, np.int16),
         speech=False,
         arrived=float(n),
-        concealed=0,
     )
 
 
