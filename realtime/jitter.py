@@ -4,7 +4,8 @@ A packet is useful if it arrives before the hop it belongs to must leave, `wait`
 nominal end. `DelayControl` remembers the last arrivals and answers two questions: must sound be
 placed later on the timeline so that nearly all packets are useful, and could it be placed
 earlier? The unit of both is `quantum`, the step in which packet ends meet hop ends: between two
-such steps, placing sound later adds delay but no time for packets to arrive.
+such steps, placing sound later adds delay but no time for packets to arrive. Packets that drift
+towards being late, since their sender's clock is slow, are given time before they are.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ HOP = 1_920
 
 _WINDOW = 100  # arrivals remembered: 2 s of 20 ms packets
 _MISSABLE = 0.03  # share of packets that may come too late
+_FASTEST_DRIFT = 0.01  # of a clock; more is the network's doing
 _SPARE = 480  # do not shorten the delay unless this much (10 ms) would be left
 _BURST_S = 0.005  # arrivals closer than this are one event: what held them up, held up all
 
@@ -36,6 +38,15 @@ def _after_hop(arrived: _Positions, placed: _Positions) -> _Positions:
     return arrived - (placed // HOP + 1) * HOP
 
 
+def _slope(x: NDArray[np.int64], y: NDArray[np.int64]) -> float:
+    """The slope of y over x that noise does not explain: less three standard errors."""
+    x_, y_ = x - x.mean(), y - y.mean()
+    spread = max(1.0, float(x_ @ x_))
+    slope = float(x_ @ y_) / spread
+    residual = y_ - slope * x_
+    return slope - 3 * float(np.sqrt(residual @ residual / (len(x) - 2) / spread))
+
+
 class DelayControl:
     """Decides by how many samples sound should move on the timeline."""
 
@@ -47,6 +58,8 @@ class DelayControl:
         self._count = 0
         self._last_event = -1.0
         self._transit: int | None = None
+        self._drift = 0.0
+        """By how much each sample comes later than the one before, from a clock that is slow."""
         self.jitter_samples = 0.0
         """Smoothed difference of transit times (RFC 3550, section 6.4.1), samples at 48 kHz."""
 
@@ -54,6 +67,7 @@ class DelayControl:
         """The timeline was anchored anew: earlier arrivals say nothing."""
         self._count = 0
         self._transit = None
+        self._drift = 0.0
 
     @property
     def full(self) -> bool:
@@ -76,6 +90,8 @@ class DelayControl:
             self._count += 1
             self._last_event = now
         self._arrived[row], self._placed[row] = media_now, position
+        if self.full and row % 10 == 0:
+            self._measure_drift()
 
     def moved(self, shift: int) -> None:
         """Sound is now placed `shift` samples later (negative: earlier)."""
@@ -104,6 +120,17 @@ class DelayControl:
         count = min(self._count, _WINDOW)
         if count < 2:
             return -HOP
-        late = _after_hop(self._arrived[:count], self._placed[:count] + shift)
+        arrived = self._arrived[:count]
+        since = arrived.max() + HOP - arrived  # as they would come a hop from now
+        late = _after_hop(arrived, self._placed[:count] + shift) + self._drift * since
         rank = max(1, int(_MISSABLE * count))
         return int(np.partition(late, count - 1 - rank)[count - 1 - rank])
+
+    def _measure_drift(self) -> None:
+        """Each half of the window must show it: a step in the network's delay is in one only."""
+        oldest, half = self._count % _WINDOW, _WINDOW // 2
+        arrived = np.roll(self._arrived, -oldest)
+        transit = arrived - np.roll(self._placed, -oldest)
+        halves = _slope(arrived[:half], transit[:half]), _slope(arrived[half:], transit[half:])
+        slope = _slope(arrived, transit) if min(halves) > 0 else 0.0
+        self._drift = min(_FASTEST_DRIFT, max(0.0, slope))

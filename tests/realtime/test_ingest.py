@@ -202,6 +202,21 @@ def test_a_drifting_sender_never_builds_up_delay(drift_ppm: float) -> None:
     assert np.all(delays < 0.062)
 
 
+@pytest.mark.parametrize("jitter_s", [0.0, 0.002])
+def test_a_slow_senders_packets_are_given_time_before_they_are_late(jitter_s: float) -> None:
+    """Half a percent: 20 ms of delay every four seconds."""
+    rng = np.random.default_rng(1)
+    packets = microphone(
+        clicks(60, speech=True),
+        delay=lambda sent: 0.03 + abs(rng.normal(0, jitter_s)),
+        drift_ppm=-5_000,
+    )
+    ingest = started()
+    deliver(ingest, packets, 58)
+    assert ingest.stats.inserted_ms == 300
+    assert ingest.stats.late <= (5 if jitter_s else 0)
+
+
 def test_a_queue_from_before_the_connection_was_up_is_skipped() -> None:
     ingest, delays = run(held_up(microphone(clicks(10)), 0.0, 0.4), 10)
     assert all(d < 21 for t, d in delays)
