@@ -44,8 +44,6 @@ class Hop:
     """Someone is speaking at the end of the hop."""
     arrived: float
     """Local time at which its last sample arrived, or was given up."""
-    concealed: int = 0
-    """Samples at 16 kHz that were made up to hide a gap."""
     edges: tuple[SpeechEdge, ...] = ()
     """Speech starting or stopping, seen in this hop."""
 

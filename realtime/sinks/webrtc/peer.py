@@ -28,7 +28,6 @@ from aiortc import (
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters
-from aiortc.sdp import candidate_from_sdp
 
 from realtime.clock import Clock
 from realtime.errors import BadOffer
@@ -41,7 +40,6 @@ from realtime.sinks.webrtc.offer import (
     audio_preferences,
     parse_offer,
     video_preferences,
-    without_hidden_candidates,
 )
 from realtime.sinks.webrtc.receive import MicrophoneReceiver, PacketSink
 from realtime.sinks.webrtc.send import MediaClock, MediaSender
@@ -106,10 +104,6 @@ class PeerStats:
     """What the peer says it can receive."""
     target_bps: int | None = None
     """What the video encoder aims at."""
-    undecodable: int = 0
-    """Packets from the microphone that were not Opus."""
-    recovered: int = 0
-    """Lost ones whose copy came with the packet after."""
 
 
 class Peer:
@@ -148,26 +142,7 @@ class Peer:
             remote_loss=video.remote_loss,
             remb_bps=video.remb_bps,
             target_bps=None if self._viewer is None else self._viewer.target_bps,
-            undecodable=0 if self._receiver is None else self._receiver.undecodable,
-            recovered=0 if self._receiver is None else self._receiver.recovered,
         )
-
-    async def add_ice_candidate(self, candidate: str | None, mid: str | None = None) -> None:
-        """Add a trickled candidate ("candidate:..." or what follows it); None: there are no more.
-
-        Without `mid` it belongs to the first m-line, which carries the bundle.
-        """
-        if candidate is None:
-            await self._connection.addIceCandidate(None)
-            return
-        try:
-            parsed = candidate_from_sdp(candidate.removeprefix("a=").removeprefix("candidate:"))
-            parsed.sdpMid = mid
-            if mid is None:
-                parsed.sdpMLineIndex = 0
-            await self._connection.addIceCandidate(parsed)
-        except (ValueError, AssertionError, IndexError) as error:
-            raise BadOffer(f"this is no ICE candidate: {candidate[:100]!r}") from error
 
     async def close(self) -> None:
         """End the connection; returns when all its tasks and sockets are gone."""
@@ -238,8 +213,7 @@ class Peer:
         self._connection.on("datachannel", on_datachannel)
 
     async def _answer(self, offer: Offer) -> None:
-        sdp = without_hidden_candidates(offer.sdp)
-        await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+        await self._connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         transports: set[RTCDtlsTransport] = set()
         for transceiver in self._connection.getTransceivers():
             _complete_negotiation(transceiver, offer)
@@ -290,7 +264,8 @@ async def connect(
     `on_state` hears "connected", "failed" and, once everything is released, "closed".
 
     Raises:
-        BadOffer: the offer cannot be used after all; nothing stays allocated for it.
+        BadOffer: the offer cannot be used after all, or the connection is over before it is
+            answered; nothing stays allocated for it.
     """
     peer = Peer(config, encodings.stream.clock, on_state)
     try:
@@ -299,6 +274,8 @@ async def connect(
             peer._put_receiver(microphone)
         peer._listen(on_channel)
         await peer._answer(offer)
+        if peer.state in ("failed", "closed"):
+            raise ValueError("the connection ended meanwhile")
     except (ValueError, OperationError, InvalidAccessError, InvalidStateError) as error:
         await peer.close()
         raise BadOffer(f"the offer cannot be answered: {error}") from error

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from realtime.media import HOP_S, SAMPLE_RATE_HZ, Hop
 from realtime.sources.microphone.ingest import Ingest, IngestConfig, IngestStats
 from realtime.sources.source import Playback
@@ -51,14 +48,14 @@ class Microphone:
         self,
         rtp_timestamp: int,
         sequence: int,
-        pcm48: NDArray[np.int16],
+        payload: bytes,
         now: float,
         *,
         ssrc: int = 0,
     ) -> None:
-        """Take one decoded packet (`PacketSink`)."""
+        """Take one packet (`PacketSink`)."""
         if self._started:
-            self._ingest.push(rtp_timestamp, sequence, pcm48, now, ssrc=ssrc)
+            self._ingest.push(rtp_timestamp, sequence, payload, now, ssrc=ssrc)
             self.on_ready()
 
     def pull(self, now: float) -> Sequence[Hop]:
