@@ -46,7 +46,8 @@ _RECENT = 250  # pictures whose delays are kept: ten seconds
 
 
 class AvatarStream:
-    """See the module's docstring. `start`, then `run` until the source ends or `close` is called.
+    """Plays one source through one slot of the engine. `start`, then `run` until the source ends or
+    `close` is called.
 
     Args:
         source: what the avatar says.

@@ -65,7 +65,7 @@ class SessionConfig:
 
 
 class Session:
-    """See the module's docstring. `async with` opens it and closes it in the end.
+    """One avatar and its parties. `async with` opens it and closes it in the end.
 
     Args:
         avatar: from `avatars.get`.
