@@ -94,7 +94,7 @@ class NotReady(VivavoceError):
 
     code = "starting"
     status = 503
-    retry_after_s = 2
+    retry_after_s: int | None = 2
 
 
 class PipelineNotLoaded(NotReady):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -93,7 +93,7 @@ def _read(form: FormData, server: Server) -> Upload:
 
 
 def _file(value: Any) -> BinaryIO | None:
-    return cast(BinaryIO, value.file) if isinstance(value, UploadFile) else None
+    return value.file if isinstance(value, UploadFile) else None
 
 
 def _text(form: FormData, name: str) -> str:

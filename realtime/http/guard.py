@@ -55,7 +55,7 @@ class Guard:
         headers, limit = Headers(scope=scope), self._limit_bytes(scope["path"])
         send = _answering(send, without_body=scope["method"] == "HEAD")
         if scope["method"] == "HEAD":
-            scope = scope | {"method": "GET"}
+            scope = {**scope, "method": "GET"}
         refusal = self._refuse(scope["method"], headers)
         length = headers.get("content-length", "0")
         if refusal is None and (not re.fullmatch(r"\d{1,18}", length) or int(length) > limit):
@@ -94,7 +94,7 @@ def _answering(send: Send, *, without_body: bool) -> Send:
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
         elif without_body and message["type"] == "http.response.body":
-            message = message | {"body": b""}
+            message = {**message, "body": b""}
         await send(message)
 
     return answer

@@ -1,5 +1,6 @@
 """The server with the `anitalker` pipeline, on untrained weights: from microphone to peer."""
 
+import asyncio
 import dataclasses
 import json
 from pathlib import Path
@@ -119,13 +120,14 @@ async def test_an_upload_serves_whichever_pipeline_runs(config, tmp_path):
 async def test_renders_a_clip(config, weights_dir, tmp_path):
     sound = (SPEECH[: VOICE_SAMPLES * 12] / np.float32(32768)).astype(np.float32)
     stats = tmp_path / "stats.json"
-    said = main(
+    said = await asyncio.to_thread(
+        main,
         [
             "render", "--pipeline", "anitalker", "--avatar", str(CAST[0]), "--size", "256",
             "--renderer-weights", "small-renderer", "--motion-weights", "small-motion",
             "--audio", str(write_wav(tmp_path / "in.wav", sound)), "--stats", str(stats),
             "--out", str(tmp_path / "out.mp4"), "--data-dir", str(tmp_path / "data"),
-        ]
+        ],
     )  # fmt: skip
     assert said == 0
     with av.open(str(tmp_path / "out.mp4")) as clip:
