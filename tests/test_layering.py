@@ -13,7 +13,7 @@ FORBIDDEN = {
     "realtime": {"training", "benchmarks", "tests"},
     "training": {"realtime", "benchmarks", "tests"},
 }
-MAY_IMPORT_TORCH = {"worker.py", "render.py"}
+MAY_IMPORT_TORCH = {"device.py", "render.py"}
 
 
 def imports(path: Path) -> set[str]:

@@ -68,43 +68,28 @@ class Engine:
     """See the module's docstring. Used from one event loop; is a `StreamOpener`.
 
     Args:
-        config: of the inference process to start.
+        where: settings of the inference process to start, or the address of another's.
         clock: stamps frames, and paces the watch over the process.
         observe: told "wait" (hop handed in to step begun) and "step" with seconds, per frame.
     """
 
     def __init__(
         self,
-        config: EngineConfig,
+        where: EngineConfig | EngineAddress,
         clock: Clock | None = None,
         observe: Observer = lambda stage, seconds: None,
     ) -> None:
-        self._set_up(Child(config), config.unanswered_s, clock, observe)
-        self._owner = True
-        self._wanted = dict(config.pipelines)
-
-    @classmethod
-    def attach(
-        cls,
-        address: EngineAddress,
-        clock: Clock | None = None,
-        observe: Observer = lambda stage, seconds: None,
-    ) -> Engine:
-        """An engine whose inference process another process owns, starts and restarts."""
-        engine = cls.__new__(cls)
-        engine._set_up(Elsewhere(address), EngineConfig.unanswered_s, clock, observe)
-        return engine
-
-    def _set_up(
-        self, home: Home, unanswered_s: float, clock: Clock | None, observe: Observer
-    ) -> None:
-        self._home = home
-        self._unanswered_s = unanswered_s
+        self._home: Home
+        self._wanted: dict[str, Any] = {}  # pipelines to load, here and after every restart
+        self._warm: dict[str, str] = {}  # faces to warm them up with
+        if isinstance(where, EngineConfig):
+            self._home, self._wanted = Child(where), dict(where.pipelines)
+            self._unanswered_s = where.unanswered_s
+        else:
+            self._home, self._unanswered_s = Elsewhere(where), EngineConfig.unanswered_s
+        self._owner = isinstance(where, EngineConfig)
         self._clock = clock or MonotonicClock()
         self._observe = observe
-        self._owner = False
-        self._wanted: dict[str, Any] = {}  # loaded again after a restart
-        self._warm: dict[str, str] = {}
         self._back_off = BackOff()
         self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None
@@ -115,6 +100,16 @@ class Engine:
         self._pulse = Pulse("", {}, 0, 0, {})
         self._answered = self._clock.now()
         self._encoded: dict[Size, tuple[int, float]] = {}
+
+    @classmethod
+    def attach(
+        cls,
+        address: EngineAddress,
+        clock: Clock | None = None,
+        observe: Observer = lambda stage, seconds: None,
+    ) -> Engine:
+        """An engine whose inference process another process owns, starts and restarts."""
+        return cls(address, clock, observe)
 
     @property
     def address(self) -> EngineAddress:
@@ -143,6 +138,7 @@ class Engine:
         self._state, self._reason = "starting", "the engine is starting"
         started = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._supervise(started), name="engine")
+        self._task.add_done_callback(lambda task: self._over(task, started))
         try:
             await started
         except BaseException:
@@ -158,12 +154,21 @@ class Engine:
             self._task = None
         self._home.close()
 
+    def _over(self, task: asyncio.Task[None], started: asyncio.Future[None]) -> None:
+        """The supervision has ended: as it should, or for a fault of ours, never in silence."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._state, self._reason = "failed", f"{type(error).__name__}: {error}"
+            logger.critical("the engine's supervision failed", exc_info=error)
+        if not started.done():
+            started.set_exception(EngineError(self._reason))
+
     async def _supervise(self, started: asyncio.Future[None]) -> None:
         """Start the process anew whenever it ends, as often as `BackOff` allows."""
         while True:
             reason = await self._live(started)
             if not started.done():
-                started.set_exception(EngineError(reason))
+                self._reason = reason
                 return
             logger.critical("the engine has no inference process: %s", reason)
             wait_s = self._back_off.failed(self._clock.now())
@@ -182,11 +187,15 @@ class Engine:
             self._home.start(self._process_ended)
             link = self._link = Link.connect(self.address, self._clock, self._observe, self._lost)
             beat = asyncio.create_task(self._beat(link), name="engine-beat")
-            await self._build(link)
+            await self._build(link, first=not started.done())
             self._state, self._reason = "ready", ""
             if not started.done():
                 started.set_result(None)
-            reason = await asyncio.shield(link.lost)
+            ends: set[asyncio.Future[Any]] = {link.lost, beat}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not link.lost.done():
+                beat.result()  # raises: it ends for nothing else
+            reason = link.lost.result()
         except (VivavoceError, OSError) as error:
             reason = str(error)
         finally:
@@ -207,22 +216,36 @@ class Engine:
         if self._link is not None:
             self._link.close(reason)
 
-    async def _build(self, link: Link) -> None:
+    async def _build(self, link: Link, *, first: bool) -> None:
         self._building += 1
         try:
             if self._owner:
-                await self._load_all(link)
+                await self._load_all(link, first=first)
             else:
                 await link.call("await_service", timeout_s=BUILD_S)
             await self._ask(link)
         finally:
             self._building -= 1
 
-    async def _load_all(self, link: Link) -> None:
+    async def _load_all(self, link: Link, *, first: bool) -> None:
+        """Load and warm up what is wanted. After a restart the engine does without what does not
+        stand any more, say because an avatar was deleted meanwhile: `Health` tells."""
+        failed = 0
         for name, options in self._wanted.items():
-            await link.call("load", name, options, timeout_s=BUILD_S)
+            try:
+                await link.call("load", name, options, timeout_s=BUILD_S)
+            except EngineError as error:
+                failed += 1
+                if first or link.lost.done() or failed == len(self._wanted):
+                    raise
+                logger.error("%s", error)
         for name, key in self._warm.items():
-            await link.call("warm_up", name, key, timeout_s=BUILD_S)
+            try:
+                await link.call("warm_up", name, key, timeout_s=BUILD_S)
+            except VivavoceError as error:
+                if link.lost.done():
+                    raise
+                logger.error("cannot warm up the pipeline %s: %s", name, error)
         await link.call("serve")
 
     async def _beat(self, link: Link) -> None:

@@ -38,19 +38,3 @@ class EngineConfig:
             )
         if self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device must be auto, cpu or cuda, got {self.device!r}")
-
-
-def choose_device(wish: DeviceWish) -> str:
-    """ "cpu" or "cuda" for a wish. Imports torch where there may be a GPU: not for event loops.
-
-    Raises:
-        ValueError: CUDA is wanted and there is none.
-    """
-    has_cuda = wish != "cpu" and Path("/dev/nvidiactl").exists()
-    if has_cuda:
-        import torch
-
-        has_cuda = torch.cuda.is_available()
-    if wish == "cuda" and not has_cuda:
-        raise ValueError("device = 'cuda', but PyTorch finds no CUDA device; use cpu or auto")
-    return "cuda" if has_cuda else "cpu"

@@ -7,22 +7,20 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pipelines.identity import IdentityCache, IdentityFeatures
 from pipelines.pipeline import Size
 from realtime.engine import wire
 from realtime.engine.config import EngineConfig
 from realtime.engine.costs import Costs, Face
-from realtime.engine.host import PipelineHost
+from realtime.engine.host import PipelineHost, in_words
 from realtime.engine.peers import Peer
 from realtime.engine.scheduler import Scheduler, Slot, WaitingHop, sizes_below
 from realtime.engine.stepper import Stepped, Stepper
 from realtime.engine.warm_up import warm_up
 from realtime.errors import AtCapacity, EngineError, NotReady, VivavoceError
 from realtime.media import HOP_S
-
-if TYPE_CHECKING:
-    from pipelines.identity import IdentityCache, IdentityFeatures
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +110,10 @@ class InferenceDesk:
                     reply = wire.Reply(call.number, None, value)
                 peer.send(wire.pack(wire.REPLY, reply), must=True)
 
-        method = getattr(self, f"do_{call.method}")
-        self._answering(answer, lambda: method(peer, answer, *call.args))
+        def work() -> None:
+            getattr(self, f"do_{call.method}")(peer, answer, *call.args)
+
+        self._answering(answer, work)
 
     def _answering(self, answer: Answer, work: Callable[[], object]) -> None:
         """Do something that answers, or raises what is to be answered."""
@@ -123,7 +123,7 @@ class InferenceDesk:
             answer(error)
         except Exception as error:  # pipelines are anybody's code
             logger.error("a call failed", exc_info=error)
-            answer(EngineError(f"{type(error).__name__}: {error}"))
+            answer(EngineError(in_words(error)))
 
     def do_pulse(self, peer: Peer, answer: Answer) -> None:
         """Say how it is."""
@@ -168,7 +168,7 @@ class InferenceDesk:
         def done(error: Exception | None) -> None:
             if error is not None:
                 logger.error("cannot build the pipeline %s", name, exc_info=error)
-                error = EngineError(f"the pipeline {name!r} cannot be built: {error}")
+                error = EngineError(f"the pipeline {name!r} cannot be built: {in_words(error)}")
             answer(error)
 
         host.build(self._config.slots, self._device, done)
@@ -178,7 +178,8 @@ class InferenceDesk:
         host = self._host(pipeline)
 
         def prepared(identity: IdentityFeatures) -> None:
-            steps = warm_up(host, identity, self._costs, at_once=self._at_once)
+            drawing_s = self._stepper.drawing_s
+            steps = warm_up(host, identity, self._costs, drawing_s, at_once=self._at_once)
             self._warm_ups.append((self._until_done(steps, answer), answer))
 
         self._prepare(host, key, tuple(host.system.sizes), answer, prepared)
@@ -304,7 +305,7 @@ class InferenceDesk:
     ) -> None:
         def done(result: IdentityFeatures | Exception) -> None:
             if isinstance(result, Exception):
-                refuse(EngineError(f"cannot load the avatar: {type(result).__name__}: {result}"))
+                refuse(EngineError(f"cannot load the avatar: {in_words(result)}"))
             else:
                 self._answering(refuse, lambda: prepared(result))
 
@@ -393,5 +394,5 @@ class InferenceDesk:
     def _step_failed(self, slot: Slot, error: Exception) -> None:
         peer = self._peers[slot.stream]
         self._close(slot)
-        reason = f"the avatar cannot be drawn any more: {type(error).__name__}: {error}"
+        reason = f"the avatar cannot be drawn any more: {in_words(error)}"
         peer.send(wire.pack(wire.ENDED, wire.Ended(slot.stream, reason)), must=True)

@@ -7,14 +7,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pipelines.identity import IdentityCache, IdentityFeatures
 from pipelines.pipeline import Pipeline, Size, System
 from pipelines.registry import find_system
 from realtime.engine.memory import Layout, PictureMemory, create_memory
-
-if TYPE_CHECKING:
-    from pipelines.identity import IdentityCache, IdentityFeatures
 
 PREPARING_NICE = 10
 """How much the thread that builds and prepares yields to the steps."""
@@ -74,7 +72,7 @@ class PipelineHost:
                 self.free.extend(range(self.pipeline.slots))
                 self.state = "ready"
             else:
-                self.state = f"{type(error).__name__}: {error}"
+                self.state = in_words(error)
                 self._thread.shutdown(wait=False)
             done(error if isinstance(error, Exception) else None)
 
@@ -123,6 +121,12 @@ class PipelineHost:
         self.pipeline.still(row, self.memory.batches[batch])
         self.memory.taken[batch, row] = True
         return batch
+
+
+def in_words(error: BaseException) -> str:
+    """What went wrong, short enough for a message."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return f"{type(error).__name__}: {text}"[:1000]
 
 
 def _yield_to_steps() -> None:

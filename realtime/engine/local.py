@@ -15,10 +15,12 @@ from typing import Any
 import av
 
 from pipelines.batch import Batch
+from pipelines.identity import IdentityStore
 from pipelines.motion.space import BEHAVIOURS
 from pipelines.registry import find_system
 from realtime.clock import Clock, MonotonicClock
-from realtime.engine.config import DeviceWish, choose_device
+from realtime.engine.config import DeviceWish
+from realtime.engine.device import choose_device, use_one_thread
 from realtime.engine.handle import StreamFacts
 from realtime.engine.memory import video_frame
 from realtime.engine.scheduler import Quantile, sizes_below
@@ -49,11 +51,7 @@ class LocalEngine:
         device: DeviceWish = "auto",
         clock: Clock | None = None,
     ) -> None:
-        import torch
-
-        from pipelines.identity import IdentityStore
-
-        torch.set_num_threads(1)  # as in the inference process: sums come out the same
+        use_one_thread()
         self.on_step: Callable[[float], None] = lambda seconds: None
         """Told the wall time of each step."""
         self.clock = clock or MonotonicClock()

@@ -95,7 +95,7 @@ def video_frame(planes: NDArray[np.uint8], size: Size) -> av.VideoFrame:
     for plane in frame.planes:
         end = offset + plane.width * plane.height
         source = planes[offset:end].reshape(plane.height, plane.width)
-        lines: NDArray[np.uint8] = np.frombuffer(plane, np.uint8)
+        lines: NDArray[np.uint8] = np.frombuffer(memoryview(plane), np.uint8)
         lines.reshape(-1, plane.line_size)[: plane.height, : plane.width] = source
         offset = end
     assert offset == frame_bytes(size)

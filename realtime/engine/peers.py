@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import selectors
 import socket
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Protocol
 
 from realtime.engine import wire
 from realtime.engine.scheduler import WaitingHop
+
+logger = logging.getLogger(__name__)
 
 READS = 64  # messages taken of one peer in one go
 
@@ -87,7 +90,16 @@ class Peer:
             elif kind == wire.CLEAR:
                 self._desk.clear(self, wire.unpack_clear(message))
             elif kind == wire.CALL:
-                self._desk.call(self, wire.unpack(message))
+                self._call(message)
+
+    def _call(self, message: bytes) -> None:
+        try:
+            call: wire.Call = wire.unpack(message)
+        except Exception as error:  # the arguments' classes may be anybody's
+            logger.error("a call cannot be read", exc_info=error)
+            self.close()
+        else:
+            self._desk.call(self, call)
 
     def close(self) -> None:
         """End the connection and all that hangs on it."""

@@ -15,10 +15,12 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 
+from pipelines.identity import IdentityCache, IdentityStore
 from realtime.engine import wire
-from realtime.engine.config import EngineConfig, choose_device
+from realtime.engine.config import EngineConfig
 from realtime.engine.costs import make_costs
 from realtime.engine.desk import InferenceDesk
+from realtime.engine.device import choose_device, use_one_thread
 from realtime.engine.peers import Door
 
 _PR_SET_PDEATHSIG = 1
@@ -48,6 +50,7 @@ def run_inference(
 ) -> None:
     """The process's main function: serve until the process `parent` ends, or ends us."""
     _die_with(parent)
+    use_one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # our parent ends us, not the terminal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
@@ -61,11 +64,6 @@ def run_inference(
 
 
 def _serve(config: EngineConfig, listener: socket.socket, secret: bytes) -> None:
-    import torch
-
-    from pipelines.identity import IdentityCache, IdentityStore
-
-    torch.set_num_threads(1)
     selector = selectors.DefaultSelector()
     device = choose_device(config.device)
     costs = make_costs(config, device, float(len(os.sched_getaffinity(0))))

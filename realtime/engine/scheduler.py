@@ -1,15 +1,15 @@
 """What the engine decides before each step: who is heard, who is drawn, and how large.
 
-Every hop is heard in time, which is cheap; drawing is what a busy machine shares out. The next
-picture goes to the slot whose last one is longest ago, and shows its newest hop, so that nobody
-starves and no picture is older than a step and a hop. Where that still comes too late, the ladder
-first makes pictures smaller, then rarer. Nothing here does I/O; time comes in as an argument.
+Every hop is heard, which is cheap; drawing is what a busy machine shares out. The next picture
+goes to the slot whose last one is longest ago, and shows its newest hop, so that nobody starves and
+no picture is older than a step and a hop. Where that still comes too late, the ladder first makes
+pictures smaller, then rarer. Nothing here does I/O; time comes in as an argument.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from realtime.media import HOP_S, Size
 
-INBOX_HOPS = 8
-"""320 ms: what is older could not be shown in time anyway."""
+INBOX_HOPS = 5
+"""200 ms: what is older could not be shown in time anyway, and would hold up what is newer."""
 FLOOR_S = 1.0
 """A slot without a new picture for so long is drawn, however far behind it is."""
 BACKLOG_HOPS = 4
-"""A slot so far behind is heard before anyone is drawn."""
+"""A slot so far behind is heard before others are drawn."""
+SMOOTHING = 0.2
+"""Weight of the last step in what steps are expected to take."""
 LEAST_FPS = 8
 """New pictures a second below which drawing is never thinned out on purpose."""
 MOST_THINNING = 3
@@ -63,8 +65,9 @@ class Slot:
     dropped: int = 0
 
     def put(self, hop: WaitingHop) -> None:
-        """Queue a hop; the oldest goes unheard where too many wait, and is counted."""
-        if len(self.hops) == INBOX_HOPS:
+        """Queue a hop; the oldest goes unheard where too many wait, and is counted. Those before
+        the first frame do not count: they may all come at once."""
+        if sum(waiting.start >= self.look_ahead for waiting in self.hops) == INBOX_HOPS:
             self.hops.popleft()
             self.dropped += 1
         self.hops.append(hop)
@@ -195,6 +198,8 @@ class Scheduler:
         self.at_once = at_once
         self.slots: dict[int, Slot] = {}
         self._ladder = Ladder()
+        self._hear_s = 0.0  # wall time of a step that draws nothing
+        self._draw_s = 0.0  # what drawing adds to it
 
     def add(self, slot: Slot, hop_s: Callable[[list[Size], int], float]) -> None:
         """Take a slot in.
@@ -242,14 +247,14 @@ class Scheduler:
             if not slot.early and slot.heard + 1 >= rung.draw_every and has_place(slot)
         ]
         first = min(due, key=lambda slot: slot.drawn_at, default=None)
-        starved = first is not None and now - first.drawn_at >= FLOOR_S
         behind = max(waiting, key=lambda slot: len(slot.hops), default=None)
         if behind is None:
             return []
-        if first is None or (len(behind.hops) >= BACKLOG_HOPS and not starved):
-            lead, drawn = behind, []
-        elif first.overtaken and not starved:
-            lead, drawn = first, []  # it catches up first, and is drawn next
+        drawn: list[Slot] = []
+        if first is None or not self._ready(first, now):
+            lead = first or behind  # it catches up first, and is drawn next
+        elif self._far_behind(behind) and not _starved(first, now):
+            lead = behind
         else:
             lead, drawn = first, self._drawn(now, first, due)
         turns = [self._turn(now, slot, rung, draw=True) for slot in drawn]
@@ -262,13 +267,22 @@ class Scheduler:
         ]
 
     def _drawn(self, now: float, first: Slot, due: list[Slot]) -> list[Slot]:
-        ready = [
-            slot
-            for slot in due
-            if slot.pipeline == first.pipeline
-            and (not slot.overtaken or now - slot.drawn_at >= FLOOR_S)
-        ]
+        ready = [s for s in due if s.pipeline == first.pipeline and self._ready(s, now)]
         return sorted(ready, key=lambda slot: slot.drawn_at)[: self.at_once]
+
+    def _ready(self, slot: Slot, now: float) -> bool:
+        """Whether a slot whose picture is due is to be drawn with its next hop already: it is the
+        newest, or hearing the newer ones first would make the picture no better but rarer."""
+        if not slot.overtaken or _starved(slot, now):
+            return True
+        return slot.heard + 1 >= MOST_THINNING and not self._catches_up(slot)
+
+    def _far_behind(self, slot: Slot) -> bool:
+        return len(slot.hops) >= BACKLOG_HOPS and self._catches_up(slot)
+
+    def _catches_up(self, slot: Slot) -> bool:
+        """Whether hearing all but the newest hop takes less than drawing one picture."""
+        return self._hear_s * (len(slot.hops) - 1) <= self._draw_s
 
     def _turn(
         self, now: float, slot: Slot, rung: Rung, *, draw: bool, missed: bool = False
@@ -282,15 +296,24 @@ class Scheduler:
             slot.skipped += 1
         return turn
 
-    def done(self, turn: Turn, begin: float, end: float) -> None:
-        """A step with `turn` is over: count whether its picture came in time.
+    def done(self, turns: Sequence[Turn], begin: float, end: float) -> None:
+        """A step with `turns` is over: learn what it took, count whether pictures came in time.
 
         One that is late because drawing it took long, not because it waited, does not count: to
         draw less often would not help it.
         """
-        if turn.draw or turn.missed:
-            late = end - turn.hop.sent > HOP_S and begin - turn.hop.sent > HOP_S / 2
-            self._ladder.observe(end, missed=turn.missed or late, deepest=self._deepest)
+        if any(turn.draw for turn in turns):
+            self._draw_s += SMOOTHING * (max(end - begin - self._hear_s, 0.0) - self._draw_s)
+        else:
+            self._hear_s += SMOOTHING * (end - begin - self._hear_s)
+        for turn in turns:
+            if turn.draw or turn.missed:
+                late = end - turn.hop.sent > HOP_S and begin - turn.hop.sent > HOP_S / 2
+                self._ladder.observe(end, missed=turn.missed or late, deepest=self._deepest)
+
+
+def _starved(slot: Slot, now: float) -> bool:
+    return now - slot.drawn_at >= FLOOR_S
 
 
 def _shrunk(slot: Slot, shrink: int) -> Size:

@@ -104,9 +104,9 @@ class Stepper:
         self._costs.stepped(host.name, sizes, cpu_s, wall_s)
         if sizes:
             self.drawing_s.add(wall_s)
+        self._scheduler.done(turns, begin, begin + wall_s)
         for turn in turns:
             turn.slot.clearing = False
-            self._scheduler.done(turn, begin, begin + wall_s)
             self._deliver(Stepped(turn, host, index, begin - turn.hop.sent, wall_s))
 
     def _failed(self, host: PipelineHost, index: int, turns: list[Turn], error: Exception) -> None:

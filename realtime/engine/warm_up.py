@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipelines.identity import IdentityFeatures
 from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost
-from realtime.engine.scheduler import Slot, Turn, WaitingHop
+from realtime.engine.scheduler import Quantile, Slot, Turn, WaitingHop
 from realtime.engine.stepper import step_batch
 from realtime.media import HOP_SAMPLES, Size
-
-if TYPE_CHECKING:
-    from pipelines.identity import IdentityFeatures
 
 REPEATS = 10
 COUNTED = 7
@@ -23,10 +20,16 @@ COUNTED = 7
 
 
 def warm_up(
-    host: PipelineHost, identity: IdentityFeatures, costs: Costs, *, at_once: int
+    host: PipelineHost,
+    identity: IdentityFeatures,
+    costs: Costs,
+    drawing_s: Quantile,
+    *,
+    at_once: int,
 ) -> Iterator[None]:
     """Step free rows of `host` with a prepared face; gives way to the streams at every yield.
 
+    drawing_s: takes the median wall time of steps that draw, for each size or number of faces.
     at_once: 1 measures one face at every size; more measure 1, 2, 4 ... faces at the largest.
     """
     rows = [row for row in (host.take_row() for _ in range(at_once)) if row is not None]
@@ -34,10 +37,10 @@ def warm_up(
     try:
         if at_once == 1:
             for size in sizes if rows else ():
-                yield from _measure(host, identity, costs, rows, size)
+                yield from _measure(host, identity, costs, drawing_s, rows, size)
         else:
             for count in _ladder(len(rows)):
-                yield from _measure(host, identity, costs, rows[:count], sizes[-1])
+                yield from _measure(host, identity, costs, drawing_s, rows[:count], sizes[-1])
     finally:
         for row in rows:
             host.give_back(row)
@@ -49,7 +52,12 @@ def _ladder(most: int) -> list[int]:
 
 
 def _measure(
-    host: PipelineHost, identity: IdentityFeatures, costs: Costs, rows: list[int], size: Size
+    host: PipelineHost,
+    identity: IdentityFeatures,
+    costs: Costs,
+    drawing_s: Quantile,
+    rows: list[int],
+    size: Size,
 ) -> Iterator[None]:
     slots = [Slot(0, host.name, row, (size,), host.pipeline.look_ahead, 0.0) for row in rows]
     for row in rows:
@@ -68,4 +76,6 @@ def _measure(
         cpu_s, wall_s = (
             statistics.median(column) for column in zip(*measured[-COUNTED:], strict=True)
         )
+        if draw:
+            drawing_s.add(wall_s)
         costs.stepped(host.name, [size] * len(rows) if draw else [], cpu_s, wall_s)

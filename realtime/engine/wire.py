@@ -142,7 +142,7 @@ def pack_frame(frame: FrameMessage) -> bytes:
 def unpack_frame(message: bytes) -> FrameMessage:
     """The frame."""
     motion = np.frombuffer(message[_FRAME.size :], np.float32)
-    return FrameMessage(*_FRAME.unpack_from(message)[1:], motion)
+    return FrameMessage._make((*_FRAME.unpack_from(message)[1:], motion))
 
 
 def pack(kind: bytes, content: Call | Reply | Memory | Ended) -> bytes:

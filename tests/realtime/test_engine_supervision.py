@@ -13,6 +13,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from pipelines.identity import IdentityStore
 from realtime.engine.client import Engine
 from realtime.engine.config import EngineConfig
 from realtime.errors import EngineError, NotReady
@@ -129,6 +130,39 @@ async def test_what_was_loaded_and_measured_later_is_so_again(engine, key):
     assert engine.health().pipelines == {"echo": "ready", "echo2": "ready"}
     assert engine.health().costs["echo2 draw 256x144"] >= 0
     await (await engine.open("echo2", key, LARGE, 0, {})).close()
+
+
+async def test_it_comes_back_without_what_was_deleted_meanwhile(engine, folder, key):
+    gone = face(folder, 123)
+    await engine.warm_up("echo", gone)
+    IdentityStore(folder).path(gone).unlink()
+    engine._wanted["echo3"] = None  # as if its package had been removed
+    await kill(engine)
+    assert await works(engine, key)
+    assert "unknown pipeline" in engine.health().pipelines["echo3"]
+    del engine._wanted["echo3"]
+
+
+async def test_stopping_it_ends_a_start_under_way(folder):
+    engine = Engine(EngineConfig(pipelines=(("echo", EchoOptions()),), identities=folder))
+    starting = asyncio.create_task(engine.start())
+    await until(lambda: engine.pid is not None)
+    await engine.stop()
+    with pytest.raises(EngineError, match="was stopped"):
+        await starting
+
+
+async def test_a_fault_of_the_supervision_is_a_state(folder, key, monkeypatch):
+    async with running(folder) as engine:
+
+        def broken(now: float) -> float:
+            raise ArithmeticError("no clock")
+
+        monkeypatch.setattr(engine._back_off, "failed", broken)
+        await kill(engine)
+        await until(lambda: engine.state == "failed")
+        with pytest.raises(EngineError, match="ArithmeticError: no clock"):
+            await engine.open("echo", key, LARGE, 0, {})
 
 
 async def test_one_that_can_step_nothing_any_more_is_started_anew(engine, key):

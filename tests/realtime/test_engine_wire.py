@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-import pickle
 import socket
+import subprocess
+import sys
 
 import av
 import numpy as np
@@ -114,8 +115,11 @@ def test_pictures_keep_their_pixels_whatever_the_width_of_a_line(size):
     assert isinstance(frame, av.VideoFrame)
 
 
-def test_what_crosses_needs_no_tensors():
-    assert b"torch" not in pickle.dumps(wire.Pulse("cpu", {"p": "ready"}, 1, 0, {"p motion": 1.0}))
+def test_nothing_of_the_engine_imports_tensors_by_itself():
+    """Neither a media process nor the inference process before it builds a pipeline."""
+    modules = "realtime.engine.client, realtime.engine.process, realtime.engine.local"
+    check = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
 
 
 def test_waiting_before_a_restart_grows_and_ends():

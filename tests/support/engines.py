@@ -11,7 +11,6 @@ from typing import Any
 
 import av
 import numpy as np
-import torch
 
 from pipelines.identity import IdentityFeatures, IdentityStore
 from realtime.engine.client import Engine
@@ -31,7 +30,7 @@ PATIENCE_S = 120.0
 def face(folder: Path, tone: int) -> str:
     """Store a face for the echo system; returns its key."""
     key = f"{tone:064x}"
-    IdentityStore(folder).save(IdentityFeatures(key, {"tone": torch.tensor(tone)}, {}))
+    IdentityStore(folder).save(IdentityFeatures(key, {"tone": np.array(tone)}, {}))
     return key
 
 

@@ -77,7 +77,7 @@ class EchoPipeline:
         assert size in SYSTEM.sizes
 
     def set_identity(self, slot: int, identity: Any, size: Size) -> None:
-        self._tone[slot] = int(identity.tensors["tone"])
+        self._tone[slot] = int(identity.arrays["tone"])
 
     def set_controls(self, slot: int, values: dict[str, float]) -> None:
         self._strength[slot] = values["strength"]
@@ -108,7 +108,7 @@ class EchoPipeline:
             batch.behaviour[slot] = 2 if batch.speech[slot] else 0
         for slot in np.flatnonzero(batch.draw):
             time.sleep(self._options.draw_s)
-            self._paint(int(slot), batch, round(float(levels[slot]) * 255))
+            self._paint(int(slot), batch, min(255, round(abs(float(levels[slot])) * 255)))
             batch.drawn[slot] = True
 
     def _paint(self, slot: int, batch: Batch, luma: int) -> None:
