@@ -187,7 +187,7 @@ class Pipeline(Protocol):
         """Set every control of `slot` (by name) from its next hop on."""
 
     def reset(self, slot: int, seed: int) -> None:
-        """Start `slot` over as if nothing had been heard, with default controls and the chance of
+        """Start `slot` over as if nothing had been heard, with default controls and the noise of
         `seed`."""
 
     def still(self, slot: int, batch: Batch) -> None:

@@ -25,7 +25,7 @@ LOOK_AHEAD_HOPS = 2  # in all, the features' own included
 @dataclass
 class SignalState(SlotState):
     voice: VoiceState
-    life: IdleState
+    idle: IdleState
 
 
 class SignalMotion(MotionModel):
@@ -41,7 +41,7 @@ class SignalMotion(MotionModel):
         super().__init__(mel, seed)
         self.voice = Voice(mel, voice)
         self.lips = Lips(self.voice.config.history, lips)
-        self.life = IdleMotion()
+        self.idle = IdleMotion()
 
     @property
     def delay(self) -> int:
@@ -51,10 +51,10 @@ class SignalMotion(MotionModel):
         self, batch: int, device: torch.device | str = "cpu", seeds: Tensor | None = None
     ) -> SignalState:
         seeds = self._seeds(batch, device, seeds)
-        return SignalState(self.voice.init_state(batch, device), self.life.init_state(seeds))
+        return SignalState(self.voice.init_state(batch, device), self.idle.init_state(seeds))
 
     def set_seed(self, state: SignalState, slots: Tensor, seeds: Tensor) -> None:
-        state.life.set_seed(slots, seeds)
+        state.idle.set_seed(slots, seeds)
 
     def step(
         self,
@@ -67,8 +67,8 @@ class SignalMotion(MotionModel):
         level = self.voice.step(features, speech, state.voice, active)
         lips = self.lips(level, state.voice.gate * controls[:, 0])
         stress = _stress(level[:, :, VOICE]) * state.voice.gate
-        life = self.life.step(behaviour(state.voice), stress, controls, state.life, active)
-        motion: Tensor = life + lips
+        idle = self.idle.step(behaviour(state.voice), stress, controls, state.idle, active)
+        motion: Tensor = idle + lips
         return motion.clamp(self.low, self.high)
 
     def behaviour(self, state: SignalState) -> Tensor:

@@ -3,7 +3,7 @@
     python -m benchmarks.faces.reconstruction [--data DIR]
 
 Held-out drawn people with known motion: the source is the resting face, the wanted picture the same
-face in another frame. Three ways to say the motion: `motion`, as a stream drives the preset;
+face in another frame. Three ways to say the motion: `motion`, as a stream drives the pipeline;
 `picture`, the code read off the wanted picture; `stranger`, read off another person in the same
 motion. `copy`, the source as it is, is the floor.
 

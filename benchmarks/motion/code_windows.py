@@ -31,7 +31,7 @@ from benchmarks.lips.sounds import spoken
 from benchmarks.motion.code_player import CodePlayer
 from benchmarks.speed.stand_ins import NOISE, random_generator, random_renderer
 from benchmarks.timing import write_result
-from pipelines.anitalker.batched import CachedRenderer
+from pipelines.anitalker.batched import BatchedNetwork
 from pipelines.anitalker.config import OFFICIAL
 from pipelines.anitalker.enrol import baked, enrol
 from pipelines.anitalker.weights import load_generator, load_renderer
@@ -80,14 +80,14 @@ class Stage:
     """A generator that has heard its sound, and the renderer whose slot 0 wears the face."""
 
     player: CodePlayer
-    renderer: CachedRenderer
+    renderer: BatchedNetwork
 
     @staticmethod
     def of(motion: str, renderer: str, avatar: str, seconds: float) -> Stage:
         """The networks of those names, or stand-ins where they are empty; a held-out sentence."""
         generator = load_generator(motion) if motion else random_generator()
         model = load_renderer(renderer) if renderer else random_renderer(OFFICIAL)
-        cached = CachedRenderer(model, 1)
+        cached = BatchedNetwork(model, 1)
         face = enrol(find_photo(avatar).read_bytes(), cached, key="")
         cached.set(0, baked(face))
         sound = spoken(synthesise(HELD_OUT[0], HELD_OUT_VOICES[0])).samples

@@ -40,7 +40,7 @@ from benchmarks.lips.sounds import Clip
 from benchmarks.motion.models import activity, cost_ms, levels
 from benchmarks.motion.sounds import conversation
 from benchmarks.timing import write_result
-from pipelines.anitalker.batched import CachedRenderer
+from pipelines.anitalker.batched import BatchedNetwork
 from pipelines.anitalker.config import GENERATED, MAPPED, AniTalkerOptions
 from pipelines.anitalker.generated_codes import GeneratedCodes
 from pipelines.anitalker.mapped_codes import MappedCodes, MotionToCode
@@ -193,7 +193,7 @@ def pixels(model: MotionModel, clips: Sequence[Clip], avatar: str, renderer: str
     """Lips of these clips, drawn by that renderer."""
     options = AniTalkerOptions(renderer_weights=renderer)
     identity = enrolled(ANITALKER, find_photo(avatar), options)
-    network, sizes = CachedRenderer(load_renderer(renderer), 1), ANITALKER.sizes
+    network, sizes = BatchedNetwork(load_renderer(renderer), 1), ANITALKER.sizes
     pipeline = ComposedPipeline(1, sizes, model, AniTalkerRenderer(network, sizes))
     bench = Bench(pipeline, identity, sizes[-1])
     return lip_figures([(bench.gaps(clip.samples), clip) for clip in tqdm(clips, leave=False)])

@@ -27,7 +27,7 @@ from torch import Tensor
 from benchmarks.baseline import naive_renderer as naive
 from benchmarks.speed.stand_ins import random_renderer
 from benchmarks.timing import quantiles, write_result
-from pipelines.anitalker.batched import CachedRenderer
+from pipelines.anitalker.batched import BatchedNetwork
 from pipelines.anitalker.config import RENDERERS, Precision
 from pipelines.anitalker.network import FlowWarp
 from pipelines.anitalker.weights import load_renderer
@@ -52,9 +52,9 @@ class Bench:
         self.picture = smooth_picture(model.config.size).to(device)
         self.precisions = precisions
 
-    def renderer(self, precision: Precision, slots: int) -> CachedRenderer:
+    def renderer(self, precision: Precision, slots: int) -> BatchedNetwork:
         """A renderer whose slots all hold the picture."""
-        renderer = CachedRenderer(self.model, slots, precision=precision, device=self.device)
+        renderer = BatchedNetwork(self.model, slots, precision=precision, device=self.device)
         baked = renderer.bake(self.picture)
         for slot in range(slots):
             renderer.set(slot, baked)
@@ -67,7 +67,7 @@ class Bench:
             torch.rand(count, self.model.config.motion_dim, generator=random).to(self.device) - 0.5
         )
 
-    def frame(self, renderer: CachedRenderer, count: int) -> Work:
+    def frame(self, renderer: BatchedNetwork, count: int) -> Work:
         """One step of `count` slots."""
         codes, slots = self.codes(count), list(range(count))
         return lambda: renderer.render(codes, slots)

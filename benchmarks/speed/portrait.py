@@ -25,8 +25,8 @@ from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from pipelines.portrait.bake import Baked, bake
 from pipelines.portrait.enrol import enrol
 from pipelines.portrait.frame import Plan, base_flow, draw
-from pipelines.portrait.lips_and_lids import Window, trace
-from pipelines.portrait.mouth_and_eyes import eyes_inside, mouth_inside
+from pipelines.portrait.lips_and_lids import Patch, trace
+from pipelines.portrait.mouth_and_eyes import paint_eyes, paint_mouth
 from pipelines.portrait.pose import Pose, head_pose
 from pipelines.portrait.render import draw_i420, shape_weights
 from pipelines.portrait.system import SYSTEM
@@ -84,20 +84,20 @@ def stages(identity: IdentityFeatures, size: int, motion: Tensor) -> dict[str, o
         values = row.tolist()
         weights, pose = shape_weights(row), head_pose(values, baked.face)
         flow = watch.time("flow", base_flow, baked, weights, pose)
-        windows = watch.time("mouth", trace, baked.mouth, weights, pose, size)
-        windows += watch.time("eyes", trace, baked.eyes, weights, pose, size)
-        eyes = watch.time("eyeballs", eyes_inside, baked, values, pose, windows[1:])
-        insides = list(zip(windows[1:], eyes, strict=True))
-        insides += watch.time("teeth", _mouth, baked, values, pose, windows[0])
-        watch.time("draw, i420", _draw, baked, Plan(flow, windows, insides), planes)
+        patches = watch.time("mouth", trace, baked.mouth, weights, pose, size)
+        patches += watch.time("eyes", trace, baked.eyes, weights, pose, size)
+        eyes = watch.time("eyeballs", paint_eyes, baked, values, pose, patches[1:])
+        mouth_and_eyes = list(zip(patches[1:], eyes, strict=True))
+        mouth_and_eyes += watch.time("teeth", _mouth, baked, values, pose, patches[0])
+        watch.time("draw, i420", _draw, baked, Plan(flow, patches, mouth_and_eyes), planes)
     return {stage: quantiles(times[10:]) for stage, times in watch.times.items()}
 
 
 def _mouth(
-    baked: Baked, values: list[float], pose: Pose, window: Window
-) -> list[tuple[Window, Tensor]]:
-    opened = window.opened()
-    return [] if opened is None else [(opened, mouth_inside(baked, values, pose, opened))]
+    baked: Baked, values: list[float], pose: Pose, patch: Patch
+) -> list[tuple[Patch, Tensor]]:
+    opened = patch.opened()
+    return [] if opened is None else [(opened, paint_mouth(baked, values, pose, opened))]
 
 
 def _draw(baked: Baked, frame: Plan, planes: Tensor) -> None:

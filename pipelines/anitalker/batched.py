@@ -27,7 +27,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _CPU_VALUES = 1 << 22  # of the largest feature map; larger batches fall out of a CPU's caches
 
 
-class Drawn(NamedTuple):
+class Squares(NamedTuple):
     """Frames of some slots.
 
     pictures: float32 [n, 3, size, size] in [-1, 1]. looks: [n, 2, size, size], where in the
@@ -40,7 +40,7 @@ class Drawn(NamedTuple):
     masks: Tensor
 
 
-class CachedRenderer:
+class BatchedNetwork:
     """Slots that hold an identity each; any of them render together.
 
     model: stays as and where it is. precision: of features and convolutions; flows and colours are
@@ -125,7 +125,7 @@ class CachedRenderer:
         return self.draw(codes, slots).pictures
 
     @torch.inference_mode()
-    def draw(self, codes: Tensor, slots: list[int]) -> Drawn:
+    def draw(self, codes: Tensor, slots: list[int]) -> Squares:
         """Some slots, each in its own motion: codes float32 [n, motion].
 
         Raises:
@@ -137,7 +137,7 @@ class CachedRenderer:
             raise ValueError(f"slots {slots} of {self.slots}")
         if not slots:
             none = codes.new_empty(0, 6, self.config.size, self.config.size, device=self._device)
-            return Drawn(none[:, :3], none[:, 3:5], none[:, 5:])
+            return Squares(none[:, :3], none[:, 3:5], none[:, 5:])
         chosen = torch.tensor(slots, device=self._device)
         parts = zip(
             torch.split(codes.to(self._device), self._together),
@@ -145,7 +145,7 @@ class CachedRenderer:
             strict=True,
         )
         drawn = [self._draw(*part) for part in parts]
-        return Drawn(*(torch.cat(tensors) for tensors in zip(*drawn, strict=True)))
+        return Squares(*(torch.cat(tensors) for tensors in zip(*drawn, strict=True)))
 
     @property
     def _together(self) -> int:
@@ -154,7 +154,7 @@ class CachedRenderer:
             return self.slots
         return max(1, _CPU_VALUES // (self.config.widths[0] * self.config.size**2))
 
-    def _draw(self, codes: Tensor, slots: Tensor) -> Drawn:
+    def _draw(self, codes: Tensor, slots: Tensor) -> Squares:
         styles = self._styles[slots] + codes @ self._directions
         first, *rest = torch.split(styles, self._style_widths, dim=1)
         x = self._first(self._constant, first)
@@ -168,4 +168,4 @@ class CachedRenderer:
             if level.table is not None:
                 x = level.mix(x, grid, mask, slots)
         assert image is not None
-        return Drawn(image.clamp(-1.0, 1.0), grid, mask)
+        return Squares(image.clamp(-1.0, 1.0), grid, mask)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.anitalker.batched import CachedRenderer
+from pipelines.anitalker.batched import BatchedNetwork
 from pipelines.anitalker.crop import in_photo, square_on_canvas, surroundings
 from pipelines.identity import Arrays, IdentityFeatures
 from pipelines.photo.crop import CANVAS, Crop, choose_crop, cut, to_canvas
@@ -25,7 +25,7 @@ _BESIDE = (0.36, 0.48)  # which is this far from the face's middle
 _EDGE = (0.005, 0.06)  # from the edge of the square's surroundings, of their side
 
 
-def enrol(photo: bytes, renderer: CachedRenderer, key: str) -> IdentityFeatures:
+def enrol(photo: bytes, renderer: BatchedNetwork, key: str) -> IdentityFeatures:
     """Turn a JPEG, PNG or WebP of one face into identity features; raises `EnrolmentError`.
 
     Arrays: canvas uint8 [S, S, 3] (also the preview), mask uint8 [S, S] and square int64 [3]
@@ -38,7 +38,7 @@ def enrol(photo: bytes, renderer: CachedRenderer, key: str) -> IdentityFeatures:
     return describe(pixels, find_face(pixels), renderer, key)
 
 
-def describe(photo: Image8, face: FaceMesh, renderer: CachedRenderer, key: str) -> IdentityFeatures:
+def describe(photo: Image8, face: FaceMesh, renderer: BatchedNetwork, key: str) -> IdentityFeatures:
     """Build the features of a photo whose face is known."""
     crop = choose_crop(face, photo.shape[1], photo.shape[0])
     canvas = cut(photo, crop)

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.i420 import rgb_to_i420, write_i420
-from pipelines.anitalker.batched import Drawn
+from pipelines.anitalker.batched import Squares
 from pipelines.anitalker.crop import AROUND, surroundings
 from pipelines.identity import BakedCache, IdentityFeatures
 from pipelines.photo.crop import Crop
@@ -136,13 +136,13 @@ def _make(identity: IdentityFeatures, size: Size, device: torch.device) -> Backi
 BACKINGS = BakedCache(_make)
 
 
-def paste(drawn: Drawn, backing: Backing, planes: Tensor) -> None:
+def paste(drawn: Squares, backing: Backing, planes: Tensor) -> None:
     """Draw one frame into I420 `planes` (uint8 [1, size * 3 / 2, size])."""
     planes[0] = backing.i420
     write_i420(blended(drawn, backing), planes, backing.top, backing.left)
 
 
-def blended(drawn: Drawn, backing: Backing) -> Tensor:
+def blended(drawn: Squares, backing: Backing) -> Tensor:
     """The box that can change, as RGB [1, 3, h, w] in [0, 1]; one frame is drawn."""
     moved = drawn.looks - backing.look
     shown = (drawn.pictures * 0.5 + 0.5) * backing.fade
@@ -155,7 +155,7 @@ def blended(drawn: Drawn, backing: Backing) -> Tensor:
     return torch.addcmul(backing.fixed, whole, backing.mask).clamp_(0.0, 1.0)
 
 
-def alike(drawn: Drawn, moved: Tensor, backing: Backing) -> Tensor:
+def alike(drawn: Squares, moved: Tensor, backing: Backing) -> Tensor:
     """How much a frame shows what was there at rest, [1, 1, R, R] in [0, 1].
 
     moved: [1, 2, R, R], by how much its pixels look elsewhere than at rest.

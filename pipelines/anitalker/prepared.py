@@ -1,4 +1,4 @@
-"""The generator's layers as `CachedRenderer` runs them, with the features of all slots.
+"""The generator's layers as `BatchedNetwork` runs them, with the features of all slots.
 
 Each computes what its counterpart in `pipelines.anitalker.layers` and `renderer` computes, from
 constants made once.

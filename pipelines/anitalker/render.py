@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pipelines.anitalker.batched import CachedRenderer, Drawn
+from pipelines.anitalker.batched import BatchedNetwork, Squares
 from pipelines.anitalker.enrol import baked
 from pipelines.anitalker.paste import BACKINGS, paste
 from pipelines.batch import Batch
@@ -24,7 +24,7 @@ class AniTalkerRenderer:
     """
 
     def __init__(
-        self, network: CachedRenderer, sizes: Sequence[Size], device: torch.device | str = "cpu"
+        self, network: BatchedNetwork, sizes: Sequence[Size], device: torch.device | str = "cpu"
     ) -> None:
         self.network = network
         self.motion_dim = network.config.motion_dim
@@ -46,7 +46,7 @@ class AniTalkerRenderer:
         backings = [self._faces.get(slot, batch.size_of(slot)) for slot in slots]
         drawn = self.network.draw(motion[slots], list(slots))
         for i, (slot, backing) in enumerate(zip(slots, backings, strict=True)):
-            square = Drawn(*(part[i : i + 1] for part in drawn))
+            square = Squares(*(part[i : i + 1] for part in drawn))
             with picture_row(batch, slot, backing.i420.device) as planes:
                 paste(square, backing, planes)
 

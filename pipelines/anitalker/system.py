@@ -40,26 +40,26 @@ class AniTalkerSystem:
     def enrol(
         self, material: Material, options: AniTalkerOptions, progress: Progress
     ) -> IdentityFeatures:
-        from pipelines.anitalker.batched import CachedRenderer
+        from pipelines.anitalker.batched import BatchedNetwork
         from pipelines.anitalker.enrol import enrol
         from pipelines.anitalker.weights import load_renderer
 
         progress(0.0, "finding the face")
         key = self.key(material, options)
-        renderer = CachedRenderer(load_renderer(options.renderer_weights), 1)
+        renderer = BatchedNetwork(load_renderer(options.renderer_weights), 1)
         found = enrol(material.photo_bytes(), renderer, key)
         progress(1.0, "done")
         return found
 
     def build(self, slots: int, options: AniTalkerOptions, device: str) -> Pipeline:
-        from pipelines.anitalker.batched import CachedRenderer
+        from pipelines.anitalker.batched import BatchedNetwork
         from pipelines.anitalker.motion import load_motion
         from pipelines.anitalker.render import AniTalkerRenderer
         from pipelines.anitalker.weights import load_renderer
         from pipelines.composed import ComposedPipeline
 
         find_pair(options.renderer_weights, options.motion_weights)  # raises if they do not fit
-        network = CachedRenderer(
+        network = BatchedNetwork(
             load_renderer(options.renderer_weights),
             slots,
             precision=options.precision,

@@ -2,7 +2,7 @@
 
 Ranges follow measurements of people talking to a camera (head sd 2-4 degrees in yaw and about 2 in
 pitch and roll, 20-30 blinks a minute of 120-180 ms, eyes mostly on the viewer); a silent person
-moves less. All chance is counter-based (`pipelines.noise`).
+moves less. All of it is drawn by counter-based noise (`pipelines.noise`).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _DRAWS = ("blink", "blink_length", "double", "saccade", "where", "yaw", "pitch",
 
 _BLINKS_PER_MIN = (13.0, 12.0, 22.0)  # idle, listening, speaking; gaze shifts and doubles add
 _DOUBLE = 0.10  # share of blinks followed by another
-_REFRACTORY = 10.0  # frames from the start of a blink to the next chance
+_REFRACTORY = 10.0  # frames from the start of a blink until another may start
 _GAZE_BLINK_DEG = 6.0  # a larger gaze shift often comes with a blink
 _GAZE_BLINK = 0.35
 _SACCADES_PER_S = 1.1  # at the viewer: mostly micro-saccades
@@ -80,7 +80,7 @@ _OUTPUTS = (
 @dataclass
 class IdleState(SlotState):
     home: Tensor  # [B] int64: the key a reset returns to
-    key: Tensor  # [B] int64: what chance is keyed by
+    key: Tensor  # [B] int64: what the noise is keyed by
     frame: Tensor  # [B] int64: frames since the stream began
     gaze: Tensor  # [B, 2, 2]: where the eyes aim and where they are; yaw, pitch in degrees
     values: Tensor  # [B, len(_FIELDS)] float32
@@ -161,7 +161,7 @@ class IdleMotion(nn.Module):
         """
         held = dict(zip(_FIELDS, state.values.unbind(1), strict=True))
         expression, head_motion, gaze, blinking = controls.unbind(1)
-        drift, draw = self._chance(state, held["talk"])
+        drift, draw = self._noise(state, held["talk"])
         speaking = (behaviour == SPEAKING).float()
         new = {"talk": torch.lerp(held["talk"], speaking, 0.06)}
         aim, eyes = self._look(behaviour, draw, state.gaze)
@@ -184,7 +184,7 @@ class IdleMotion(nn.Module):
         outputs = torch.cat([angles, pose[:, 3:], eyes_in_head, face, mood * own], 1)
         return outputs @ self.mixing
 
-    def _chance(self, state: IdleState, talk: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _noise(self, state: IdleState, talk: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """This frame's smooth noise [B, len(_DRIFTS)], and its single draws by name, each [B]."""
         counters = state.frame[:, None] // self.periods + self.offsets
         draws = uniform(state.key, self.channels, counters)

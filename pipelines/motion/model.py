@@ -80,7 +80,7 @@ class MotionModel(nn.Module, ABC):
 
     @abstractmethod
     def set_seed(self, state: Any, slots: Tensor, seeds: Tensor) -> None:
-        """From the next frame on, key chance in `slots` (bool [B]) by `seeds` (int64 [B])."""
+        """From the next frame on, key the noise of `slots` (bool [B]) by `seeds` (int64 [B])."""
 
     def set_identity(self, state: Any, slot: int, identity: IdentityFeatures) -> None:
         """Take in whose face `slot` moves, where that matters; its motion goes on undisturbed."""

@@ -1,4 +1,4 @@
-"""The interpretable motion space of the `portrait` preset.
+"""The interpretable motion space of the `portrait` pipeline.
 
 A motion vector holds ARKit-named blendshape weights, then head pose and gaze. Because it is
 interpretable it is an output too: the same stream can drive any ARKit or VRM rig.

@@ -18,10 +18,10 @@ from kernels.i420 import rgb_to_i420
 from pipelines.identity import BakedCache, IdentityFeatures
 from pipelines.photo.geometry import Array, Face, measure, single
 from pipelines.pipeline import Size
-from pipelines.portrait.basis import basis, eye_openings, mouth_openings
-from pipelines.portrait.erase_mouth_and_eyes import lips_only, without_insides
+from pipelines.portrait.basis import basis, lids_of, lips_of
+from pipelines.portrait.erase_mouth_and_eyes import lips_only, without_mouth_and_eyes
 from pipelines.portrait.eyeball import Eyeballs, paint_eyeballs
-from pipelines.portrait.lips_and_lids import Openings
+from pipelines.portrait.lips_and_lids import LipsOrLids
 from pipelines.portrait.pose import pose_fields
 from pipelines.portrait.teeth import MILLIMETRE, lower_teeth, tongue, upper_teeth
 
@@ -43,11 +43,11 @@ class Baked:
     present: Tensor  # [1, 1, NODES, NODES] above 0 where the person is, or near
     fields: Tensor  # [K + 1, 3 * NODES * NODES]: dx, dy in canvas units, shade
     pose: Tensor  # [4, NODES * NODES]
-    mouth: Openings
-    eyes: Openings
+    mouth: LipsOrLids
+    eyes: LipsOrLids
     eyeballs: Eyeballs
-    inside: Tensor  # [3, 4, h, w] tongue, lower and upper teeth, premultiplied
-    inside_anchor: tuple[float, ...]  # pose fields of the teeth
+    teeth: Tensor  # [3, 4, h, w] tongue, lower and upper teeth, premultiplied
+    teeth_anchor: tuple[float, ...]  # pose fields of the teeth
     lit: tuple[slice, slice]  # rows and columns around the face, where shading can change
     cavity: Tensor  # [3, 1, 1] colour of the dark behind
 
@@ -60,7 +60,7 @@ def bake(identity: IdentityFeatures, size: int) -> Baked:
     picture = _picture(identity.tensors["canvas"])
     matte = identity.tensors["matte"].float()[None, None] / 255.0
     behind = _picture(identity.tensors["background"])
-    skin = without_insides(face, picture[0])[None]
+    skin = without_mouth_and_eyes(face, picture[0])[None]
     person = (skin - (1 - matte) * behind).clamp(min=0.0).minimum(matte.expand_as(picture))
     x, y = _nodes(face)
     shapes = basis(face, x, y, "auto", "auto")
@@ -81,12 +81,12 @@ def bake(identity: IdentityFeatures, size: int) -> Baked:
         present=_present(matte),
         fields=_tensor(shapes).reshape(len(shapes), -1),
         pose=_tensor(pose_fields(face, x, y)),
-        mouth=mouth_openings(face, size),
-        eyes=eye_openings(face, size),
+        mouth=lips_of(face, size),
+        eyes=lids_of(face, size),
         eyeballs=eyeballs,
-        inside=torch.stack(parts),
+        teeth=torch.stack(parts),
         lit=_around(face, size),
-        inside_anchor=tuple(float(v) for v in anchor),
+        teeth_anchor=tuple(float(v) for v in anchor),
         cavity=torch.tensor([0.16, 0.055, 0.055]).view(3, 1, 1) * float(tint.mean()),
     )
 
@@ -146,7 +146,7 @@ def placed(part: T, device: torch.device) -> T:
         value = getattr(part, field.name)
         if isinstance(value, Tensor):
             changes[field.name] = value.to(device)
-        elif isinstance(value, Openings | Eyeballs):
+        elif isinstance(value, LipsOrLids | Eyeballs):
             changes[field.name] = placed(value, device)
     return replace(part, **changes)  # type: ignore[type-var]
 

@@ -7,7 +7,7 @@ import numpy as np
 from pipelines.motion.space import BLENDSHAPES
 from pipelines.photo.geometry import SIDES, Array, Face, Mask, Side, single
 from pipelines.portrait.lids import brow_shapes, lid_shapes
-from pipelines.portrait.lips_and_lids import Box, LayerFields, Openings, build
+from pipelines.portrait.lips_and_lids import Box, LayerFields, LipsOrLids, build
 from pipelines.portrait.mouth import SHAPES, mouth_space, rest_closure
 
 _MOUTH_STEP = 3.0  # pixels at 512 between lattice points
@@ -44,7 +44,7 @@ def _choose(layer: str, above: Mask) -> Mask:
     return np.full(above.shape, layer == "upper")
 
 
-def mouth_openings(face: Face, size: int) -> Openings:
+def lips_of(face: Face, size: int) -> LipsOrLids:
     """The one opening of the lips."""
     rim = face.mouth
     half = 1.22 * rim.half_width + 0.02
@@ -58,7 +58,7 @@ def mouth_openings(face: Face, size: int) -> Openings:
     return build(face, [box], [layer], _MOUTH_STEP, size, 5, 3 if size > 256 else 2)
 
 
-def eye_openings(face: Face, size: int) -> Openings:
+def lids_of(face: Face, size: int) -> LipsOrLids:
     """The two openings of the lids: right, then left."""
     parts = [_eye(face, side) for side in SIDES]
     return build(face, [p[0] for p in parts], [p[1] for p in parts], _EYE_STEP, size, 3, 2)

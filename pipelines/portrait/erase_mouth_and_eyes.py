@@ -28,7 +28,7 @@ def lips_only(face: Face, blur_px: float) -> Face:
     return replace(face, mouth=mouth)
 
 
-def without_insides(face: Face, picture: Tensor) -> Tensor:
+def without_mouth_and_eyes(face: Face, picture: Tensor) -> Tensor:
     """Fill eyes, and the gap of parted lips, from the skin around; [3, S, S] in [0, 1]."""
     size = picture.shape[-1]
     at = _grid(face, size)

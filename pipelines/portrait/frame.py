@@ -1,7 +1,7 @@
 """One frame: worked out on lattices, then drawn in bands of rows, each as wide as the person there.
 
-A band is flow, sampled person, shading, composite, insides and conversion in turn, so that little
-of the frame has to pass through memory more than once.
+A band is flow, sampled person, shading, composite, mouth, eyes and conversion in turn, so that
+little of the frame has to pass through memory more than once.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 from kernels.warp import composite, warp
 from pipelines.portrait.bake import NODES, Baked
 from pipelines.portrait.flow import invert, refine_across, refine_down, sample
-from pipelines.portrait.lips_and_lids import Window, trace
-from pipelines.portrait.mouth_and_eyes import eyes_inside, mouth_inside
+from pipelines.portrait.lips_and_lids import Patch, trace
+from pipelines.portrait.mouth_and_eyes import paint_eyes, paint_mouth
 from pipelines.portrait.pose import Pose
 
 _ITERATIONS = 4
@@ -29,7 +29,7 @@ Box = tuple[slice, slice]  # rows and columns of the frame
 
 @dataclass(frozen=True)
 class Flow:
-    """Where the frame comes from but for its windows, still coarse along y."""
+    """Where the frame comes from but for its patches, still coarse along y."""
 
     wide: Tensor  # [3, NODES, S]: x and y in canvas coordinates, shade (added to 1)
     bands: tuple[Box, ...]  # where the person may be
@@ -40,20 +40,20 @@ class Plan:
     """All that a frame is drawn from."""
 
     flow: Flow
-    windows: list[Window]  # with their own, finer flow
-    insides: list[tuple[Window, Tensor]]  # what shows in (parts of) windows, [3, H, W]
+    patches: list[Patch]  # with their own, finer flow
+    mouth_and_eyes: list[tuple[Patch, Tensor]]  # what shows in (parts of) patches, [3, H, W]
 
 
 def plan(baked: Baked, weights: Tensor, pose: Pose, values: Sequence[float]) -> Plan:
     """Work out a frame for shape `weights` [1, K + 1], a head pose and the motion's `values`."""
-    windows = trace(baked.mouth, weights, pose, baked.size)
-    windows += trace(baked.eyes, weights, pose, baked.size)
-    eyes = eyes_inside(baked, values, pose, windows[1:])
-    insides = list(zip(windows[1:], eyes, strict=True))
-    opened = windows[0].opened()
+    patches = trace(baked.mouth, weights, pose, baked.size)
+    patches += trace(baked.eyes, weights, pose, baked.size)
+    eyes = paint_eyes(baked, values, pose, patches[1:])
+    mouth_and_eyes = list(zip(patches[1:], eyes, strict=True))
+    opened = patches[0].opened()
     if opened is not None:
-        insides.append((opened, mouth_inside(baked, values, pose, opened)))
-    return Plan(base_flow(baked, weights, pose), windows, insides)
+        mouth_and_eyes.append((opened, paint_mouth(baked, values, pose, opened)))
+    return Plan(base_flow(baked, weights, pose), patches, mouth_and_eyes)
 
 
 def base_flow(baked: Baked, weights: Tensor, pose: Pose) -> Flow:
@@ -81,14 +81,14 @@ def draw(baked: Baked, frame: Plan) -> Iterator[tuple[Box, Tensor]]:
         box = (rows, columns)
         nodes = frame.flow.wide[:, i * _CELLS : (i + 1) * _CELLS + 1, columns]
         flow = refine_down(nodes, each)  # [3, h, w]
-        for window in frame.windows:
-            _insert(flow, window, box)
+        for patch in frame.patches:
+            _insert(flow, patch, box)
         _mirror(flow[1], first=i == 0, last=i == last)
         layer = warp(baked.person, flow[:2].permute(1, 2, 0)[None])
         _light(layer, flow[2], box, baked.lit)
         rgb = composite(layer, baked.behind[(slice(None), slice(None), *box)])
-        for window, inside in frame.insides:
-            _paint(rgb[0], window, inside, box)
+        for patch, inside in frame.mouth_and_eyes:
+            _paint(rgb[0], patch, inside, box)
         yield box, rgb
 
 
@@ -113,13 +113,13 @@ def _overlap(a: Box, b: Box) -> tuple[Box, Box] | None:
     return (in_a[0], in_a[1]), (in_b[0], in_b[1])
 
 
-def _insert(flow: Tensor, window: Window, band: Box) -> None:
-    """Put a window's flow into that of a band, [3, h, w]."""
-    shared = _overlap(band, window.box)
+def _insert(flow: Tensor, patch: Patch, band: Box) -> None:
+    """Put a patch's flow into that of a band, [3, h, w]."""
+    shared = _overlap(band, patch.box)
     if shared is not None:
         here, there = shared
-        flow[(slice(0, 2), *here)] = window.source[(slice(None), *there)]
-        flow[(2, *here)] = window.shade[there]
+        flow[(slice(0, 2), *here)] = patch.source[(slice(None), *there)]
+        flow[(2, *here)] = patch.shade[there]
 
 
 def _mirror(y: Tensor, first: bool, last: bool) -> None:
@@ -141,13 +141,13 @@ def _light(layer: Tensor, shade: Tensor, band: Box, lit: Box) -> None:
         colour.addcmul_(colour, shade[shared[0]])
 
 
-def _paint(rgb: Tensor, window: Window, inside: Tensor, band: Box) -> None:
+def _paint(rgb: Tensor, patch: Patch, inside: Tensor, band: Box) -> None:
     """Show `inside` [3, H, W] in a band [3, h, w] where no skin covers the opening."""
-    shared = _overlap(band, window.box)
+    shared = _overlap(band, patch.box)
     if shared is not None:
         here, there = shared
         view = rgb[(slice(None), *here)]
-        view.copy_(torch.lerp(inside[(slice(None), *there)], view, window.cover[there]))
+        view.copy_(torch.lerp(inside[(slice(None), *there)], view, patch.cover[there]))
 
 
 @cache

@@ -1,7 +1,7 @@
-"""Openings: the mouth, and both eyes, where a layer of skin above and one below part.
+"""Lips and lids: the mouth, and both eyes, where a layer of skin above and one below part.
 
 Around each opening lies a lattice of the displacement of both layers, finer than that of the whole
-picture, in coordinates local to it. `trace` follows every pixel of a small window of the frame
+picture, in coordinates local to it. `trace` follows every pixel of a small patch of the frame
 back through both layers, and tells how much of it is skin.
 """
 
@@ -22,13 +22,13 @@ from pipelines.portrait.pose import Pose, pose_fields
 LayerFields = Callable[[str, Array, Array], Array]  # layer, x, y -> [K + 1, 4, P], face units
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
-_MARGIN = 0.05  # canvas units of lattice around the window: the photo under a moved head
+_MARGIN = 0.05  # canvas units of lattice around the patch: the photo under a moved head
 _SEAL = 0.56  # half a pixel, and a little so that closed layers leave no hairline
 _NOTHING = 1e-3  # local units (or pixels): less than a tenth of a pixel
 
 
 @dataclass(frozen=True)
-class Openings:
+class LipsOrLids:
     """`count` openings of one kind and size, at one frame size."""
 
     count: int
@@ -39,16 +39,16 @@ class Openings:
     columns: int
     scale: Tensor  # [count, 2] canvas to local units; local is -1..1 over the lattice
     middle: Tensor  # [count, 2] canvas coordinates of the lattice's middle
-    coarse: Tensor  # [count, h, w, 2] window points relative to its corner, local units
+    coarse: Tensor  # [count, h, w, 2] patch points relative to its corner, local units
     centres: tuple[tuple[float, float], ...]  # `middle` as floats
     anchors: tuple[tuple[float, ...], ...]  # pose fields at the middle
-    width: int  # of the window, pixels
+    width: int  # of the patch, pixels
     height: int
     iterations: int  # that following back takes
 
 
 @dataclass(frozen=True)
-class Window:
+class Patch:
     """What `trace` found for one opening."""
 
     size: int  # of the frame, pixels
@@ -59,14 +59,14 @@ class Window:
     inside: Tensor  # [2, H, W] pixels inside the upper and the lower skin, negative in the gap
     cover: Tensor  # [H, W] share of skin
 
-    def opened(self) -> Window | None:
-        """The part of the window that holds everything not covered by skin, if there is any."""
+    def opened(self) -> Patch | None:
+        """The part of the patch that holds everything not covered by skin, if there is any."""
         bare = self.cover < 0.999
         rows, columns = (torch.nonzero(bare.any(dim=d)).flatten().tolist() for d in (1, 0))
         if not rows:
             return None
         r, c = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        return Window(
+        return Patch(
             self.size,
             self.left + c.start,
             self.top + r.start,
@@ -91,7 +91,7 @@ def build(
     size: int,
     iterations: int,
     between: int,
-) -> Openings:
+) -> LipsOrLids:
     """Evaluate the fields of openings in `boxes` (face units) for frames of `size` pixels.
 
     `step` is the distance of lattice points in pixels at 512, `between` that of the points followed
@@ -118,7 +118,7 @@ def build(
     n = len(bounds)
     table = np.stack(fields, axis=1).reshape(len(fields[0]), -1)
     used = np.flatnonzero(np.abs(table).max(axis=1) > _NOTHING)
-    return Openings(
+    return LipsOrLids(
         count=n,
         fields=torch.from_numpy(table[used]),
         used=torch.from_numpy(used),
@@ -136,8 +136,8 @@ def build(
     )
 
 
-def trace(openings: Openings, weights: Tensor, pose: Pose, size: int) -> list[Window]:
-    """Follow the windows of `openings` back to the photo for shape `weights` [1, K + 1]."""
+def trace(openings: LipsOrLids, weights: Tensor, pose: Pose, size: int) -> list[Patch]:
+    """Follow the patches of `openings` back to the photo for shape `weights` [1, K + 1]."""
     n, rows, columns = openings.count, openings.rows, openings.columns
     lattice = (weights[:, openings.used] @ openings.fields).view(n, 2, 4, rows * columns)
     head = (pose.coefficients @ openings.pose).view(2, n, -1).transpose(0, 1)  # [n, 2, P]
@@ -159,12 +159,12 @@ def trace(openings: Openings, weights: Tensor, pose: Pose, size: int) -> list[Wi
     fine = F.interpolate(
         found, (openings.height, openings.width), mode="bilinear", align_corners=True
     ).view(n, 2, 4, openings.height, openings.width)
-    return [_window(openings, i, size, corners[i], fine[i]) for i in range(n)]
+    return [_patch(openings, i, size, corners[i], fine[i]) for i in range(n)]
 
 
-def _window(
-    openings: Openings, index: int, size: int, corner: tuple[int, int], fine: Tensor
-) -> Window:
+def _patch(
+    openings: LipsOrLids, index: int, size: int, corner: tuple[int, int], fine: Tensor
+) -> Patch:
     upper, lower = fine[0], fine[1]
     inside = fine[:, 2]
     choose = (0.5 * (upper[2] - lower[2]) + 0.5).clamp_(0.0, 1.0)
@@ -172,13 +172,13 @@ def _window(
     scale, middle = openings.scale[index].view(2, 1, 1), openings.middle[index].view(2, 1, 1)
     cover = (inside + _SEAL).clamp_(0.0, 1.0).sum(0).clamp_(max=1.0)
     source = mixed[:2] / scale + middle
-    return Window(size, corner[0], corner[1], source, mixed[3], inside, cover)
+    return Patch(size, corner[0], corner[1], source, mixed[3], inside, cover)
 
 
 def _corner(
-    openings: Openings, index: int, moved: tuple[float, float], size: int
+    openings: LipsOrLids, index: int, moved: tuple[float, float], size: int
 ) -> tuple[int, int]:
-    """Left top pixel of the window, centred on where the opening has gone, inside the frame."""
+    """Left top pixel of the patch, centred on where the opening has gone, inside the frame."""
     x, y = openings.centres[index]
     left = round((x + moved[0] + 1) / 2 * size - openings.width / 2)
     top = round((y + moved[1] + 1) / 2 * size - openings.height / 2)

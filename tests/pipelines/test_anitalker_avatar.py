@@ -1,4 +1,4 @@
-"""The `anitalker` preset from photo to frame: what moves, what stays, and whose face it is."""
+"""The `anitalker` pipeline from photo to frame: what moves, what stays, and whose face it is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
 
 from pipelines import weights
-from pipelines.anitalker.batched import Drawn
+from pipelines.anitalker.batched import Squares
 from pipelines.anitalker.config import AniTalkerOptions
 from pipelines.anitalker.crop import AROUND, GRID, SIDE, in_photo, square_on_canvas, surroundings
 from pipelines.anitalker.paste import BACKINGS, alike, back, blended
@@ -55,12 +55,12 @@ def faces(folder: Path) -> list[IdentityFeatures]:
     return [enrolled(photo, folder) for photo in CAST]
 
 
-def anything(seed: int = 0) -> Drawn:
+def anything(seed: int = 0) -> Squares:
     """What no renderer would draw."""
     chance = torch.Generator().manual_seed(seed)
     shape = (1, 6, TINY.size, TINY.size)
     picture, look, mask = torch.rand(shape, generator=chance).split([3, 2, 1], 1)
-    return Drawn(picture * 2.0 - 1.0, look * 2.0 - 1.0, mask)
+    return Squares(picture * 2.0 - 1.0, look * 2.0 - 1.0, mask)
 
 
 def test_the_square_holds_the_head_on_whole_pixels_of_every_size() -> None:
@@ -161,8 +161,8 @@ def test_at_rest_the_frame_is_the_photo(
     assert np.array_equal(batch.picture(0), back(faces[0], size, CPU).i420)
 
 
-def resting(face: IdentityFeatures) -> Drawn:
-    return Drawn(*(face.tensors[name][None].float() for name in ("rest", "look", "shown")))
+def resting(face: IdentityFeatures) -> Squares:
+    return Squares(*(face.tensors[name][None].float() for name in ("rest", "look", "shown")))
 
 
 def test_detail_goes_where_the_skin_goes(faces: list[IdentityFeatures]) -> None:

@@ -218,6 +218,25 @@ def test_a_reset_slot_is_as_new() -> None:
     assert torch.allclose(anew, play(motion, sound(8, 2)[1:], [face(1)])[0], atol=1e-5)
 
 
+def test_a_clear_forgets_what_was_not_shown_and_goes_on_from_the_code_shown() -> None:
+    motion, samples = codes(), sound(8, 2)
+    features = motion.features()
+    states = []
+    for _ in range(2):
+        heard, state = features.init_state(2), motion.init_state(2)
+        go_on(motion, samples, heard, state)
+        states.append((heard, state))
+    (heard, state), untouched = states
+    shown, cleared = state.code.clone(), torch.tensor([True, False])
+    heard.clear(cleared)
+    state.clear(cleared)
+    assert torch.equal(state.code, shown)
+    assert motion.behaviour(state).tolist() == [1, int(motion.behaviour(untouched[1])[1])]
+    mine, theirs = (go_on(motion, sound(3, 2, seed=1), *s) for s in ((heard, state), untouched))
+    assert torch.equal(mine[1], theirs[1])
+    assert not torch.equal(mine[0], theirs[0])
+
+
 def test_a_slot_that_rests_is_untouched() -> None:
     motion = codes()
     state = motion.init_state(2)
@@ -252,7 +271,7 @@ def test_our_head_moves_a_generator_that_takes_a_pose() -> None:
     assert not torch.allclose(own, given)
     assert not torch.allclose(given, held)
     without = dataclasses.replace(SMALL, pose=False, framing=False)
-    assert codes(playing, without).life is None
+    assert codes(playing, without).idle is None
 
 
 def test_a_muted_microphone_is_a_quiet_room() -> None:

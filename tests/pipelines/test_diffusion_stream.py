@@ -142,7 +142,21 @@ def test_reset_starts_over_and_clear_goes_on_from_the_face_as_it_is() -> None:
     state.clear(on)
     torch.testing.assert_close(state.motion, held)
     assert int(state.frame) == number
-    assert torch.equal(state.audio, state.silence)
+
+
+@pytest.mark.parametrize("cleared", [0, 1])
+def test_a_clear_is_as_if_the_sound_ahead_had_been_silence(cleared: int) -> None:
+    """What was shown was heard; the other slot hears on."""
+    stream = StreamingSampler(network(SMALL), Window(context=3, new=1, ahead=2), FLOW)
+    audio = sound(8, batch=2)
+    silent = audio.clone()
+    silent[cleared, -2 * stream.model.config.rows_per_frame :] = 0.0
+    states = [fresh(stream, batch=2) for _ in range(2)]
+    for state, heard in zip(states, (audio, silent), strict=True):
+        play(stream, state, heard)
+    states[0].clear(torch.arange(2) == cleared)
+    assert torch.equal(states[0].audio, states[1].audio)
+    assert not torch.equal(states[0].audio[cleared], states[0].silence[cleared])
 
 
 def test_a_seed_can_be_given_anew() -> None:

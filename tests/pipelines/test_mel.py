@@ -115,3 +115,13 @@ def test_part_of_a_step_is_refused() -> None:
     mel = LogMel()
     with pytest.raises(ValueError, match="gather whole steps"):
         mel.step(noise(1, 100), mel.init_state(1), torch.tensor([True]))
+
+
+def test_a_cleared_slot_hears_on_as_after_silence() -> None:
+    mel, active = LogMel(), torch.ones(2, dtype=torch.bool)
+    state, fresh = mel.init_state(2), mel.init_state(2)
+    mel.step(noise(2, 640), state, active)
+    state.clear(torch.tensor([True, False]))
+    after, expected = (mel.step(noise(2, 640, 1), s, active) for s in (state, fresh))
+    assert torch.equal(after[0], expected[0])
+    assert not torch.equal(after[1], expected[1])

@@ -151,3 +151,13 @@ def test_flush_refuses_a_whole_step() -> None:
     mfcc = Mfcc()
     with pytest.raises(ValueError, match="fewer than 160"):
         mfcc.flush(mfcc.init_state(1), noise(1, 160))
+
+
+def test_a_cleared_slot_hears_on_as_a_fresh_one() -> None:
+    mfcc = Mfcc()
+    state, fresh = mfcc.init_state(2), mfcc.init_state(2)
+    mfcc.step(noise(2, 640), state, everyone(2))
+    state.clear(torch.tensor([True, False]))
+    after, expected = (mfcc.step(noise(2, 640, 1), s, everyone(2)) for s in (state, fresh))
+    assert torch.equal(after[0], expected[0])
+    assert not torch.equal(after[1], expected[1])

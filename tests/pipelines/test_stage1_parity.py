@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.baseline import naive_renderer as naive
-from pipelines.anitalker.batched import CachedRenderer
+from pipelines.anitalker.batched import BatchedNetwork
 from pipelines.anitalker.config import OFFICIAL, Precision
 from pipelines.anitalker.encoder import IdentityHead
 from pipelines.anitalker.network import Encoded, FlowWarp
@@ -124,7 +124,7 @@ def test_naive_order(stage1: Stage1) -> None:
 )
 def test_cached_renderer(stage1: Stage1, precision: Precision, largest: float, mean: float) -> None:
     """Two slots, each with a motion of its own; errors as shares of the largest value."""
-    renderer = CachedRenderer(stage1.model, 2, precision=precision)
+    renderer = BatchedNetwork(stage1.model, 2, precision=precision)
     baked = renderer.bake(picture(stage1.arrays)[0])
     check({"start": baked["start"][None], "alpha.source": baked["code"][None]}, stage1.arrays)
     for slot in range(2):

@@ -1,4 +1,4 @@
-"""Small untrained weights of the `anitalker` preset, in a folder of their own."""
+"""Small untrained weights of the `anitalker` pipeline, in a folder of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TINY = RendererConfig(size=32, widths=(8, 12, 16, 16), latent_dim=24, motion_lay
 
 
 def write_weights(folder: Path, seed: int = 0, kind: str = "anitalker-renderer") -> None:
-    """Write a renderer of 32 pixels and a map, under the names that the preset looks for."""
+    """Write a renderer of 32 pixels and a map, under the names that the pipeline looks for."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     renderer = FlowWarp(TINY)

@@ -24,7 +24,7 @@ _PARTS = {"renderer": RENDERER, "to_code": MAPPED}  # file by the part of a run'
 
 
 def export(run: Path, folder: Path) -> list[Path]:
-    """Split RUN/model.safetensors into the files of the preset; returns their paths."""
+    """Split RUN/model.safetensors into the files of the pipeline; returns their paths."""
     held = load_file(run / "model.safetensors")
     with safe_open(run / "model.safetensors", "pt") as file:
         about = dict(file.metadata() or {})

@@ -14,7 +14,7 @@ from pipelines.photo.crop import Crop
 from pipelines.portrait.bake import NODES, Baked
 from pipelines.portrait.flow import refine_down
 from pipelines.portrait.frame import Plan, plan
-from pipelines.portrait.lips_and_lids import Window
+from pipelines.portrait.lips_and_lids import Patch
 from pipelines.portrait.pose import head_pose
 from pipelines.portrait.render import shape_weights
 
@@ -58,9 +58,9 @@ def _photo_places(baked: Baked, motion: Tensor) -> Tensor:
     person = warp(baked.person, skin.permute(1, 2, 0)[None])[0, 3] > 0.5
     places[:, person] = skin[:, person]
     places[:, ~person & (baked.person[0, 3] > 0.5)] = float("nan")
-    for window, _ in frame.insides:
-        view = places[(slice(None), *window.box)]
-        view[:, window.cover < 0.5] = float("nan")
+    for patch, _ in frame.mouth_and_eyes:
+        view = places[(slice(None), *patch.box)]
+        view[:, patch.cover < 0.5] = float("nan")
     return places
 
 
@@ -68,19 +68,19 @@ def _skin(baked: Baked, frame: Plan) -> Tensor:
     """The same of the skin, whether something covers it or not."""
     each = baked.size // (NODES - 1)
     skin = refine_down(frame.flow.wide, each)[:2].clone()
-    for window in frame.windows:
-        _put(skin, window)
+    for patch in frame.patches:
+        _put(skin, patch)
     return skin
 
 
-def _put(skin: Tensor, window: Window) -> None:
-    rows, columns = window.box
+def _put(skin: Tensor, patch: Patch) -> None:
+    rows, columns = patch.box
     size = skin.shape[-1]
     r = slice(max(rows.start, 0), min(rows.stop, size))
     c = slice(max(columns.start, 0), min(columns.stop, size))
     there = (slice(r.start - rows.start, r.stop - rows.start),
              slice(c.start - columns.start, c.stop - columns.start))  # fmt: skip
-    skin[:, r, c] = window.source[(slice(None), *there)]
+    skin[:, r, c] = patch.source[(slice(None), *there)]
 
 
 def _identity(size: int) -> Tensor:

@@ -92,7 +92,7 @@ class CodeWindows(Windows):
             if not (folder / "life.npy").exists():
                 live(folder)
         self.to_code, self.unit = to_code, unit
-        self.life, self.targets, self.expression = (
+        self.idle, self.targets, self.expression = (
             [np.load(folder / f"{name}.npy", mmap_mode="r") for folder in folders]
             for name in ("life", "targets", "expression")
         )
@@ -105,7 +105,7 @@ class CodeWindows(Windows):
         for i, (place, start) in enumerate(zip(which, starts, strict=True)):
             corpus, one = self.places[place]
             skip, part = max(-start, 0), slice(max(start, 0), start + frames)
-            life[i, skip:] = self.life[corpus][one, part]
+            life[i, skip:] = self.idle[corpus][one, part]
             face[i, skip:, _FACE] = self.targets[corpus][one, part][:, _FACE].T
             expression[i] = self.expression[corpus][one]
         alive, strength = torch.from_numpy(life), torch.from_numpy(expression)

@@ -193,7 +193,7 @@ def test_behaviour_follows_the_voice() -> None:
     assert int(stream.motion.behaviour(stream.state)) == 0
 
 
-def test_the_preset_plays_its_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_pipeline_plays_its_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VIVAVOCE_WEIGHTS", str(tmp_path))
     monkeypatch.setattr(weights, "shipped_weights_dir", lambda: tmp_path / "shipped")
     monkeypatch.setitem(config.PRESETS, "codes", SMALL)

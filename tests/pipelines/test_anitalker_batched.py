@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmarks.baseline import naive_renderer as naive
 from pipelines.anitalker import batched as cached
-from pipelines.anitalker.batched import CachedRenderer
+from pipelines.anitalker.batched import BatchedNetwork
 from pipelines.anitalker.config import SMALL, Precision, RendererConfig
 from pipelines.anitalker.network import FlowWarp
 from pipelines.anitalker.winograd import Winograd
@@ -72,8 +72,8 @@ def model(request: pytest.FixtureRequest) -> FlowWarp:
 
 
 @pytest.fixture(scope="module")
-def renderer(model: FlowWarp) -> CachedRenderer:
-    return CachedRenderer(model, SLOTS)
+def renderer(model: FlowWarp) -> BatchedNetwork:
+    return BatchedNetwork(model, SLOTS)
 
 
 @settings(max_examples=25, deadline=None)
@@ -85,7 +85,7 @@ def renderer(model: FlowWarp) -> CachedRenderer:
     seed=st.integers(0, 99),
 )
 def test_any_slots_with_any_faces_show_what_the_naive_order_shows(
-    model: FlowWarp, renderer: CachedRenderer, shown: list[int], faces: list[int], seed: int
+    model: FlowWarp, renderer: BatchedNetwork, shown: list[int], faces: list[int], seed: int
 ) -> None:
     config = model.config
     for slot, face in enumerate(faces):
@@ -96,7 +96,7 @@ def test_any_slots_with_any_faces_show_what_the_naive_order_shows(
 
 
 def test_another_identity_is_seen_from_the_next_frame_in_its_slot_alone(
-    model: FlowWarp, renderer: CachedRenderer
+    model: FlowWarp, renderer: BatchedNetwork
 ) -> None:
     config, slots = model.config, [0, 1, 2]
     for slot in slots:
@@ -120,7 +120,7 @@ def test_trained_order_is_the_naive_one(model: FlowWarp) -> None:
         assert difference(found, naive.render(model, pictures, code)) <= TOLERANCE
 
 
-def test_baked_codes_are_those_of_the_encoder(model: FlowWarp, renderer: CachedRenderer) -> None:
+def test_baked_codes_are_those_of_the_encoder(model: FlowWarp, renderer: BatchedNetwork) -> None:
     baked = renderer.bake(picture(model.config, 3))
     with torch.inference_mode():
         encoded = model.encode(picture(model.config, 3)[None])
@@ -132,7 +132,7 @@ def test_baked_codes_are_those_of_the_encoder(model: FlowWarp, renderer: CachedR
 @pytest.mark.parametrize(("precision", "most"), [("bfloat16", 0.1), ("float16", 0.015)])
 def test_half_precisions_come_close(precision: Precision, most: float) -> None:
     model = random_model(SMALL)
-    exact, rough = CachedRenderer(model, 1), CachedRenderer(model, 1, precision=precision)
+    exact, rough = BatchedNetwork(model, 1), BatchedNetwork(model, 1, precision=precision)
     for renderer in (exact, rough):
         renderer.set(0, exact.bake(picture(SMALL, 0)))
     motion = codes(SMALL, 1, 0)
@@ -168,8 +168,8 @@ def test_a_gpu_shows_what_the_cpu_shows(
     model: FlowWarp, monkeypatch: pytest.MonkeyPatch, precision: Precision, most: float
 ) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    on_cpu = CachedRenderer(model, SLOTS)
-    on_gpu = CachedRenderer(copy.deepcopy(model), SLOTS, precision=precision, device="cuda")
+    on_cpu = BatchedNetwork(model, SLOTS)
+    on_gpu = BatchedNetwork(copy.deepcopy(model), SLOTS, precision=precision, device="cuda")
     for slot in range(SLOTS):
         on_cpu.set(slot, on_cpu.bake(picture(model.config, slot)))
         on_gpu.set(slot, on_gpu.bake(picture(model.config, slot)))
@@ -183,12 +183,12 @@ def test_every_parameter_is_trained(model: FlowWarp) -> None:
     assert [name for name, value in model.named_parameters() if not value.grad.any()] == []
 
 
-def test_no_slots_make_no_pictures(model: FlowWarp, renderer: CachedRenderer) -> None:
+def test_no_slots_make_no_pictures(model: FlowWarp, renderer: BatchedNetwork) -> None:
     size = model.config.size
     assert renderer.render(codes(model.config, 0, 0), []).shape == (0, 3, size, size)
 
 
-def test_large_batches_are_cut_on_a_cpu(model: FlowWarp, renderer: CachedRenderer) -> None:
+def test_large_batches_are_cut_on_a_cpu(model: FlowWarp, renderer: BatchedNetwork) -> None:
     """Slots that no longer fit the caches are computed one after another, to the same end."""
     for slot in range(SLOTS):
         renderer.set(slot, renderer.bake(picture(model.config, slot)))
@@ -200,7 +200,7 @@ def test_large_batches_are_cut_on_a_cpu(model: FlowWarp, renderer: CachedRendere
     assert difference(cut, whole) <= TOLERANCE
 
 
-def test_what_does_not_fit_is_refused(model: FlowWarp, renderer: CachedRenderer) -> None:
+def test_what_does_not_fit_is_refused(model: FlowWarp, renderer: BatchedNetwork) -> None:
     baked = renderer.bake(picture(model.config, 0))
     with pytest.raises(ValueError, match=r"slot 4 of 4"):
         renderer.set(4, baked)
@@ -244,8 +244,8 @@ def test_what_hides_the_source_is_painted_and_nothing_else() -> None:
 
 def test_a_renderer_elsewhere_leaves_the_model_where_it_is():
     model = random_model(TINY)
-    here = CachedRenderer(model, 1)
-    CachedRenderer(model, 1, device="meta")
+    here = BatchedNetwork(model, 1)
+    BatchedNetwork(model, 1, device="meta")
     assert {part.device.type for part in model.parameters()} == {"cpu"}
     here.set(0, here.bake(picture(TINY, 0)))
     assert here.render(codes(TINY, 1, 0), [0]).isfinite().all()
