@@ -46,7 +46,8 @@ _RECENT = 250  # pictures whose delays are kept: ten seconds
 
 
 class AvatarStream:
-    """See the module's docstring. `start`, then `run` until the source ends or `close` is called.
+    """Plays one source through one slot of the engine. `start`, then `run` until the source ends or
+    `close` is called.
 
     Args:
         source: what the avatar says.
@@ -108,6 +109,8 @@ class AvatarStream:
         if not self._source.live:
             cursor.on_room = self._alarm.ring
         self._cursors.append((cursor, kinds))
+        if self._ended:
+            cursor.end()
         return cursor
 
     # Time
@@ -122,10 +125,13 @@ class AvatarStream:
 
     async def run(self) -> None:
         """Keep everything at its time until the source ends or the stream is closed."""
-        while not self._ended:
-            self.advance(self.clock.now())
-            if not self._ended:
-                await self._alarm.wait(self.next_deadline())
+        try:
+            while not self._ended:
+                self.advance(self.clock.now())
+                if not self._ended:
+                    await self._alarm.wait(self.next_deadline())
+        finally:
+            self.close()
 
     def advance(self, now: float) -> None:
         """Do all that is due at local time `now`."""

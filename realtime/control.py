@@ -8,11 +8,10 @@ is asked for one thing at once, and the last wish wins.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from pipelines.pipeline import Control
+from realtime.appearance import Appearance, Wish
 from realtime.clock import Clock
 from realtime.errors import UnknownSession, VivavoceError
 from realtime.protocol import (
@@ -52,18 +51,6 @@ class TokenBucket:
             return False
         self._tokens -= 1
         return True
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What somebody wants to be different; None and what is left out stay as they are."""
-
-    avatar: str | None = None
-    controls: dict[str, float] = field(default_factory=dict)
-
-    def then(self, newer: Wish) -> Wish:
-        """Both, the newer one first."""
-        return Wish(newer.avatar or self.avatar, self.controls | newer.controls)
 
 
 class Wishes:
@@ -128,22 +115,11 @@ class Controlled(Protocol):
     """A session, as those see it who control it."""
 
     @property
-    def controls(self) -> Sequence[Control]:
-        """What can be turned up and down."""
+    def appearance(self) -> Appearance:
+        """What can be changed."""
 
     def info(self) -> SessionInfo:
         """What it is now."""
-
-    def check_avatar(self, avatar: str) -> None:
-        """Raises:
-        UnknownAvatar: there is none of this name."""
-
-    async def fulfil(self, wish: Wish) -> None:
-        """Bring a wish into force.
-
-        Raises:
-            VivavoceError: the face cannot be shown.
-        """
 
     def clear(self) -> object:
         """Stop speaking; everybody is told by an event."""
@@ -196,7 +172,8 @@ class Listener:
     def _update(self, event: SessionUpdate) -> None:
         if event.motion_events is not None:
             self.wants_motion = event.motion_events
-        controls = check_controls(self._hub.session.controls, event.controls or {}, event.event_id)
+        known = self._hub.session.appearance.system.controls
+        controls = check_controls(known, event.controls or {}, event.event_id)
         if event.avatar is None and not controls:
             self.send(SessionUpdated(session=self._hub.session.info()))
             return
@@ -254,8 +231,7 @@ class ControlHub:
         Raises:
             UnknownAvatar: no such face; what others asked for is not touched.
         """
-        if wish.avatar is not None:
-            self.session.check_avatar(wish.avatar)
+        self.session.appearance.check(wish)
         return self._wishes.ask(wish)
 
     async def run(self) -> None:
@@ -265,7 +241,7 @@ class ControlHub:
     async def _fulfil(self, wish: Wish) -> None:
         changed = bool(wish.controls)
         try:
-            await self.session.fulfil(wish)
+            await self.session.appearance.change(wish)
             changed = True
         finally:
             if changed:

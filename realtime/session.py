@@ -7,19 +7,19 @@ party has gone: a peer, or whoever attached itself by a socket.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from enum import IntEnum
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from pipelines.pipeline import Control, System
+from pipelines.pipeline import System
 from realtime.announcer import Announcer
+from realtime.appearance import Appearance, Face, Faces, Wish
 from realtime.avatar_stream import AvatarStream
 from realtime.clock import Clock
-from realtime.control import ControlHub, Wish
+from realtime.control import ControlHub
 from realtime.engine.handle import StreamHandle, StreamOpener
 from realtime.errors import SessionError
 from realtime.logs import session_id
@@ -33,6 +33,7 @@ from realtime.sinks.webrtc.encodings import Encodings
 from realtime.sources.microphone.source import Microphone
 from realtime.sources.pushed import PushedSpeech
 from realtime.sources.source import Playback
+from realtime.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -46,31 +47,6 @@ class Life(IntEnum):
     RUNNING = 2
     CLOSING = 3
     CLOSED = 4
-
-
-class Face(Protocol):
-    """An avatar, as a session needs it."""
-
-    @property
-    def id(self) -> str: ...
-
-
-class Faces(Protocol):
-    """The avatars, as a session needs them: `AvatarLibrary`."""
-
-    def get(self, avatar_id: str) -> Any:
-        """The `Face` of this name.
-
-        Raises:
-            UnknownAvatar: there is none.
-        """
-
-    async def ensure(self, avatar: Any, pipeline: str) -> str:
-        """The key of its identity, enrolled for `pipeline`.
-
-        Raises:
-            VivavoceError: it cannot be had (yet).
-        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +65,7 @@ class SessionConfig:
 
 
 class Session:
-    """See the module's docstring. `async with` opens it and closes it in the end.
+    """One avatar and its parties. `async with` opens it and closes it in the end.
 
     Args:
         avatar: from `avatars.get`.
@@ -115,7 +91,7 @@ class Session:
         on_closed: Callable[[Session], None] = lambda session: None,
     ) -> None:
         self.id = id
-        self.avatar = avatar
+        self.appearance = Appearance(system, avatar, avatars)
         self.size = size
         self.life = Life.NEW
         self.speech = speech
@@ -123,17 +99,14 @@ class Session:
         self.hub = ControlHub(self, clock)
         self.parties = Parties(self.hub, self._has_left, self._end_soon)
         self.stream: AvatarStream
-        self._system = system
         self._seed = seed
         self._opener = opener
-        self._avatars = avatars
         self._metrics = metrics
         self._clock = clock
         self._config = config or SessionConfig()
         self._on_closed = on_closed
-        self._values = {control.name: control.default for control in system.controls}
         self._opened = clock.now()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks(self._task_failed, lambda: session_id.set(id))
         self._handle: StreamHandle | None = None
         self._ended = asyncio.Event()
 
@@ -152,18 +125,14 @@ class Session:
             VivavoceError: the face cannot be had, or the engine is gone.
         """
         try:
-            key = await self._avatars.ensure(self.avatar, self._system.name)
-            self._build(
-                await self._opener.open(
-                    self._system.name, key, self.size, self._seed, dict(self._values)
-                )
-            )
+            self._build(await self.appearance.open(self._opener, self.size, self._seed))
             self._become(Life.OPEN)
-            self._spawn(self.hub.run())
+            self._tasks.spawn(self.hub.run())
         except BaseException:
             await self.close("failed")
             raise
-        logger.info("%s opened: avatar %s, %d x %d", self.id, self.avatar.id, *self.size)
+        avatar = self.appearance.avatar.id
+        logger.info("%s opened: avatar %s, %d x %d", self.id, avatar, *self.size)
 
     def _build(self, handle: StreamHandle) -> None:
         self._handle = handle
@@ -172,15 +141,14 @@ class Session:
         self.stream = AvatarStream(
             self.speech or self.microphone, handle, self._clock, listening=listening
         )
-        self._announcer = Announcer(
-            self.stream, self.hub, self._system.motion_names, listens=listening is not None
-        )
+        names = self.appearance.system.motion_names
+        self._announcer = Announcer(self.stream, self.hub, names, listens=listening is not None)
         self._encodings = Encodings(
             self.stream,
             bitrate=self._config.webrtc.bitrate,
             executor=self._config.encoders,
             on_encoded=self._encoded,
-            spawn=self._spawn,
+            spawn=self._tasks.spawn,
         )
         self._reporter = Reporter(
             self.stream, handle, self._encodings, self.microphone, self._metrics
@@ -193,8 +161,8 @@ class Session:
         if self.life is Life.OPEN:
             self._become(Life.RUNNING)
             self.stream.start()
-            self._spawn(self.stream.run())
-            self._spawn(self._every_second())
+            self._tasks.spawn(self.stream.run())
+            self._tasks.spawn(self._every_second())
 
     async def close(self, reason: str) -> None:
         """End the session and give everything back. Safe to call again."""
@@ -219,11 +187,7 @@ class Session:
             self.stream.close()
         for party in self.parties:
             self.parties.leave(party, "")
-        mine = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in mine:
-            if not task.get_name().startswith("close"):
-                task.cancel()
-        await asyncio.gather(*mine, return_exceptions=True)
+        await self._tasks.close()
 
     @property
     def closing(self) -> bool:
@@ -237,22 +201,13 @@ class Session:
     async def __aexit__(self, *error: object) -> None:
         await self.close("ended")
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str | None = None) -> None:
-        context = contextvars.copy_context()
-        context.run(session_id.set, self.id)
-        task = asyncio.create_task(work, name=name, context=context)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
-
-    def _reap(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("session %s failed", self.id, exc_info=error)
-            self._end_soon("error")
+    def _task_failed(self, error: BaseException) -> None:
+        logger.error("session %s failed", self.id, exc_info=error)
+        self._end_soon("error")
 
     def _end_soon(self, reason: str) -> None:
         if not self.closing:
-            self._spawn(self.close(reason))
+            self._tasks.spawn(self.close(reason))
 
     async def _every_second(self) -> None:
         due = self._clock.now()
@@ -307,7 +262,7 @@ class Session:
 
     def _has_left(self, party: Party) -> None:
         if party.peer is not None:
-            self._spawn(party.peer.close(), "close-peer")
+            self._tasks.spawn(party.peer.close(), finish=True)
 
     # What happens
 
@@ -327,28 +282,6 @@ class Session:
         self.hub.send(ErrorEvent(error=ErrorDetail(code=code, message=message)))
 
     # Control
-
-    @property
-    def controls(self) -> Sequence[Control]:
-        """What can be turned up and down."""
-        return self._system.controls
-
-    def check_avatar(self, avatar: str) -> None:
-        """Raises:
-        UnknownAvatar: there is none of this name."""
-        self._avatars.get(avatar)
-
-    async def fulfil(self, wish: Wish) -> None:
-        """Bring a wish into force; `hub` asks for one at a time."""
-        assert self._handle is not None
-        if wish.controls:
-            self._values |= wish.controls
-            await self._handle.set_controls(self._values)
-        if wish.avatar is not None:
-            avatar = self._avatars.get(wish.avatar)
-            await self._handle.set_identity(await self._avatars.ensure(avatar, self._system.name))
-            self.avatar = avatar
-            logger.info("%s now shows %s", self.id, avatar.id)
 
     async def set_avatar(self, avatar_id: str) -> None:
         """Change the face; voice, motion and connection go on.
@@ -375,12 +308,12 @@ class Session:
         width, height = self.size
         return SessionInfo(
             id=self.id,
-            avatar=self.avatar.id,
-            pipeline=self._system.name,
+            avatar=self.appearance.avatar.id,
+            pipeline=self.appearance.system.name,
             size=max(width, height),
             width=width,
             height=height,
-            controls=self._values,
+            controls=self.appearance.values,
             playout_delay_ms=self.playout_delay_ms,
         )
 

@@ -231,6 +231,8 @@ async def test_everybody_is_told_of_the_end() -> None:
         count = len(bench.viewer.voice)
         await bench.clock.advance(1.0)
         assert len(bench.viewer.voice) == count
+        late: Cursor[Voice] = bench.stream.subscribe(Voice)
+        assert [voice async for voice in late] == []
 
 
 # Barge-in

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from realtime.sources.microphone.ingest import HOP_SAMPLES, Hop, Ingest, IngestConfig
+from realtime.media import HOP_SAMPLES, Hop
+from realtime.sources.microphone.ingest import Ingest, IngestConfig
 from tests.support.fakes import PACKET, SentPacket, deliver, held_up, lossy, microphone
 
 CLICK = 25_000

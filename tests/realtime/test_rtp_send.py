@@ -165,7 +165,11 @@ async def test_feedback_reaches_the_encoder() -> None:
     async with sending() as rig:
         pli = rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI, ssrc=1, media_ssrc=rig.sender._ssrc)
         await rig.sender._handle_rtcp_packet(pli)
-        assert rig.viewer.keyframes == rig.sender.stats.keyframe_requests == 1
+        await rig.sender._handle_rtcp_packet(pli)  # at once again: the first is on its way
+        assert (rig.viewer.keyframes, rig.sender.stats.keyframe_requests) == (1, 2)
+        await rig.clock.advance(0.3)
+        await rig.sender._handle_rtcp_packet(pli)
+        assert rig.viewer.keyframes == 2
         fci = rtp.pack_remb_fci(640_000, [rig.sender._ssrc])
         remb = rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=fci)
         await rig.sender._handle_rtcp_packet(remb)

@@ -294,7 +294,7 @@ async def test_the_last_of_several_faces_wins_though_the_first_is_slow() -> None
         stage.handle.gate.set()
         await settle()
         assert stage.handle.identities == ["BERTA", "EMMA"]
-        assert stage.session.avatar.id == "emma"
+        assert stage.session.appearance.avatar.id == "emma"
         updated = [e["session"]["avatar"] for e in channel.told("session.updated")]
         assert updated == ["berta", "emma"]
         (error,) = channel.told("error")
@@ -327,7 +327,7 @@ async def test_a_face_that_cannot_be_shown_fails_for_those_who_asked_for_it() ->
         (error,) = channel.told("error")
         assert error["error"]["event_id"] == "e1"
         assert "damaged" in error["error"]["message"]
-        assert stage.session.avatar.id == "anna"
+        assert stage.session.appearance.avatar.id == "anna"
         assert channel.told("session.updated")[-1]["session"]["controls"] == {
             "gaze": 0.0,
             "warmth": 1.0,

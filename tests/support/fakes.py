@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.sources.microphone.ingest import Hop, Ingest
+from realtime.media import Hop
+from realtime.sources.microphone.ingest import Ingest
 
 PACKET = 960
 """Samples of a 20 ms packet at 48 kHz."""

@@ -221,7 +221,7 @@ async def connected(
         await server.close()
 
 
-async def until(condition: Callable[[], Any], timeout_s: float = 15.0) -> None:
+async def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> None:
     """Wait for something real to happen."""
     async with asyncio.timeout(timeout_s):
         while not condition():

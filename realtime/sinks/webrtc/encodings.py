@@ -85,6 +85,7 @@ class VideoViewer(Viewer):
         self._governor: BitrateGovernor | None = None
         self._encoding = encoding
         self._needs_keyframe = True
+        self._fell_behind = False
 
     @property
     def target_bps(self) -> int:
@@ -99,7 +100,7 @@ class VideoViewer(Viewer):
         if self.full:
             self.dropped += len(self)
             self._items.clear()
-            self._needs_keyframe = True
+            self._needs_keyframe = self._fell_behind = True
         if self._needs_keyframe and not item.keyframe:
             self.dropped += 1
             return
@@ -107,7 +108,8 @@ class VideoViewer(Viewer):
         super().put(item)
 
     def pop(self) -> Encoded | None:
-        if self._needs_keyframe and not self:  # the reader is back
+        if self._fell_behind:  # and is back
+            self._fell_behind = False
             self.request_keyframe()
         return super().pop()
 

@@ -41,6 +41,8 @@ _RETRANSMIT_RTT = 0.7
 """The same packet is not sent again within this share of the round trip: it is on its way."""
 _RETRANSMIT_SHARE = 0.3
 """Retransmissions may take this share of all packets; more would feed the congestion."""
+_KEYFRAME_GAP_S = 0.3
+"""Key frames cost everybody who watches: a receiver that asks again sooner is not heard."""
 _LOSS_PACKETS = 100
 """Loss is judged over at least this many packets."""
 _FIRST_REPORTS_S = (0.05, 0.2, 0.5)
@@ -116,6 +118,7 @@ class MediaSender:
         self._history: dict[int, rtp.RtpPacket] = {}
         self._loss_since: tuple[int, int] | None = None  # highest sequence and loss told then
         self._resent: dict[int, float] = {}  # by sequence number: when last
+        self._keyframe_requested = float("-inf")
         self._cname: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._reported: deque[tuple[int, float]] = deque(maxlen=8)  # NTP middle bits, sent when
@@ -248,13 +251,18 @@ class MediaSender:
         elif isinstance(packet, rtp.RtcpPsfbPacket):
             if packet.fmt in (rtp.RTCP_PSFB_FIR, rtp.RTCP_PSFB_PLI):
                 self.stats.keyframe_requests += 1
-                if self.viewer is not None:
-                    self.viewer.request_keyframe()
+                self._request_keyframe()
             elif packet.fmt == rtp.RTCP_PSFB_APP:
                 bitrate, ssrcs = rtp.unpack_remb_fci(packet.fci)
                 if self._ssrc in ssrcs and self.viewer is not None:
                     self.stats.remb_bps = bitrate
                     self.viewer.received_estimate(bitrate, self._clock.now())
+
+    def _request_keyframe(self) -> None:
+        now = self._clock.now()
+        if self.viewer is not None and now - self._keyframe_requested >= _KEYFRAME_GAP_S:
+            self._keyframe_requested = now
+            self.viewer.request_keyframe()
 
     def _received_report(self, report: rtp.RtcpReceiverInfo) -> None:
         now = self._clock.now()
