@@ -21,7 +21,6 @@ from typing import NoReturn
 import numpy as np
 from tqdm import tqdm
 
-from pipelines.identity import IdentityStore
 from pipelines.pipeline import Material
 from pipelines.registry import find_system
 from realtime.avatar_stream import AvatarStream
@@ -31,10 +30,9 @@ from realtime.avatars.records import Avatar, sniff_video
 from realtime.clock import VirtualClock
 from realtime.config import ServerConfig
 from realtime.cursor import Cursor
-from realtime.engine.handle import StreamHandle
 from realtime.engine.local import LocalEngine
-from realtime.errors import AvatarRejected, EngineError, UnknownAvatar, VivavoceError
-from realtime.media import FPS, HOP_S, HOP_SAMPLES, Picture, Size, Voice
+from realtime.errors import AvatarRejected, UnknownAvatar, VivavoceError
+from realtime.media import FPS, HOP_S, HOP_SAMPLES, Picture, Voice
 from realtime.metrics import Metrics
 from realtime.output_file import OutputFile
 from realtime.sinks.mp4 import Mp4Sink
@@ -106,6 +104,7 @@ async def _render(job: RenderJob, sound: Sound, out: Path, progress: bool) -> Re
 
     torch.set_num_threads(1)
     config, pipeline = job.config, job.config.pipeline
+    key = await find_identity(job.avatar, config)
     engine = LocalEngine(
         pipeline,
         config.options_of(pipeline),
@@ -115,7 +114,7 @@ async def _render(job: RenderJob, sound: Sound, out: Path, progress: bool) -> Re
     step_s: list[float] = []
     engine.on_step = step_s.append
     size = config.size_of(pipeline)
-    handle = await _open(engine, job, size)
+    handle = await engine.open(pipeline, key, size, job.seed, {})
     stream = AvatarStream(FileSource(sound.chunks(), sound.mix), handle, VirtualClock())
     begin = time.monotonic()
     with (
@@ -135,19 +134,6 @@ async def _render(job: RenderJob, sound: Sound, out: Path, progress: bool) -> Re
         encode_ms=_quantiles_ms(encode_s),
         warnings=sound.warnings,
     )
-
-
-async def _open(engine: LocalEngine, job: RenderJob, size: Size) -> StreamHandle:
-    """A stream of the avatar, whose features are made where there are none, or damaged ones."""
-    pipeline, config = job.config.pipeline, job.config
-    key = await find_identity(job.avatar, config)
-    try:
-        return await engine.open(pipeline, key, size, job.seed, {})
-    except EngineError:
-        if IdentityStore(config.data_dir / "identities").path(key).exists():
-            raise
-        await find_identity(job.avatar, config)  # they were found damaged, and removed
-        return await engine.open(pipeline, key, size, job.seed, {})
 
 
 async def _play(stream: AvatarStream, sink: Mp4Sink, bar: tqdm[NoReturn]) -> list[float]:

@@ -78,6 +78,9 @@ class Version:
         words += ["--pipeline", case.pipeline, "--seed", str(case.seed), "--size", str(size)]
         words += ["--data-dir", folder / f"{self.name}-data"]
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        # Sums of floats depend on the number of threads, which enrolments of some versions took
+        # from the machine.
+        environment["OMP_NUM_THREADS"] = "1"
         if self.checkout is not None:
             environment["PYTHONPATH"] = str(self.checkout)
         done = subprocess.run(
