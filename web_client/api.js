@@ -103,16 +103,16 @@ export class Api {
 
   /**
    * @param {File} file a photo or a video
-   * @param {{name: string, pipeline: string}} about
+   * @param {{name: string, kind: string, pipeline: string}} about kind: "photo" or "video"
    * @param {(sent: number) => void} onProgress share of the bytes sent, 0..1
    * @param {AbortSignal} signal
    * @returns {Promise<Avatar>} ready, or still enrolling
    */
-  createAvatar(file, { name, pipeline }, onProgress, signal) {
+  createAvatar(file, { name, kind, pipeline }, onProgress, signal) {
     const form = new FormData();
     form.append("name", name);
     if (pipeline) form.append("pipeline", pipeline);
-    form.append(file.type.startsWith("video/") ? "video" : "image", file);
+    form.append(kind === "video" ? "video" : "image", file);
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest(); // fetch does not report upload progress
       request.open("POST", "/v1/avatars");

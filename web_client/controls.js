@@ -1,6 +1,21 @@
 import { element } from "./dom.js";
 
 const STEPS_IN_RANGE = 40;
+const FINER_STEPS = [0.1, 0.05, 0.01];
+
+/**
+ * A step that reaches both ends and the default, which a slider would else move to its next step.
+ *
+ * @param {number} min @param {number} max @param {number} value the default
+ * @returns {number}
+ */
+function stepOf(min, max, value) {
+  const even = (max - min) / STEPS_IN_RANGE;
+  const whole = (/** @type {number} */ steps) => Math.abs(steps - Math.round(steps)) < 1e-6;
+  const fits = (/** @type {number} */ step) =>
+    step <= max - min && whole((value - min) / step) && whole((max - min) / step);
+  return [even, ...FINER_STEPS].find(fits) ?? even / 100;
+}
 
 /**
  * The sliders for the avatar's temperament, as the pipeline describes them.
@@ -61,7 +76,7 @@ export class Controls extends EventTarget {
       name,
       min: String(min),
       max: String(max),
-      step: String((max - min) / STEPS_IN_RANGE),
+      step: String(stepOf(min, max, value)),
       value: String(value),
       "aria-description": summary,
     });

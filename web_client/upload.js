@@ -1,10 +1,16 @@
 import { byId } from "./dom.js";
 import { asClientError, explain, isExplained } from "./errors.js";
 
-const PHOTOS = ["image/jpeg", "image/png", "image/webp"];
-const VIDEOS = ["video/mp4", "video/quicktime", "video/webm", "video/x-matroska", "video/x-msvideo"];
-const PHOTO_RULES = "One face, looking at the camera, well lit, mouth closed. JPEG, PNG or WebP.";
-const VIDEO_RULES = "Videos: MP4, MOV, WebM, MKV or AVI.";
+/** By name: browsers disagree about the types of videos. @type {Record<string, string[]>} */
+const ENDINGS = {
+  photo: [".jpg", ".jpeg", ".png", ".webp"],
+  video: [".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi"],
+};
+/** @type {Record<string, string>} */
+const RULES = {
+  photo: "One face, looking at the camera, well lit, mouth closed. JPEG, PNG or WebP.",
+  video: "Videos: MP4, MOV, WebM, MKV or AVI.",
+};
 const MAX_NAME = 40;
 
 /**
@@ -20,7 +26,7 @@ export class UploadDialog extends EventTarget {
   #video = /** @type {HTMLVideoElement} */ (byId("upload-video"));
   #submit = /** @type {HTMLButtonElement} */ (byId("upload-submit"));
   /** @type {File | null} */ #chosen = null;
-  /** @type {string[]} */ #types = PHOTOS;
+  /** @type {string[]} kinds of material that are taken */ #kinds = ["photo"];
   #pipeline = "";
   /** @type {AbortController | null} */ #sending = null;
   #listeners = new AbortController();
@@ -52,20 +58,10 @@ export class UploadDialog extends EventTarget {
   /** Takes what a pipeline can be given. @param {import("./api.js").Pipeline} pipeline */
   usePipeline({ name, accepts }) {
     this.#pipeline = name;
-    const kinds = new Set(accepts);
-    const words = ["photo", "video"].filter((kind) => kinds.has(kind)).join(" or a ");
-    this.#types = [
-      ...(kinds.has("photo") ? PHOTOS : []),
-      ...(kinds.has("video") ? VIDEOS : []),
-    ];
-    this.#file.accept = this.#types.join(",");
-    byId("upload-what").textContent = `Drop a ${words} here, or choose one`;
-    byId("upload-rules").textContent = [
-      kinds.has("photo") ? PHOTO_RULES : "",
-      kinds.has("video") ? VIDEO_RULES : "",
-    ]
-      .join(" ")
-      .trim();
+    this.#kinds = Object.keys(ENDINGS).filter((kind) => accepts.includes(kind));
+    this.#file.accept = this.#kinds.flatMap((kind) => ENDINGS[kind]).join(",");
+    byId("upload-what").textContent = `Drop a ${this.#kinds.join(" or a ")} here, or choose one`;
+    byId("upload-rules").textContent = this.#kinds.map((kind) => RULES[kind]).join(" ");
   }
 
   /** @param {File} [file] */
@@ -84,13 +80,14 @@ export class UploadDialog extends EventTarget {
   #choose(file) {
     if (!file) return;
     this.#showError("");
-    if (!this.#types.includes(file.type)) {
+    const kind = kindOf(file);
+    if (!this.#kinds.includes(kind)) {
       this.#showError(`This is not a file we can use. ${byId("upload-rules").textContent}`);
       return;
     }
     this.#chosen = file;
     this.#hidePreview();
-    const preview = file.type.startsWith("video/") ? this.#video : this.#preview;
+    const preview = kind === "video" ? this.#video : this.#preview;
     preview.src = URL.createObjectURL(file);
     preview.hidden = false;
     byId("upload-prompt").hidden = true;
@@ -110,7 +107,7 @@ export class UploadDialog extends EventTarget {
     try {
       const avatar = await this.api.createAvatar(
         this.#chosen,
-        { name, pipeline: this.#pipeline },
+        { name, kind: kindOf(this.#chosen), pipeline: this.#pipeline },
         (sent) => this.#showProgress(sent),
         this.#sending.signal,
       );
@@ -197,6 +194,15 @@ export class UploadDialog extends EventTarget {
     document.body.classList.toggle("dragging", on);
     byId("upload-drop").classList.toggle("over", on);
   }
+}
+
+/** @param {File} file @returns {string} "photo", "video" or "" */
+function kindOf(file) {
+  const name = file.name.toLowerCase();
+  const kinds = Object.keys(ENDINGS);
+  const named = kinds.find((kind) => ENDINGS[kind].some((ending) => name.endsWith(ending)));
+  if (named) return named;
+  return { image: "photo", video: "video" }[file.type.split("/")[0]] ?? "";
 }
 
 /** @param {string} fileName @returns {string} a name for people, from the name of a file */

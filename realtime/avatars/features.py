@@ -63,7 +63,8 @@ class Features:
         self._under_way: dict[str, Enrolment] = {}  # by key
         self._sound: set[str] = set()  # keys of features that were verified
         self._closing = False
-        # Videos may take minutes; a photo does not wait for them.
+        # Videos may take minutes, and photos seconds; whoever is quicker does not wait for them.
+        self._quick = EnrolmentProcess(config.enrol_stall_s)
         self._photos = EnrolmentProcess(config.enrol_stall_s)
         self._videos = EnrolmentProcess(config.enrol_stall_s)
 
@@ -160,7 +161,7 @@ class Features:
 
     async def run(self, work: Callable[..., Any], *args: Any) -> Any:
         """Carry out a quick job of `worker`; see `EnrolmentProcess.run`."""
-        return await self._photos.run(work, *args)
+        return await self._quick.run(work, *args)
 
     async def cancel(self, avatar: Avatar) -> None:
         """End the enrolments of an avatar, save those that another one needs too."""
@@ -186,13 +187,13 @@ class Features:
         self.store.trim(needed, unused_bytes)
 
     async def rest(self) -> None:
-        """End the process for photos; the next one starts it anew."""
+        """End the process that enrols photos; the next one starts it anew."""
         await self._photos.close()
 
     async def close(self) -> None:
         """End everything at once; enrolments go on from where they are at the next start."""
         self._closing = True
-        processes = (self._photos, self._videos)
+        processes = (self._quick, self._photos, self._videos)
         for process in processes:
             process.kill()
         tasks = [enrolment.task for enrolment in self._under_way.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -41,9 +42,9 @@ class Pictures:
     async def _draw(self, avatar: Avatar, kept: Path, keys: list[str]) -> bytes:
         try:
             root = self._features.store.root
-            picture: bytes = await self._features.run(
-                worker.draw_picture, avatar.material.photo, root, keys
-            )
+            photo = avatar.material.photo
+            drawn: str = await self._features.run(worker.draw_picture, photo, root, keys)
+            picture = base64.b64decode(drawn)
             with suppress(OSError):
                 await asyncio.to_thread(_keep, kept, picture)
             return picture

@@ -3,17 +3,21 @@
 Enrolling takes seconds to minutes of computation on untrusted bytes, so it runs in a process of
 its own: neither a running session nor the server notices, whatever the material holds. The process
 is started on demand and ends when it was idle for a while. It may crash, be killed or stand still:
-that fails the job under way and nothing else.
+that fails the job under way and nothing else. What it answers is JSON, never unpickled.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import multiprocessing
 import os
+import pickle
+import socket
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from realtime.avatars.worker import CANCEL, Job, run_worker
@@ -23,7 +27,35 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 60.0
 CANCEL_S = 10.0  # for a cancelled job to stop by itself
+MAX_ANSWER_BYTES = 1024 * 1024
+_FAILED = ("the material made the enrolment fail; try another file", "enrolment_failed")
+
 OnProgress = Callable[[float, str], None]
+
+
+@dataclass
+class _Child:
+    """A running process and what it says."""
+
+    process: Any
+    writer: asyncio.StreamWriter
+    messages: asyncio.Queue[list[Any]]
+    pump: asyncio.Task[None]
+
+    def send(self, what: Any) -> None:
+        """Hand it a job or `CANCEL`, as `multiprocessing.connection.Connection.recv` reads it."""
+        data = pickle.dumps(what)
+        self.writer.write(len(data).to_bytes(4, "big") + data)
+
+
+async def _read(reader: asyncio.StreamReader, messages: asyncio.Queue[list[Any]]) -> None:
+    """Move messages from the socket to the queue, and "ended" after the last."""
+    try:
+        while (size := int.from_bytes(await reader.readexactly(4), "big")) <= MAX_ANSWER_BYTES:
+            messages.put_nowait(json.loads(await reader.readexactly(size)))
+    except (EOFError, OSError, ValueError):
+        pass
+    messages.put_nowait(["ended"])
 
 
 class EnrolmentProcess:
@@ -36,16 +68,14 @@ class EnrolmentProcess:
     def __init__(self, stall_s: float) -> None:
         self._stall_s = stall_s
         self._turn = asyncio.Lock()
-        self._process: Any = None
-        self._pipe: Any = None
-        self._messages: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+        self._child: _Child | None = None
         self._idle: asyncio.TimerHandle | None = None
-        self._closing: asyncio.Task[None] | None = None
+        self._resting: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
         """Of the process, where one is running."""
-        return None if self._process is None else int(self._process.pid)
+        return None if self._child is None else int(self._child.process.pid)
 
     async def run(
         self,
@@ -62,48 +92,38 @@ class EnrolmentProcess:
         async with self._turn:
             if self._idle is not None:
                 self._idle.cancel()
+            child = await self._start()
             try:
-                self._start()
-                self._pipe.send(Job(work, args))
-                return await self._outcome(on_progress)
+                child.send(Job(work, args))
+                return await self._outcome(child, on_progress)
             except asyncio.CancelledError:
-                await self._cancel()
+                await self._cancel(child)
                 raise
-            except OSError as error:
-                await self._end()
-                raise AvatarRejected(*_FAILED) from error
             finally:
-                loop = asyncio.get_running_loop()
-                self._idle = loop.call_later(IDLE_S, self._rest)
+                self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._rest)
 
-    def _start(self) -> None:
-        if self._process is not None and self._process.is_alive():
-            return
-        self._forget()
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
+    async def _start(self) -> _Child:
+        if self._child is not None and self._child.process.is_alive():
+            return self._child
+        await self._end()
+        ours, theirs = socket.socketpair()
         # From this thread and no other: the process dies with the thread that started it.
-        self._process = context.Process(
+        process = multiprocessing.get_context("spawn").Process(
             target=run_worker, args=(theirs, os.getpid()), name="vivavoce-enrolment", daemon=True
         )
-        self._process.start()
+        process.start()
         theirs.close()
-        self._messages = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-        loop.add_reader(self._pipe.fileno(), self._readable, self._pipe, self._messages)
+        reader, writer = await asyncio.open_connection(sock=ours)
+        messages: asyncio.Queue[list[Any]] = asyncio.Queue()
+        pump = asyncio.create_task(_read(reader, messages))
+        self._child = _Child(process, writer, messages, pump)
+        return self._child
 
-    def _readable(self, pipe: Any, messages: asyncio.Queue[tuple[Any, ...]]) -> None:
-        try:
-            messages.put_nowait(pipe.recv())
-        except (EOFError, OSError):
-            asyncio.get_running_loop().remove_reader(pipe.fileno())
-            messages.put_nowait(("ended",))
-
-    async def _outcome(self, on_progress: OnProgress) -> Any:
+    async def _outcome(self, child: _Child, on_progress: OnProgress) -> Any:
         while True:
             try:
                 async with asyncio.timeout(self._stall_s):
-                    message = await self._messages.get()
+                    kind, *rest = await child.messages.get()
             except TimeoutError:
                 await self._end()
                 raise AvatarRejected(
@@ -111,12 +131,12 @@ class EnrolmentProcess:
                     "try again, or try another file",
                     "enrolment_failed",
                 ) from None
-            if message[0] == "progress":
-                on_progress(message[1], message[2])
-            elif message[0] == "ok":
-                return message[1]
-            elif message[0] == "error":
-                raise self._error(*message[1:])
+            if kind == "progress":
+                on_progress(*rest)
+            elif kind == "ok":
+                return rest[0]
+            elif kind == "error":
+                raise self._error(*rest)
             else:
                 await self._end()
                 raise AvatarRejected(*_FAILED)
@@ -129,15 +149,15 @@ class EnrolmentProcess:
             return AvatarRejected(*_FAILED)
         return AvatarRejected(message, code)
 
-    async def _cancel(self) -> None:
+    async def _cancel(self, child: _Child) -> None:
         """Ask the job to stop; the process ends if it does not."""
         stopped = False
         try:
-            self._pipe.send(CANCEL)
+            child.send(CANCEL)
             async with asyncio.timeout(CANCEL_S):
-                while (await self._messages.get())[0] == "progress":
+                while (await child.messages.get())[0] == "progress":
                     pass
-                stopped = True
+            stopped = True
         except (OSError, TimeoutError):
             pass
         finally:
@@ -146,44 +166,28 @@ class EnrolmentProcess:
 
     def _rest(self) -> None:
         if not self._turn.locked():
-            self._closing = asyncio.get_running_loop().create_task(self.close())
+            self._resting = asyncio.get_running_loop().create_task(self.close())
 
     def kill(self) -> None:
         """End the process at once; a job under way fails."""
-        with suppress(ValueError, AttributeError):  # never started, or over already
-            self._process.kill()
-
-    def _forget(self) -> None:
-        """Let go of a process that has ended, or is about to."""
-        if self._pipe is not None:
-            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
-            self._pipe.close()
-            self._pipe = None
-        if self._process is not None:
-            self._process.join(1)
-            self._process = None
+        if self._child is not None:
+            self._child.process.kill()
 
     async def _end(self) -> None:
-        self.kill()
-        if self._process is not None:
-            await asyncio.to_thread(self._process.join, 5)
-        self._forget()
+        """Let the process end, and see to it that it does."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.process.kill()
+        await asyncio.to_thread(child.process.join, 5)
+        child.writer.close()
+        with suppress(OSError):
+            await child.writer.wait_closed()
+        await child.pump
 
     async def close(self) -> None:
-        """End the process when the job under way is over; cancel that first to be quick."""
+        """End the process when the job under way is over; `kill` first to be quick."""
         if self._idle is not None:
             self._idle.cancel()
         async with self._turn:
-            if self._pipe is not None:
-                asyncio.get_running_loop().remove_reader(self._pipe.fileno())
-                self._pipe.close()
-                self._pipe = None
-            if self._process is not None:
-                await asyncio.to_thread(self._process.join, 5)
-                await self._end()
-
-
-_FAILED = (
-    "the material made the enrolment fail; try another file",
-    "enrolment_failed",
-)
+            await self._end()

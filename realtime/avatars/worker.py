@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import os
 import signal
+import socket
 import time
 import traceback
 from collections.abc import Callable
@@ -33,7 +36,7 @@ class Job:
 
 
 class Reporter:
-    """`pipelines.pipeline.Progress`, told over the pipe; also where a cancellation is noticed."""
+    """`pipelines.pipeline.Progress`, told to the server; also where a cancellation is noticed."""
 
     def __init__(self, pipe: Connection, folder: Path = Path()) -> None:
         self.folder = folder
@@ -48,7 +51,12 @@ class Reporter:
         now = time.monotonic()
         if stage != self._stage or now - self._told >= REPORT_EVERY_S or share >= 1.0:
             self._stage, self._told = stage, now
-            self._pipe.send(("progress", min(1.0, max(0.0, float(share))), stage))
+            answer(self._pipe, "progress", min(1.0, max(0.0, float(share))), stage)
+
+
+def answer(pipe: Connection, *message: Any) -> None:
+    """Tell the server: as JSON, for it unpickles nothing that comes from here."""
+    pipe.send_bytes(json.dumps(message).encode())
 
 
 def enrol(
@@ -70,8 +78,8 @@ def clean_photo(report: Reporter, source: Path, target: Path) -> None:
     write_durably(target, clean(source.read_bytes()))
 
 
-def draw_picture(report: Reporter, photo: Path | None, store: Path, keys: list[str]) -> bytes:
-    """A small JPEG of an avatar: of its features where there are some, else of its photo.
+def draw_picture(report: Reporter, photo: Path | None, store: Path, keys: list[str]) -> str:
+    """A small JPEG of an avatar, in base 64: of its features if there are some, else its photo.
 
     Raises:
         EnrolmentError: there is neither.
@@ -91,18 +99,19 @@ def draw_picture(report: Reporter, photo: Path | None, store: Path, keys: list[s
         return _jpeg(image.convert("RGB"))
 
 
-def _jpeg(image: Any) -> bytes:
+def _jpeg(image: Any) -> str:
     from PIL import Image
 
     image.thumbnail((PICTURE_PX, PICTURE_PX), Image.Resampling.LANCZOS)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=88)
-    return out.getvalue()
+    return base64.b64encode(out.getvalue()).decode()
 
 
-def run_worker(pipe: Connection, parent: int) -> None:
-    """The process's main function: one job after another until the pipe closes."""
+def run_worker(connected: socket.socket, parent: int) -> None:
+    """The process's main function: one job after another until the socket closes."""
     die_with_parent(parent)
+    pipe = Connection(connected.detach())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends us, not the terminal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(NICE)
@@ -112,11 +121,11 @@ def run_worker(pipe: Connection, parent: int) -> None:
         try:
             job: Job | str = pipe.recv()
             if isinstance(job, Job):  # else a cancellation that came too late
-                pipe.send(_carry_out(job, pipe))
+                answer(pipe, *_carry_out(job, pipe))
         except (EOFError, OSError):
             return
         except BaseException:
-            pipe.send(("error", "enrolment_failed", "", traceback.format_exc()))
+            answer(pipe, "error", "enrolment_failed", "", traceback.format_exc()[-20_000:])
             raise
 
 

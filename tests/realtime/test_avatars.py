@@ -134,9 +134,15 @@ async def test_a_video_enrols_while_its_sender_goes_on(library, config, gate):
     assert files(config) == {".mp4", ".json", "identities", "pictures"}
 
 
-async def test_a_photo_that_takes_long_is_acknowledged_meanwhile(library, gate):
-    avatar = await library.create(photo(), wait_s=0.01)
+async def test_a_photo_that_takes_long_is_acknowledged_and_shown_meanwhile(library, gate):
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), np.uint8)
+    sent = io.BytesIO()
+    Image.fromarray(noise).save(sent, "PNG")
+    avatar = await library.create(Upload(name="Someone", photo=sent), wait_s=0.01)
     assert library.state(avatar) == "enrolling"
+    shown = await library.picture(avatar)
+    assert len(shown) > 65_536  # more than goes through a pipe at once
+    assert Image.open(io.BytesIO(shown)).size == (384, 384)
     gate.open()
     await enrolled(library, avatar)
 
