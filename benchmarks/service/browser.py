@@ -80,7 +80,7 @@ class ServerProcess:
             env=os.environ | {"GLOG_minloglevel": "2"},
         )
 
-    def wait_ready(self, timeout_s: float = 120) -> None:
+    def wait_ready(self, timeout_s: float = 300) -> None:
         """Wait until `/ready` says yes.
 
         Raises:
@@ -149,7 +149,7 @@ def chromium(microphone: Path | None, *flags: str):  # type: ignore[no-untyped-d
     if microphone is not None:
         args.append(f"--use-file-for-fake-audio-capture={microphone}")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=args)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=args, timeout=120_000)
         try:
             yield browser
         finally:
@@ -159,9 +159,12 @@ def chromium(microphone: Path | None, *flags: str):  # type: ignore[no-untyped-d
 def hold_head_still(page) -> None:  # type: ignore[no-untyped-def]
     """Turn head motion, gaze and blinks off by the page's sliders, so that only lips move."""
     page.wait_for_selector("#controls input")
-    for name in ("head_motion", "gaze", "blink_rate"):
-        if page.query_selector(f"#control-{name}") is None:
-            continue
+    names = [
+        name
+        for name in ("head_motion", "gaze", "blink_rate")
+        if page.query_selector(f"#control-{name}") is not None
+    ]
+    for name in names:
         page.eval_on_selector(
             f"#control-{name}",
             """(slider) => {
@@ -170,4 +173,8 @@ def hold_head_still(page) -> None:  # type: ignore[no-untyped-def]
                  slider.dispatchEvent(new Event("change", { bubbles: true }));
                }""",
         )
-    page.wait_for_timeout(1_000)
+    page.wait_for_function(
+        "(names) => window.vivavoce.events.some((e) => e.type === 'session.updated' "
+        "&& names.every((name) => e.session.controls[name] === 0))",
+        arg=names,
+    )
