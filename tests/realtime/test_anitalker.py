@@ -52,6 +52,8 @@ def config(cast_dir, weights_dir, tmp_path_factory):
         size=256,
         max_sessions=2,
         load_share=10.0,
+        connect_timeout_s=120.0,
+        ping_timeout_s=120.0,
         drain_timeout_s=1.0,
     )
 
@@ -82,13 +84,11 @@ async def test_a_face_speaks_and_changes_live(server):
         assert created["session"]["pipeline"] == "anitalker"
         where = f"/v1/sessions/{client.session['id']}"
         assert (await server.http.patch(where, json={"avatar": second})).status_code == 200
-        count = len(client.pictures)
-        await until(lambda: len(client.pictures) > count + 15)
-        after = client.pictures[-1].to_ndarray(format="rgb24").astype(int)
-        assert np.abs(after - before).mean() > 8
-        await until(lambda: any(e["type"] == "stats" and e["step_ms"] for e in client.events))
-        stats = [e for e in client.events if e["type"] == "stats"][-1]
-        assert 0 < stats["drawn_fps"] <= stats["fps"]
+        newest = lambda: client.pictures[-1].to_ndarray(format="rgb24").astype(int)  # noqa: E731
+        await until(lambda: np.abs(newest() - before).mean() > 8)
+        stats = lambda: [e for e in client.events if e["type"] == "stats"]  # noqa: E731
+        await until(lambda: any(e["step_ms"] and e["drawn_fps"] > 0 for e in stats()))
+        assert all(e["drawn_fps"] <= e["fps"] for e in stats())
 
 
 async def test_an_upload_serves_whichever_pipeline_runs(config, tmp_path):

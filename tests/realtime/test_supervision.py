@@ -21,8 +21,6 @@ import pytest
 from benchmarks.service.browser import ServerProcess
 from tests.support.gated import gated_installed
 
-pytestmark = pytest.mark.timeout(600)
-
 LIMIT_S = 240.0
 ROOT = Path(__file__).parents[2]
 
