@@ -2,7 +2,7 @@
 # Try the quick start on a machine that has nothing: a bare Debian 12 in FOLDER/machine, a clone of
 # this checkout's last commit in it, `make serve` until it is ready, and `make test`, by chroot.
 #
-#   sudo deploy/fresh.sh FOLDER [serve] [test]       both, unless told which
+#   sudo -E deploy/fresh.sh FOLDER [serve] [test]       both, unless told which
 #
 # FOLDER grows to some 10 GB and is kept; a later run makes the machine anew from FOLDER/bare.
 # Environment:
@@ -82,15 +82,24 @@ inside() { # a command line in the clone, in an environment as bare as the machi
     bash -c "cd /root/vivavoce && $1"
 }
 
-stop_server() {
+stop_server() { # as Ctrl-C does; fails if it takes more than two minutes
   [ -n "$server" ] || return 0
-  kill -INT -- "-$server" 2>/dev/null || true # Ctrl-C
-  while kill -0 -- "-$server" 2>/dev/null; do sleep 0.2; done
+  local group="$server" end=$((SECONDS + 120))
   server=
+  kill -INT -- "-$group" 2>/dev/null || true
+  while kill -0 -- "-$group" 2>/dev/null; do
+    if [ $SECONDS -gt $end ]; then
+      kill -KILL -- "-$group"
+      echo "the server did not stop"
+      return 1
+    fi
+    sleep 0.2
+  done
 }
 
 serve() { # up to the first yes of /ready, and to a quiet end
   local log="$folder/serve.log" ready="http://127.0.0.1:$port/ready"
+  ! (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "port $port is taken; set PORT"; return 1; }
   set -m # a process group of its own
   inside "make serve ARGS='--port $port'" >"$log" 2>&1 &
   server=$!
@@ -100,7 +109,7 @@ serve() { # up to the first yes of /ready, and to a quiet end
     sleep 2
   done
   grep 'http://' "$log" || true
-  stop_server
+  stop_server || return 1
   ! grep -E 'terminate called|Traceback' "$log"
 }
 
@@ -115,7 +124,7 @@ attempt() {
   results+=("make $1: $verdict after $((SECONDS - begin)) s")
 }
 
-trap stop_server EXIT
+trap 'stop_server || true' EXIT
 [ -n "${KEEP:-}" ] && [ -d "$machine/root/vivavoce" ] || make_machine
 mount_all
 for step in "${steps[@]}"; do attempt "$step"; done
