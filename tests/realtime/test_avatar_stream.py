@@ -20,7 +20,7 @@ from realtime.media import HOP_S, HOP_SAMPLES, Frame, Picture, Voice
 from realtime.sources.microphone.source import Microphone
 from realtime.sources.pushed import PushedSpeech
 from realtime.sources.source import Playback, Source
-from tests.support.fakes import ManualClock, microphone
+from tests.support.fakes import ManualClock, microphone, opus_packets
 from tests.support.sounds import SPEECH
 from tests.support.streams import STILL, FakeHandle, NumberedSource, Viewer, grey
 
@@ -173,9 +173,11 @@ async def test_the_delay_follows_the_beginning_of_the_first_packets() -> None:
     """A microphone's packets end 7 ms after the time its stream began."""
     source = Microphone()
     async with running(source) as bench:
-        for packet in microphone(np.ones(960 * 60, np.int16), start=bench.begin + 0.007):
+        for packet in microphone(
+            opus_packets(np.ones(960 * 60, np.int16)), start=bench.begin + 0.007
+        ):
             await bench.clock.advance(packet.arrival - bench.clock.now())
-            source.push(packet.rtp_timestamp, packet.sequence, packet.pcm, packet.arrival)
+            source.push(packet.rtp_timestamp, packet.sequence, packet.payload, packet.arrival)
     assert source.t0 == pytest.approx(bench.begin + 0.007)
     left, voice = bench.viewer.voice[-1]
     expected = source.latency_s + 2 * HOP_S + 0.010 + MARGIN_S + 0.007
@@ -367,9 +369,9 @@ async def test_a_user_speaks_beside_pushed_speech() -> None:
     tone = np.full(48_000, 5, np.int16)
     speaking.push(tone, clock.now())
     signal = SPEECH[: len(SPEECH) // 960 * 960]
-    for packet in microphone(signal, start=clock.now()):
+    for packet in microphone(opus_packets(signal), start=clock.now()):
         await clock.advance(packet.arrival - clock.now())
-        user.push(packet.rtp_timestamp, packet.sequence, packet.pcm, packet.arrival)
+        user.push(packet.rtp_timestamp, packet.sequence, packet.payload, packet.arrival)
     await clock.advance(1.0)
     stream.close()
     await asyncio.gather(*tasks)

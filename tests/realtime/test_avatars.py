@@ -93,11 +93,11 @@ def files(config: ServerConfig) -> set[str]:
 
 
 async def reached(gate: Gate, stage: int) -> None:
-    await until(lambda: len(gate.done) > stage, LIMIT_S)
+    await until(lambda: len(gate.done) > stage)
 
 
 async def enrolled(library: AvatarLibrary, avatar) -> None:
-    await until(lambda: library.state(avatar) == "ready", LIMIT_S)
+    await until(lambda: library.state(avatar) == "ready")
 
 
 async def test_a_photo_becomes_an_avatar_and_is_deleted_without_a_trace(library, config, gate):
@@ -120,7 +120,7 @@ async def test_a_video_enrols_while_its_sender_goes_on(library, config, gate):
     gate.open(0, 1)
     avatar = await library.create(video(), wait_s=LIMIT_S)
     assert library.state(avatar) == "enrolling"
-    await until(lambda: library.describe(avatar)["stage"] == "stage 2", LIMIT_S)
+    await until(lambda: library.describe(avatar)["stage"] == "stage 2")
     assert library.describe(avatar)["progress"] == 0.5
     with pytest.raises(AvatarNotReady, match=r"50%: stage 2"):
         await library.ensure(avatar, "gated", wait_s=0)
@@ -192,7 +192,7 @@ async def test_a_failed_video_says_why_and_can_be_deleted(library, config, gate)
     gate.open()
     gate.set_fate("crash")
     avatar = await library.create(video(), wait_s=LIMIT_S)
-    await until(lambda: library.state(avatar) == "failed", LIMIT_S)
+    await until(lambda: library.state(avatar) == "failed")
     assert library.describe(avatar)["error"]["code"] == "enrolment_failed"
     with pytest.raises(AvatarRejected, match="made the enrolment fail"):
         await library.ensure(avatar, "gated")
@@ -272,7 +272,7 @@ async def test_what_was_acknowledged_survives_a_killed_server(config, gate, tmp_
     finally:
         server.send_signal(signal.SIGKILL)
         await server.communicate()
-    await until(lambda: not any(map(psutil.pid_exists, (c.pid for c in children))), LIMIT_S)
+    await until(lambda: not any(map(psutil.pid_exists, (c.pid for c in children))))
     library.claim("second server")  # the lock died with its holder
     try:
         await library.resume()

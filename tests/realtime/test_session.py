@@ -10,7 +10,7 @@ import pytest
 from realtime.errors import AtCapacity, BadOffer, SessionError, UnknownSession, VivavoceError
 from realtime.session import Life
 from realtime.sources.pushed import PushedSpeech
-from tests.support.fakes import microphone, settle
+from tests.support.fakes import microphone, opus_packets, settle
 from tests.support.sessions import FakeOffer, Stage, staged
 from tests.support.sounds import SPEECH
 from tests.support.streams import Viewer
@@ -221,10 +221,10 @@ async def test_speech_at_the_microphone_is_told() -> None:
     async with staged() as stage:
         _, channel = await stage.watch()
         signal = SPEECH[: len(SPEECH) // 960 * 960]
-        for packet in microphone(signal, start=stage.clock.now()):
+        for packet in microphone(opus_packets(signal), start=stage.clock.now()):
             await stage.clock.advance(packet.arrival - stage.clock.now())
             stage.session.microphone.push(
-                packet.rtp_timestamp, packet.sequence, packet.pcm, packet.arrival
+                packet.rtp_timestamp, packet.sequence, packet.payload, packet.arrival
             )
         kinds = [e["type"] for e in channel.sent if e["type"].startswith("input_audio")]
         assert kinds[:2] == [

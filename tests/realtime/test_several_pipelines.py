@@ -13,7 +13,6 @@ from tests.support.sounds import SILENCE, SPEECH
 from tests.support.toy import toy_installed, write_video
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-LIMIT_S = 60.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -48,7 +47,7 @@ async def clips(server, tmp_path_factory):
 
 async def made_ready(server, where: str) -> None:
     avatar = server.service.avatars.get(where.rpartition("/")[2])
-    await until(lambda: server.service.avatars.state(avatar) == "ready", LIMIT_S)
+    await until(lambda: server.service.avatars.state(avatar) == "ready")
 
 
 def brightness(picture) -> float:
@@ -73,18 +72,18 @@ async def test_each_session_has_the_pipeline_that_it_names(server, clips):
         server.client(SPEECH) as face,
         server.client(SILENCE, avatar=dark["id"], pipeline="toy") as clip,
     ):
-        await until(lambda: len(face.pictures) > 10 and len(clip.pictures) > 25, LIMIT_S)
+        await until(lambda: len(face.pictures) > 10 and len(clip.pictures) > 25)
         picture = clip.pictures[-1]
         assert (face.pictures[-1].width, face.pictures[-1].height) == (256, 256)
         assert (picture.width, picture.height) == (320, 180)
         before = brightness(picture)
-        await until(lambda: clip.channel.readyState == "open", LIMIT_S)
+        await until(lambda: clip.channel.readyState == "open")
         clip.send(type="session.update", controls={"brightness": 2.0})
-        await until(lambda: brightness(clip.pictures[-1]) > 1.5 * before, LIMIT_S)
+        await until(lambda: brightness(clip.pictures[-1]) > 1.5 * before)
         clip.send(type="session.update", controls={"brightness": 1.0}, avatar=light["id"])
-        await until(lambda: abs(brightness(clip.pictures[-1]) - 140) < 25, LIMIT_S)
+        await until(lambda: abs(brightness(clip.pictures[-1]) - 140) < 25)
         clip.send(type="session.update", controls={"expression": 1.0})
-        await until(lambda: any(e["type"] == "error" for e in clip.events), LIMIT_S)
+        await until(lambda: any(e["type"] == "error" for e in clip.events))
         [error] = [e["error"] for e in clip.events if e["type"] == "error"]
         assert "there is no 'expression'" in error["message"]
         described = (await server.http.get(f"/v1/sessions/{clip.session['id']}")).json()
@@ -93,7 +92,7 @@ async def test_each_session_has_the_pipeline_that_it_names(server, clips):
 
 async def test_the_state_moves_on_while_nobody_speaks(server, clips):
     async with server.client(SILENCE, avatar=clips[0]["id"], pipeline="toy") as clip:
-        await until(lambda: len(clip.pictures) > 30, LIMIT_S)
+        await until(lambda: len(clip.pictures) > 30)
         levels = [brightness(picture) for picture in clip.pictures[10:]]
         assert np.ptp(levels) > 16  # six pictures there and back, 8 steps of grey apart
 
@@ -122,7 +121,7 @@ async def test_a_pipeline_is_loaded_on_demand_where_that_is_allowed(config, tmp_
             assert error["code"] == "pipeline_not_loaded"
             assert "is being loaded" in error["message"]
             loaded = lambda: server.service.engine.health().pipelines.get("toy")  # noqa: E731
-            await until(lambda: loaded() == "ready", LIMIT_S)
+            await until(lambda: loaded() == "ready")
             error = await refused(server, {"pipeline": "toy"})
             assert "no avatar for the pipeline 'toy' yet" in error["message"]
 
