@@ -31,8 +31,7 @@ from realtime.reports import Reporter, size_label
 from realtime.sinks.webrtc import peer as rtc
 from realtime.sinks.webrtc.encodings import Encodings
 from realtime.sources.microphone.source import Microphone
-from realtime.sources.pushed import PushedSpeech
-from realtime.sources.source import Playback
+from realtime.sources.source import Playback, Source
 from realtime.tasks import Tasks
 
 logger = logging.getLogger(__name__)
@@ -87,7 +86,7 @@ class Session:
         metrics: Metrics,
         clock: Clock,
         config: SessionConfig | None = None,
-        speech: PushedSpeech | None = None,
+        speech: Source | None = None,
         on_closed: Callable[[Session], None] = lambda session: None,
     ) -> None:
         self.id = id

@@ -1,6 +1,6 @@
 """The whole import graph: arrows point one way, there are no circles, the event loop has no torch.
 
-    realtime -> pipelines -> kernels; training and benchmarks stand aside; nothing imports tests
+realtime -> pipelines -> kernels; training and benchmarks stand aside; nothing imports tests
 """
 
 from __future__ import annotations
