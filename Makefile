@@ -31,7 +31,7 @@ system-packages:
 test: install system-packages  ## what CI runs: types and every test that is not slow
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(ARGS)
 
 test-all: install system-packages  ## the slow tests too
 	$(BIN)/python -m pytest -m 'slow or not slow'

@@ -1,21 +1,23 @@
 #!/usr/bin/env bash
 # Debian packages that Python wheels cannot bring. Usage: system-packages.sh install|test|train
 #   install  what the server needs: libGL and GLib, which the face-mesh detector loads
-#   test     what the tests need besides: a browser, speech engines, a player
-#   train    the voices of the speech corpus, all from Debian main
+#   train    speech engines and the voices of the speech corpus, all from Debian main
+#   test     both, and a browser with a font, and what parses the page's modules
 # Installs as root or with passwordless sudo; otherwise says what is missing and goes on, and the
 # tests that need it are skipped with the same message.
 set -euo pipefail
 
 python="${PYTHON:-python3.11}"
+server=(libgl1 libglib2.0-0)
+speech=(espeak-ng libespeak-ng1 flite festival festvox-kallpc16k festvox-kdlpc16k
+  festvox-us-slt-hts festival-czech festival-ca festvox-czech-dita festvox-czech-machac
+  festvox-czech-ph festvox-czech-krb festvox-ca-ona-hts festvox-ru festvox-italp16k
+  festvox-itapc16k festvox-suopuhe-lj festvox-suopuhe-mv)
+page=(chromium fonts-dejavu-core nodejs)
 case "${1:-install}" in
-  install) packages=(libgl1 libglib2.0-0) ;;
-  test) packages=(libgl1 libglib2.0-0 chromium espeak-ng libespeak-ng1 flite festival
-    festvox-kdlpc16k fonts-dejavu-core) ;;
-  train) packages=(espeak-ng libespeak-ng1 flite festival festvox-kallpc16k festvox-kdlpc16k
-    festvox-us-slt-hts festival-czech festival-ca festvox-czech-dita festvox-czech-machac
-    festvox-czech-ph festvox-czech-krb festvox-ca-ona-hts festvox-ru festvox-italp16k
-    festvox-itapc16k festvox-suopuhe-lj festvox-suopuhe-mv) ;;
+  install) packages=("${server[@]}") ;;
+  train) packages=("${speech[@]}") ;;
+  test) packages=("${server[@]}" "${speech[@]}" "${page[@]}") ;;
   *) echo "usage: $0 install|test|train" >&2; exit 2 ;;
 esac
 

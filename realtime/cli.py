@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from pipelines.presets import PRESETS
+from pipelines.registry import known_systems
 from realtime.config import ServerConfig, load_config
+from realtime.errors import VivavoceError
 
 _PIPELINE = ("pipeline", "renderer_weights", "motion_weights")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a subcommand. Exit status 0, or 1 with a one-line error on stderr."""
+    """Run a subcommand. Exit status 0; 1 with a one-line error on stderr; 2 for arguments that do
+    not fit, from the parser; 130 after Ctrl-C."""
     parser = _parser()
     args = parser.parse_args(argv)
     try:
         return int(args.run(args) or 0)
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
+    except (VivavoceError, ValueError, OSError, ImportError, RuntimeError) as error:
         print(f"vivavoce {args.command}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        print(f"vivavoce {args.command}: {str(stop) or 'interrupted'}", file=sys.stderr)
         return 130
 
 
@@ -36,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, help="port to listen on (default 8080)")
     _add_pipeline(serve)
     serve.add_argument("--device", choices=("auto", "cpu", "cuda"))
-    serve.add_argument("--size", type=int, choices=(256, 512), help="picture size in pixels")
+    serve.add_argument(
+        "--size", metavar="H|WxH", help="picture size in pixels, one of the pipeline's"
+    )
     serve.add_argument("--max-sessions", type=int, help="sessions at once, at most (default 8)")
     serve.add_argument("--video-codec", choices=("auto", "VP8", "H264"))
     serve.add_argument("--data-dir", type=Path, help="where avatars are kept")
@@ -50,24 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
     serve.set_defaults(run=_serve)
 
-    render = commands.add_parser("render", help="a WAV file to a talking MP4, hop by hop")
-    render.add_argument("--avatar", required=True, metavar="NAME|IMAGE")
-    render.add_argument("--audio", required=True, type=Path, metavar="in.wav")
-    render.add_argument("--out", required=True, type=Path, metavar="out.mp4")
-    _add_pipeline(render)
-    render.add_argument("--size", type=int, default=512, choices=(256, 512))
-    render.add_argument("--seed", type=int, default=0)
-    render.add_argument("--stats", type=Path, metavar="stats.json")
-    render.add_argument("--data-dir", type=Path, help="where avatars are kept")
-    render.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
-    render.set_defaults(run=_render)
+    _add_render(commands.add_parser("render", help="a sound file to a talking MP4, hop by hop"))
 
-    enrol = commands.add_parser("enrol", help="turn a photo into an avatar")
-    enrol.add_argument("image", type=Path, metavar="IMAGE")
-    enrol.add_argument("--name", help="the avatar's name (default: the file's)")
-    _add_pipeline(enrol)
-    enrol.add_argument("--data-dir", type=Path, help="where avatars are kept")
-    enrol.set_defaults(run=_enrol)
+    _add_enrol(commands.add_parser("enrol", help="turn a photo or a video into an avatar"))
 
     weights = commands.add_parser("weights", help="trained weights: list, import, info")
     verbs = weights.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -90,45 +84,113 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_render(render: argparse.ArgumentParser) -> None:
+    render.description = (
+        "Render a sound file to a talking MP4 through the streaming code, hop by hop, as fast as "
+        "the machine goes. The clip appears whole, at the end; after an error or Ctrl-C a file "
+        "that was there before is untouched. Exit status: 0; 1 with a one-line error; 2 for "
+        "arguments that do not fit; 130 after Ctrl-C."
+    )
+    render.add_argument(
+        "--avatar", required=True, metavar="NAME|IMAGE", help="a name, or a photo's path"
+    )
+    render.add_argument(
+        "--audio",
+        required=True,
+        type=Path,
+        metavar="in.wav",
+        help="WAV, FLAC, MP3, M4A, Ogg, ...; a stereo clip stays stereo; damaged stretches "
+        "become silence, with a warning",
+    )
+    render.add_argument(
+        "--out", required=True, type=Path, metavar="out.mp4", help="the clip: H.264 and AAC"
+    )
+    render.add_argument(
+        "--force", action="store_true", help="replace the files of --out and --stats if they exist"
+    )
+    _add_pipeline(render)
+    render.add_argument(
+        "--size", metavar="H|WxH", help="picture size in pixels, one of the pipeline's"
+    )
+    render.add_argument(
+        "--seed", type=int, default=0, help="of the movements that chance makes (default 0)"
+    )
+    render.add_argument(
+        "--stats", type=Path, metavar="stats.json", help="write speed and warnings here"
+    )
+    render.add_argument("--data-dir", type=Path, help="where avatars are kept")
+    render.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
+    render.set_defaults(run=_render)
+
+
+def _add_enrol(enrol: argparse.ArgumentParser) -> None:
+    enrol.description = (
+        "Make an avatar of a photo or a video, for `serve` and `render`. Some pipelines take "
+        "minutes; one that was interrupted goes on where it stopped. Exit status: 0; 1 with a "
+        "one-line error; 2 for arguments that do not fit; 130 after Ctrl-C."
+    )
+    enrol.add_argument(
+        "image", type=Path, nargs="?", metavar="IMAGE", help="a photo: JPEG, PNG or WebP"
+    )
+    enrol.add_argument("--video", type=Path, metavar="FILE", help="a video, for pipelines that ask")
+    enrol.add_argument(
+        "--swap", metavar="SOURCE", help="the face to put into it: an avatar's name, or a photo"
+    )
+    enrol.add_argument(
+        "--consent", default="", metavar="SENTENCE", help="that its person agrees; kept with it"
+    )
+    enrol.add_argument("--name", help="the avatar's name (default: the file's)")
+    _add_pipeline(enrol)
+    enrol.add_argument("--data-dir", type=Path, help="where avatars are kept")
+    enrol.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
+    enrol.set_defaults(run=_enrol)
+
+
 def _add_pipeline(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--pipeline", choices=tuple(PRESETS), help="default portrait")
-    for part in ("renderer", "motion"):
-        command.add_argument(
-            f"--{part}-weights", metavar="NAME", help="instead of the pipeline's; `weights list`"
-        )
+    command.add_argument("--pipeline", choices=known_systems(), help="default portrait")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="an option of the pipeline; NAME.OPTION=VALUE of another one",
+    )
+    for part in ("renderer", "motion"):  # of older releases, now options like others
+        command.add_argument(f"--{part}-weights", metavar="NAME", help=argparse.SUPPRESS)
 
 
 def _config(args: argparse.Namespace, names: tuple[str, ...]) -> ServerConfig:
     flags = {name: getattr(args, name, None) for name in names}
     return load_config(
-        getattr(args, "config", None), {k: v for k, v in flags.items() if v is not None}
+        args.config, {k: v for k, v in flags.items() if v is not None}, settings=args.set
     )
 
 
-def _serve(args: argparse.Namespace) -> int:
+def _serve(args: argparse.Namespace) -> None:
     names = "host port device size max_sessions video_codec data_dir allow_remote log_json"
     config = _config(args, (*_PIPELINE, *names.split()))
     from realtime.http.run import serve
 
-    return serve(config)
+    serve(config)
 
 
 def _render(args: argparse.Namespace) -> int:
     from realtime.render import RenderJob, render
 
-    config = _config(args, (*_PIPELINE, "data_dir"))
     job = RenderJob(
         avatar=args.avatar,
         audio=args.audio,
         out=args.out,
-        preset=config.preset,
-        size=args.size,
+        config=_config(args, (*_PIPELINE, "size", "data_dir")),
         seed=args.seed,
         stats=args.stats,
-        data_dir=config.data_dir,
-        cast_dir=config.cast_dir,
+        force=args.force,
     )
-    summary = render(job, progress=True)
+    logging.basicConfig(format="vivavoce render: %(message)s")
+    try:
+        summary = render(job, progress=True)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {args.out} was not written") from None
     print(
         f"{args.out}: {summary.frames} frames, {summary.media_s:.1f} s, "
         f"real-time factor {summary.real_time_factor:.2f}"
@@ -136,35 +198,67 @@ def _render(args: argparse.Namespace) -> int:
     return 0
 
 
-def _enrol(args: argparse.Namespace) -> int:
+def _enrol(args: argparse.Namespace) -> None:
     import asyncio
 
-    from realtime.avatars import AvatarLibrary
-    from realtime.errors import VivavoceError
+    from realtime.avatars.library import AvatarLibrary
+    from realtime.avatars.uploads import Upload
     from realtime.metrics import Metrics
 
+    files = {"IMAGE": args.image, "--video": args.video}
+    swapped = Path(args.swap) if args.swap is not None else None
+    if swapped is not None and swapped.is_file():
+        files["--swap"] = swapped
+    given = {flag: path for flag, path in files.items() if path is not None}
+    if args.image is None and args.video is None:
+        raise ValueError("give an IMAGE, or a --video")
+    for flag, path in given.items():
+        if not path.is_file():
+            raise ValueError(f"{flag} {path}: no such file")
     config = _config(args, (*_PIPELINE, "data_dir"))
-    photo = args.image.read_bytes()
+    name = args.name or next(iter(given.values())).stem[:60]
 
-    async def run() -> str:
-        library = AvatarLibrary(
-            config.data_dir,
-            config.cast_dir,
-            config.max_avatars,
-            Metrics(),
-            config.preset,
-        )
+    async def run(opened: dict[str, BinaryIO]) -> str:
+        library = AvatarLibrary(config, Metrics())
         try:
-            return (await library.create(args.name or args.image.stem[:60], photo)).id
+            library.claim("command `vivavoce enrol`")
+            source = opened.get("--swap") or (library.get(args.swap) if args.swap else None)
+            upload = Upload(
+                name=name,
+                photo=opened.get("IMAGE"),
+                video=opened.get("--video"),
+                source=source,
+                consent=args.consent,
+                pipeline=args.pipeline or "",
+            )
+            with _progress_bar() as show:
+                return (await library.create(upload, on_progress=show)).id
         finally:
             await library.close()
 
-    try:
-        avatar_id = asyncio.run(run())
-    except VivavoceError as error:
-        raise ValueError(f"{args.image}: {error}") from error
-    print(f"{args.image}: enrolled as {avatar_id}")
-    return 0
+    what = next(iter(given.values()))
+    with contextlib.ExitStack() as stack:
+        opened = {flag: stack.enter_context(path.open("rb")) for flag, path in given.items()}
+        try:
+            avatar_id = asyncio.run(run(opened))
+        except VivavoceError as error:
+            raise ValueError(f"{what}: {error}") from error
+    print(f"{what}: enrolled as {avatar_id}")
+
+
+@contextlib.contextmanager
+def _progress_bar() -> Iterator[Callable[[float, str], None]]:
+    """A bar on the terminal, if there is one."""
+    from tqdm import tqdm
+
+    shape = "{percentage:3.0f}% |{bar}| {elapsed} {desc}"
+    with tqdm(total=1.0, bar_format=shape, disable=None, leave=False) as bar:
+
+        def show(share: float, stage: str) -> None:
+            bar.set_description_str(stage, refresh=False)
+            bar.update(share - bar.n)
+
+        yield show
 
 
 def _weights(args: argparse.Namespace) -> int:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
+import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from pipelines.anitalker.config import Precision
-from pipelines.presets import Playing, Preset, find_preset
+from pipelines.pipeline import Size, System
+from pipelines.registry import find_system, known_systems, read_options
+
+logger = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
+DEFAULT_PIPELINE = "portrait"
+_OLD_OPTIONS = ("renderer_weights", "motion_weights", "precision", "playing")
+"""Settings of releases in which they stood beside the server's own."""
 
 
 def default_data_dir() -> Path:
@@ -32,7 +40,8 @@ def shipped_cast_dir() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerConfig:
-    """Everything an operator can set. Field names are the keys of the TOML file.
+    """Everything an operator can set. Field names are the keys of the TOML file, except that
+    `options` are its tables `[pipeline.NAME]`.
 
     Raises:
         ValueError: a value outside its range; the message names field, value and rule.
@@ -40,13 +49,13 @@ class ServerConfig:
 
     host: str = "127.0.0.1"
     port: int = 8080
-    pipeline: str = "portrait"
-    renderer_weights: str = ""  # other ones than the preset's, by name
-    motion_weights: str = ""
-    precision: Precision = "float32"  # of a renderer with weights
-    playing: Playing = field(default_factory=Playing)  # of published generators; a table
+    pipeline: str = DEFAULT_PIPELINE  # what a session gets that names none
+    pipelines: tuple[str, ...] = ()  # loaded at start, besides `pipeline`
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of pipelines, by name
+    load_on_demand: bool = False  # load another one when a session names it
+    load_memory_bytes: int = 1536 * MIB  # that must be free for that
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    size: int = 512
+    size: int | str = ""  # height, or WIDTHxHEIGHT; empty: the largest of the pipeline
     max_sessions: int = 8
     load_share: float = 0.75  # of the machine that sessions may fill; above 1 oversells it
     video_codec: Literal["auto", "VP8", "H264"] = "auto"
@@ -55,7 +64,10 @@ class ServerConfig:
     identity_cache_bytes: int = 256 * MIB
     max_sdp_bytes: int = 64 * 1024
     max_image_bytes: int = 15 * MIB
+    max_video_bytes: int = 512 * MIB
     max_avatars: int = 200
+    enrol_wait_s: float = 60.0  # for features being made, before a caller is told to come again
+    enrol_stall_s: float = 300.0  # an enrolment without a sign of progress is ended after this
     connect_timeout_s: float = 20.0  # from the offer to the first connected transport
     ping_timeout_s: float = 8.0  # a data channel that pinged once and then went silent
     drain_timeout_s: float = 20.0  # what SIGTERM grants running sessions
@@ -67,21 +79,18 @@ class ServerConfig:
             if not ok:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: {rule}")
 
-        _ = self.preset  # raises if there is none of that name
+        for name in (*self.loaded, *self.options):
+            self.options_of(name)  # raises where there is no such pipeline or option
+        self.size_of(self.pipeline)
         check(0 <= self.port <= 65535, "port", "must be between 0 and 65535")
         check(self.device in ("auto", "cpu", "cuda"), "device", "must be auto, cpu or cuda")
-        check(self.size in (256, 512), "size", "must be 256 or 512")
-        check(
-            self.precision in get_args(Precision),
-            "precision",
-            f"must be one of {', '.join(get_args(Precision))}",
-        )
         check(1 <= self.max_sessions <= 256, "max_sessions", "must be between 1 and 256")
         check(0.1 <= self.load_share <= 10.0, "load_share", "must be between 0.1 and 10")
         check(
             self.video_codec in ("auto", "VP8", "H264"), "video_codec", "must be auto, VP8 or H264"
         )
         check(self.ping_timeout_s >= 3, "ping_timeout_s", "must be at least 3 seconds")
+        check(self.enrol_stall_s >= 1, "enrol_stall_s", "must be at least 1 second")
         check(
             self.loopback or self.allow_remote,
             "host",
@@ -89,58 +98,149 @@ class ServerConfig:
         )
 
     @property
-    def preset(self) -> Preset:
-        """The pipeline preset with the weights and settings that were chosen."""
-        preset = find_preset(self.pipeline)
-        return preset.chosen(
-            self.renderer_weights, self.motion_weights, self.precision, self.playing
-        )
+    def loaded(self) -> tuple[str, ...]:
+        """The pipelines loaded at start, the default first."""
+        return tuple(dict.fromkeys((self.pipeline, *self.pipelines)))
+
+    def options_of(self, name: str) -> Any:
+        """The pipeline's own options, an instance of its `System.Options`.
+
+        Raises:
+            ValueError: there is no such pipeline or option, or a value does not fit.
+        """
+        return read_options(find_system(name), self.options.get(name, {}))
+
+    def size_of(self, name: str) -> Size:
+        """The picture size of a session of this pipeline that asks for none: `size` where it has
+        that one, else its largest.
+
+        Raises:
+            ValueError: the default pipeline has no such size.
+        """
+        system = find_system(name)
+        try:
+            return choose_size(system, self.size)
+        except ValueError:
+            if name == self.pipeline:
+                raise
+            return system.sizes[-1]
 
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        return self.host in ("127.0.0.1", "localhost", "::1")
+        return self.host.lower() in ("127.0.0.1", "localhost", "::1")
 
 
-def load_config(path: Path | None, overrides: dict[str, Any]) -> ServerConfig:
-    """Read a TOML file (if given) and lay `overrides` (flags that were set) over it.
+def choose_size(system: System, wish: int | str | None) -> Size:
+    """The size of `system` that is `wish`: a height in pixels, or "WIDTHxHEIGHT"; its largest for
+    None or "".
+
+    Raises:
+        ValueError: it has none such; the message lists what it has.
+    """
+    if wish is None or wish == "":
+        return system.sizes[-1]
+    for size in system.sizes:
+        if str(wish).lower() in (f"{size[0]}x{size[1]}", str(size[1])):
+            return size
+    known = ", ".join(f"{width}x{height}" for width, height in system.sizes)
+    raise ValueError(f"size = {wish!r}: the pipeline {system.name!r} draws {known}")
+
+
+def load_config(
+    path: Path | None, overrides: Mapping[str, Any], settings: Sequence[str] = ()
+) -> ServerConfig:
+    """Read a TOML file (if given) and lay `overrides` (flags that were set) over it, and over both
+    `settings`, each "OPTION=VALUE" of the chosen pipeline or "NAME.OPTION=VALUE" of any.
 
     Raises:
         ValueError: unreadable file, unknown key, wrong type or value out of range.
     """
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = tomllib.loads(path.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ValueError(f"cannot read the configuration {path}: {error}") from error
+    values = {} if path is None else _read(path)
+    tables = values.pop("pipeline", {})
+    if isinstance(tables, str):  # pipeline = "NAME", where no table stands beside it
+        values["pipeline"], tables = tables, {}
+    options = {name: dict(_table(name, table)) for name, table in tables.items()}
     values.update(overrides)
-    known = {f.name: f for f in dataclasses.fields(ServerConfig)}
+    chosen = values.setdefault("pipeline", (values.get("pipelines") or [DEFAULT_PIPELINE])[0])
+    _take_old_options(values, options, chosen)
+    for setting in settings:
+        name, option, value = _split(setting, chosen)
+        options.setdefault(name, {})[option] = value
+    known = {f.name: f for f in dataclasses.fields(ServerConfig) if f.name != "options"}
     for name, value in values.items():
         if name not in known:
             raise ValueError(f"unknown setting {name!r}; known: {', '.join(sorted(known))}")
-        values[name] = _coerce(name, value, ServerConfig.__dataclass_fields__[name].type)
-    return ServerConfig(**values)
+        values[name] = _coerce(name, value, str(known[name].type))
+    return ServerConfig(**values, options=options)
 
 
-def _coerce(name: str, value: Any, kind: Any) -> Any:
+def _read(path: Path) -> dict[str, Any]:
+    text = ""
+    try:
+        text = path.read_text()
+        return tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        hint = ""
+        if re.search(r"^pipeline *=", text, re.MULTILINE) and "[pipeline." in text:
+            hint = '; beside tables [pipeline.NAME] choose by pipelines = ["NAME"], the first wins'
+        raise ValueError(f"cannot read the configuration {path}: {error}{hint}") from error
+
+
+def _table(name: str, table: Any) -> Mapping[str, Any]:
+    if not isinstance(table, Mapping):
+        raise ValueError(f"pipeline.{name} = {table!r}: must be a table of the pipeline's options")
+    return table
+
+
+def _take_old_options(
+    values: dict[str, Any], options: dict[str, dict[str, Any]], chosen: str
+) -> None:
+    """Move settings of older releases to the options of the chosen pipeline."""
+    given = [name for name in _OLD_OPTIONS if name in values]
+    if not given:
+        return
+    fields = {f.name for f in dataclasses.fields(find_system(chosen).Options)}
+    for name in given:
+        value = values.pop(name)
+        if value == "":  # as if it had not been given
+            continue
+        if name in fields:
+            logger.warning(
+                "the setting %s has moved: use [pipeline.%s] %s, or --set", name, chosen, name
+            )
+            options.setdefault(chosen, {}).setdefault(name, value)
+        elif name == "renderer_weights":
+            raise ValueError(f"the {chosen} renderer has no weights to replace by {value!r}")
+        else:
+            logger.warning("the setting %s does nothing for the pipeline %s", name, chosen)
+
+
+def _split(setting: str, chosen: str) -> tuple[str, str, str]:
+    """The pipeline, option and value of a `--set`."""
+    option, equals, value = setting.partition("=")
+    if not equals or not option.strip():
+        raise ValueError(f"--set {setting!r}: must be OPTION=VALUE or NAME.OPTION=VALUE")
+    name, dot, rest = option.strip().partition(".")
+    if dot and name in known_systems():
+        return name, rest, value.strip()
+    return chosen, option.strip(), value.strip()
+
+
+def _coerce(name: str, value: Any, kind: str) -> Any:
     if kind == "Path":
         return Path(value).expanduser()
-    if kind == "Playing":
-        return _playing(value)
+    if kind == "tuple[str, ...]":
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+            raise ValueError(f"{name} = {value!r}: must be a list of names")
+        return tuple(value)
+    if kind == "int | str":
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError(f"{name} = {value!r}: must be a number or a text")
+        return value
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    expected = {"int": int, "float": float, "bool": bool}.get(str(kind), str)
+    expected = {"int": int, "float": float, "bool": bool}.get(kind, str)
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         raise ValueError(f"{name} = {value!r}: must be of type {expected.__name__}")
     return value
-
-
-def _playing(value: Any) -> Playing:
-    if not isinstance(value, dict):
-        raise ValueError(f"playing = {value!r}: must be a table")
-    known = {f.name: f.type for f in dataclasses.fields(Playing)}
-    for name in value:
-        if name not in known:
-            raise ValueError(f"unknown setting 'playing.{name}'; known: {', '.join(known)}")
-    return Playing(**{name: _coerce(name, v, known[name]) for name, v in value.items()})

@@ -9,11 +9,17 @@ VivavoceError
 ├── BodyTooLarge            a body above the limit of its call
 ├── AtCapacity              no session can be admitted now
 │   └── Draining            nor later: the server is shutting down
-├── NotReady                the server is still starting
+├── NotReady                the server, or its engine, is still starting
+│   ├── PipelineNotLoaded   this pipeline is
+│   └── AvatarNotReady      this avatar is being enrolled
+├── EngineError             the engine could not do it, or is gone
+├── UnknownPipeline         no pipeline has this name
 ├── UnknownAvatar           no avatar has this name
-└── AvatarRejected          an image cannot become an avatar
+├── AvatarRejected          no avatar can be made of this material
+└── StorageError            the data folder is full, or cannot be written
 
-Each carries the `code` and HTTP `status` under which it is reported.
+Each carries the `code` and HTTP `status` under which it is reported, and `retry_after_s` where
+waiting helps.
 """
 
 from __future__ import annotations
@@ -24,6 +30,7 @@ class VivavoceError(Exception):
 
     code = "internal_error"
     status = 500
+    retry_after_s: int | None = None
 
 
 class SessionError(VivavoceError):
@@ -83,10 +90,43 @@ class Draining(AtCapacity):
 
 
 class NotReady(VivavoceError):
-    """The server is still starting."""
+    """The server is still starting, or its engine is being restarted."""
 
     code = "starting"
     status = 503
+    retry_after_s: int | None = 2
+
+
+class PipelineNotLoaded(NotReady):
+    """The pipeline is known, but not loaded; the message says whether it is being loaded."""
+
+    code = "pipeline_not_loaded"
+
+    def __init__(self, message: str, retry_after_s: int | None = 5) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class AvatarNotReady(NotReady):
+    """The avatar is still being enrolled; the message says how far it is."""
+
+    code = "avatar_not_ready"
+    retry_after_s = 5
+
+
+class EngineError(VivavoceError):
+    """The engine could not carry out a call, or is gone; the message says why."""
+
+    code = "engine_unavailable"
+    status = 503
+    retry_after_s = 5
+
+
+class UnknownPipeline(VivavoceError):
+    """No pipeline has this name."""
+
+    code = "unknown_pipeline"
+    status = 404
 
 
 class UnknownAvatar(VivavoceError):
@@ -97,7 +137,18 @@ class UnknownAvatar(VivavoceError):
 
 
 class AvatarRejected(VivavoceError):
-    """An image cannot become an avatar; the message says why and what to do."""
+    """No avatar can be made of the material; the message says why and what to do."""
 
     code = "avatar_rejected"
     status = 422
+
+    def __init__(self, message: str, code: str = "avatar_rejected") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StorageError(VivavoceError):
+    """What was sent cannot be kept: the disk is full, or the data folder cannot be written."""
+
+    code = "storage_unavailable"
+    status = 507

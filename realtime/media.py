@@ -16,7 +16,7 @@ from pipelines.audio.vad import SpeechEdge
 from pipelines.motion.space import Behaviour
 from pipelines.pipeline import FPS, HOP_SAMPLES, SAMPLE_RATE_HZ, Size
 
-__all__ = ["FPS", "HOP_SAMPLES", "SAMPLE_RATE_HZ", "Frame", "Hop", "Size"]
+__all__ = ["FPS", "HOP_SAMPLES", "SAMPLE_RATE_HZ", "Frame", "Hop", "Picture", "Size", "Voice"]
 
 HOP_S = HOP_SAMPLES / SAMPLE_RATE_HZ
 VOICE_RATE_HZ = 48_000
@@ -44,8 +44,6 @@ class Hop:
     """Someone is speaking at the end of the hop."""
     arrived: float
     """Local time at which its last sample arrived, or was given up."""
-    concealed: int = 0
-    """Samples at 16 kHz that were made up to hide a gap."""
     edges: tuple[SpeechEdge, ...] = ()
     """Speech starting or stopping, seen in this hop."""
 
@@ -65,3 +63,25 @@ class Frame:
     """Local time at which the last sample that the frame shows came in."""
     ready: float
     """Local time at which the frame was done."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """20 ms of what viewers hear, as it leaves."""
+
+    start: int
+    """Sample index at 16 kHz, a multiple of 320."""
+    pcm: NDArray[np.int16]
+    """[960] or [960, C] at 48 kHz."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What viewers see for 40 ms, as it leaves."""
+
+    start: int
+    """Sample index at 16 kHz, a multiple of 640."""
+    image: av.VideoFrame
+    """yuv420p; sinks of one stream share it."""
+    fresh: bool
+    """It was not shown before."""

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 STAGE_EDGES_MS = (1, 2, 4, 6, 8, 12, 16, 20, 25, 30, 35, 40, 50, 60, 80, 120, 200, 400)
 DELAY_EDGES_MS = (40, 60, 80, 100, 120, 140, 160, 180, 200, 220, 250, 300, 400, 600, 1000)
 SKEW_EDGES_MS = (-80, -45, -30, -20, -15, -10, -5, 0, 5, 10, 15, 20, 30, 45, 80)
-ENROL_EDGES_MS = (250, 500, 750, 1000, 1500, 2000, 3000, 5000, 10000)
+ENROL_EDGES_MS = (250, 500, 1000, 2000, 3000, 5000, 10_000, 30_000, 60_000, 300_000, 1_800_000)
 
 
 class Metrics:
@@ -67,9 +67,14 @@ class Metrics:
             "Highest rung of the degradation ladder in use (0 full quality)",
             registry=self.registry,
         )
+        self.engine_restarts = Gauge(
+            "vivavoce_engine_restarts",
+            "Times the inference process was started anew",
+            registry=self.registry,
+        )
         self.enrol_ms = Histogram(
             "vivavoce_enrol_milliseconds",
-            "Time to turn a photo into an avatar",
+            "Time to turn a photo or video into an avatar",
             buckets=ENROL_EDGES_MS,
             registry=self.registry,
         )

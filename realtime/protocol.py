@@ -8,11 +8,13 @@ it does not know.
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from pipelines.motion.space import Behaviour
+from pipelines.pipeline import Control
 
 MAX_EVENT_BYTES = 64 * 1024
 
@@ -30,17 +32,6 @@ class BadEvent(ValueError):
         self.event_id = event_id
 
 
-class ControlValues(BaseModel):
-    """Behaviour controls; what is left out stays as it is. 1 is natural, 0 off, 2 twice as much."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    expression: float | None = Field(None, ge=0, le=2)
-    head_motion: float | None = Field(None, ge=0, le=2)
-    gaze: float | None = Field(None, ge=0, le=2)
-    blink_rate: float | None = Field(None, ge=0, le=2)
-
-
 class ClientEvent(BaseModel):
     """Base of what a client sends."""
 
@@ -54,7 +45,7 @@ class SessionUpdate(ClientEvent):
 
     type: Literal["session.update"]
     avatar: str | None = Field(None, min_length=1, max_length=128)
-    controls: ControlValues | None = None
+    controls: dict[str, Any] | None = None  # by name, as the pipeline says; others stay as they are
     motion_events: bool | None = None  # whether `avatar.motion` is sent
 
 
@@ -89,7 +80,9 @@ class SessionInfo(BaseModel):
     id: str
     avatar: str
     pipeline: str
-    size: int
+    size: int  # the longer side
+    width: int
+    height: int
     controls: dict[str, float]
     playout_delay_ms: int
 
@@ -123,8 +116,22 @@ class SpeechStopped(ServerEvent):
     audio_ms: int
 
 
+class OutputStarted(ServerEvent):
+    """The first sound of a pushed utterance left, with its picture."""
+
+    type: Literal["output_audio_buffer.started"] = "output_audio_buffer.started"
+
+
+class OutputStopped(ServerEvent):
+    """A pushed utterance was played to its end, `played_ms` of it."""
+
+    type: Literal["output_audio_buffer.stopped"] = "output_audio_buffer.stopped"
+    played_ms: int
+
+
 class OutputCleared(ServerEvent):
-    """Unplayed media was dropped; `played_ms` had been played."""
+    """Unplayed media was dropped; `played_ms` had been played of the utterance, or, of a
+    microphone, which has no utterances, since the session began."""
 
     type: Literal["output_audio_buffer.cleared"] = "output_audio_buffer.cleared"
     played_ms: int
@@ -154,13 +161,13 @@ class Stats(ServerEvent):
     added_delay_ms: float | None
     playout_delay_ms: float
     av_skew_ms: float | None  # at the sender; a receiver measures its own
-    late: int
-    dropped: int
-    repeated: int
+    late: int  # pictures, in all: finished after their time
+    dropped: int  # never shown
+    repeated: int  # shown again for want of a new one
     concealed_ms: float
     jitter_ms: float
     step_ms: float | None
-    size: int
+    size: int  # the longer side of what is drawn now
     rung: int  # degradation ladder: 0 is full quality
 
 
@@ -184,6 +191,27 @@ class Pong(ServerEvent):
 
     type: Literal["pong"] = "pong"
     client_event_id: str | None = None
+
+
+def check_controls(
+    controls: Sequence[Control], values: Mapping[str, Any], event_id: str | None = None
+) -> dict[str, float]:
+    """The values as numbers.
+
+    Raises:
+        BadEvent: a control that the pipeline does not have, or a value outside its range.
+    """
+    known = {control.name: control for control in controls}
+    checked = {}
+    for name, value in values.items():
+        if name not in known:
+            names = ", ".join(known) or "none"
+            raise BadEvent(f"controls: there is no {name[:64]!r}; there are: {names}", event_id)
+        try:
+            checked[name] = known[name].check(value)
+        except ValueError as error:
+            raise BadEvent(f"controls: {error}", event_id) from error
+    return checked
 
 
 def parse_client_event(message: str | bytes) -> SessionUpdate | OutputClear | Ping:

@@ -1,55 +1,59 @@
 """`vivavoce render`: a sound file to a talking MP4 through exactly the streaming code.
 
-The sound goes through the same decimator, voice detector and pipeline as a microphone's, hop by
-hop, with no more look-ahead than a live session has, as fast as the machine goes.
+    FileSource -> AvatarStream over a LocalEngine -> Mp4Sink
+
+on a clock that does not wait: hop by hop, with no more look-ahead than a live session has, as fast
+as the machine goes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import re
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
-from fractions import Fraction
-from itertools import chain
 from pathlib import Path
+from typing import NoReturn
 
-import av
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipelines.audio.vad import VoiceActivity
-from pipelines.avatar import AvatarPipeline
-from pipelines.identity import IdentityFeatures, IdentityStore
-from pipelines.parts import parts_of
-from pipelines.photo.decode import MAX_BYTES
-from pipelines.photo.errors import EnrolmentError
-from pipelines.presets import FPS, HOP_SAMPLES, PRESETS, Preset
-from realtime.avatars import AvatarLibrary
-from realtime.errors import VivavoceError
+from pipelines.pipeline import Material
+from pipelines.registry import find_system
+from realtime.avatar_stream import AvatarStream
+from realtime.avatars.features import Features
+from realtime.avatars.library import AvatarLibrary
+from realtime.avatars.records import Avatar, sniff_video
+from realtime.clock import VirtualClock
+from realtime.config import ServerConfig
+from realtime.cursor import Cursor
+from realtime.engine.local import LocalEngine
+from realtime.errors import AvatarRejected, UnknownAvatar, VivavoceError
+from realtime.media import FPS, HOP_S, HOP_SAMPLES, Picture, Voice
 from realtime.metrics import Metrics
-from realtime.sources.resample import FACTOR, WEBRTC_RATE_HZ, Decimator
+from realtime.output_file import OutputFile
+from realtime.sinks.mp4 import Mp4Sink
+from realtime.sources.file import FileSource, Sound, survey
 
-HOP_48K = HOP_SAMPLES * FACTOR
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderJob:
-    """What to render. `avatar` is the name of an avatar or the path of a photo."""
+    """What to render. The pipeline, its options, the size and the folders are `config`'s."""
 
     avatar: str
+    """The name of an avatar, or the path of what one can be made of."""
     audio: Path
     out: Path
-    data_dir: Path
-    cast_dir: Path
-    preset: Preset = PRESETS["portrait"]
-    size: int = 512
+    config: ServerConfig
     seed: int = 0
     stats: Path | None = None
+    force: bool = False
+    """`out` and `stats` may replace files."""
 
 
 @dataclass(frozen=True)
@@ -63,143 +67,8 @@ class RenderSummary:
     look_ahead_ms: float
     step_ms: dict[str, float]
     encode_ms: dict[str, float]
-
-
-def hops(chunks: Iterable[NDArray[np.int16]]) -> Iterator[NDArray[np.int16]]:
-    """Cut a stream of int16 chunks (48 kHz mono, any lengths) into hops of 40 ms.
-
-    The last hop is filled up with silence.
-    """
-    held: NDArray[np.int16] = np.zeros(0, np.int16)
-    for chunk in chunks:
-        held = np.concatenate([held, chunk])
-        while len(held) >= HOP_48K:
-            yield held[:HOP_48K]
-            held = held[HOP_48K:]
-    if len(held):
-        yield np.concatenate([held, np.zeros(HOP_48K - len(held), np.int16)])
-
-
-def frames(
-    chunks: Iterable[NDArray[np.int16]], pipeline: AvatarPipeline, step_s: list[float]
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int16]]]:
-    """Run slot 0 of `pipeline` over a sound; the slot must have an identity.
-
-    Args:
-        chunks: int16 sound, 48 kHz mono, cut anyhow: the cuts do not change the result.
-        pipeline: fresh, or reset.
-        step_s: the wall time of each step is appended here.
-
-    Yields:
-        I420 planes uint8 [size * 3 // 2, size] and the voice int16 [1920] of the same 40 ms.
-    """
-    delay = pipeline.look_ahead // HOP_SAMPLES
-    active = torch.zeros(pipeline.slots, dtype=torch.bool)
-    active[0] = True
-    samples = torch.zeros(pipeline.slots, HOP_SAMPLES)
-    speech = torch.zeros(pipeline.slots, dtype=torch.bool)
-    decimate, vad = Decimator(), VoiceActivity()
-    waiting: deque[NDArray[np.int16]] = deque()
-    # Silence after the end draws the frames that the look-ahead holds back.
-    tail = [np.zeros(HOP_48K, np.int16)] * delay
-    for n, voice in enumerate(chain(hops(chunks), tail)):
-        begin = time.monotonic()
-        waiting.append(voice)
-        hop = decimate(voice)
-        vad(hop)
-        samples[0], speech[0] = torch.from_numpy(hop), vad.speech
-        draw = n >= delay
-        result = pipeline.step(samples, speech, active, active & draw)
-        step_s.append(time.monotonic() - begin)
-        if draw:
-            yield result.frames[0].cpu().numpy(), waiting.popleft()
-
-
-def read_sound(path: Path) -> Iterator[NDArray[np.int16]]:
-    """Decode any sound file to int16 chunks at 48 kHz mono.
-
-    Raises:
-        ValueError: the file cannot be read, or holds no sound.
-    """
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.audio:
-                raise ValueError(f"{path} holds no sound")
-            resampler = av.AudioResampler(format="s16", layout="mono", rate=WEBRTC_RATE_HZ)
-            for decoded in container.decode(container.streams.audio[0]):
-                for part in resampler.resample(decoded):
-                    yield part.to_ndarray().reshape(-1).astype(np.int16, copy=False)
-            for part in resampler.resample(None):
-                yield part.to_ndarray().reshape(-1).astype(np.int16, copy=False)
-    except (av.FFmpegError, OSError) as error:
-        raise ValueError(f"cannot read the sound {path}: {error}") from error
-
-
-def load_identity(job: RenderJob) -> IdentityFeatures:
-    """The features of an avatar by name, or of a photo by path (kept for the next time).
-
-    Raises:
-        ValueError: no such avatar or file, or no avatar can be made of the photo.
-    """
-    try:
-        path = Path(job.avatar)
-        if path.is_file():
-            store = IdentityStore(job.data_dir / "identities")
-            if path.stat().st_size > MAX_BYTES:
-                raise ValueError(f"{path} is larger than {MAX_BYTES / 1e6:.0f} MB")
-            photo = path.read_bytes()
-            parts = parts_of(job.preset)
-            key = parts.identity_key(photo)
-            if not store.path(key).exists():
-                store.save(parts.enrol(photo))
-            return store.load(key)
-        return asyncio.run(_load_named(job))
-    except (EnrolmentError, VivavoceError) as error:
-        raise ValueError(str(error)) from error
-
-
-async def _load_named(job: RenderJob) -> IdentityFeatures:
-    library = AvatarLibrary(job.data_dir, job.cast_dir, 1, Metrics(), job.preset)
-    try:
-        return IdentityStore(library.identities).load(await library.ensure(library.get(job.avatar)))
-    finally:
-        await library.close()
-
-
-class Mp4Writer:
-    """H.264 and AAC into an MP4, marked as generated."""
-
-    def __init__(self, path: Path, size: int) -> None:
-        try:
-            self._container = av.open(str(path), "w", format="mp4")
-        except (av.FFmpegError, OSError) as error:
-            raise ValueError(f"cannot write {path}: {error}") from error
-        self._container.metadata["comment"] = "AI-generated video of a synthetic avatar (vivavoce)"
-        self._video = self._container.add_stream(
-            "libx264", rate=FPS, options={"preset": "veryfast", "crf": "20", "threads": "1"}
-        )
-        self._video.width = self._video.height = size
-        self._video.pix_fmt = "yuv420p"
-        self._audio = self._container.add_stream("aac", rate=WEBRTC_RATE_HZ, layout="mono")
-        self._n = 0
-
-    def write(self, planes: NDArray[np.uint8], voice: NDArray[np.int16]) -> None:
-        """Add one frame and its 40 ms of sound."""
-        picture = av.VideoFrame.from_ndarray(planes, format="yuv420p")
-        picture.pts, picture.time_base = self._n, Fraction(1, FPS)
-        sound = av.AudioFrame.from_ndarray(voice.reshape(1, -1), format="s16", layout="mono")
-        sound.sample_rate = WEBRTC_RATE_HZ
-        sound.pts, sound.time_base = self._n * HOP_48K, Fraction(1, WEBRTC_RATE_HZ)
-        self._container.mux(self._video.encode(picture))
-        self._container.mux(self._audio.encode(sound))
-        self._n += 1
-
-    def close(self) -> None:
-        """Flush the encoders and finish the file."""
-        if self._n:
-            self._container.mux(self._video.encode(None))
-            self._container.mux(self._audio.encode(None))
-        self._container.close()
+    warnings: tuple[str, ...]
+    """What is odd about the sound."""
 
 
 def render(job: RenderJob, progress: bool = False) -> RenderSummary:
@@ -209,43 +78,132 @@ def render(job: RenderJob, progress: bool = False) -> RenderSummary:
         ValueError: anything wrong with the job's files or values, with the reason.
     """
     if not job.audio.is_file():
-        raise ValueError(f"no such file: {job.audio}")
-    if not job.out.parent.is_dir():
-        raise ValueError(f"no such folder: {job.out.parent}")
+        raise ValueError(f"--audio {job.audio}: no such file")
+    with ExitStack() as files:
+        photo = {"--avatar": Path(job.avatar)} if Path(job.avatar).is_file() else {}
+        keep = {"--audio": job.audio, **photo}
+        out = files.enter_context(OutputFile("--out", job.out, keep, force=job.force))
+        stats = None
+        if job.stats is not None:
+            keep["--out"] = job.out
+            stats = files.enter_context(OutputFile("--stats", job.stats, keep, force=job.force))
+        sound = survey(job.audio)
+        for warning in sound.warnings:
+            logger.warning("%s", warning)
+        try:
+            summary = asyncio.run(_render(job, sound, out, progress))
+        except VivavoceError as error:
+            raise ValueError(str(error)) from error
+        if stats is not None:
+            stats.write_text(json.dumps(asdict(summary), indent=2) + "\n")
+    return summary
+
+
+async def _render(job: RenderJob, sound: Sound, out: Path, progress: bool) -> RenderSummary:
+    import torch
+
     torch.set_num_threads(1)
-    identity = load_identity(job)
-    pipeline = AvatarPipeline(job.preset, slots=1, size=job.size, seed=job.seed)
-    pipeline.set_identity(0, identity)
-    total = sum(len(chunk) for chunk in read_sound(job.audio))
-    if total == 0:
-        raise ValueError(f"{job.audio} holds no sound")
+    config, pipeline = job.config, job.config.pipeline
+    key = await find_identity(job.avatar, config)
+    engine = LocalEngine(
+        pipeline,
+        config.options_of(pipeline),
+        config.data_dir / "identities",
+        device=config.device,
+    )
     step_s: list[float] = []
-    encode_s: list[float] = []
+    engine.on_step = step_s.append
+    size = config.size_of(pipeline)
+    handle = await engine.open(pipeline, key, size, job.seed, {})
+    stream = AvatarStream(FileSource(sound.chunks(), sound.mix), handle, VirtualClock())
     begin = time.monotonic()
-    writer = Mp4Writer(job.out, job.size)
-    try:
-        with tqdm(total=-(-total // HOP_48K), unit="frame", disable=not progress) as bar:
-            for planes, voice in frames(read_sound(job.audio), pipeline, step_s):
-                before = time.monotonic()
-                writer.write(planes, voice)
-                encode_s.append(time.monotonic() - before)
-                bar.update()
-    finally:
-        writer.close()
+    with (
+        Mp4Sink(out, size, sound.channels) as sink,
+        tqdm(total=sound.hops, unit="frame", disable=not progress) as bar,
+    ):
+        encode_s = await _play(stream, sink, bar)
     wall_s = time.monotonic() - begin
     media_s = len(encode_s) / FPS
-    summary = RenderSummary(
+    return RenderSummary(
         frames=len(encode_s),
         media_s=media_s,
         wall_s=round(wall_s, 3),
         real_time_factor=round(wall_s / media_s, 4),
-        look_ahead_ms=pipeline.look_ahead / 16,
+        look_ahead_ms=handle.look_ahead / HOP_SAMPLES * HOP_S * 1000,
         step_ms=_quantiles_ms(step_s),
         encode_ms=_quantiles_ms(encode_s),
+        warnings=sound.warnings,
     )
-    if job.stats is not None:
-        job.stats.write_text(json.dumps(asdict(summary), indent=2) + "\n")
-    return summary
+
+
+async def _play(stream: AvatarStream, sink: Mp4Sink, bar: tqdm[NoReturn]) -> list[float]:
+    """Play the stream into the sink; returns the wall time that each frame took there."""
+    items: Cursor[Voice | Picture] = stream.subscribe(Voice, Picture)
+    stream.start()
+    running = asyncio.ensure_future(stream.run())
+    running.add_done_callback(lambda _: stream.close())  # else an error would leave us waiting
+    encode_s, spent_s = [], 0.0
+    try:
+        async for item in items:
+            begin = time.monotonic()
+            sink.write(item)
+            spent_s += time.monotonic() - begin
+            if isinstance(item, Picture):
+                encode_s.append(spent_s)
+                spent_s = 0.0
+                bar.update()
+    finally:
+        stream.close()
+        await running
+    return encode_s
+
+
+async def find_identity(avatar: str, config: ServerConfig) -> str:
+    """The key of the features of an avatar by name, or of a photo (or video) by path, which are
+    kept for the next time.
+
+    Raises:
+        VivavoceError: no such avatar or file, or no avatar can be made of it.
+    """
+    guest = _guest(Path(avatar), config.pipeline)
+    if guest is not None:
+        features = Features(config, Metrics(), _keep_no_record)
+        try:
+            return await features.ensure(guest, config.pipeline)
+        finally:
+            await features.close()
+    library = AvatarLibrary(config, Metrics())
+    try:
+        return await library.prepare(library.get(avatar), config.pipeline)
+    except UnknownAvatar as error:
+        raise UnknownAvatar(_unknown(Path(avatar), error)) from error
+    finally:
+        await library.close()
+
+
+async def _keep_no_record(avatar: Avatar, key: str) -> None:
+    pass
+
+
+def _guest(path: Path, pipeline: str) -> Avatar | None:
+    """An avatar of the photo or video at `path`; None if there is no such file."""
+    if not path.is_file():
+        return None
+    material = Material(photo=path)
+    if "video" in find_system(pipeline).accepts:
+        with path.open("rb") as file, suppress(AvatarRejected):
+            sniff_video(file)
+            material = Material(video=path)
+    return Avatar(str(path), str(path), "upload", material)
+
+
+def _unknown(path: Path, error: UnknownAvatar) -> str:
+    """Someone who wrote a path wants to hear of the file, not of other avatars' names."""
+    if path.is_dir():
+        return f"--avatar {path} is a folder: give a photo in it, or the name of an avatar"
+    if len(path.parts) > 1 or re.fullmatch(r"\.\w{2,5}", path.suffix):
+        return f"--avatar {path}: no such file"
+    return str(error)
 
 
 def _quantiles_ms(seconds: list[float]) -> dict[str, float]:

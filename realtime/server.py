@@ -6,22 +6,34 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import secrets
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
-from realtime.avatars import AvatarLibrary
+from pipelines.pipeline import Size
+from pipelines.registry import find_system, known_systems
+from realtime.avatars.library import AvatarLibrary
 from realtime.clock import MonotonicClock
-from realtime.config import ServerConfig
-from realtime.engine.client import Inference
-from realtime.engine.engine import Engine
-from realtime.engine.scheduler import Admission
-from realtime.engine.worker import WorkerConfig, choose_device
-from realtime.errors import AtCapacity, Draining, NotReady, UnknownSession, VivavoceError
+from realtime.config import ServerConfig, choose_size
+from realtime.engine.client import Engine
+from realtime.engine.config import EngineConfig
+from realtime.errors import (
+    AtCapacity,
+    BadOffer,
+    BadRequest,
+    Draining,
+    EngineError,
+    NotReady,
+    PipelineNotLoaded,
+    UnknownPipeline,
+    UnknownSession,
+    VivavoceError,
+)
 from realtime.metrics import Metrics
-from realtime.session import Session
+from realtime.session import Session, SessionConfig
 from realtime.sinks.webrtc.offer import parse_offer
+from realtime.sinks.webrtc.peer import Peer, RtcConfig
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +46,8 @@ class SessionRequest:
 
     sdp: str
     avatar: str | None = None
-    size: int | None = None
+    pipeline: str | None = None
+    size: int | str | None = None
     seed: int | None = None
 
 
@@ -43,83 +56,76 @@ class Server:
 
     def __init__(self, config: ServerConfig) -> None:
         self.config = config
-        self.preset = config.preset
         self.metrics = Metrics()
         self.clock = MonotonicClock()
         self.sessions: dict[str, Session] = {}
-        self.avatars = AvatarLibrary(
-            config.data_dir,
-            config.cast_dir,
-            config.max_avatars,
-            self.metrics,
-            self.preset,
+        self.avatars = AvatarLibrary(config, self.metrics)
+        self.engine = Engine(
+            EngineConfig(
+                pipelines=tuple((name, config.options_of(name)) for name in config.loaded),
+                identities=self.avatars.identities,
+                slots=config.max_sessions,
+                max_sessions=config.max_sessions,
+                device=config.device,
+                load_share=config.load_share,
+                cache_bytes=config.identity_cache_bytes,
+            ),
+            self.clock,
+            self._observe,
         )
-        device = choose_device(config.device)
-        cores = float(len(os.sched_getaffinity(0)))
-        self._admission = Admission(
-            max_sessions=config.max_sessions,
-            cores=cores,
-            load_share=config.load_share,
-            cuda=device == "cuda",
+        self._session_config = SessionConfig(
+            webrtc=RtcConfig(
+                video_codec=config.video_codec,
+                loopback=config.loopback,
+                connect_timeout_s=config.connect_timeout_s,
+            ),
+            ping_timeout_s=config.ping_timeout_s,
+            on_encoded=self.engine.measured_encode,
         )
-        self._worker = WorkerConfig(
-            preset=self.preset,
-            slots=config.max_sessions,
-            device=device,
-            identities=self.avatars.identities,
-            cache_bytes=config.identity_cache_bytes,
-        )
-        self._engine = self._new_engine()
+        self.failure = ""
+        """Why it could not start, in words."""
+        self._loading: dict[str, asyncio.Task[None]] = {}  # pipelines, on demand
+        self._state: Literal["starting", "open", "draining"] = "starting"
         self._sweep: asyncio.TimerHandle | None = None  # collects what ended sessions leave
-        self._background: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()  # set when the last session has ended
-        self._ready = False
-        self._draining = False
 
-    def _new_engine(self) -> Engine:
-        inference = Inference(self._worker)
-        return Engine(inference, self._admission, self.metrics, self._engine_died)
+    def _observe(self, stage: str, seconds: float) -> None:
+        self.metrics.stage_ms.labels(stage).observe(seconds * 1000)
+
+    # Life
 
     async def start(self) -> None:
-        """Warm up: the first session must not pay for first calls."""
-        self.avatars.sweep()
-        await self.avatars.enrol_cast()
-        await self._start_engine()
+        """Warm up: the first session must not pay for first calls.
+
+        Raises:
+            EngineError: a pipeline cannot be built.
+        """
+        try:
+            await self.avatars.resume()
+            await self.engine.start()
+            await self.avatars.enrol_cast()
+        except (VivavoceError, ValueError) as error:
+            self.failure = str(error)
+            raise
+        for name in self.config.loaded:
+            await self._warm_up(name)
         # What is alive now stays: left out of collections, it makes them too short to be heard.
         gc.collect()
         gc.freeze()
+        self._state = "open"
+        logger.info("ready: measured costs %s", self.engine.health().costs)
 
-    async def _start_engine(self) -> None:
-        await self._engine.start()
-        for avatar in self.avatars.list()[:1]:
-            try:
-                await self._engine.warm_up(await self.avatars.ensure(avatar), self.preset.sizes)
-            except VivavoceError as error:
-                logger.error("cannot warm up with avatar %s: %s", avatar.id, error)
-        self._ready = True
-        logger.info("ready: measured costs %s", self._admission.describe())
-
-    def _engine_died(self) -> None:
-        self._ready = False
-        self._spawn(self._revive())
-
-    async def _revive(self) -> None:
-        """Inference died under us: end its sessions with a word, and start it anew."""
-        for session in list(self.sessions.values()):
-            session.announce_end("the server had to restart its renderer; please connect again")
-        await asyncio.gather(*(s.close("engine_died") for s in list(self.sessions.values())))
-        await self._engine.stop()
-        self._engine = self._new_engine()
-        await self._start_engine()
-
-    def _spawn(self, coroutine: Any) -> None:
-        task: asyncio.Task[None] = asyncio.create_task(coroutine)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+    async def _warm_up(self, pipeline: str) -> None:
+        try:
+            avatar = self.avatars.default(pipeline)
+            key = await self.avatars.prepare(avatar, pipeline)
+            await self.engine.warm_up(pipeline, key)
+        except VivavoceError as error:
+            logger.warning("the pipeline %s starts cold: %s", pipeline, error)
 
     async def drain(self) -> None:
         """Take no new session, tell the running ones, and grant them `drain_timeout_s`."""
-        self._draining = True
+        self._state = "draining"
         for session in list(self.sessions.values()):
             session.announce_end("the server is shutting down")
         if self.sessions:
@@ -129,27 +135,118 @@ class Server:
 
     async def stop(self) -> None:
         """End every session and everything else."""
-        self._draining = True
+        self._state = "draining"
         await asyncio.gather(*(s.close("drained") for s in list(self.sessions.values())))
-        for task in list(self._background):
+        for task in list(self._loading.values()):
             task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
-        await self._engine.stop()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        await self.engine.stop()
         await self.avatars.close()
 
-    def check_ready(self) -> None:
-        """Raise unless one more session of the default size would be admitted now."""
-        if not self._ready:
-            raise NotReady("the server is starting; try again in a moment")
-        if self._draining:
-            raise Draining("the server is shutting down")
-        self._admission.check(self.config.size, self._engine.running_sizes)
+    # What it can do now
 
-    async def open_session(self, request: SessionRequest) -> Session:
-        """Admit, build and answer one session.
+    def check_open(self) -> None:
+        """Raise unless sessions and uploads are taken at all.
 
         Raises:
-            BadOffer, UnknownAvatar, AtCapacity, NotReady.
+            NotReady, Draining, EngineError.
+        """
+        if self.failure:
+            raise EngineError(f"the server could not start: {self.failure}")
+        if self._state == "starting":
+            raise NotReady("the server is starting; try again in a moment")
+        if self._state == "draining":
+            raise Draining("the server is shutting down")
+
+    async def check_ready(self) -> None:
+        """Raise unless one more session of the default kind would be taken now: the engine is
+        asked, and answers.
+
+        Raises:
+            NotReady, Draining, AtCapacity, EngineError.
+        """
+        self.check_open()
+        name = self.config.pipeline
+        await self.engine.check(name, self.config.size_of(name))
+
+    def describe_health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the server is alive or will be so again by itself; and what there is to say."""
+        health = self.engine.health()
+        failed = bool(self.failure) or health.state == "failed"
+        status = "failed" if failed else "ok"
+        if not failed and (self._state != "open" or health.state != "ready"):
+            status = health.state if self._state == "open" else self._state
+        return not failed, {
+            "status": status,
+            "reason": self.failure or health.reason,
+            "sessions": len(self.sessions),
+            "engine": {
+                "state": health.state,
+                "answered_s": round(health.answered_s, 1),
+                "restarts": health.restarts,
+                "device": health.device,
+                "rung": health.rung,
+            },
+            "pipelines": {
+                name: {"state": state, "size": list(self.config.size_of(name))}
+                for name, state in health.pipelines.items()
+            },
+            "costs": health.costs,
+        }
+
+    def describe_pipelines(self) -> list[dict[str, Any]]:
+        """What `GET /v1/pipelines` says: all known ones, the default first."""
+        names = dict.fromkeys((*self.config.loaded, *known_systems()))
+        described = []
+        for name in names:
+            try:
+                described.append(self._describe_pipeline(name))
+            except ValueError as error:
+                logger.warning("the pipeline %s is not offered: %s", name, error)
+        return described
+
+    def _describe_pipeline(self, name: str) -> dict[str, Any]:
+        system = find_system(name)
+        state = self.engine.health().pipelines.get(name, "not loaded")
+        return {
+            "name": name,
+            "summary": system.summary,
+            "state": state,
+            "loaded": state == "ready",
+            "sizes": [list(size) for size in system.sizes],
+            "size": list(self.config.size_of(name)),
+            "controls": [
+                {
+                    "name": control.name,
+                    "summary": control.summary,
+                    "min": control.low,
+                    "max": control.high,
+                    "default": control.default,
+                }
+                for control in system.controls
+            ],
+            "motion_names": list(system.motion_names),
+            "accepts": sorted(system.accepts),
+        }
+
+    def update_metrics(self) -> None:
+        """Bring those gauges up to date that nobody else does."""
+        health = self.engine.health()
+        self.metrics.rung.set(health.rung)
+        self.metrics.engine_restarts.set(health.restarts)
+
+    def ice_servers(self) -> list[dict[str, Any]]:
+        """STUN and TURN servers a client should use; none are needed on one machine."""
+        return []
+
+    # Sessions
+
+    async def open_session(self, request: SessionRequest) -> tuple[Session, Peer]:
+        """Admit, build and answer one session; the answer is `Peer.answer_sdp`.
+
+        Raises:
+            BadOffer, BadRequest, UnknownAvatar, UnknownPipeline, AvatarRejected, AtCapacity,
+            NotReady, EngineError.
         """
         try:
             return await self._open_session(request)
@@ -157,34 +254,89 @@ class Server:
             self.metrics.refused.labels(refusal.code).inc()
             raise
 
-    async def _open_session(self, request: SessionRequest) -> Session:
+    async def _open_session(self, request: SessionRequest) -> tuple[Session, Peer]:
+        self.check_open()
+        pipeline, size = self._choose(request)
         offer = parse_offer(request.sdp, max_bytes=self.config.max_sdp_bytes)
-        size = request.size or self.config.size
-        if not self._ready:
-            raise NotReady("the server is starting; try again in a moment")
-        if self._draining:
-            raise Draining("the server is shutting down")
-        self._admission.check(size, self._engine.running_sizes)
-        if request.avatar is None and not self.avatars.list():
-            raise VivavoceError("this server has no avatars; upload a photo first")
-        avatar = self.avatars.get(request.avatar or self.avatars.list()[0].id)
+        await self.engine.check(pipeline, size)
+        library = self.avatars
+        asked = request.avatar
         session = Session(
             id=secrets.token_urlsafe(12),
-            avatar=avatar,
+            avatar=library.default(pipeline) if asked is None else library.get(asked),
+            system=find_system(pipeline),
             size=size,
             seed=request.seed if request.seed is not None else secrets.randbits(31),
-            engine=self._engine,
-            admission=self._admission,
-            avatars=self.avatars,
+            opener=self.engine,
+            avatars=library,
             metrics=self.metrics,
-            config=self.config,
             clock=self.clock,
+            config=self._session_config,
             on_closed=self._forget,
         )
-        await session.open(offer)
-        if not session.closing:  # a peer may give up before its answer is on the way
-            self.sessions[session.id] = session
-        return session
+        await session.open()
+        self.sessions[session.id] = session
+        try:
+            peer = await session.connect(offer)
+        except BaseException:
+            await session.close("failed")
+            raise
+        if session.closing:  # the peer gave up before its answer was on the way
+            raise BadOffer("the session was over before it could be answered")
+        return session, peer
+
+    def _choose(self, request: SessionRequest) -> tuple[str, Size]:
+        name = request.pipeline or self.config.pipeline
+        if name not in known_systems():
+            known = ", ".join(known_systems())
+            raise UnknownPipeline(f"unknown pipeline {name!r}; known: {known}")
+        self._check_loaded(name)
+        system = find_system(name)
+        try:
+            asked = request.size is not None
+            return name, choose_size(system, request.size) if asked else self.config.size_of(name)
+        except ValueError as error:
+            raise BadRequest(str(error)) from error
+
+    def _check_loaded(self, name: str) -> None:
+        """Raise where the engine, though it is up, has not built this pipeline."""
+        health = self.engine.health()
+        state = health.pipelines.get(name)
+        if health.state != "ready" or state == "ready":
+            return  # the engine itself says what it is up to
+        if state is not None and state != "loading":
+            raise EngineError(f"the pipeline {name!r} cannot be used: {state}")
+        if state is None:
+            self._load(name)
+        raise PipelineNotLoaded(f"the pipeline {name!r} is being loaded; try again in a moment")
+
+    def _load(self, name: str) -> None:
+        """Begin to load a pipeline, if that is allowed."""
+        if name in self._loading:
+            return
+        if not self.config.load_on_demand:
+            loaded = ", ".join(self.config.loaded)
+            raise PipelineNotLoaded(
+                f"the pipeline {name!r} is not loaded on this server, which runs {loaded}", None
+            )
+        free = available_bytes()
+        if free < self.config.load_memory_bytes:
+            raise PipelineNotLoaded(
+                f"the pipeline {name!r} is not loaded, and the {free >> 20} MiB of memory that are "
+                "free may not suffice for it",
+                None,
+            )
+        task = asyncio.create_task(self._load_now(name))
+        self._loading[name] = task
+        task.add_done_callback(lambda task: self._loading.pop(name, None))
+
+    async def _load_now(self, name: str) -> None:
+        try:
+            await self.engine.load(name, self.config.options_of(name))
+        except (VivavoceError, ValueError) as error:
+            logger.error("the pipeline %s cannot be loaded: %s", name, error)
+            return
+        await self._warm_up(name)
 
     def session(self, session_id: str) -> Session:
         """The open session of this id.
@@ -204,10 +356,11 @@ class Server:
         if self._sweep is None or self._sweep.when() <= asyncio.get_running_loop().time():
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, gc.collect)
 
-    def ice_servers(self) -> list[dict[str, Any]]:
-        """STUN and TURN servers a client should use; none are needed on one machine."""
-        return []
 
-    def engine_costs(self) -> dict[str, Any]:
-        """Measured costs and the rung of the degradation ladder."""
-        return {"costs": self._admission.describe(), "rung": self._engine.rung}
+def available_bytes() -> int:
+    """Memory that new work may take on this machine without swapping."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return int(value.split()[0]) * 1024
+    raise RuntimeError("/proc/meminfo does not say how much memory is available")

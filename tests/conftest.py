@@ -6,8 +6,10 @@ os.environ.setdefault("TRITON_INTERPRET", "1")
 os.environ.setdefault("GLOG_minloglevel", "2")
 
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
-settings.register_profile("vivavoce", max_examples=50, deadline=None)
+settings.register_profile(
+    "vivavoce", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("vivavoce")

@@ -24,7 +24,7 @@ import pytest
 from benchmarks.service.signals import write_wav
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_S = 150.0
+PATIENCE_S = 240.0
 """For a server to answer on a machine with every core busy; it takes 5 s on a quiet one."""
 
 
@@ -94,9 +94,9 @@ def served(environment: dict[str, str], cwd: Path) -> Iterator[str]:
         server.wait(PATIENCE_S)
 
 
-def fetch(url: str, patience_s: float) -> bytes:
+def fetch(url: str) -> bytes:
     """The body of `url`, asked for again until it answers 200."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             with urllib.request.urlopen(url, timeout=30) as answer:
@@ -107,11 +107,10 @@ def fetch(url: str, patience_s: float) -> bytes:
             time.sleep(0.2)
 
 
-@pytest.mark.timeout(400)
 def test_it_serves_the_page_and_the_cast(environment: dict[str, str], tmp_path: Path) -> None:
     with served(environment, tmp_path) as url:
-        assert json.loads(fetch(f"{url}/ready", PATIENCE_S)) == {"status": "ready"}
-        assert b"<title>vivavoce" in fetch(url, 30)
-        avatars = json.loads(fetch(f"{url}/v1/avatars", 30))["avatars"]
+        assert json.loads(fetch(f"{url}/ready")) == {"status": "ready"}
+        assert b"<title>vivavoce" in fetch(url)
+        avatars = json.loads(fetch(f"{url}/v1/avatars"))["avatars"]
         assert len(avatars) == len(list((ROOT / "cast").glob("*.png")))
-        assert fetch(urllib.parse.urljoin(url, avatars[0]["image"]), 60).startswith(b"\xff\xd8")
+        assert fetch(urllib.parse.urljoin(url, avatars[0]["image"])).startswith(b"\xff\xd8")

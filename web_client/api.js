@@ -1,8 +1,18 @@
 import { ClientError } from "./errors.js";
 
-/** @typedef {{id: string, name: string, kind: "cast" | "upload", image: string}} Avatar */
-/** @typedef {{name: string, label?: string, min: number, max: number, default: number}} Control */
-/** @typedef {{name: string, summary: string, controls: Control[]}} Pipeline */
+/**
+ * @typedef {{
+ *   id: string, name: string, kind: "cast" | "upload", image: string, pipelines: string[],
+ *   state: "ready" | "enrolling" | "failed", progress?: number, stage?: string,
+ *   error?: {code: string, message: string},
+ * }} Avatar
+ */
+/** @typedef {{name: string, summary: string, min: number, max: number, default: number}} Control */
+/**
+ * @typedef {{
+ *   name: string, summary: string, loaded: boolean, controls: Control[], accepts: string[],
+ * }} Pipeline
+ */
 /** @typedef {{id: string, sdp: string, type: "answer", playout_delay_ms?: number}} SessionAnswer */
 
 const DEFAULT_RETRY_S = 5;
@@ -31,9 +41,14 @@ export class Api {
     return (await this.#json("GET", "/v1/avatars")).avatars;
   }
 
-  /** @returns {Promise<Pipeline>} the one that the server runs */
-  async pipeline() {
-    return (await this.#json("GET", "/v1/pipelines")).pipelines[0];
+  /** @param {string} id @returns {Promise<Avatar>} */
+  avatar(id) {
+    return this.#json("GET", `/v1/avatars/${encodeURIComponent(id)}`);
+  }
+
+  /** @returns {Promise<Pipeline[]>} all that the server knows, its default first */
+  async pipelines() {
+    return (await this.#json("GET", "/v1/pipelines")).pipelines;
   }
 
   /** @returns {Promise<RTCIceServer[]>} */
@@ -46,17 +61,21 @@ export class Api {
     }
   }
 
-  /** @returns {Promise<"ready" | "full" | "unreachable">} */
+  /** @returns {Promise<"ready" | "full" | "starting" | "broken" | "unreachable">} */
   async readiness() {
     try {
-      return (await fetch("/ready", { cache: "no-store" })).ok ? "ready" : "full";
+      const response = await fetch("/ready", { cache: "no-store" });
+      if (response.ok) return "ready";
+      const code = (await response.json().catch(() => null))?.error?.code;
+      if (code === "starting") return "starting";
+      return code === "engine_unavailable" ? "broken" : "full";
     } catch {
       return "unreachable";
     }
   }
 
   /**
-   * @param {{sdp: string, avatar: string}} offer
+   * @param {{sdp: string, avatar?: string, pipeline?: string}} offer
    * @returns {Promise<SessionAnswer>}
    */
   createSession(offer) {
@@ -83,16 +102,17 @@ export class Api {
   }
 
   /**
-   * @param {File} image
-   * @param {string} name
+   * @param {File} file a photo or a video
+   * @param {{name: string, kind: string, pipeline: string}} about kind: "photo" or "video"
    * @param {(sent: number) => void} onProgress share of the bytes sent, 0..1
    * @param {AbortSignal} signal
-   * @returns {Promise<Avatar>}
+   * @returns {Promise<Avatar>} ready, or still enrolling
    */
-  createAvatar(image, name, onProgress, signal) {
+  createAvatar(file, { name, kind, pipeline }, onProgress, signal) {
     const form = new FormData();
     form.append("name", name);
-    form.append("image", image);
+    if (pipeline) form.append("pipeline", pipeline);
+    form.append(kind === "video" ? "video" : "image", file);
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest(); // fetch does not report upload progress
       request.open("POST", "/v1/avatars");

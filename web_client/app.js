@@ -1,10 +1,11 @@
-import { Controls, FALLBACK_CONTROLS } from "./controls.js";
+import { Controls } from "./controls.js";
 import { byId } from "./dom.js";
 import { ErrorCard } from "./error_card.js";
 import { asClientError } from "./errors.js";
 import { FacePicker } from "./face_picker.js";
 import { Microphone } from "./microphone.js";
 import { MicrophonePanel } from "./microphone_panel.js";
+import { PipelinePicker } from "./pipeline_picker.js";
 import { ServerEvent, errorOf } from "./protocol.js";
 import { RecordButton } from "./record_button.js";
 import { Session } from "./session.js";
@@ -18,7 +19,16 @@ import { Toasts } from "./toasts.js";
 /** @typedef {import("./errors.js").ClientError} ClientError */
 
 const READINESS_INTERVAL_MS = 10_000;
+const STARTING_INTERVAL_MS = 1500;
 const CONTROLS_EVERY_MS = 80;
+/** Text and tone by readiness. @type {Record<string, [string, string]>} */
+const READINESS_TEXT = {
+  ready: ["Server ready", "good"],
+  full: ["Server busy", "busy"],
+  starting: ["Server starting", "busy"],
+  broken: ["Server in trouble", "bad"],
+  unreachable: ["Server offline", "bad"],
+};
 /** Text and tone by connection state. @type {Record<string, [string, string]>} */
 const CONNECTION_TEXT = {
   new: ["Connecting", "busy"],
@@ -45,6 +55,7 @@ export class App {
   #controlsTimer = 0;
   #microphonePanel;
   #faces;
+  #pipelines;
   #theme;
   #shortcuts;
   /** @type {Record<string, number>} sliders moved and not yet sent */ #pendingControls = {};
@@ -59,10 +70,12 @@ export class App {
     this.preferences = preferences;
     this.#microphonePanel = new MicrophonePanel(this.#microphone, preferences);
     this.#faces = new FacePicker(api, this.#toasts);
+    this.#pipelines = new PipelinePicker(preferences);
     this.#theme = new ThemeToggle(byId("theme"), preferences);
     this.#shortcuts = new Shortcuts({
       start: () => this.toggle(),
       m: () => this.#toggleMute(),
+      x: () => this.#interrupt(),
       v: () => this.#setSilent(!this.#stage.video.muted),
       r: () => this.#record(),
       s: () => this.#toggleStats(),
@@ -76,17 +89,14 @@ export class App {
 
   /** Fetches the faces and the controls. @param {string | null} wanted avatar id or name */
   async load(wanted) {
-    this.#controls.show(FALLBACK_CONTROLS);
-    this.#readyTimer = setInterval(() => this.#checkReady(), READINESS_INTERVAL_MS);
+    this.#checkReady();
     try {
+      this.#pipelines.show(await this.api.pipelines());
       await this.#faces.load(wanted ?? this.preferences.get("avatar", ""));
     } catch (error) {
       this.#fail(asClientError(error));
       return;
     }
-    await this.#checkReady();
-    const pipeline = await this.api.pipeline().catch(() => null);
-    if (pipeline) this.#controls.show(pipeline.controls); // else keep the usual four
   }
 
   /** Start, cancel or stop, whichever applies. */
@@ -99,7 +109,8 @@ export class App {
     const avatar = this.#faces.chosen;
     if (!avatar || this.session) return;
     this.#errors.hide();
-    const session = new Session(this.api, this.#microphone, { avatar: avatar.id });
+    const choice = { avatar: avatar.id, pipeline: this.#pipelines.chosen?.name };
+    const session = new Session(this.api, this.#microphone, choice);
     this.session = session;
     this.#setState("connecting");
     session.addEventListener("step", (e) =>
@@ -127,13 +138,14 @@ export class App {
 
   destroy() {
     this.#listeners.abort();
-    clearInterval(this.#readyTimer);
+    clearTimeout(this.#readyTimer);
     clearTimeout(this.#controlsTimer);
     this.session?.destroy();
     const outer = [
       this.#shortcuts,
       this.#theme,
       this.#faces,
+      this.#pipelines,
       this.#microphonePanel,
       this.#controls,
     ];
@@ -150,6 +162,7 @@ export class App {
     on(byId("start"), "click", () => this.toggle());
     on(byId("mute"), "click", () => this.#toggleMute());
     on(byId("speaker"), "click", () => this.#setSilent(!this.#stage.video.muted));
+    on(byId("interrupt"), "click", () => this.#interrupt());
     on(byId("record"), "click", () => this.#record());
     on(byId("stats"), "click", () => this.#toggleStats());
     on(byId("fullscreen"), "click", () => this.#stage.toggleFullscreen());
@@ -158,6 +171,7 @@ export class App {
     on(byId("badge-toggle"), "change", (e) => this.#setBadge(e.target.checked));
     on(this.#faces, "show", (e) => this.#showFace(e.detail));
     on(this.#faces, "browse", () => this.state === "failed" && this.#setState("ready"));
+    on(this.#pipelines, "change", (e) => this.#usePipeline(e.detail));
     on(this.#controls, "change", (e) => this.#onControls(e.detail));
     on(this.#errors, "retry", () => this.#retry());
     on(this.#errors, "dismiss", () => this.#setState("ready"));
@@ -218,7 +232,8 @@ export class App {
     this.state = state;
     this.#stage.setPhase(state === "failed" ? "ready" : state);
     byId("welcome").hidden = state === "failed";
-    this.#microphonePanel.inSession = state === "live" || state === "connecting";
+    const inSession = state === "live" || state === "connecting";
+    this.#microphonePanel.inSession = this.#pipelines.inSession = inSession;
     if (state !== "failed") this.#errors.hide();
     this.#showConnection();
   }
@@ -230,6 +245,8 @@ export class App {
       this.#stage.setAvatarState(this.avatarState);
     } else if (event.type === ServerEvent.SESSION_UPDATED) {
       this.#faces.onUpdated(/** @type {any} */ (event).session?.avatar);
+    } else if (event.type === ServerEvent.OUTPUT_CLEARED) {
+      this.#toasts.show("Stopped speaking.");
     } else if (event.type === ServerEvent.ERROR) {
       this.#toasts.show(errorOf(event).message || "The server reported an error.");
       this.#faces.onRefused();
@@ -242,13 +259,18 @@ export class App {
     else this.#checkReady();
   }
 
+  /** Shows whether the server would take a session, again and again while there is none. */
   async #checkReady() {
-    if (this.session || document.hidden) return;
-    const readiness = await this.api.readiness();
-    if (this.session) return;
-    if (readiness === "ready") this.#chip("Server ready", "good");
-    else if (readiness === "full") this.#chip("Server busy", "busy");
-    else this.#chip("Server offline", "bad");
+    clearTimeout(this.#readyTimer);
+    let wait = READINESS_INTERVAL_MS;
+    if (!this.session && !document.hidden) {
+      const readiness = await this.api.readiness();
+      if (!this.session) this.#chip(...READINESS_TEXT[readiness]);
+      if (readiness === "starting") wait = STARTING_INTERVAL_MS;
+    }
+    clearTimeout(this.#readyTimer); // another check may have come between
+    if (this.#listeners.signal.aborted) return;
+    this.#readyTimer = setTimeout(() => this.#checkReady(), wait);
   }
 
   /** @param {string} text @param {string} tone */
@@ -264,7 +286,17 @@ export class App {
     /** @type {HTMLButtonElement} */ (byId("start")).disabled = false;
   }
 
+  /** @param {import("./api.js").Pipeline} pipeline */
+  #usePipeline(pipeline) {
+    this.#controls.show(pipeline.controls);
+    this.#faces.usePipeline(pipeline);
+  }
+
   // ---- buttons ----
+
+  #interrupt() {
+    if (this.state === "live") this.session?.interrupt();
+  }
 
   /** @param {Record<string, number>} values */
   #onControls(values) {

@@ -54,7 +54,8 @@ export class AvatarGallery extends EventTarget {
   show(avatars) {
     this.avatars = avatars;
     this.root.replaceChildren(...avatars.map((avatar) => this.#tile(avatar)));
-    this.select(this.selected?.id ?? avatars[0]?.id ?? null);
+    const first = avatars.find((a) => a.state === "ready");
+    this.select(this.selected?.state === "ready" ? this.selectedId : (first?.id ?? null));
   }
 
   /** @param {string | null} id */
@@ -93,20 +94,54 @@ export class AvatarGallery extends EventTarget {
     );
   }
 
+  /** Shows how far a face's enrolment is. @param {import("./api.js").Avatar} avatar */
+  update(avatar) {
+    this.avatars = this.avatars.map((a) => (a.id === avatar.id ? avatar : a));
+    const tile = this.#tiles().find((t) => t.dataset.id === avatar.id);
+    if (!tile) return;
+    if (tile.dataset.state === avatar.state && avatar.state === "enrolling")
+      this.#paint(tile, avatar);
+    else {
+      const focused = tile === document.activeElement;
+      tile.parentElement?.replaceWith(this.#tile(avatar));
+      this.select(this.selectedId);
+      if (focused) this.#tiles().find((t) => t.dataset.id === avatar.id)?.focus();
+    }
+  }
+
+  /** @param {HTMLElement} tile @param {import("./api.js").Avatar} avatar */
+  #paint(tile, { name, progress, stage }) {
+    const percent = `${Math.round((progress ?? 0) * 100)} %`;
+    tile.style.setProperty("--done", percent.replace(" ", ""));
+    tile.title = `${name}: ${stage} (${percent})`;
+    tile.setAttribute("aria-label", `${name}, being prepared, ${percent}`);
+  }
+
+  /** @param {import("./api.js").Avatar} avatar @returns {(Element)[]} */
+  #picture(avatar) {
+    if (avatar.state === "failed") return [icon("alert")];
+    if (avatar.state === "enrolling")
+      return [icon("photo"), element("span", { class: "tile-progress" }, element("i"))];
+    const image = { src: avatar.image, alt: "", loading: "lazy", draggable: "false" };
+    return [element("img", image)];
+  }
+
   /** @param {import("./api.js").Avatar} avatar */
   #tile(avatar) {
-    const picture = element("img", {
-      src: avatar.image,
-      alt: "",
-      loading: "lazy",
-      draggable: "false",
-    });
     const tile = element(
       "div",
-      { class: "tile", role: "option", "data-id": avatar.id, "aria-label": avatar.name },
-      element("span", { class: "tile-picture" }, picture),
+      {
+        class: "tile",
+        role: "option",
+        "data-id": avatar.id,
+        "data-state": avatar.state,
+        "aria-label": avatar.state === "failed" ? `${avatar.name}, failed` : avatar.name,
+        title: avatar.error?.message ?? "",
+      },
+      element("span", { class: "tile-picture" }, ...this.#picture(avatar)),
       element("span", { class: "tile-name" }, avatar.name),
     );
+    if (avatar.state === "enrolling") this.#paint(tile, avatar);
     const wrap = element("div", { class: "tile-wrap", role: "none" }, tile);
     if (avatar.kind === "upload") {
       wrap.append(

@@ -27,7 +27,7 @@ export class CleanView {
 
   /**
    * @param {import("./api.js").Api} api
-   * @param {URLSearchParams} query `view`, `avatar`, `background`, `voice=off`
+   * @param {URLSearchParams} query `view`, `avatar`, `pipeline`, `background`, `voice=off`
    */
   constructor(api, query) {
     this.api = api;
@@ -67,8 +67,9 @@ export class CleanView {
 
   async #run() {
     this.state = "connecting";
-    const avatar = this.query.get("avatar") ?? (await this.api.avatars())[0]?.id ?? "";
-    const session = new Session(this.api, this.#microphone, { avatar: await this.#idOf(avatar) });
+    const avatar = await this.#find(this.query.get("avatar"));
+    const pipeline = this.query.get("pipeline") ?? undefined;
+    const session = new Session(this.api, this.#microphone, { avatar, pipeline });
     this.session = session;
     session.addEventListener("lost", (e) => this.#fail(/** @type {CustomEvent} */ (e).detail));
     await session.start("");
@@ -80,12 +81,11 @@ export class CleanView {
     await this.#stage.play(session.stream);
   }
 
-  /** @param {string} key an id or a name @returns {Promise<string>} */
-  async #idOf(key) {
-    const named = (await this.api.avatars()).find(
-      (a) => a.name.toLowerCase() === key.toLowerCase(),
-    );
-    return named?.id ?? key;
+  /** @param {string | null} key an id or a name @returns {Promise<string | undefined>} id */
+  async #find(key) {
+    if (key === null) return undefined; // the server has one for each pipeline
+    const wanted = key.toLowerCase();
+    return (await this.api.avatars()).find((a) => a.name.toLowerCase() === wanted)?.id ?? key;
   }
 
   /** @param {import("./errors.js").ClientError} error */

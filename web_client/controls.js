@@ -1,23 +1,24 @@
 import { element } from "./dom.js";
 
-/** Used until the server describes its own. @type {import("./api.js").Control[]} */
-export const FALLBACK_CONTROLS = [
-  { name: "expression", min: 0, max: 2, default: 1 },
-  { name: "head_motion", min: 0, max: 2, default: 1 },
-  { name: "gaze", min: 0, max: 2, default: 1 },
-  { name: "blink_rate", min: 0, max: 2, default: 1 },
-];
-/** @type {Record<string, string>} */
-const LABELS = {
-  expression: "Expression",
-  head_motion: "Head motion",
-  gaze: "Gaze",
-  blink_rate: "Blinking",
-};
 const STEPS_IN_RANGE = 40;
+const FINER_STEPS = [0.1, 0.05, 0.01];
 
 /**
- * The sliders for the avatar's temperament.
+ * A step that reaches both ends and the default, which a slider would else move to its next step.
+ *
+ * @param {number} min @param {number} max @param {number} value the default
+ * @returns {number}
+ */
+function stepOf(min, max, value) {
+  const even = (max - min) / STEPS_IN_RANGE;
+  const whole = (/** @type {number} */ steps) => Math.abs(steps - Math.round(steps)) < 1e-6;
+  const fits = (/** @type {number} */ step) =>
+    step <= max - min && whole((value - min) / step) && whole((max - min) / step);
+  return [even, ...FINER_STEPS].find(fits) ?? even / 100;
+}
+
+/**
+ * The sliders for the avatar's temperament, as the pipeline describes them.
  *
  * Events: `change` (CustomEvent of `{[name]: value}` with the sliders that moved).
  */
@@ -61,27 +62,27 @@ export class Controls extends EventTarget {
     return [...this.root.querySelectorAll("input")];
   }
 
-  /** @param {string} name */
+  /** @param {string} name @returns {number} */
   #default(name) {
-    return this.#controls.find((c) => c.name === name)?.default;
+    return this.#controls.find((c) => c.name === name)?.default ?? 1;
   }
 
   /** @param {import("./api.js").Control} control */
-  #slider({ name, label, min, max, default: value }) {
-    const shown =
-      label ?? LABELS[name] ?? name.replace(/_/g, " ").replace(/^./, (c) => c.toUpperCase());
+  #slider({ name, summary, min, max, default: value }) {
+    const shown = name.replace(/_/g, " ").replace(/^./, (c) => c.toUpperCase());
     const input = element("input", {
       type: "range",
       id: `control-${name}`,
       name,
       min: String(min),
       max: String(max),
-      step: String((max - min) / STEPS_IN_RANGE),
+      step: String(stepOf(min, max, value)),
       value: String(value),
+      "aria-description": summary,
     });
     return element(
       "div",
-      { class: "control" },
+      { class: "control", title: summary },
       element("label", { for: `control-${name}` }, shown),
       element("output", { for: `control-${name}` }),
       input,
@@ -110,7 +111,8 @@ export class Controls extends EventTarget {
     const share =
       (Number(input.value) - Number(input.min)) / (Number(input.max) - Number(input.min));
     input.style.setProperty("--fill", `${(share * 100).toFixed(1)}%`);
-    const percent = `${Math.round(Number(input.value) * 100)} %`;
+    const natural = this.#default(input.name) || 1; // what 100 % means
+    const percent = `${Math.round((Number(input.value) / natural) * 100)} %`;
     input.setAttribute("aria-valuetext", percent);
     const output = input.parentElement?.querySelector("output");
     if (output) output.textContent = percent;

@@ -81,6 +81,41 @@ const EXPLANATIONS = {
     text: "It finishes the sessions it has and takes no new ones.",
     advice: "We try again by ourselves in a moment.",
   },
+  starting: {
+    title: "The server is getting ready",
+    text: "It loads what draws the faces, or had to restart it. That takes a moment.",
+    advice: "We try again by ourselves as soon as it may be done.",
+  },
+  pipeline_not_loaded: {
+    title: "This pipeline is not loaded",
+    text: "",
+    advice: "Wait a moment if it is being loaded, or choose another pipeline.",
+  },
+  avatar_not_ready: {
+    title: "This face is still being prepared",
+    text: "",
+    advice: "We try again by ourselves; or choose another face meanwhile.",
+  },
+  engine_unavailable: {
+    title: "The server cannot draw faces right now",
+    text: "What draws them has ended and could not be brought back yet.",
+    advice: "We try again by ourselves. If it stays so, look at the server's log.",
+  },
+  storage_unavailable: {
+    title: "The server has no room to keep this",
+    text: "",
+    advice: "Remove a face you no longer need, or ask the operator to make room.",
+  },
+  unsuited_material: {
+    title: "This face does not fit the pipeline",
+    text: "",
+    advice: "Choose another face, or another pipeline.",
+  },
+  unknown_pipeline: {
+    title: "The server does not know this pipeline",
+    text: "",
+    advice: "Reload the page and choose another one.",
+  },
   unknown_avatar: {
     title: "This face is gone",
     text: "The server does not know the chosen avatar any more.",
@@ -98,8 +133,8 @@ const EXPLANATIONS = {
   },
   body_too_large: {
     title: "This file is too large",
-    text: "The server takes photos up to a certain size.",
-    advice: "Use a smaller version of the photo, for example a screenshot of it.",
+    text: "The server takes photos and videos up to a certain size.",
+    advice: "Use a smaller version: a screenshot of the photo, or a shorter video.",
   },
   ice_failed: {
     title: "No way through the network",

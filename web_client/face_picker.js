@@ -1,6 +1,7 @@
 import { AvatarGallery } from "./avatars.js";
 import { byId } from "./dom.js";
 import { asClientError, explain } from "./errors.js";
+import { Enrolments } from "./enrolments.js";
 import { UploadDialog } from "./upload.js";
 
 /** @typedef {import("./api.js").Avatar} Avatar */
@@ -17,6 +18,9 @@ export class FacePicker extends EventTarget {
   #session = null;
   #gallery = new AvatarGallery(byId("gallery"));
   #upload;
+  #enrolments;
+  /** The pipeline whose faces are shown; null: all. @type {string | null} */ #pipeline = null;
+  /** @type {Avatar[]} those of every pipeline */ #all = [];
   /** The face to return to if the server refuses the change. @type {string | null} */
   #before = null;
 
@@ -29,9 +33,12 @@ export class FacePicker extends EventTarget {
     this.api = api;
     this.toasts = toasts;
     this.#upload = new UploadDialog(api);
+    this.#enrolments = new Enrolments(api);
     this.#gallery.addEventListener("choose", (e) => this.#choose(detailOf(e)));
     this.#gallery.addEventListener("remove", (e) => this.#remove(detailOf(e)));
     this.#upload.addEventListener("created", (e) => this.#onCreated(detailOf(e)));
+    this.#enrolments.addEventListener("progress", (e) => this.#onProgress(detailOf(e)));
+    this.#enrolments.addEventListener("gone", () => this.#refresh(this.#gallery.selectedId));
   }
 
   /** @returns {Avatar | null} */
@@ -43,6 +50,13 @@ export class FacePicker extends EventTarget {
   set session(session) {
     this.#session = session;
     if (!session) this.#settle(this.chosen);
+  }
+
+  /** Shows the faces that a pipeline can use. @param {import("./api.js").Pipeline} pipeline */
+  usePipeline(pipeline) {
+    this.#pipeline = pipeline.name;
+    this.#upload.usePipeline(pipeline);
+    if (this.#all.length) this.#show(this.#gallery.selectedId);
   }
 
   /** Fetches the faces. @param {string} wanted id or name of the one to begin with */
@@ -69,12 +83,22 @@ export class FacePicker extends EventTarget {
   destroy() {
     this.#gallery.destroy();
     this.#upload.destroy();
+    this.#enrolments.destroy();
   }
 
   /** @param {string | null} wanted id or name */
   async #refresh(wanted) {
-    this.#gallery.show(await this.api.avatars());
-    const face = this.#gallery.find(wanted) ?? this.#gallery.avatars[0];
+    this.#all = await this.api.avatars();
+    this.#enrolments.follow(this.#all);
+    this.#show(wanted);
+  }
+
+  /** @param {string | null} wanted id or name */
+  #show(wanted) {
+    const own = this.#pipeline;
+    this.#gallery.show(own ? this.#all.filter((a) => a.pipelines.includes(own)) : this.#all);
+    const named = this.#gallery.find(wanted);
+    const face = named?.state === "ready" ? named : this.#gallery.selected;
     byId("gallery-hint").textContent = face ? "" : "No faces yet: bring your own.";
     if (face) this.#settle(face);
     this.#gallery.reveal();
@@ -93,6 +117,9 @@ export class FacePicker extends EventTarget {
   async #choose(avatar) {
     const before = this.#gallery.selectedId;
     if (avatar.id === before) return;
+    if (avatar.state === "enrolling")
+      return this.toasts.show(`${avatar.name} is still being prepared: ${avatar.stage}.`);
+    if (avatar.state === "failed") return this.toasts.show(avatar.error?.message ?? "It failed.");
     this.dispatchEvent(new Event("browse"));
     if (!this.#session) return this.#settle(avatar);
     this.#before ??= before;
@@ -108,16 +135,28 @@ export class FacePicker extends EventTarget {
 
   /** @param {Avatar} avatar */
   async #onCreated(avatar) {
-    this.toasts.show(`${avatar.name} is ready.`);
     await this.#refresh(this.#gallery.selectedId);
+    if (avatar.state !== "ready")
+      return this.toasts.show(`${avatar.name} is being prepared. You can go on meanwhile.`);
+    this.toasts.show(`${avatar.name} is ready.`);
     const created = this.#gallery.find(avatar.id);
     if (created) await this.#choose(created);
     this.#gallery.reveal();
   }
 
+  /** @param {Avatar} avatar as it is now */
+  #onProgress(avatar) {
+    this.#all = this.#all.map((a) => (a.id === avatar.id ? avatar : a));
+    this.#gallery.update(avatar);
+    if (avatar.state === "ready") this.toasts.show(`${avatar.name} is ready.`);
+    if (avatar.state === "failed")
+      this.toasts.show(`${avatar.name} could not be made. ${avatar.error?.message ?? ""}`);
+  }
+
   /** @param {Avatar} avatar */
   async #remove(avatar) {
-    if (!confirm(`Remove ${avatar.name} from this server?`)) return;
+    const what = avatar.state === "enrolling" ? "Cancel" : "Remove";
+    if (!confirm(`${what} ${avatar.name}? It will be deleted from this server.`)) return;
     try {
       await this.api.deleteAvatar(avatar.id);
       await this.#refresh(this.#gallery.selectedId);

@@ -1,7 +1,6 @@
 import { ClientError } from "./errors.js";
 import { CHANNEL_LABEL, parseServerEvent } from "./protocol.js";
 
-const GATHERING_LIMIT_MS = 1000;
 const POLL_MS = 100;
 
 /**
@@ -37,10 +36,9 @@ export class Peer extends EventTarget {
     return this.#channel.readyState === "open";
   }
 
-  /** @returns {Promise<string>} the offer with the candidates found within a second */
+  /** @returns {Promise<string>} the offer; our own checks tell the server our candidates */
   async createOffer() {
     await this.pc.setLocalDescription();
-    await this.#gathered();
     return /** @type {RTCSessionDescription} */ (this.pc.localDescription).sdp;
   }
 
@@ -98,20 +96,6 @@ export class Peer extends EventTarget {
     // Both tracks were released together by the server: play them without an extra cushion.
     if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
     this.stream.addTrack(track);
-  }
-
-  #gathered() {
-    return new Promise((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        this.pc.removeEventListener("icegatheringstatechange", check);
-        resolve(undefined);
-      };
-      const check = () => this.pc.iceGatheringState === "complete" && done();
-      const timer = setTimeout(done, GATHERING_LIMIT_MS);
-      this.pc.addEventListener("icegatheringstatechange", check);
-      check();
-    });
   }
 
   async #hasPicture() {

@@ -17,6 +17,8 @@ export const ServerEvent = Object.freeze({
   SESSION_UPDATED: "session.updated",
   SPEECH_STARTED: "input_audio_buffer.speech_started",
   SPEECH_STOPPED: "input_audio_buffer.speech_stopped",
+  OUTPUT_STARTED: "output_audio_buffer.started",
+  OUTPUT_STOPPED: "output_audio_buffer.stopped",
   OUTPUT_CLEARED: "output_audio_buffer.cleared",
   AVATAR_STATE: "avatar.state",
   AVATAR_MOTION: "avatar.motion",

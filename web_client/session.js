@@ -1,6 +1,6 @@
 import { ClientError, asClientError } from "./errors.js";
 import { Peer } from "./peer.js";
-import { ServerEvent, errorOf, ping, sessionUpdate } from "./protocol.js";
+import { ServerEvent, errorOf, outputAudioClear, ping, sessionUpdate } from "./protocol.js";
 
 const PING_INTERVAL_MS = 2000;
 /** Without a pong for this long the server counts as gone. */
@@ -36,7 +36,7 @@ export class Session extends EventTarget {
   /**
    * @param {import("./api.js").Api} api
    * @param {import("./microphone.js").Microphone} microphone
-   * @param {{avatar: string}} choice
+   * @param {{avatar?: string, pipeline?: string}} choice
    */
   constructor(api, microphone, choice) {
     super();
@@ -83,6 +83,11 @@ export class Session extends EventTarget {
   /** @param {Record<string, number>} controls */
   setControls(controls) {
     this.peer?.send(sessionUpdate({ controls }));
+  }
+
+  /** Barge-in: has the avatar fall silent and forget what it was about to say. */
+  interrupt() {
+    this.peer?.send(outputAudioClear());
   }
 
   /** Ends the session here and on the server. */

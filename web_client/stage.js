@@ -51,7 +51,7 @@ export class Stage {
     byId("start-text").textContent = text;
     setIcon(start, icon);
     byId("connecting").hidden = phase !== "connecting";
-    byId("state").hidden = phase !== "live";
+    byId("state").hidden = byId("interrupt").hidden = phase !== "live";
     if (phase !== "live") this.setAvatarState("idle");
     /** @type {HTMLButtonElement} */ (byId("record")).disabled = phase !== "live";
   }

@@ -1,11 +1,20 @@
 import { byId } from "./dom.js";
 import { asClientError, explain, isExplained } from "./errors.js";
 
-const TYPES = ["image/jpeg", "image/png", "image/webp"];
+/** By name: browsers disagree about the types of videos. @type {Record<string, string[]>} */
+const ENDINGS = {
+  photo: [".jpg", ".jpeg", ".png", ".webp"],
+  video: [".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi"],
+};
+/** @type {Record<string, string>} */
+const RULES = {
+  photo: "One face, looking at the camera, well lit, mouth closed. JPEG, PNG or WebP.",
+  video: "Videos: MP4, MOV, WebM, MKV or AVI.",
+};
 const MAX_NAME = 40;
 
 /**
- * The dialog that turns a photo into an avatar: drop, pick or paste, preview, name, progress.
+ * The dialog that turns a photo or a video into an avatar: drop, pick or paste, preview, name, progress.
  *
  * Events: `created` (CustomEvent of an Avatar).
  */
@@ -14,8 +23,11 @@ export class UploadDialog extends EventTarget {
   #file = /** @type {HTMLInputElement} */ (byId("upload-file"));
   #name = /** @type {HTMLInputElement} */ (byId("upload-name"));
   #preview = /** @type {HTMLImageElement} */ (byId("upload-preview"));
+  #video = /** @type {HTMLVideoElement} */ (byId("upload-video"));
   #submit = /** @type {HTMLButtonElement} */ (byId("upload-submit"));
-  /** @type {File | null} */ #image = null;
+  /** @type {File | null} */ #chosen = null;
+  /** @type {string[]} kinds of material that are taken */ #kinds = ["photo"];
+  #pipeline = "";
   /** @type {AbortController | null} */ #sending = null;
   #listeners = new AbortController();
 
@@ -43,10 +55,19 @@ export class UploadDialog extends EventTarget {
     on(document, "paste", (e) => this.#onPaste(e));
   }
 
-  /** @param {File} [image] */
-  open(image) {
+  /** Takes what a pipeline can be given. @param {import("./api.js").Pipeline} pipeline */
+  usePipeline({ name, accepts }) {
+    this.#pipeline = name;
+    this.#kinds = Object.keys(ENDINGS).filter((kind) => accepts.includes(kind));
+    this.#file.accept = this.#kinds.flatMap((kind) => ENDINGS[kind]).join(",");
+    byId("upload-what").textContent = `Drop a ${this.#kinds.join(" or a ")} here, or choose one`;
+    byId("upload-rules").textContent = this.#kinds.map((kind) => RULES[kind]).join(" ");
+  }
+
+  /** @param {File} [file] */
+  open(file) {
     if (!this.#dialog.open) this.#dialog.showModal();
-    if (image) this.#choose(image);
+    if (file) this.#choose(file);
   }
 
   destroy() {
@@ -55,36 +76,38 @@ export class UploadDialog extends EventTarget {
     this.#reset();
   }
 
-  /** @param {File | undefined} image */
-  #choose(image) {
-    if (!image) return;
+  /** @param {File | undefined} file */
+  #choose(file) {
+    if (!file) return;
     this.#showError("");
-    if (!TYPES.includes(image.type)) {
-      this.#showError("This is not a photo we can read. Use a JPEG, PNG or WebP file.");
+    const kind = kindOf(file);
+    if (!this.#kinds.includes(kind)) {
+      this.#showError(`This is not a file we can use. ${byId("upload-rules").textContent}`);
       return;
     }
-    this.#image = image;
-    URL.revokeObjectURL(this.#preview.src);
-    this.#preview.src = URL.createObjectURL(image);
-    this.#preview.hidden = false;
+    this.#chosen = file;
+    this.#hidePreview();
+    const preview = kind === "video" ? this.#video : this.#preview;
+    preview.src = URL.createObjectURL(file);
+    preview.hidden = false;
     byId("upload-prompt").hidden = true;
-    if (!this.#name.value) this.#name.value = nameFrom(image.name);
+    if (!this.#name.value) this.#name.value = nameFrom(file.name);
     this.#submit.disabled = false;
     this.#name.focus();
     this.#name.select();
   }
 
   async #send() {
-    if (!this.#image || this.#sending) return;
+    if (!this.#chosen || this.#sending) return;
     this.#sending = new AbortController();
     this.#submit.disabled = true;
     this.#showError("");
     this.#showProgress(0);
-    const name = this.#name.value.trim() || nameFrom(this.#image.name);
+    const name = this.#name.value.trim() || nameFrom(this.#chosen.name);
     try {
       const avatar = await this.api.createAvatar(
-        this.#image,
-        name,
+        this.#chosen,
+        { name, kind: kindOf(this.#chosen), pipeline: this.#pipeline },
         (sent) => this.#showProgress(sent),
         this.#sending.signal,
       );
@@ -95,7 +118,7 @@ export class UploadDialog extends EventTarget {
     } finally {
       this.#sending = null;
       byId("upload-progress").hidden = true;
-      this.#submit.disabled = !this.#image;
+      this.#submit.disabled = !this.#chosen;
     }
   }
 
@@ -121,16 +144,23 @@ export class UploadDialog extends EventTarget {
     progress.dataset.phase = sent < 1 ? "sending" : "working";
     byId("upload-bar").style.setProperty("--done", `${Math.round(sent * 100)}%`);
     byId("upload-status").textContent =
-      sent < 1 ? "Sending the photo" : "Finding the face and getting it ready";
+      sent < 1 ? "Sending it to the server" : "Finding the face and getting it ready";
+  }
+
+  #hidePreview() {
+    for (const shown of [this.#preview, this.#video]) {
+      URL.revokeObjectURL(shown.src);
+      shown.removeAttribute("src");
+      shown.hidden = true;
+    }
+    this.#video.load(); // lets go of the file
   }
 
   #reset() {
     this.#sending?.abort();
-    URL.revokeObjectURL(this.#preview.src);
-    this.#preview.removeAttribute("src");
-    this.#preview.hidden = true;
+    this.#hidePreview();
     byId("upload-prompt").hidden = false;
-    this.#image = null;
+    this.#chosen = null;
     this.#file.value = this.#name.value = "";
     this.#submit.disabled = true;
     this.#showError("");
@@ -164,6 +194,15 @@ export class UploadDialog extends EventTarget {
     document.body.classList.toggle("dragging", on);
     byId("upload-drop").classList.toggle("over", on);
   }
+}
+
+/** @param {File} file @returns {string} "photo", "video" or "" */
+function kindOf(file) {
+  const name = file.name.toLowerCase();
+  const kinds = Object.keys(ENDINGS);
+  const named = kinds.find((kind) => ENDINGS[kind].some((ending) => name.endsWith(ending)));
+  if (named) return named;
+  return { image: "photo", video: "video" }[file.type.split("/")[0]] ?? "";
 }
 
 /** @param {string} fileName @returns {string} a name for people, from the name of a file */

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from pipelines.presets import PRESETS
+from pipelines.registry import known_systems
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -34,31 +35,24 @@ FLAGS = (
 )
 
 
-_WEIGHTS = ("renderer_weights", "motion_weights")
-
-
 def add_pipeline(parser: argparse.ArgumentParser) -> None:
     """Let the command line choose what the server runs."""
-    parser.add_argument("--pipeline", default="portrait", choices=tuple(PRESETS))
-    for name in _WEIGHTS:
-        parser.add_argument(f"--{name.replace('_', '-')}", metavar="NAME", default="")
+    parser.add_argument("--pipeline", default=known_systems()[0], choices=known_systems())
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="OPTION=VALUE", help="of the pipeline"
+    )
 
 
 def pipeline_flags(args: argparse.Namespace) -> tuple[str, ...]:
     """The same choice for `vivavoce serve`."""
-    flags = ["--pipeline", args.pipeline]
-    for name in _WEIGHTS:
-        if getattr(args, name):
-            flags += [f"--{name.replace('_', '-')}", getattr(args, name)]
-    return tuple(flags)
+    settings = [word for setting in args.set for word in ("--set", setting)]
+    return ("--pipeline", args.pipeline, *settings)
 
 
 def result_name(suite: str, args: argparse.Namespace, *more: str) -> str:
-    """A results file for each pipeline and choice of weights; portrait's goes without its name."""
-    chosen = [getattr(args, name) for name in _WEIGHTS if getattr(args, name)]
-    if args.pipeline != "portrait" or chosen:
-        chosen = [args.pipeline, *chosen]
-    return "_".join([suite, *chosen, *more])
+    """A results file for each pipeline and choice of its options."""
+    chosen = [re.sub(r"[^\w.-]+", "-", setting) for setting in args.set]
+    return "_".join([suite, args.pipeline, *chosen, *more])
 
 
 def free_port() -> int:
@@ -86,7 +80,7 @@ class ServerProcess:
             env=os.environ | {"GLOG_minloglevel": "2"},
         )
 
-    def wait_ready(self, timeout_s: float = 120) -> None:
+    def wait_ready(self, timeout_s: float = 300) -> None:
         """Wait until `/ready` says yes.
 
         Raises:
@@ -155,7 +149,7 @@ def chromium(microphone: Path | None, *flags: str):  # type: ignore[no-untyped-d
     if microphone is not None:
         args.append(f"--use-file-for-fake-audio-capture={microphone}")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=args)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=args, timeout=120_000)
         try:
             yield browser
         finally:
@@ -164,7 +158,13 @@ def chromium(microphone: Path | None, *flags: str):  # type: ignore[no-untyped-d
 
 def hold_head_still(page) -> None:  # type: ignore[no-untyped-def]
     """Turn head motion, gaze and blinks off by the page's sliders, so that only lips move."""
-    for name in ("head_motion", "gaze", "blink_rate"):
+    page.wait_for_selector("#controls input")
+    names = [
+        name
+        for name in ("head_motion", "gaze", "blink_rate")
+        if page.query_selector(f"#control-{name}") is not None
+    ]
+    for name in names:
         page.eval_on_selector(
             f"#control-{name}",
             """(slider) => {
@@ -173,4 +173,8 @@ def hold_head_still(page) -> None:  # type: ignore[no-untyped-def]
                  slider.dispatchEvent(new Event("change", { bubbles: true }));
                }""",
         )
-    page.wait_for_timeout(1_000)
+    page.wait_for_function(
+        "(names) => window.vivavoce.events.some((e) => e.type === 'session.updated' "
+        "&& names.every((name) => e.session.controls[name] === 0))",
+        arg=names,
+    )

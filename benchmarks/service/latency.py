@@ -1,6 +1,6 @@
 """Latency and sync in real Chromium: the product page, a WAV of clicks and vowels as microphone.
 
-    python -m benchmarks.service.latency [--pipeline P] [--seconds 60] [--sessions 1] [--size 512]
+    python -m benchmarks.service.latency [--pipeline P] [--seconds 60] [--sessions 1] [--size H]
 
 The first session is a page in Chromium; further ones are aiortc peers, since a second page would
 measure the browser's appetite instead of the server's. Of the page: frames per second, how many of
@@ -35,6 +35,8 @@ from benchmarks.service.browser import (
 )
 from benchmarks.service.signals import clicks_and_vowels, write_wav
 from benchmarks.timing import quantiles, write_result
+from pipelines.registry import find_system
+from realtime.config import choose_size
 
 PROBE = Path(__file__).parent / "probe.js"
 
@@ -126,13 +128,13 @@ def crowd(url: str, count: int) -> Iterator[None]:
             process.wait(20)
 
 
-def run(sessions: int, size: int, seconds: float, flags: tuple[str, ...] = ()) -> dict[str, Any]:
+def run(sessions: int, size: str, seconds: float, flags: tuple[str, ...] = ()) -> dict[str, Any]:
     """Open a page and `sessions - 1` peers on a fresh server, and measure the page."""
     with tempfile.TemporaryDirectory() as folder:
         wav = write_wav(Path(folder) / "microphone.wav", clicks_and_vowels(40))
         data = Path.home() / ".cache" / "vivavoce-bench"
         with (
-            server(data, "--size", str(size), *flags) as process,
+            server(data, "--size", size, *flags) as process,
             crowd(process.url, sessions - 1),
             chromium(wav) as browser,
         ):
@@ -168,16 +170,17 @@ def main(argv: list[str] | None = None) -> int:
     add_pipeline(parser)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--sessions", type=int, nargs="+", default=[1])
-    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--size", metavar="H|WxH", help="default the pipeline's largest")
     parser.add_argument("--codec", choices=("auto", "VP8", "H264"), default="auto")
     args = parser.parse_args(argv)
     results = []
+    width, height = choose_size(find_system(args.pipeline), args.size)
     for sessions in args.sessions:
         flags = (*pipeline_flags(args), "--video-codec", args.codec)
-        result = run(sessions, args.size, args.seconds, flags)
+        result = run(sessions, f"{width}x{height}", args.seconds, flags)
         print(json.dumps(result, indent=2))
         results.append(result)
-    print(write_result(result_name("latency", args, str(args.size)), results))
+    print(write_result(result_name("latency", args, str(height)), results))
     return 0
 
 

@@ -20,7 +20,7 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpSrPacket
 from numpy.typing import NDArray
 
-from realtime.sinks.webrtc.receive import OpusDecoder
+from realtime.sources.microphone.opus import OpusDecoder
 
 AUDIO_RATE_HZ = 48_000
 PACKET = 960  # 20 ms

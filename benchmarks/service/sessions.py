@@ -1,6 +1,6 @@
 """How many sessions a machine carries: real aiortc peers, more and more, until a target breaks.
 
-    python -m benchmarks.service.sessions [--pipeline P] [--sizes 256 512] [--most 8] [--seconds 15]
+    python -m benchmarks.service.sessions [--pipeline P] [--sizes H ...] [--most 8] [--seconds 15]
 
 Server, inference process and all clients share this machine. Clients take packets but do not
 decode them. Targets: 25 fps (at least 24.5), added delay p95 <= 200 ms, A/V skew at the receiver
@@ -30,6 +30,8 @@ from benchmarks.service.browser import (
 from benchmarks.service.peer import AvatarClient
 from benchmarks.service.signals import clicks_and_vowels
 from benchmarks.timing import write_result
+from pipelines.registry import find_system
+from realtime.config import choose_size
 
 SPEECH = (clicks_and_vowels(4) * 25_000).astype(np.int16)
 
@@ -124,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     add_pipeline(parser)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
+    parser.add_argument("--sizes", nargs="+", metavar="H|WxH", help="default all that it draws")
     parser.add_argument("--most", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--join", nargs=2, metavar=("URL", "COUNT"), help="only be clients")
@@ -136,10 +138,13 @@ def main(argv: list[str] | None = None) -> int:
     settings = data / "oversell.toml"
     data.mkdir(parents=True, exist_ok=True)
     settings.write_text(f"load_share = 10.0\nmax_sessions = {args.most}\n")
-    for size in args.sizes:
-        rows = figures[str(size)] = []
+    system = find_system(args.pipeline)
+    sizes = [choose_size(system, size) for size in args.sizes] if args.sizes else system.sizes
+    for width, height in sizes:
+        size = f"{width}x{height}"
+        rows = figures[size] = []
         for count in range(1, args.most + 1):
-            flags = (*pipeline_flags(args), "--size", str(size), "--config", str(settings))
+            flags = (*pipeline_flags(args), "--size", size, "--config", str(settings))
             with server(data, *flags) as process:
                 row = asyncio.run(measure(process, count, args.seconds))
             row["targets_hold"] = holds(row)

@@ -1,187 +1,363 @@
-"""The inference process, seen from the server: one `AvatarPipeline` behind two pipes.
+"""The engine as a media process sees it: streams to open, an inference process kept alive.
 
-A step is a few hundred short tensor calls. Beside a busy event loop in one interpreter each of
-them may wait for the interpreter lock, and a 10 ms step takes 50; in a process of its own it takes
-10. Steps and other short calls go over one pipe, in order; faces are prepared over a second one,
-by a thread of low priority in the worker, so that a new face never holds up the others. Pictures
-come back in shared memory. The event loop itself writes and reads the pipes: their messages are
-a few kilobytes, and a helper thread would only add two waits for the lock.
+    engine = Engine(EngineConfig(pipelines=(("portrait", options),), identities=folder))
+    await engine.start()                      # EngineError if a pipeline cannot be built
+    await engine.warm_up("portrait", key)     # costs are known from here on
+    stream = await engine.open("portrait", key, (512, 512), seed=0, controls={})
+    stream.on_frame = ...                     # see `realtime.engine.handle.StreamHandle`
+
+The inference process is started by `start`, watched, and started anew when it ends, or when it
+answers nothing any more; streams are told by `on_end`, and new ones can be opened as soon as
+`state` is "ready" again. Further media processes reach the same inference process by
+`Engine.attach(engine.address)`. Nothing here imports tensors.
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-from collections import deque
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.shared_memory import SharedMemory
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from realtime.clock import Clock, MonotonicClock
+from realtime.engine.config import EngineConfig
+from realtime.engine.handle import StreamHandle
+from realtime.engine.link import Link, Observer
+from realtime.engine.supervisor import BackOff, Child, Elsewhere, EngineAddress, Home
+from realtime.engine.wire import Pulse
+from realtime.errors import EngineError, NotReady, VivavoceError
+from realtime.media import Size
 
-from realtime.engine.worker import Call, StepReply, WorkerConfig, frame_bytes, run_worker
+logger = logging.getLogger(__name__)
 
+State = Literal["starting", "ready", "restarting", "failed", "stopped"]
 
-class InferenceDied(RuntimeError):
-    """The inference process ended; nothing more will come from it."""
-
-
-class WorkerError(RuntimeError):
-    """The worker could not carry out a call; the message is the worker's."""
+START_S = 120.0
+"""Deadline for the first answer of a process: it imports tensor libraries before."""
+BUILD_S = 600.0
+"""Deadline for building or warming up a pipeline."""
+CHECK_S = 5.0
+BEAT_S = 1.0
+PATIENCE_WHILE_BUILDING = 6.0
+"""So many times longer an answer may take while a pipeline is built: it shares an interpreter."""
 
 
 @dataclass(frozen=True)
-class Stepped:
-    """What one step made. See `pipelines.avatar.StepResult`; arrays are copies."""
+class Health:
+    """How the engine is, as of its last answer. For `/health`, `/ready` and logs."""
 
-    motion: NDArray[np.float32]
-    behaviour: list[int]
-    frames: dict[int, NDArray[np.uint8]]
-    cpu_s: float
-
-
-class _Pipe:
-    """Calls over one pipe, one at a time, answered in order."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._turn = asyncio.Lock()
-        self._replies: deque[asyncio.Future[tuple[str, Any]]] = deque()
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(connection.fileno(), self._readable)
-
-    def _readable(self) -> None:
-        try:
-            message = self._connection.recv()
-        except (EOFError, OSError):
-            self.close()
-            return
-        reply = self._replies.popleft()
-        if not reply.done():  # its caller may have been cancelled
-            reply.set_result(message)
-
-    async def call(self, call: Call) -> Any:
-        """Send a call and wait for its answer.
-
-        Raises:
-            InferenceDied, WorkerError.
-        """
-        async with self._turn:
-            if self._connection.closed:
-                raise InferenceDied("the inference process has ended")
-            reply = self._loop.create_future()
-            self._replies.append(reply)
-            try:
-                self._connection.send(call)
-            except OSError:
-                self.close()
-            verdict, value = await reply
-        if verdict == "error":
-            raise WorkerError(value)
-        return value
-
-    def close(self) -> None:
-        """Close our end, whereupon the worker ends; calls without an answer fail."""
-        if not self._connection.closed:
-            self._loop.remove_reader(self._connection.fileno())
-            self._connection.close()
-        while self._replies:
-            reply = self._replies.popleft()
-            if not reply.done():
-                reply.set_exception(InferenceDied("the inference process has ended"))
+    state: State
+    reason: str
+    """Why it is not ready, in words; empty when it is."""
+    answered_s: float
+    """Seconds since the inference process last answered; it is asked every second."""
+    restarts: int
+    device: str
+    pipelines: dict[str, str]
+    """By name: "loading", "ready", or what went wrong."""
+    sessions: int
+    """Streams open now, those of other media processes too."""
+    rung: int
+    """Of the degradation ladder; 0 is full quality."""
+    costs: dict[str, float]
+    """Measured, in milliseconds."""
 
 
-class Inference:
-    """Starts the worker and speaks to it, from one event loop."""
+class Engine:
+    """See the module's docstring. Used from one event loop; is a `StreamOpener`.
 
-    def __init__(self, config: WorkerConfig) -> None:
-        self.config = config
-        self._context = multiprocessing.get_context("spawn")
-        self._process: Any = None
-        self._pipes: dict[str, _Pipe] = {}
-        self._memory: SharedMemory | None = None
-        self.look_ahead = 0
+    Args:
+        where: settings of the inference process to start, or the address of another's.
+        clock: stamps frames, and paces the watch over the process.
+        observe: told "wait" (hop handed in to step begun) and "step" with seconds, per frame.
+    """
+
+    def __init__(
+        self,
+        where: EngineConfig | EngineAddress,
+        clock: Clock | None = None,
+        observe: Observer = lambda stage, seconds: None,
+    ) -> None:
+        self._home: Home
+        self._wanted: dict[str, Any] = {}  # pipelines to load, here and after every restart
+        self._warm: dict[str, str] = {}  # faces to warm them up with
+        if isinstance(where, EngineConfig):
+            self._home, self._wanted = Child(where), dict(where.pipelines)
+            self._unanswered_s = where.unanswered_s
+        else:
+            self._home, self._unanswered_s = Elsewhere(where), EngineConfig.unanswered_s
+        self._owner = isinstance(where, EngineConfig)
+        self._clock = clock or MonotonicClock()
+        self._observe = observe
+        self._back_off = BackOff()
+        self._link: Link | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._state: State = "stopped"
+        self._reason = "not started"
+        self._restarts = 0
+        self._building = 0
+        self._pulse = Pulse("", {}, 0, 0, {})
+        self._answered = self._clock.now()
+        self._encoded: dict[Size, tuple[int, float]] = {}
+
+    @classmethod
+    def attach(
+        cls,
+        address: EngineAddress,
+        clock: Clock | None = None,
+        observe: Observer = lambda stage, seconds: None,
+    ) -> Engine:
+        """An engine whose inference process another process owns, starts and restarts."""
+        return cls(address, clock, observe)
 
     @property
-    def pid(self) -> int:
-        """The worker's process id."""
-        return int(self._process.pid)
+    def address(self) -> EngineAddress:
+        """For `attach`; may be pickled. Stays the same over restarts."""
+        return self._home.address
+
+    @property
+    def state(self) -> State:
+        """ "ready" takes streams; "failed" stays so: restarting it was given up."""
+        return self._state
+
+    @property
+    def pid(self) -> int | None:
+        """Of the inference process, while this engine has one running."""
+        return self._home.pid
+
+    # Life
 
     async def start(self) -> None:
-        """Start the worker and wait until its pipeline stands.
+        """Start the inference process (or connect to it) and load the configured pipelines.
 
         Raises:
-            WorkerError: the pipeline cannot be built; the message says why.
+            EngineError: one cannot be built; the message says why. Nothing is left running.
         """
-        self._memory = SharedMemory(create=True, size=self.config.slots * frame_bytes(512))
-        steps, worker_steps = self._context.Pipe()
-        preparations, worker_preparations = self._context.Pipe()
-        self._process = self._context.Process(
-            target=run_worker,
-            args=(self.config, self._memory.name, worker_steps, worker_preparations),
-            name="vivavoce-inference",
-            daemon=True,
-        )
-        await asyncio.to_thread(self._process.start)
-        worker_steps.close()
-        worker_preparations.close()
-        self._pipes = {"step": _Pipe(steps), "prepare": _Pipe(preparations)}
-        self.look_ahead = await self._call("step", Call("look_ahead"))
-
-    async def prepare(self, key: str, size: int) -> None:
-        """Load a face and make it ready to draw, at `size` pixels or fewer.
-
-        May take some 0.4 s, holds nobody up.
-        """
-        await self._call("prepare", Call("prepare", (key, size)))
-
-    async def set_up(self, slot: int, key: str, size: int, seed: int) -> None:
-        """Start `slot` over with a prepared face."""
-        await self._call("step", Call("set_up", (slot, key, size, seed)))
-
-    async def set_identity(self, slot: int, key: str) -> None:
-        """Change the face of `slot` to a prepared one."""
-        await self._call("step", Call("set_identity", (slot, key)))
-
-    async def set_controls(self, slot: int, controls: Any) -> None:
-        """Change the controls (`pipelines.motion.controls.Controls`) of `slot`."""
-        await self._call("step", Call("set_controls", (slot, controls)))
-
-    async def step(
-        self,
-        rows: list[tuple[int, NDArray[np.float32], bool, bool]],
-        max_size: int,
-    ) -> Stepped:
-        """One step: for each row the slot, its hop float32 [640], speech, and whether to draw."""
-        reply: StepReply = await self._call("step", Call("step", (rows, max_size)))
-        assert self._memory is not None
-        frames = {}
-        for slot, size in reply.sizes.items():
-            planes: NDArray[np.uint8] = np.ndarray(
-                (size * 3 // 2, size), np.uint8, self._memory.buf, slot * frame_bytes(512)
-            )
-            frames[slot] = planes.copy()
-        return Stepped(reply.motion, reply.behaviour, frames, reply.cpu_s)
-
-    async def _call(self, pipe: str, call: Call) -> Any:
-        return await self._pipes[pipe].call(call)
+        assert self._task is None, "started twice"
+        self._state, self._reason = "starting", "the engine is starting"
+        started = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._supervise(started), name="engine")
+        self._task.add_done_callback(lambda task: self._over(task, started))
+        try:
+            await started
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
-        """End the worker and give back threads, pipes and memory."""
-        for pipe in self._pipes.values():
-            pipe.close()
-        if self._process is not None:
-            await asyncio.to_thread(self._join)
-        if self._memory is not None:
-            self._memory.close()
-            self._memory.unlink()
-            self._memory = None
+        """End it all and give everything back; open streams hear nothing more. Safe to repeat."""
+        self._state, self._reason = "stopped", "the engine was stopped"
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        self._home.close()
 
-    def _join(self) -> None:
-        self._process.join(5)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join(5)
-        self._process.close()
+    def _over(self, task: asyncio.Task[None], started: asyncio.Future[None]) -> None:
+        """The supervision has ended: as it should, or for a fault of ours, never in silence."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._state, self._reason = "failed", f"{type(error).__name__}: {error}"
+            logger.critical("the engine's supervision failed", exc_info=error)
+        if not started.done():
+            started.set_exception(EngineError(self._reason))
+
+    async def _supervise(self, started: asyncio.Future[None]) -> None:
+        """Start the process anew whenever it ends, as often as `BackOff` allows."""
+        while True:
+            reason = await self._live(started)
+            if not started.done():
+                self._reason = reason
+                return
+            logger.critical("the engine has no inference process: %s", reason)
+            wait_s = self._back_off.failed(self._clock.now())
+            if wait_s is None:
+                self._state, self._reason = "failed", f"given up after many restarts: {reason}"
+                logger.critical("%s", self._reason)
+                return
+            self._state, self._reason = "restarting", reason
+            self._restarts += 1
+            await self._clock.sleep_until(self._clock.now() + wait_s)
+
+    async def _live(self, started: asyncio.Future[None]) -> str:
+        """One life of the process, from its start; returns why it is over."""
+        reason, beat = "the engine was stopped", None
+        try:
+            self._home.start(self._process_ended)
+            link = self._link = Link.connect(self.address, self._clock, self._observe, self._lost)
+            beat = asyncio.create_task(self._beat(link), name="engine-beat")
+            await self._build(link, first=not started.done())
+            self._state, self._reason = "ready", ""
+            if not started.done():
+                started.set_result(None)
+            ends: set[asyncio.Future[Any]] = {link.lost, beat}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not link.lost.done():
+                beat.result()  # raises: it ends for nothing else
+            reason = link.lost.result()
+        except (VivavoceError, OSError) as error:
+            reason = str(error)
+        finally:
+            if beat is not None:
+                beat.cancel()
+                await asyncio.gather(beat, return_exceptions=True)
+            if self._link is not None:
+                self._link.close(reason)
+                self._link = None
+            await self._home.end()
+        return reason
+
+    def _lost(self, reason: str) -> None:
+        if self._state == "ready":
+            self._state, self._reason = "restarting", reason
+
+    def _process_ended(self, reason: str) -> None:
+        if self._link is not None:
+            self._link.close(reason)
+
+    async def _build(self, link: Link, *, first: bool) -> None:
+        self._building += 1
+        try:
+            if self._owner:
+                await self._load_all(link, first=first)
+            else:
+                await link.call("await_service", timeout_s=BUILD_S)
+            await self._ask(link)
+        finally:
+            self._building -= 1
+
+    async def _load_all(self, link: Link, *, first: bool) -> None:
+        """Load and warm up what is wanted. After a restart the engine does without what does not
+        stand any more, say because an avatar was deleted meanwhile: `Health` tells."""
+        failed = 0
+        for name, options in self._wanted.items():
+            try:
+                await link.call("load", name, options, timeout_s=BUILD_S)
+            except EngineError as error:
+                failed += 1
+                if first or link.lost.done() or failed == len(self._wanted):
+                    raise
+                logger.error("%s", error)
+        for name, key in self._warm.items():
+            try:
+                await link.call("warm_up", name, key, timeout_s=BUILD_S)
+            except VivavoceError as error:
+                if link.lost.done():
+                    raise
+                logger.error("cannot warm up the pipeline %s: %s", name, error)
+        await link.call("serve")
+
+    async def _beat(self, link: Link) -> None:
+        """Ask every second how it is; a process that stays silent is given up.
+
+        Silence is counted in our own beats: time in which this process did not run either, on a
+        machine that was asleep, is none.
+        """
+        silent_s, reply = 0.0, None
+        try:
+            while not link.lost.done():
+                if reply is None:
+                    reply = asyncio.create_task(self._ask(link))
+                await self._clock.sleep_until(self._clock.now() + BEAT_S)
+                if reply.done():
+                    reply.result()  # raises if the link is lost
+                    silent_s, reply = 0.0, None
+                    self._tell_encoded(link)
+                    continue
+                silent_s += BEAT_S
+                if silent_s >= self._patience_s(link):
+                    link.close(f"the inference process did not answer for {silent_s:.0f} s")
+        except VivavoceError:
+            return  # the link is lost
+        finally:
+            if reply is not None:
+                reply.cancel()
+                await asyncio.gather(reply, return_exceptions=True)
+
+    def _patience_s(self, link: Link) -> float:
+        if not link.answered:
+            return START_S
+        return self._unanswered_s * (PATIENCE_WHILE_BUILDING if self._building else 1.0)
+
+    async def _ask(self, link: Link) -> None:
+        pulse: Pulse = await link.call("pulse", timeout_s=BUILD_S)
+        self._pulse, self._answered = pulse, self._clock.now()
+
+    # Calls
+
+    async def load(self, pipeline: str, options: Any) -> None:
+        """Build one more pipeline beside the running ones; again after every restart.
+
+        Raises:
+            EngineError: it cannot be built, or is loaded with other options.
+            NotReady: the engine is starting, or the pipeline is being loaded already.
+        """
+        await self._long_call("load", pipeline, options)
+        self._wanted[pipeline] = options
+
+    async def warm_up(self, pipeline: str, key: str) -> None:
+        """Step `pipeline` on noise with the face `key` at each of its sizes: first calls are paid
+        for, and admission knows the costs. Again after every restart.
+
+        Raises:
+            NotReady, EngineError: as `open`.
+        """
+        await self._long_call("warm_up", pipeline, key)
+        self._warm[pipeline] = key
+
+    async def _long_call(self, method: str, *args: Any) -> None:
+        self._building += 1
+        try:
+            link = self._ready()
+            await link.call(method, *args, timeout_s=BUILD_S)
+            await self._ask(link)
+        finally:
+            self._building -= 1
+
+    async def open(
+        self, pipeline: str, key: str, size: Size, seed: int, controls: Mapping[str, float]
+    ) -> StreamHandle:
+        """See `StreamOpener.open`."""
+        return await self._ready().open(pipeline, key, size, seed, controls)
+
+    async def check(self, pipeline: str, size: Size) -> None:
+        """Ask the inference process whether it would take one more stream now. A fresh answer.
+
+        Raises:
+            AtCapacity, NotReady, EngineError: as `open`; nothing is taken.
+        """
+        await self._ready().call("check", pipeline, size, timeout_s=CHECK_S)
+
+    def _ready(self) -> Link:
+        if self._state in ("starting", "restarting"):
+            raise NotReady(f"the engine is {self._state}; try again in a moment")
+        if self._link is None or self._state != "ready":
+            raise EngineError(f"the engine has {self._state}: {self._reason}")
+        return self._link
+
+    def health(self) -> Health:
+        """How the engine is, without asking anyone."""
+        pulse = self._pulse
+        return Health(
+            state=self._state,
+            reason=self._reason,
+            answered_s=self._clock.now() - self._answered,
+            restarts=self._restarts,
+            device=pulse.device,
+            pipelines=pulse.pipelines,
+            sessions=pulse.sessions,
+            rung=pulse.rung,
+            costs=pulse.costs,
+        )
+
+    def measured_encode(self, size: Size, seconds: float) -> None:
+        """Tell admission how long encoding one picture of `size` took."""
+        count, total = self._encoded.get(size, (0, 0.0))
+        self._encoded[size] = count + 1, total + seconds
+
+    def _tell_encoded(self, link: Link) -> None:
+        times = [(size, n, total / n) for size, (n, total) in self._encoded.items()]
+        self._encoded.clear()
+        if times:
+            link.tell("encoded", times)

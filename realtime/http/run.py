@@ -20,10 +20,12 @@ logger = logging.getLogger(__name__)
 
 class DrainingServer(uvicorn.Server):
     """Keeps answering while running sessions end: on the first SIGTERM or SIGINT no new session
-    is taken (`/ready` says 503) and the running ones are told; on the second all is cut short."""
+    is taken (`/ready` says 503) and the running ones are told; on the second all is cut short.
+    Ends by itself if the service cannot start."""
 
     def __init__(self, config: uvicorn.Config, service: Server, url: str) -> None:
         super().__init__(config)
+        self.interrupted = False
         self._service = service
         self._url = url
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -36,10 +38,19 @@ class DrainingServer(uvicorn.Server):
         if not self.should_exit:
             logger.info("open %s in a browser", self._url)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: whether to end."""
+        return bool(self._service.failure) or await super().on_tick(counter)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain; the second time, leave at once."""
+        """Begin to drain; the second time, leave at once.
+
+        uvicorn would raise the signal again at the end; here the exit status tells of it.
+        """
+        self.interrupted = self.interrupted or sig == signal.SIGINT
         if self._loop is None or self._drain is not None or not self._service.sessions:
-            super().handle_exit(sig, frame)
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self.should_exit = True
             return
         logger.info(
             "%s: waiting up to %.0f s for %d session(s) to end",
@@ -58,13 +69,17 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
-def serve(config: ServerConfig) -> int:
+def serve(config: ServerConfig) -> None:
     """Serve until told to stop.
 
     Raises:
         OSError: the port cannot be bound.
-        ValueError: settings that do not fit this machine.
+        ValueError: the data folder is in use, or settings that do not fit this machine.
+        RuntimeError: the server cannot start.
+        KeyboardInterrupt: Ctrl-C, when everything has ended.
     """
+    service = Server(config)
+    service.avatars.check_weights()
     configure(config.log_json)
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     try:
@@ -77,7 +92,7 @@ def serve(config: ServerConfig) -> int:
     with listener:
         port = listener.getsockname()[1]
         host = f"[{config.host}]" if ":" in config.host else config.host
-        service = Server(config)
+        service.avatars.claim(f"server at http://{host}:{port}")
         server = DrainingServer(
             uvicorn.Config(
                 create_app(config, service),
@@ -89,4 +104,7 @@ def serve(config: ServerConfig) -> int:
             f"http://{host}:{port}",
         )
         server.run(sockets=[listener])
-    return 0 if server.started else 1
+    if service.failure or not server.started:
+        raise RuntimeError(service.failure or "the server could not start")
+    if server.interrupted:
+        raise KeyboardInterrupt

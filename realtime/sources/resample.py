@@ -5,19 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-WEBRTC_RATE_HZ = 48_000
-MODEL_RATE_HZ = 16_000
-FACTOR = WEBRTC_RATE_HZ // MODEL_RATE_HZ
+from realtime.media import VOICE_FACTOR, VOICE_RATE_HZ
 
 _HALF_WIDTH = 48  # taps each side of the centre, at 48 kHz
-DELAY_SAMPLES = _HALF_WIDTH // FACTOR
+DELAY_SAMPLES = _HALF_WIDTH // VOICE_FACTOR
 """How much later a sound is in the output than in the input: 16 samples at 16 kHz, 1 ms."""
 
 
 def _low_pass() -> NDArray[np.float32]:
     """Kaiser-windowed sinc, 97 taps: flat to 6.8 kHz, -60 dB from 8.6 kHz on."""
     n = np.arange(-_HALF_WIDTH, _HALF_WIDTH + 1)
-    cutoff = 7_700 / WEBRTC_RATE_HZ
+    cutoff = 7_700 / VOICE_RATE_HZ
     taps = 2 * cutoff * np.sinc(2 * cutoff * n) * np.kaiser(len(n), 6.0)
     normalised: NDArray[np.float32] = (taps / taps.sum()).astype(np.float32)
     return normalised
@@ -32,10 +30,10 @@ class Decimator:
 
     def __call__(self, pcm48: NDArray[np.int16]) -> NDArray[np.float32]:
         """`pcm48` int16 [3 n] at 48 kHz -> float32 [n] at 16 kHz in [-1, 1]."""
-        if len(pcm48) % FACTOR:
-            raise ValueError(f"{len(pcm48)} samples are not a multiple of {FACTOR}")
+        if len(pcm48) % VOICE_FACTOR:
+            raise ValueError(f"{len(pcm48)} samples are not a multiple of {VOICE_FACTOR}")
         x = np.concatenate([self._tail, pcm48.astype(np.float32) / 32768.0])
         self._tail = x[len(x) - len(self._tail) :]
         windows = np.lib.stride_tricks.sliding_window_view(x, len(self._taps))
-        y: NDArray[np.float32] = windows[::FACTOR] @ self._taps
+        y: NDArray[np.float32] = windows[::VOICE_FACTOR] @ self._taps
         return np.clip(y, -1.0, 1.0)

@@ -18,12 +18,12 @@ def chosen(*arguments: str) -> argparse.Namespace:
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        ((), "latency_512"),
+        ((), "latency_portrait_512"),
         (("--pipeline", "anitalker"), "latency_anitalker_512"),
-        (("--motion-weights", "mine"), "latency_portrait_mine_512"),
+        (("--set", "motion_weights=mine"), "latency_portrait_motion_weights-mine_512"),
         (
-            ("--pipeline", "anitalker", "--renderer-weights", "a", "--motion-weights", "b"),
-            "latency_anitalker_a_b_512",
+            ("--pipeline", "anitalker", "--set", "renderer_weights=a", "--set", "playing.ahead=3"),
+            "latency_anitalker_renderer_weights-a_playing.ahead-3_512",
         ),
     ],
 )
@@ -33,5 +33,5 @@ def test_no_choice_overwrites_another(arguments: tuple[str, ...], name: str) -> 
 
 def test_the_server_is_told_what_was_chosen() -> None:
     assert pipeline_flags(chosen()) == ("--pipeline", "portrait")
-    flags = ("--pipeline", "anitalker", "--renderer-weights", "a", "--motion-weights", "b")
+    flags = ("--pipeline", "anitalker", "--set", "precision=bfloat16", "--set", "playing.ahead=3")
     assert pipeline_flags(chosen(*flags)) == flags

@@ -136,4 +136,4 @@ def test_a_sweep_has_every_look_ahead_and_step_once() -> None:
 
 
 def test_cost_is_positive(runs: Path) -> None:
-    assert 0.0 < cost_ms(make(CHOICES["signal"], runs), sound(10)) < 1_000.0
+    assert cost_ms(make(CHOICES["signal"], runs), sound(10)) > 0.0

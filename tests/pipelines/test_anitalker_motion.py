@@ -55,6 +55,17 @@ def codes(playing: Playing = PLAYING, config: GeneratorConfig = SMALL) -> Publis
     return PublishedCodes(generator(config), Audible(Mfcc()), playing)
 
 
+def rounding(frames: int) -> float:
+    """How far the codes of two streams may drift that differ in how their sums are ordered.
+
+    A processor's kernels choose the order by the shape of the batch. Every frame builds upon the
+    one before, by each product of the network in each denoising step, and each of them rounds
+    codes of about 1 to 2^-24.
+    """
+    products = sum(parameter.dim() > 1 for parameter in generator().parameters())
+    return frames * PLAYING.steps * products * 2.0**-24
+
+
 def sound(hops: int, batch: int = 1, seed: int = 0) -> Tensor:
     chance = torch.Generator().manual_seed(seed)
     return torch.randn(batch, hops * HOP_SAMPLES, generator=chance) * 0.1
@@ -182,7 +193,7 @@ def test_a_window_over_everything_is_the_published_sampler() -> None:
     start, code = (face(1).tensors[name][None] for name in ("start", "code"))
     condition = model.condition(model.hear(rows), code, start)
     whole = sample(model, condition, noise, ddim_levels(4))
-    assert torch.allclose(made, whole[0, 0], atol=1e-5)
+    assert torch.allclose(made, whole[0, 0], rtol=0, atol=rounding(1))
 
 
 def test_another_face_in_mid_stream_goes_on_from_where_it_is() -> None:
@@ -192,13 +203,14 @@ def test_another_face_in_mid_stream_goes_on_from_where_it_is() -> None:
         motion.set_identity(state, slot, face(1))
     samples = sound(16).expand(2, -1)
     first = go_on(motion, samples[:, : 8 * HOP_SAMPLES], heard, state)
-    assert torch.equal(first[0], first[1])
+    assert torch.allclose(first[0], first[1], rtol=0, atol=rounding(8))
     before = state.stream.motion[1].clone()
     motion.set_identity(state, 1, face(2))
     assert torch.equal(state.stream.motion[1], before)
     second = go_on(motion, samples[:, 8 * HOP_SAMPLES :], heard, state)
-    assert not torch.equal(second[0], second[1])
-    assert torch.equal(second[0, 0], go_on_alone(samples)[0])
+    assert torch.allclose(second[0], go_on_alone(samples), rtol=0, atol=rounding(16))
+    apart = (second[1] - second[0]).abs().amax(1)
+    assert float(apart.min()) > 10 * rounding(16)  # every frame tells the faces apart
 
 
 def go_on_alone(samples: Tensor) -> Tensor:
@@ -215,7 +227,8 @@ def test_a_reset_slot_is_as_new() -> None:
     again = torch.tensor([False, True])
     heard.reset(again), state.reset(again)
     anew = go_on(motion, sound(8, 2), heard, state)[1]
-    assert torch.allclose(anew, play(motion, sound(8, 2)[1:], [face(1)])[0], atol=1e-5)
+    alone = play(motion, sound(8, 2)[1:], [face(1)])[0]
+    assert torch.allclose(anew, alone, rtol=0, atol=rounding(8))
 
 
 def test_a_clear_forgets_what_was_not_shown_and_goes_on_from_the_code_shown() -> None:

@@ -23,6 +23,9 @@ from pipelines.import_weights import import_checkpoint
 from tests.support.fill import fill, fixture, relative_error
 
 TOLERANCE = 1e-5
+ROUNDINGS = 1 + 3 * len(OFFICIAL.level_sizes)
+"""Of features on their way to the finest picture: the first convolution, then of each level its two
+convolutions and the mix with the source. One in bfloat16, of 8 bits, is off by 2^-8 at the most."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ def test_naive_order(stage1: Stage1) -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "largest", "mean"), [("float32", 1e-5, 1e-6), ("bfloat16", 0.02, 1e-3)]
+    ("precision", "largest", "mean"),
+    [("float32", 1e-5, 1e-6), ("bfloat16", ROUNDINGS * 2.0**-8, 1e-3)],
 )
 def test_cached_renderer(stage1: Stage1, precision: Precision, largest: float, mean: float) -> None:
     """Two slots, each with a motion of its own; errors as shares of the largest value."""

@@ -51,8 +51,7 @@ def test_a_short_gap_in_a_voice_is_hardly_noticed() -> None:
     conceal = Concealer()
     broken = np.where(present, x, 0).astype(np.int16)
     parts = [conceal(broken[i : i + 1920], present[i : i + 1920]) for i in range(0, 9_600, 1_920)]
-    y = np.concatenate([part for part, _ in parts])
-    assert sum(count for _, count in parts) == 960
+    y = np.concatenate(parts)
     error = y[200:].astype(float) - x[200:]
     assert np.sqrt(np.mean(error[4_600:5_400] ** 2)) < 0.15 * 8_000 / np.sqrt(2)
     steps = np.abs(np.diff(y.astype(int)))
@@ -62,19 +61,14 @@ def test_a_short_gap_in_a_voice_is_hardly_noticed() -> None:
 def test_a_long_gap_fades_to_true_silence() -> None:
     conceal = Concealer()
     conceal(tone(200, 9_600), np.ones(9_600, np.bool_))
-    y, count = conceal(np.zeros(9_600, np.int16), np.zeros(9_600, np.bool_))
-    assert count == 2_880  # 60 ms
+    y = conceal(np.zeros(9_600, np.int16), np.zeros(9_600, np.bool_))
     assert np.abs(y[:480]).max() > 6_000
-    assert not y[2_880:].any()
-    y, count = conceal(np.zeros(1_920, np.int16), np.zeros(1_920, np.bool_))
-    assert count == 0
-    assert not y.any()
+    assert not y[2_880:].any()  # 60 ms
+    assert not conceal(np.zeros(1_920, np.int16), np.zeros(1_920, np.bool_)).any()
 
 
 def test_before_the_first_sound_there_is_silence() -> None:
-    y, count = Concealer()(np.zeros(1_920, np.int16), np.zeros(1_920, np.bool_))
-    assert count == 0
-    assert not y.any()
+    assert not Concealer()(np.zeros(1_920, np.int16), np.zeros(1_920, np.bool_)).any()
 
 
 def test_compression_through_a_voice_cuts_whole_periods() -> None:

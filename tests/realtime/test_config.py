@@ -1,14 +1,24 @@
 """Configuration: files, flags, and complaints that say what to do."""
 
+import logging
+from pathlib import Path
+
 import pytest
 
-from realtime.config import ServerConfig, load_config
+from pipelines.registry import find_system
+from realtime.config import ServerConfig, choose_size, load_config
+from tests.support.toy import toy_installed
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "vivavoce.toml"
+    path.write_text(text)
+    return path
 
 
 def test_flags_lie_over_the_file(tmp_path):
-    path = tmp_path / "vivavoce.toml"
-    path.write_text('port = 9000\nsize = 256\ndata_dir = "/tmp/avatars"\nping_timeout_s = 9\n')
-    config = load_config(path, {"port": 9001})
+    text = 'port = 9000\nsize = 256\ndata_dir = "/tmp/avatars"\nping_timeout_s = 9\n'
+    config = load_config(written(tmp_path, text), {"port": 9001})
     assert (config.port, config.size, config.ping_timeout_s) == (9001, 256, 9.0)
     assert str(config.data_dir) == "/tmp/avatars"
 
@@ -20,16 +30,21 @@ def test_flags_lie_over_the_file(tmp_path):
         ("prot = 8080", "unknown setting 'prot'"),
         ("port = true", "must be of type int"),
         ("port = '8080'", "must be of type int"),
-        ("size = 300", "256 or 512"),
+        ("size = 300", "'portrait' draws 256x256, 512x512"),
         ("host = '0.0.0.0'", "--allow-remote"),
         ("port = ", "cannot read the configuration"),
+        ("pipelines = 'portrait'", "must be a list of names"),
+        ("pipelines = ['dreams']", "unknown pipeline 'dreams'"),
+        ("[pipeline.portrait]\nspeed = 1", "unknown option pipeline.portrait.speed"),
+        ("[pipeline]\nportrait = 1", "must be a table"),
+        ("[pipeline.dreams]\nspeed = 1", "unknown pipeline 'dreams'"),
+        ("pipeline = 'portrait'\n[pipeline.anitalker]\n", r"choose by pipelines = \[\"NAME\"\]"),
+        ("[options.portrait]\nmotion_weights = 'x'", "unknown setting 'options'"),
     ],
 )
 def test_mistakes_are_named(tmp_path, text, complaint):
-    path = tmp_path / "vivavoce.toml"
-    path.write_text(text)
     with pytest.raises(ValueError, match=complaint):
-        load_config(path, {})
+        load_config(written(tmp_path, text), {})
 
 
 def test_missing_file(tmp_path):
@@ -39,15 +54,83 @@ def test_missing_file(tmp_path):
 
 def test_loopback_is_the_default():
     assert ServerConfig().loopback
+    assert ServerConfig(host="LOCALHOST").loopback
     assert not ServerConfig(host="0.0.0.0", allow_remote=True).loopback
 
 
-def test_how_generators_are_played_is_a_table_of_the_file(tmp_path):
-    path = tmp_path / "vivavoce.toml"
-    path.write_text('pipeline = "anitalker"\n[playing]\nahead = 3\nsmoothing = 0.5\npose = true\n')
-    playing = load_config(path, {"motion_weights": "mine"}).preset.playing
+def test_pipelines_and_their_options_are_tables_of_the_file(tmp_path):
+    text = (
+        'pipelines = ["anitalker", "portrait"]\n'
+        '[pipeline.anitalker]\nprecision = "bfloat16"\n'
+        "[pipeline.anitalker.playing]\nahead = 3\n"
+    )
+    config = load_config(written(tmp_path, text), {})
+    assert (config.pipeline, config.loaded) == ("anitalker", ("anitalker", "portrait"))
+    options = config.options_of("anitalker")
+    assert (options.precision, options.playing.ahead) == ("bfloat16", 3)
+    assert config.options_of("portrait") == find_system("portrait").Options()
+    other = load_config(written(tmp_path, text), {"pipeline": "portrait"})
+    assert (other.pipeline, other.loaded) == ("portrait", ("portrait", "anitalker"))
+
+
+def test_settings_of_the_command_line_lie_over_the_files_options(tmp_path):
+    text = '[pipeline.anitalker]\nprecision = "bfloat16"\n'
+    settings = ["motion_weights=mine", "anitalker.playing.ahead=2"]
+    config = load_config(written(tmp_path, text), {}, settings)
+    assert config.pipeline == "portrait"
+    assert config.options_of("portrait").motion_weights == "mine"
+    options = config.options_of("anitalker")
+    assert (options.precision, options.playing.ahead) == ("bfloat16", 2)
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("motion_weights", "must be OPTION=VALUE"),
+        ("=x", "must be OPTION=VALUE"),
+        ("speed=1", "unknown option pipeline.portrait.speed"),
+        ("anitalker.playing.ahead=soon", "pipeline.anitalker.playing.ahead"),
+    ],
+)
+def test_settings_that_do_not_fit(setting, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        load_config(None, {}, [setting])
+
+
+def test_files_and_flags_of_the_last_release_go_on_working(tmp_path, caplog):
+    text = (
+        'pipeline = "anitalker"\nprecision = "bfloat16"\nrenderer_weights = ""\n'
+        "[playing]\nahead = 3\nsmoothing = 0.5\npose = true\n"
+    )
+    with caplog.at_level(logging.WARNING):
+        config = load_config(written(tmp_path, text), {"motion_weights": "mine"})
+    options = config.options_of("anitalker")
+    assert (options.precision, options.motion_weights) == ("bfloat16", "mine")
+    assert options.renderer_weights == find_system("anitalker").Options().renderer_weights
+    playing = options.playing
     assert (playing.ahead, playing.smoothing, playing.pose) == (3, 0.5, True)
+    assert len(caplog.messages) == 3
+    assert "the setting precision has moved" in caplog.text
     for wrong, complaint in (("ahead = 0.5", "ahead"), ("speed = 1", "playing.speed")):
-        path.write_text(f"[playing]\n{wrong}\n")
+        path = written(tmp_path, f'pipeline = "anitalker"\n[playing]\n{wrong}\n')
         with pytest.raises(ValueError, match=complaint):
             load_config(path, {})
+
+
+def test_old_settings_of_another_pipeline_are_named(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        load_config(written(tmp_path, 'precision = "bfloat16"\n[playing]\nahead = 3\n'), {})
+    assert "precision does nothing for the pipeline portrait" in caplog.text
+    with pytest.raises(ValueError, match="portrait renderer has no weights"):
+        load_config(None, {"renderer_weights": "mine"})
+
+
+def test_sizes_are_width_and_height():
+    with toy_installed():
+        toy, portrait = find_system("toy"), find_system("portrait")
+        assert choose_size(toy, 180) == choose_size(toy, "320x180") == choose_size(toy, None)
+        assert choose_size(portrait, "256") == (256, 256)
+        with pytest.raises(ValueError, match="'toy' draws 320x180"):
+            choose_size(toy, "180x320")
+        config = ServerConfig(pipelines=("toy",), size=256)
+        assert (config.size_of("portrait"), config.size_of("toy")) == ((256, 256), (320, 180))

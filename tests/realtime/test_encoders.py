@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import av
 import numpy as np
 import pytest
@@ -15,6 +13,7 @@ from realtime.sinks.webrtc.codecs import (
     BitrateConfig,
     H264Encoder,
     VideoCodec,
+    VideoEncoder,
     default_bitrate,
     video_encoder,
 )
@@ -38,9 +37,17 @@ def scene(n: int, size: int = SIZE) -> NDArray[np.uint8]:
 
 
 def frame(n: int, size: int = SIZE) -> av.VideoFrame:
-    made = av.VideoFrame.from_ndarray(scene(n, size), format="yuv420p")
-    made.pts, made.time_base = n * 3_600, Fraction(1, 90_000)
-    return made
+    return av.VideoFrame.from_ndarray(scene(n, size), format="yuv420p")
+
+
+def encode(
+    encoder: VideoEncoder, n: int, size: int = SIZE, *, keyframe: bool = False
+) -> list[bytes]:
+    """The payloads of frame `n`."""
+    payloads, is_key = encoder.encode(frame(n, size), pts=n * 3_600, keyframe=keyframe)
+    codec: VideoCodec = "H264" if isinstance(encoder, H264Encoder) else "VP8"
+    assert is_key == is_keyframe(codec, payloads)
+    return payloads
 
 
 def is_keyframe(codec: VideoCodec, payloads: list[bytes]) -> bool:
@@ -56,7 +63,7 @@ def test_payloads_decode_to_the_picture_and_fit_in_packets(codec: VideoCodec) ->
     decoder = av.CodecContext.create("libvpx" if codec == "VP8" else "h264", "r")
     shown = []
     for n in range(10):
-        payloads = encoder.encode(frame(n), keyframe=False)
+        payloads = encode(encoder, n)
         assert max(map(len, payloads)) <= 1_300
         data = b"".join(depayload(parameters(codec), p) for p in payloads)
         shown += decoder.decode(av.Packet(data))  # type: ignore[attr-defined]
@@ -71,7 +78,7 @@ def test_bitrate_is_kept_and_follows_a_new_target(codec: VideoCodec) -> None:
     for n in range(150):
         if n == 75:
             encoder.set_target(300_000)
-        sizes.append(sum(map(len, encoder.encode(frame(n), keyframe=False))))
+        sizes.append(sum(map(len, encode(encoder, n))))
     assert np.mean(sizes[25:75]) * 8 * 25 == pytest.approx(900_000, rel=0.3)
     assert np.mean(sizes[100:]) * 8 * 25 == pytest.approx(300_000, rel=0.3)
 
@@ -82,7 +89,7 @@ def test_h264_follows_a_target_that_rises_again() -> None:
     for n in range(120):
         if n == 60:
             encoder.set_target(700_000)
-        sizes.append(sum(map(len, encoder.encode(frame(n), keyframe=False))))
+        sizes.append(sum(map(len, encode(encoder, n))))
     assert np.mean(sizes[10:60]) * 8 * 25 == pytest.approx(250_000, rel=0.3)
     assert np.mean(sizes[70:]) * 8 * 25 == pytest.approx(700_000, rel=0.3)
 
@@ -90,9 +97,7 @@ def test_h264_follows_a_target_that_rises_again() -> None:
 @pytest.mark.parametrize("codec", CODECS)
 def test_keyframes_come_first_and_on_request_only(codec: VideoCodec) -> None:
     encoder = video_encoder(parameters(codec), BitrateConfig(start_bps=900_000))
-    keyframes = [
-        n for n in range(60) if is_keyframe(codec, encoder.encode(frame(n), keyframe=n == 40))
-    ]
+    keyframes = [n for n in range(60) if is_keyframe(codec, encode(encoder, n, keyframe=n == 40))]
     assert keyframes == [0, 40]
 
 
@@ -102,15 +107,15 @@ def test_h264_changes_its_bitrate_without_a_keyframe() -> None:
     for n in range(60):
         if n % 10 == 9:
             encoder.set_target(200_000 + 30_000 * n)
-        keyframes.append(is_keyframe("H264", encoder.encode(frame(n), keyframe=False)))
+        keyframes.append(is_keyframe("H264", encode(encoder, n)))
     assert keyframes == [True] + [False] * 59
 
 
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_new_picture_size_is_taken_in_stride(codec: VideoCodec) -> None:
     encoder = video_encoder(parameters(codec), BitrateConfig())
-    assert encoder.encode(frame(0), keyframe=False)
-    payloads = encoder.encode(frame(1, 128), keyframe=False)
+    assert encode(encoder, 0)
+    payloads = encode(encoder, 1, 128)
     assert is_keyframe(codec, payloads)
 
 
@@ -134,4 +139,4 @@ def test_other_codecs_and_formats_are_refused() -> None:
         )
     encoder = video_encoder(parameters("VP8"), BitrateConfig())
     with pytest.raises(ValueError, match="yuv420p"):
-        encoder.encode(av.VideoFrame(64, 64, "rgb24"), keyframe=False)
+        encoder.encode(av.VideoFrame(64, 64, "rgb24"), pts=0, keyframe=False)

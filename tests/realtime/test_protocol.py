@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.pipeline import Control
 from realtime.protocol import (
     BadEvent,
     OutputClear,
     Ping,
     SessionUpdate,
     SpeechStarted,
+    check_controls,
     parse_client_event,
 )
 
@@ -22,8 +24,10 @@ def test_session_update_with_controls():
     )
     assert isinstance(event, SessionUpdate)
     assert event.avatar == "mira"
-    assert event.controls is not None
-    assert event.controls.model_dump(exclude_none=True) == {"gaze": 0.5}
+    assert event.controls == {"gaze": 0.5}
+    assert check_controls([Control("gaze", "Eyes"), Control("nod", "Head")], event.controls) == {
+        "gaze": 0.5
+    }
 
 
 @pytest.mark.parametrize(
@@ -41,8 +45,7 @@ def test_small_events(message, kind):
         ("[1, 2]", "should be an object"),
         ('{"type":"session.explode"}', "session.explode"),
         ('{"event_id":"e"}', "type"),
-        ('{"type":"session.update","controls":{"gaze":3}}', "less than or equal to 2"),
-        ('{"type":"session.update","controls":{"gaze":NaN}}', "gaze"),
+        ('{"type":"session.update","controls":[3]}', "controls"),
         ('{"type":"session.update","avatars":"x"}', "avatars"),
         (b"\xff\xfe", "Invalid JSON"),
         ('{"type":"ping","event_id":"' + "x" * 70_000 + '"}', "at most"),
@@ -57,6 +60,21 @@ def test_a_refusal_names_the_clients_event():
     with pytest.raises(BadEvent) as caught:
         parse_client_event('{"type":"nonsense","event_id":"mine-7"}')
     assert caught.value.event_id == "mine-7"
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"gaze": 3}, r"must lie in \[0, 2\], got 3"),
+        ({"gaze": float("nan")}, "must lie in"),
+        ({"gaze": "1"}, "must be a number"),
+        ({"smile": 1}, "no 'smile'; there are: gaze"),
+    ],
+)
+def test_controls_are_those_of_the_pipeline(values, complaint):
+    with pytest.raises(BadEvent, match=complaint) as caught:
+        check_controls([Control("gaze", "Eyes")], values, "mine-8")
+    assert caught.value.event_id == "mine-8"
 
 
 @given(st.one_of(st.text(), st.binary()))

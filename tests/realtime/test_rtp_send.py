@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from aiortc import rtp
@@ -17,12 +16,12 @@ from aiortc.rtcrtpparameters import (
     RTCRtpSendParameters,
 )
 
-from realtime.playout import PlayoutBuffer, PlayoutClock
+from realtime.media import Voice
+from realtime.playout import PlayoutClock
 from realtime.sinks.webrtc.codecs import OpusEncoder
+from realtime.sinks.webrtc.encodings import Encoded, Viewer, audio_level, encode_voice
 from realtime.sinks.webrtc.extensions import PLAYOUT_DELAY_URI, PlayoutDelay
-from realtime.sinks.webrtc.frame_encoders import AudioFrameEncoder, Encoded, _audio_level
 from realtime.sinks.webrtc.send import MediaClock, MediaSender
-from realtime.sinks.webrtc.tracks import AvatarAudioTrack
 from tests.support.fakes import ManualClock, settle
 
 
@@ -51,21 +50,17 @@ class FakeTransport:
     def _unregister_rtp_sender(self, sender: object) -> None: ...
 
 
-class FakeEncoder:
-    """Three payloads a frame."""
-
-    rate = 48_000
-    pace_bps = None
+class FakeViewer(Viewer):
+    """Notes what it is told of the receiver."""
 
     def __init__(self) -> None:
-        self.keyframes: list[bool] = []
+        super().__init__(100, lambda viewer: None)
+        self.keyframes = 0
         self.target = 0
         self.reports: list[tuple[float | None, float | None]] = []
 
-    async def encode(self, frame: av.AudioFrame, keyframe: bool) -> list[Encoded]:
-        self.keyframes.append(keyframe)
-        assert frame.pts is not None
-        return [Encoded([b"one", b"two", b"three"], frame.pts)]
+    def request_keyframe(self) -> None:
+        self.keyframes += 1
 
     def received_estimate(self, bps: int, now: float) -> None:
         self.target = bps
@@ -75,24 +70,27 @@ class FakeEncoder:
 
 
 class Rig:
-    """A sender at work on silence, 20 ms at a time."""
+    """A sender at work on frames of three payloads, 20 ms each, due 0.1 s after their time."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
-        self.playout = PlayoutClock(self.clock, 0.1)
-        self.buffer = PlayoutBuffer(self.playout)
-        for n in range(10):
-            self.buffer.put_voice(n * 640, np.zeros(1_920, np.int16))
+        self.playout = PlayoutClock(self.clock.now(), 0.1)
         self.transport = FakeTransport()
-        self.encoder = FakeEncoder()
-        self.media_clock = MediaClock(self.playout)
+        self.viewer = FakeViewer()
+        self.media_clock = MediaClock(self.playout, self.clock)
         self.sender = MediaSender(
-            AvatarAudioTrack(self.playout, self.buffer),
+            "video",
             self.transport,  # type: ignore[arg-type]
             stream_id="stream",
+            clock=self.clock,
             media_clock=self.media_clock,
-            encoder=lambda codec: self.encoder,
+            watch=lambda codec: self.viewer,
         )
+
+    async def feed(self) -> None:
+        for n in range(20):
+            await self.clock.sleep_until(self.playout.due(n * 320))
+            self.viewer.put(Encoded([b"one", b"two", b"three"], n * 960))
 
 
 @asynccontextmanager
@@ -109,9 +107,11 @@ async def sending() -> AsyncIterator[Rig]:
     parameters = RTCRtpSendParameters(codecs=[codec, rtx], headerExtensions=extensions, muxId="1")
     parameters.rtcp.cname = "name"
     await rig.sender.send(parameters)
+    feeding = asyncio.create_task(rig.feed())
     try:
         yield rig
     finally:
+        feeding.cancel()
         await rig.sender.stop()
 
 
@@ -129,11 +129,11 @@ async def test_packets_carry_media_time_marker_and_extensions() -> None:
 async def test_reports_tell_one_instant_on_both_scales() -> None:
     async with sending() as rig:
         await rig.clock.advance(0.2)
-        await rig.sender._report()
+        await rig.sender._report(48_000)
         first = rig.transport.rtcp[-2].sender_info
         await rig.clock.advance(0.1)
         rig.playout.delay_s += 0.05  # a grown delay does not move the scales apart
-        await rig.sender._report()
+        await rig.sender._report(48_000)
         second = rig.transport.rtcp[-2].sender_info
         wall = (second.ntp_timestamp - first.ntp_timestamp) / 2**32
         media = ((second.rtp_timestamp - first.rtp_timestamp) % 2**32) / 48_000
@@ -164,20 +164,22 @@ async def test_lost_packets_are_sent_again_on_the_retransmission_stream() -> Non
 async def test_feedback_reaches_the_encoder() -> None:
     async with sending() as rig:
         pli = rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_PLI, ssrc=1, media_ssrc=rig.sender._ssrc)
-        await rig.clock.advance(0.11)
         await rig.sender._handle_rtcp_packet(pli)
-        await rig.clock.advance(0.05)
-        assert sum(rig.encoder.keyframes) == 1
+        await rig.sender._handle_rtcp_packet(pli)  # at once again: the first is on its way
+        assert (rig.viewer.keyframes, rig.sender.stats.keyframe_requests) == (1, 2)
+        await rig.clock.advance(0.3)
+        await rig.sender._handle_rtcp_packet(pli)
+        assert rig.viewer.keyframes == 2
         fci = rtp.pack_remb_fci(640_000, [rig.sender._ssrc])
         remb = rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=fci)
         await rig.sender._handle_rtcp_packet(remb)
-        assert rig.encoder.target == rig.sender.stats.remb_bps == 640_000
+        assert rig.viewer.target == rig.sender.stats.remb_bps == 640_000
 
 
 async def test_receiver_reports_tell_loss_and_round_trip_time() -> None:
     async with sending() as rig:
         await rig.clock.advance(0.11)
-        await rig.sender._report()
+        await rig.sender._report(48_000)
         echoed = rig.transport.rtcp[-2].sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF
         for highest, lost in ((1_000, 10), (1_020, 20), (1_100, 35)):
             block = rtp.RtcpReceiverInfo(
@@ -190,10 +192,10 @@ async def test_receiver_reports_tell_loss_and_round_trip_time() -> None:
                 dlsr=0,
             )
             await rig.sender._handle_rtcp_packet(rtp.RtcpRrPacket(ssrc=1, reports=[block]))
-        losses = [loss for loss, _ in rig.encoder.reports]
+        losses = [loss for loss, _ in rig.viewer.reports]
         assert losses == [None, None, 0.25]
         assert rig.sender.stats.remote_loss == 0.25
-        assert all(rtt is not None and 0 <= rtt < 1 for _, rtt in rig.encoder.reports)
+        assert all(rtt is not None and 0 <= rtt < 1 for _, rtt in rig.viewer.reports)
 
 
 @pytest.mark.parametrize("fci", [b"", b"REMB", b"REMB\x05\x00\x00\x01", b"JUNK" + bytes(12)])
@@ -201,7 +203,7 @@ async def test_broken_feedback_is_ignored(fci: bytes) -> None:
     async with sending() as rig:
         packet = rtp.RtcpPsfbPacket(fmt=rtp.RTCP_PSFB_APP, ssrc=1, media_ssrc=0, fci=fci)
         await rig.sender._handle_rtcp_packet(packet)
-        assert rig.encoder.target == 0
+        assert rig.viewer.target == 0
 
 
 async def test_a_broken_transport_ends_the_sender_quietly() -> None:
@@ -214,34 +216,41 @@ async def test_a_broken_transport_ends_the_sender_quietly() -> None:
         assert all(task.done() for task in rig.sender._tasks[:1])
 
 
-async def test_stopping_says_goodbye_and_stops_the_track() -> None:
+async def test_a_large_frame_is_spread_over_some_time() -> None:
     async with sending() as rig:
-        track = rig.sender.track
+        payloads = [bytes(1_000)] * 10
+        rig.viewer.__class__ = type("Paced", (FakeViewer,), {"pace_bps": 4_000_000})
+        rig.viewer.put(Encoded(payloads, 0))
+        await rig.clock.advance(0.0)
+        assert len(rig.transport.packets) == 1
+        await rig.clock.advance(0.010)
+        assert len(rig.transport.packets) == 6  # 80,000 bit at 4 Mbit/s: one every 2 ms
+        await rig.clock.advance(0.010)
+        assert len(rig.transport.packets) == 10
+
+
+async def test_stopping_says_goodbye_and_leaves_the_encoding() -> None:
+    async with sending() as rig:
         await rig.clock.advance(0.11)
     await settle()
     assert isinstance(rig.transport.rtcp[-1], rtp.RtcpByePacket)
-    assert track is not None
-    assert track.readyState == "ended"
-    await asyncio.wait_for(rig.sender.stop(), 1)  # again is harmless
+    assert rig.viewer.closed
+    await rig.sender.stop()  # again is harmless
 
 
 async def test_opus_tells_the_time_of_the_sound_its_packets_decode_to() -> None:
-    encoder = AudioFrameEncoder(OpusEncoder())
+    encoder = OpusEncoder()
     times = []
     for n in range(3):
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), "s16", "mono")
-        frame.sample_rate, frame.pts = 48_000, n * 960
-        times += [encoded.time for encoded in await encoder.encode(frame, keyframe=False)]
+        voice = Voice(n * 320, np.zeros(960, np.int16))
+        times += [encoded.time for encoded in encode_voice(encoder, voice)]
     assert times == [-312, 648, 1_608]
 
 
 def test_audio_level_is_in_negative_decibels() -> None:
-    def level(pcm: np.ndarray[Any, np.dtype[np.int16]]) -> tuple[bool, int]:
-        return _audio_level(av.AudioFrame.from_ndarray(pcm[None], "s16", "mono"))
-
-    assert level(np.zeros(960, np.int16)) == (False, 127)
-    assert level(np.full(960, 32_767, np.int16)) == (True, 0)
-    assert level(np.full(960, 328, np.int16)) == (True, 40)
+    assert audio_level(np.zeros(960, np.int16)) == (False, 127)
+    assert audio_level(np.full(960, 32_767, np.int16)) == (True, 0)
+    assert audio_level(np.full(960, 328, np.int16)) == (True, 40)
 
 
 def test_playout_delay_is_packed_in_units_of_10_ms() -> None:

@@ -1,13 +1,19 @@
 """HTTP: what is answered, and how bad input is turned away."""
 
+import errno
 import io
 import struct
 import zlib
 
+import httpx
 import pytest
 from PIL import Image
 
 from benchmarks.service.peer import AvatarClient
+from pipelines.registry import find_system
+from realtime.avatars import uploads
+from realtime.http.app import create_app
+from realtime.server import Server
 from tests.support.sounds import SILENCE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -42,15 +48,51 @@ async def test_small_answers(server):
     assert (await http.get("/health")).json()["status"] == "ok"
     assert (await http.get("/ready")).json() == {"status": "ready"}
     assert (await http.get("/v1/ice-servers")).json() == {"ice_servers": []}
-    pipeline = (await http.get("/v1/pipelines")).json()["pipelines"][0]
-    assert pipeline["name"] == "portrait"
-    assert {c["name"] for c in pipeline["controls"]} >= {"expression", "head_motion"}
     metrics = (await http.get("/metrics")).text
     assert "vivavoce_stage_milliseconds_bucket" in metrics
     page = await http.get("/")
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'self'" in page.headers["content-security-policy"]
     assert error_of(await http.get("/v1/nothing"), 404) == "not_found"
+    assert error_of(await http.get("/redoc"), 404) == "not_found"
+
+
+async def test_pipelines_are_described_whether_they_are_loaded_or_not(server):
+    first, *others = (await server.http.get("/v1/pipelines")).json()["pipelines"]
+    system = find_system("portrait")
+    assert (first["name"], first["loaded"], first["state"]) == ("portrait", True, "ready")
+    assert first["sizes"] == [list(size) for size in system.sizes]
+    assert first["size"] == [256, 256]
+    assert first["accepts"] == ["photo"]
+    assert first["motion_names"] == list(system.motion_names)
+    assert [(c["name"], c["max"]) for c in first["controls"]] == [
+        (c.name, c.high) for c in system.controls
+    ]
+    [anitalker] = [other for other in others if other["name"] == "anitalker"]
+    assert (anitalker["loaded"], anitalker["state"]) == (False, "not loaded")
+
+
+async def test_health_tells_of_the_engine(server):
+    said = (await server.http.get("/health")).json()
+    assert (said["status"], said["engine"]["state"]) == ("ok", "ready")
+    assert said["engine"]["restarts"] == 0
+    assert said["pipelines"]["portrait"] == {"state": "ready", "size": [256, 256]}
+    assert any("256x256" in name for name in said["costs"])
+
+
+async def test_every_answer_says_what_a_browser_should_refuse(server):
+    for path in ("/health", "/v1/nothing", "/"):
+        headers = (await server.http.get(path)).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert "frame-ancestors" in headers["content-security-policy"]
+
+
+async def test_head_is_get_without_a_body(server):
+    for path in ("/health", "/v1/avatars", "/"):
+        answer = await server.http.head(path)
+        assert answer.status_code == 200
+        assert answer.content == b""
 
 
 @pytest.mark.parametrize(
@@ -91,8 +133,10 @@ async def test_an_offer_without_audio_is_refused(server):
     ("change", "status", "code"),
     [
         ({"avatar": "nobody"}, 404, "unknown_avatar"),
-        ({"pipeline": "dreams"}, 400, "bad_request"),
+        ({"pipeline": "dreams"}, 404, "unknown_pipeline"),
+        ({"pipeline": "anitalker"}, 503, "pipeline_not_loaded"),
         ({"size": 300}, 400, "bad_request"),
+        ({"size": "512x256"}, 400, "bad_request"),
         ({"audio": "telepathy"}, 400, "bad_request"),
     ],
 )
@@ -124,8 +168,13 @@ async def test_other_sites_and_foreign_hosts_are_turned_away(server):
     foreign = {"origin": "https://evil.example"}
     response = await server.http.delete("/v1/sessions/x", headers=foreign)
     assert error_of(response, 403) == "forbidden_origin"
+    malformed = {"origin": "http://[::1"}
+    response = await server.http.delete("/v1/sessions/x", headers=malformed)
+    assert error_of(response, 403) == "forbidden_origin"
     response = await server.http.get("/health", headers={"host": "evil.example"})
     assert error_of(response, 403) == "forbidden_host"
+    response = await server.http.get("/health", headers={"host": "LOCALHOST:8080"})
+    assert response.status_code == 200
 
 
 def bomb() -> bytes:
@@ -167,6 +216,10 @@ async def test_uploads_of_the_wrong_form(server):
     assert error_of(await http.post("/v1/avatars", json={}), 415) == "unsupported_media_type"
     response = await http.post("/v1/avatars", files={"photo": ("a.png", plain_png())})
     assert error_of(response, 422) == "avatar_rejected"
+    video = {"video": ("a.mp4", b"\x00\x00\x00\x18ftypisom" + bytes(64))}
+    response = await http.post("/v1/avatars", files=video)
+    assert error_of(response, 422) == "unsuited_material"
+    assert "'portrait' makes avatars of photo" in response.json()["error"]["message"]
     huge = {"image": ("a.png", b"\x89PNG" + bytes(17_000_000))}
     assert error_of(await http.post("/v1/avatars", files=huge), 413) == "body_too_large"
 
@@ -181,14 +234,50 @@ async def test_an_upload_becomes_an_avatar_and_can_be_deleted(server, cast_dir):
     assert made["name"] == "Étienne 2"
     where = response.headers["location"]
     assert (await server.http.get(where)).json() == made
-    assert (await server.http.get(made["image"])).status_code == 200
+    picture = await server.http.get(made["image"])
+    assert picture.status_code == 200
+    assert "no-cache" in picture.headers["cache-control"]
+    known = {"if-none-match": picture.headers["etag"]}
+    assert (await server.http.get(made["image"], headers=known)).status_code == 304
     assert (await server.http.delete(where)).status_code == 204
     assert error_of(await server.http.get(where), 404) == "unknown_avatar"
     cast = server.service.avatars.list()[0]  # shares the features by content, and keeps them
-    key = await server.service.avatars.ensure(cast)
+    key = await server.service.avatars.ensure(cast, "portrait")
     assert (server.service.avatars.identities / f"{key}.safetensors").exists()
 
 
 async def test_the_cast_cannot_be_deleted(server):
     avatar = server.service.avatars.list()[0]
     assert error_of(await server.http.delete(f"/v1/avatars/{avatar.id}"), 422)
+
+
+async def test_what_nobody_foresaw_is_told_in_our_form(server, monkeypatch):
+    monkeypatch.setattr(server.service, "describe_health", lambda: 1 / 0)
+    response = await server.http.get("/health")
+    assert error_of(response, 500) == "internal_error"
+
+
+async def test_a_full_disk_is_507(server, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(uploads, "copy_durably", full)
+    response = await server.http.post("/v1/avatars", files={"image": ("me.png", plain_png())})
+    assert error_of(response, 507) == "storage_unavailable"
+
+
+async def test_before_it_has_started_it_says_so(config):
+    service = Server(config)
+    transport = httpx.ASGITransport(create_app(config, service), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        offered = await http.post("/v1/sessions", json={"sdp": "v=0", "type": "offer"})
+        for response in (await http.get("/ready"), offered, await http.post("/v1/avatars")):
+            assert error_of(response, 503) == "starting"
+            assert int(response.headers["retry-after"]) > 0
+        assert (await http.get("/health")).json()["status"] == "starting"
+        assert (await http.get("/v1/avatars")).status_code == 200
+        service.failure = "no weights"
+        response = await http.get("/health")
+        assert (response.status_code, response.json()["reason"]) == (503, "no weights")
+        assert error_of(await http.get("/ready"), 503) == "engine_unavailable"
+    await service.stop()

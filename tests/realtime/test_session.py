@@ -1,191 +1,349 @@
-"""Whole sessions with a real aiortc peer: voice and face out, in sync, and clean ends."""
+"""A session's life, its parties and its events, on a clock turned by hand."""
+
+from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
-import os
-import signal
 
 import numpy as np
 import pytest
 
-from benchmarks.service.peer import AvatarClient
-from tests.realtime.conftest import running
-from tests.support.sounds import SPEECH, hum
+from realtime.errors import AtCapacity, BadOffer, SessionError, UnknownSession, VivavoceError
+from realtime.session import Life
+from realtime.sources.pushed import PushedSpeech
+from tests.support.fakes import microphone, opus_packets, settle
+from tests.support.sessions import FakeOffer, Stage, staged
+from tests.support.sounds import SPEECH
+from tests.support.streams import Viewer
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-async def until(condition, timeout_s=15.0):
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.02)
+PING = '{"type": "ping", "event_id": "p"}'
 
 
-def strongest_hz(voice) -> float:
-    sound = np.concatenate(voice).astype(np.float64)[-48_000:]
-    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
-    return float(np.argmax(spectrum) * 48_000 / len(sound))
+# Life
 
 
-async def test_a_face_and_the_voice_come_back_together(server):
-    async with server.client(SPEECH) as client:
-        await until(lambda: len(client.pictures) > 75)
-        picture = client.pictures[-1]
-        assert (picture.width, picture.height) == (256, 256)
-        skews = client.skews_ms()
-        assert len(skews) > 40
-        assert abs(np.median(skews)) < 20
-        sound = np.concatenate(client.voice[-50:])
-        assert np.abs(sound).max() > 2_000
-        session = (await server.http.get(f"/v1/sessions/{client.session['id']}")).json()
-        assert session["connected"]
-        assert session["measurements"]["playout_delay_ms"] > 80
+async def test_it_takes_its_place_waits_for_somebody_and_runs() -> None:
+    async with staged() as stage:
+        session = stage.session
+        assert session.life is Life.OPEN
+        controls = {"gaze": 1.0, "warmth": 5.0}
+        assert stage.opener.asked == [("fake", "ANNA", (32, 18), 7, controls)]
+        await session.connect(FakeOffer())  # type: ignore[arg-type]
+        await stage.clock.advance(5.0)
+        assert session.life is Life.OPEN
+        assert stage.handle.heard == []
+        stage.peers[0].become("connected")
+        await stage.clock.advance(1.0)
+        assert session.life is Life.RUNNING
+        assert len(stage.handle.heard) == 25
+        assert session.describe()["connected"]
+        assert session.describe()["age_s"] == 6.0
+    assert session.life is Life.CLOSED
+    assert stage.peers[0].closed
+    assert stage.ended() == {"ended": 1.0}
 
 
-async def test_events_tell_of_the_session_and_of_speech(server):
-    async with server.client(SPEECH) as client:
-        await until(lambda: client.channel.readyState == "open")
-        kinds = lambda: [event["type"] for event in client.events]  # noqa: E731
-        await until(lambda: "input_audio_buffer.speech_stopped" in kinds() and "stats" in kinds())
-        created = client.events[0]
-        assert created["type"] == "session.created"
-        assert created["session"]["id"] == client.session["id"]
-        assert "input_audio_buffer.speech_started" in kinds()
-        states = [e["state"] for e in client.events if e["type"] == "avatar.state"]
-        assert "speaking" in states
-
-        client.send(type="ping", event_id="p1")
-        await until(lambda: "pong" in kinds())
-        client.channel.send("garbage")
-        client.channel.send(b"\x00\xff")
-        client.send(type="session.update", event_id="u1", avatar="nobody")
-        await until(lambda: kinds().count("error") == 3)
-        errors = [e["error"] for e in client.events if e["type"] == "error"]
-        assert [e["code"] for e in errors] == ["bad_event", "bad_event", "unknown_avatar"]
-        assert errors[2]["event_id"] == "u1"
-
-        client.send(type="session.update", controls={"blink_rate": 0.0}, motion_events=True)
-        await until(lambda: "avatar.motion" in kinds())
-        updated = next(e for e in client.events if e["type"] == "session.updated")
-        assert updated["session"]["controls"]["blink_rate"] == 0.0
-        motion = next(e for e in client.events if e["type"] == "avatar.motion")
-        assert {"jawOpen", "headYaw", "eyeBlinkLeft"} <= set(motion["values"])
+async def test_transitions_are_checked() -> None:
+    stage = Stage()
+    stage.session.begin()  # nothing to run yet
+    assert stage.session.life is Life.NEW
+    await stage.session.open()
+    await stage.session.close("over")
+    with pytest.raises(SessionError, match="CLOSED: it cannot be OPEN"):
+        await stage.session.open()
+    await stage.session.close("again")
+    assert stage.closed == [stage.session]
+    assert stage.ended() == {"over": 1.0}
 
 
-async def test_the_face_changes_live(server):
-    first, second = (a["id"] for a in (await server.http.get("/v1/avatars")).json()["avatars"])
-    async with server.client(SPEECH, avatar=first) as client:
-        await until(lambda: len(client.pictures) > 10)
-        before = client.pictures[-1].to_ndarray(format="rgb24").astype(int)
-        where = f"/v1/sessions/{client.session['id']}"
-        response = await server.http.patch(where, json={"avatar": second})
-        assert response.json()["avatar"] == second
-        count = len(client.pictures)
-        await until(lambda: len(client.pictures) > count + 15)
-        after = client.pictures[-1].to_ndarray(format="rgb24").astype(int)
-        assert np.abs(after - before).mean() > 8
-        response = await server.http.patch(where, json={"avatar": "nobody"})
-        assert response.status_code == 404
+@pytest.mark.parametrize("refusal", [AtCapacity("full"), VivavoceError("no such weights")])
+async def test_a_session_that_gets_no_place_leaves_nothing(refusal: VivavoceError) -> None:
+    stage = Stage()
+    stage.opener.error = refusal
+    with pytest.raises(type(refusal)):
+        await stage.session.open()
+    assert stage.session.life is Life.CLOSED
+    assert stage.ended() == {}
+    stage = Stage()
+    stage.faces.error = refusal
+    with pytest.raises(type(refusal)):
+        await stage.session.open()
+    assert stage.opener.asked == []
 
 
-async def test_nothing_crosses_between_sessions_and_one_too_many_is_refused(server):
-    tones = (300.0, 500.0)
-    faces = [a["id"] for a in (await server.http.get("/v1/avatars")).json()["avatars"]]
-    async with contextlib.AsyncExitStack() as stack:
-        clients = [
-            await stack.enter_async_context(server.client(hum(tone), avatar=face))
-            for tone, face in zip(tones, faces, strict=True)
-        ]
-        await until(lambda: all(len(c.voice) > 120 for c in clients))
-        for client, tone in zip(clients, tones, strict=True):
-            assert abs(strongest_hz(client.voice) - tone) < 5
-        last = [c.pictures[-1].to_ndarray(format="rgb24").astype(int) for c in clients]
-        assert np.abs(last[0] - last[1]).mean() > 8
+async def test_an_offer_that_cannot_be_answered_ends_a_session_without_others() -> None:
+    stage = Stage()
+    await stage.session.open()
 
-        await stack.enter_async_context(server.client(hum(900.0)))  # takes the last place
-        refused = AvatarClient(hum(900.0))
-        stack.push_async_callback(refused.close)
-        offer = await refused.offer()
-        answer = await server.http.post("/v1/sessions", json=offer)
-        assert answer.status_code == 503
-        assert answer.json()["error"]["code"] == "at_capacity"
-        assert int(answer.headers["retry-after"]) > 0
-        assert (await server.http.get("/ready")).status_code == 503
-        count = len(clients[0].pictures)
-        await until(lambda: len(clients[0].pictures) > count + 20)
+    async def refuse(*args: object, **options: object) -> None:
+        raise BadOffer("no video")
+
+    object.__setattr__(stage.session._config, "connect", refuse)
+    with pytest.raises(BadOffer):
+        await stage.session.connect(FakeOffer())  # type: ignore[arg-type]
+    await settle()
+    assert stage.ended() == {"failed": 1.0}
 
 
-async def test_delete_ends_the_session(server):
-    async with server.client(SPEECH) as client:
-        await until(lambda: client.pictures)
-        where = f"/v1/sessions/{client.session['id']}"
-        assert (await server.http.delete(where)).status_code == 204
-        assert (await server.http.get(where)).status_code == 404
-        assert not server.service.sessions
+async def test_a_failing_task_ends_the_session() -> None:
+    stage = Stage()
+    await stage.session.open()
+    peer, _ = await stage.watch()
+    stage.handle.submit = lambda hop: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    await stage.clock.advance(0.1)
+    assert stage.ended() == {"error": 1.0}
+    assert peer.closed
+    assert stage.closed == [stage.session]
 
 
-async def test_a_microphone_that_stops_leaves_a_living_face(server):
-    async with server.client(SPEECH) as client:
-        await until(lambda: len(client.pictures) > 25)
-        client.microphone.stop()
-        await asyncio.sleep(1.0)
-        count = len(client.pictures)
-        await until(lambda: len(client.pictures) > count + 25)
-        a, b = (client.pictures[i].to_ndarray(format="gray").astype(int) for i in (count, -1))
-        assert np.abs(a - b).max() > 10  # it moves
+async def test_it_tells_when_the_engine_gives_it_up() -> None:
+    stage = Stage()
+    await stage.session.open()
+    _, channel = await stage.watch()
+    stage.handle.on_end("the engine had to be restarted; please connect again")
+    await settle()
+    (error,) = channel.told("error")
+    assert error["error"]["code"] == "engine_unavailable"
+    assert "restarted" in error["error"]["message"]
+    assert stage.ended() == {"engine_died": 1.0}
 
 
-async def test_a_peer_that_hangs_up_is_gone_at_once(server):
-    async with server.client(SPEECH) as client:
-        await until(lambda: client.pictures)
-        await client.close()
-        await until(lambda: not server.service.sessions, timeout_s=5)
+# Parties
 
 
-async def test_a_peer_that_never_connects_is_given_up(config):
-    impatient = dataclasses.replace(config, connect_timeout_s=1.0)
-    async with running(impatient) as server:
-        client = AvatarClient(SPEECH)
-        answer = await server.post_offer(await client.offer())
-        assert answer["id"] in server.service.sessions
-        await until(lambda: not server.service.sessions, timeout_s=10)
-        await client.close()
+async def test_it_ends_with_its_last_party() -> None:
+    stage = Stage()
+    await stage.session.open()
+    first, _ = await stage.watch()
+    second, _ = await stage.watch(microphone=False)
+    heard: list[str] = []
+    socket = stage.session.attach(heard.append)
+    first.become("failed")
+    await stage.clock.advance(1.0)
+    assert first.closed
+    second.become("closed")
+    await stage.clock.advance(1.0)
+    assert stage.session.life is Life.RUNNING
+    stage.session.parties.leave(socket, "left")
+    await settle()
+    assert stage.ended() == {"left": 1.0}
 
 
-async def test_a_peer_whose_pings_stop_is_gone(config):
-    strict = dataclasses.replace(config, ping_timeout_s=3.0)
-    async with running(strict) as server, server.client(SPEECH) as client:
-        await until(lambda: client.channel.readyState == "open")
-        client.send(type="ping")
-        await until(lambda: not server.service.sessions, timeout_s=10)
+@pytest.mark.parametrize(
+    ("connected", "reason"), [(False, "never_connected"), (True, "connection_lost")]
+)
+async def test_a_lost_peer_says_why(connected: bool, reason: str) -> None:
+    stage = Stage()
+    await stage.session.open()
+    await stage.session.connect(FakeOffer())  # type: ignore[arg-type]
+    if connected:
+        stage.peers[0].become("connected")
+    stage.peers[0].become("failed")
+    await settle()
+    assert stage.ended() == {reason: 1.0}
 
 
-async def test_inference_that_dies_is_started_anew(config):
-    async with running(config) as server:
-        async with server.client(SPEECH) as client:
-            await until(lambda: client.pictures)
-            os.kill(server.service._engine.inference.pid, signal.SIGKILL)
-            await until(lambda: not server.service.sessions)
-            assert any(
-                e["type"] == "error" and e["error"]["code"] == "session_ending"
-                for e in client.events
+async def test_whoever_stops_pinging_is_gone() -> None:
+    stage = Stage(ping_timeout_s=3.0)
+    await stage.session.open()
+    lively, channel = await stage.watch()
+    quiet, _ = await stage.watch()  # never pings: nothing is expected of it
+    stopping, stopped = await stage.watch()
+    stopped.on_message(PING)
+    assert stopped.told("pong")[0]["client_event_id"] == "p"
+    for _ in range(6):
+        channel.on_message(PING)
+        await stage.clock.advance(1.0)
+    assert stopping.closed
+    assert not lively.closed
+    assert not quiet.closed
+    await stage.clock.advance(5.0)
+    assert lively.closed
+    quiet.become("closed")
+    await settle()
+    assert stage.ended() == {"connection_lost": 1.0}
+
+
+async def test_the_first_microphone_is_heard() -> None:
+    async with staged() as stage:
+        await stage.watch(microphone=False)
+        await stage.watch()
+        await stage.watch()
+        wanted = [None, stage.session.microphone, None]
+        assert [peer.microphone for peer in stage.peers] == wanted
+        stage.peers[1].become("closed")
+        await stage.watch()
+        assert stage.peers[3].microphone is stage.session.microphone
+        assert len({id(peer.encodings) for peer in stage.peers}) == 1
+
+
+async def test_a_peer_that_gives_up_while_it_is_answered_is_closed() -> None:
+    stage = Stage()
+    await stage.session.open()
+    answer = stage._connect
+
+    async def answer_slowly(offer: FakeOffer, **options: object) -> object:
+        peer = await answer(offer, **options)
+        peer.become("failed")
+        await settle()
+        return peer
+
+    object.__setattr__(stage.session._config, "connect", answer_slowly)
+    await stage.session.connect(FakeOffer())  # type: ignore[arg-type]
+    assert stage.session.closing
+    assert stage.peers[0].closed
+
+
+# Events
+
+
+async def test_everybody_is_told_and_only_those_who_ask_of_motion() -> None:
+    async with staged() as stage:
+        _, first = await stage.watch()
+        _, second = await stage.watch()
+        other = stage.peers[0].open_channel("chat")
+        assert first.sent[0]["type"] == second.sent[0]["type"] == "session.created"
+        assert first.sent[0]["session"] == stage.session.info().model_dump()
+        second.say(type="session.update", motion_events=True)
+        await stage.clock.advance(2.0)
+        assert not first.told("avatar.motion")
+        motions = second.told("avatar.motion")
+        assert motions[3]["t"] == 0.12
+        assert motions[3]["values"] == {"number": 3.0}
+        assert [e["state"] for e in first.told("avatar.state")] == ["listening"]
+        (stats,) = first.told("stats")[1:]
+        assert stats["fps"] == stats["drawn_fps"] == 25
+        assert stats["size"] == 32
+        assert stats["playout_delay_ms"] == 160.0
+        assert other.sent == []
+
+
+async def test_speech_at_the_microphone_is_told() -> None:
+    async with staged() as stage:
+        _, channel = await stage.watch()
+        signal = SPEECH[: len(SPEECH) // 960 * 960]
+        for packet in microphone(opus_packets(signal), start=stage.clock.now()):
+            await stage.clock.advance(packet.arrival - stage.clock.now())
+            stage.session.microphone.push(
+                packet.rtp_timestamp, packet.sequence, packet.payload, packet.arrival
             )
-        await until(lambda: server.service._ready, timeout_s=60)
-        async with server.client(SPEECH) as client:
-            await until(lambda: client.pictures)
+        kinds = [e["type"] for e in channel.sent if e["type"].startswith("input_audio")]
+        assert kinds[:2] == [
+            "input_audio_buffer.speech_started",
+            "input_audio_buffer.speech_stopped",
+        ]
+        assert channel.told("stats")[-1]["concealed_ms"] == 0
+        assert stage.session.describe()["microphone"]["received"] == len(signal) // 960
 
 
-async def test_draining_takes_no_new_sessions_and_waits_for_the_old(config):
-    async with running(config) as server, server.client(SPEECH) as client:
-        await until(lambda: client.channel.readyState == "open" and client.pictures)
-        draining = asyncio.create_task(server.service.drain())
-        await asyncio.sleep(0)
-        assert (await server.http.get("/ready")).json()["error"]["code"] == "draining"
-        late = AvatarClient(SPEECH)
-        response = await server.http.post("/v1/sessions", json=await late.offer())
-        assert response.status_code == 503
-        await late.close()
-        await until(lambda: any(e["type"] == "error" for e in client.events))
-        await client.close()
-        await asyncio.wait_for(draining, 10)
+async def test_pushed_speech_is_reported_and_cut_short() -> None:
+    async with staged(speech=PushedSpeech(48_000)) as stage:
+        _, channel = await stage.watch()
+        viewer = Viewer(stage.session.stream, stage.clock)
+        reading = asyncio.create_task(viewer.read())
+        speech = stage.session.speech
+        assert speech is not None
+        await stage.clock.advance(0.5)
+        speech.push(np.full(24_000, 9, np.int16), stage.clock.now())
+        speech.commit()
+        await stage.clock.advance(1.0)
+        speech.push(np.full(96_000, 9, np.int16), stage.clock.now())
+        await stage.clock.advance(0.5)
+        channel.say(type="output_audio_buffer.clear")
+        await stage.clock.advance(0.5)
+        told = [
+            (e["type"].rsplit(".")[1], e.get("played_ms"))
+            for e in channel.sent
+            if e["type"].startswith("output_audio")
+        ]
+        heard = sum(bool(voice.pcm.any()) for _, voice in viewer.voice) * 20
+        assert told[:3] == [("started", None), ("stopped", 500), ("started", None)]
+        assert told[3][0] == "cleared"
+        assert told[3][1] == pytest.approx(heard - 500, abs=20)  # some of the last 20 ms fades
+        assert len(stage.handle.cleared) == 1
+        viewer.cursor.close()
+        await reading
+
+
+async def test_a_clear_of_the_microphones_echo_is_told_in_session_time() -> None:
+    async with staged() as stage:
+        _, channel = await stage.watch()
+        await stage.clock.advance(1.0)
+        channel.say(type="output_audio_buffer.clear")
+        (cleared,) = channel.told("output_audio_buffer.cleared")
+        assert cleared["played_ms"] == 860
+
+
+async def test_the_end_is_announced() -> None:
+    async with staged() as stage:
+        _, channel = await stage.watch()
+        stage.session.announce_end("the server is shutting down")
+        assert channel.told("error")[0]["error"]["code"] == "session_ending"
+
+
+# Wishes
+
+
+async def test_the_last_of_several_faces_wins_though_the_first_is_slow() -> None:
+    async with staged() as stage:
+        _, channel = await stage.watch()
+        stage.handle.gate = asyncio.Event()
+        for name in ("berta", "clara", "dora", "Nobody", "emma"):
+            channel.say(type="session.update", avatar=name, event_id=name)
+            await stage.clock.advance(0.2)
+        assert stage.handle.identities == []
+        stage.handle.gate.set()
+        await settle()
+        assert stage.handle.identities == ["BERTA", "EMMA"]
+        assert stage.session.appearance.avatar.id == "emma"
+        updated = [e["session"]["avatar"] for e in channel.told("session.updated")]
+        assert updated == ["berta", "emma"]
+        (error,) = channel.told("error")
+        assert (error["error"]["code"], error["error"]["event_id"]) == ("unknown_avatar", "Nobody")
+
+
+async def test_changes_of_controls_add_up_while_the_engine_is_busy() -> None:
+    async with staged() as stage:
+        _, channel = await stage.watch()
+        stage.handle.gate = asyncio.Event()
+        channel.say(type="session.update", avatar="berta")
+        await settle()
+        channel.say(type="session.update", controls={"gaze": 0.5})
+        channel.say(type="session.update", controls={"warmth": 7, "gaze": 0.25})
+        await settle()
+        assert stage.handle.controls == []
+        stage.handle.gate.set()
+        await settle()
+        assert stage.handle.controls == [{"gaze": 0.25, "warmth": 7.0}]
+        assert stage.session.info().controls == {"gaze": 0.25, "warmth": 7.0}
+
+
+async def test_a_face_that_cannot_be_shown_fails_for_those_who_asked_for_it() -> None:
+    async with staged() as stage:
+        _, channel = await stage.watch()
+        stage.handle.refused = VivavoceError("its features are damaged")
+        channel.say(type="session.update", avatar="berta", controls={"gaze": 0}, event_id="e1")
+        channel.say(type="session.update", controls={"warmth": 1}, event_id="e2")
+        await settle()
+        (error,) = channel.told("error")
+        assert error["error"]["event_id"] == "e1"
+        assert "damaged" in error["error"]["message"]
+        assert stage.session.appearance.avatar.id == "anna"
+        assert channel.told("session.updated")[-1]["session"]["controls"] == {
+            "gaze": 0.0,
+            "warmth": 1.0,
+        }
+        stage.handle.refused = None
+        await stage.session.set_avatar("clara")
+        assert stage.handle.identities == ["CLARA"]
+
+
+async def test_a_wish_that_the_end_overtakes_is_answered() -> None:
+    stage = Stage()
+    await stage.session.open()
+    stage.handle.gate = asyncio.Event()
+    asked = [asyncio.create_task(stage.session.set_avatar(name)) for name in ("berta", "clara")]
+    await settle()
+    await stage.session.close("deleted")
+    for task in asked:
+        with pytest.raises(UnknownSession, match="ended"):
+            await task

@@ -9,9 +9,10 @@ import pytest
 
 from benchmarks.service.browser import server
 from benchmarks.service.peer import AvatarClient
+from tests.support.peers import until
 from tests.support.sounds import SPEECH
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3_600)]
 
 SESSIONS = 200
 SETTLE = 20  # sessions after which nothing may grow any more
@@ -35,16 +36,13 @@ async def open_and_close(http: httpx.AsyncClient, n: int) -> None:
     client = AvatarClient(SPEECH, decode=False)
     try:
         await client.connect(post)
-        async with asyncio.timeout(20):
-            while len(client.video.arrivals) < 5:
-                await asyncio.sleep(0.02)
+        await until(lambda: len(client.video.arrivals) >= 5)
         if n % 2:  # half say goodbye, half just hang up
             await http.delete(f"/v1/sessions/{client.session['id']}")
     finally:
         await client.close()
-    async with asyncio.timeout(20):
-        while (await http.get("/health")).json()["sessions"]:
-            await asyncio.sleep(0.02)
+    while (await http.get("/health")).json()["sessions"]:
+        await asyncio.sleep(0.02)
 
 
 async def test_two_hundred_sessions_leave_nothing_behind(cast_dir, tmp_path):
@@ -56,14 +54,13 @@ async def test_two_hundred_sessions_leave_nothing_behind(cast_dir, tmp_path):
         process = await asyncio.to_thread(
             stack.enter_context, server(tmp_path / "data", "--config", str(settings))
         )
-        async with httpx.AsyncClient(base_url=process.url, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=process.url, timeout=120) as http:
             settled = {}
             for n in range(SESSIONS):
                 await open_and_close(http, n)
                 if n + 1 == SETTLE:
                     settled = footprint(process)
-            await asyncio.sleep(2)
-            final = footprint(process)
-    assert final["threads"] <= settled["threads"] + 2
-    assert final["files"] <= settled["files"] + 4
-    assert final["together_mb"] <= settled["together_mb"] + 25
+            most = {"threads": 2, "files": 4, "together_mb": 25}  # that may be left
+            await until(
+                lambda: all(footprint(process)[k] <= settled[k] + v for k, v in most.items())
+            )

@@ -11,7 +11,6 @@ from typing import Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from pipelines.motion.controls import CONTROL_NAMES
 from realtime import errors, protocol
 from realtime.errors import VivavoceError
 
@@ -77,12 +76,20 @@ def test_protocol_js_mirrors_the_server_events():
     assert javascript_names("ServerEvent") == event_names(protocol.ServerEvent)
 
 
-def test_fallback_sliders_are_the_servers_controls():
-    source = (CLIENT / "controls.js").read_text()
-    assert re.findall(r'\{ name: "(\w+)"', source) == list(CONTROL_NAMES)
-
-
-@pytest.mark.parametrize("code", ["at_capacity", "unknown_avatar"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "at_capacity",
+        "avatar_not_ready",
+        "draining",
+        "engine_unavailable",
+        "pipeline_not_loaded",
+        "starting",
+        "storage_unavailable",
+        "unknown_avatar",
+        "unknown_pipeline",
+    ],
+)
 def test_the_refusals_a_user_meets_are_explained(code):
     assert code in {kind.code for kind in all_errors(errors.VivavoceError)}
     explained = re.findall(r"^  (\w+): \{$", (CLIENT / "errors.js").read_text(), re.MULTILINE)
@@ -106,7 +113,9 @@ def test_labels_point_at_elements(page):
 
 
 def test_stable_ids_for_tests_and_scripts(page):
-    stable = {"start", "avatar-video", "gallery", "mute", "speaker", "record", "stats", "error"}
+    stable = {"start", "avatar-video", "gallery", "mute", "speaker", "record", "stats", "error"} | {
+        "interrupt"
+    }
     assert stable | {"fullscreen", "microphone", "state", "connection", "badge"} <= set(page.ids)
 
 

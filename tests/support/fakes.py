@@ -8,10 +8,13 @@ import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.sources.microphone.ingest import Hop, Ingest
+from realtime.media import Hop
+from realtime.sinks.webrtc.codecs import OpusEncoder
+from realtime.sources.microphone.ingest import Ingest
 
 PACKET = 960
 """Samples of a 20 ms packet at 48 kHz."""
@@ -35,6 +38,10 @@ class ManualClock:
         heapq.heappush(self._sleepers, (deadline, next(self._order), waiter))
         await waiter
 
+    def jump(self, seconds: float) -> None:
+        """Let time pass in which nothing runs: the process was suspended."""
+        self._now += seconds
+
     async def advance(self, seconds: float) -> None:
         """Let time pass; everything that is due on the way runs at its own time."""
         end = self._now + seconds
@@ -56,20 +63,46 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
+class PcmDecoder:
+    """Packets that hold plain samples; it has no memory and finds no copies in them."""
+
+    def samples(self, payload: bytes) -> int:
+        if not 240 <= len(payload) <= 11_520:  # what Opus packets hold
+            raise ValueError(f"{len(payload)} bytes")
+        return len(payload) // 2
+
+    def decode(self, payload: bytes) -> NDArray[np.int16]:
+        return np.frombuffer(payload, np.int16).copy()
+
+    def recover(self, following: bytes, samples: int) -> None:
+        return None
+
+
+def opus_packets(pcm: NDArray[np.int16], bps: int = 24_000) -> list[bytes]:
+    """Packets of int16 [n * 960], with copies of those before, as browsers send under loss."""
+    encoder = OpusEncoder(bps=bps, expected_loss_percent=20)
+    payloads = []
+    for n, part in enumerate(pcm.reshape(-1, PACKET)):
+        frame = av.AudioFrame.from_ndarray(part[None], "s16", "mono")
+        frame.sample_rate, frame.pts = 48_000, n * PACKET
+        payloads += [bytes(packet) for packet in encoder.encode(frame)]
+    return payloads
+
+
 @dataclass(frozen=True)
 class SentPacket:
     """One packet of a microphone, and when it reaches us."""
 
     rtp_timestamp: int
     sequence: int
-    pcm: NDArray[np.int16]
+    payload: bytes
     sent: float
     arrival: float
     ssrc: int = 1
 
 
 def microphone(
-    signal: NDArray[np.int16],
+    signal: NDArray[np.int16] | list[bytes],
     *,
     start: float = 0.0,
     delay: Callable[[float], float] = lambda sent: 0.0,
@@ -77,19 +110,21 @@ def microphone(
     rtp_start: int = 0,
     sequence_start: int = 0,
 ) -> list[SentPacket]:
-    """Packets of `signal`, int16 [n * 960] at 48 kHz.
+    """Packets of `signal`, int16 [n * 960] at 48 kHz (for `PcmDecoder`), or encoded ones of 20 ms.
 
     A packet is sent when its last sample is recorded and arrives `delay(sent)` later. With
     `drift_ppm` the sender's clock runs fast by that much.
     """
+    if not isinstance(signal, list):
+        signal = [pcm.tobytes() for pcm in signal.reshape(-1, PACKET)]
     packets = []
-    for n, pcm in enumerate(signal.reshape(-1, PACKET)):
+    for n, payload in enumerate(signal):
         sent = start + (n + 1) * 0.02 / (1 + drift_ppm * 1e-6)
         packets.append(
             SentPacket(
                 rtp_timestamp=(rtp_start + n * PACKET) % 2**32,
                 sequence=(sequence_start + n) % 2**16,
-                pcm=pcm,
+                payload=payload,
                 sent=sent,
                 arrival=sent + delay(sent),
             )
@@ -114,7 +149,7 @@ def deliver(ingest: Ingest, packets: Iterable[SentPacket], until: float) -> list
         while ingest.next_deadline() <= packet.arrival:
             hops += ingest.pull(ingest.next_deadline())
         ingest.push(
-            packet.rtp_timestamp, packet.sequence, packet.pcm, packet.arrival, ssrc=packet.ssrc
+            packet.rtp_timestamp, packet.sequence, packet.payload, packet.arrival, ssrc=packet.ssrc
         )
         hops += ingest.pull(packet.arrival)
     while ingest.next_deadline() <= until:

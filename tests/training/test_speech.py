@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -91,6 +94,12 @@ def test_voices_are_on_one_side_of_the_split() -> None:
     for speaker in ("awb", "ked"):
         assert not any(speaker in voice for voice in TRAINING_VOICES)
     assert not set(TRAINING) & set(HELD_OUT)
+
+
+def test_every_voice_is_installed_for_the_tests() -> None:
+    script = (Path(__file__).parents[2] / "deploy" / "system-packages.sh").read_text()
+    wanted = {"espeak-ng", "flite", "festival", *(v.package for v in FESTIVAL_VOICES.values())}
+    assert wanted <= set(re.findall(r"[\w-]+", script))
 
 
 @pytest.mark.parametrize("voice", [v for v in TRAINING_VOICES if v.startswith("espeak")])

@@ -1,6 +1,6 @@
-"""Video and audio encoders of one session, tuned for a talking face on a live link.
+"""Video and audio encoders of one stream, tuned for a talking face on a live link.
 
-They take frames as rendered (yuv420p planes, 48 kHz mono) and give RTP payloads. Each session
+They take frames as rendered (yuv420p planes, 48 kHz mono) and give RTP payloads. Each stream
 owns its encoders; bitrate limits are theirs, not the process's.
 """
 
@@ -19,11 +19,12 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
+from realtime.media import FPS, VIDEO_CLOCK_HZ, VOICE_RATE_HZ
+
 VideoCodec = Literal["VP8", "H264"]
 
-FRAME_RATE = 25
-_VIDEO_TIME_BASE = Fraction(1, 90_000)
-_AUDIO_TIME_BASE = Fraction(1, 48_000)
+_VIDEO_TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
+_AUDIO_TIME_BASE = Fraction(1, VOICE_RATE_HZ)
 _USEFUL = 1.6
 """Bitrate above which a talking face gains nothing, times the default."""
 
@@ -51,8 +52,8 @@ def default_bitrate(width: int, height: int) -> int:
 class VideoEncoder(Protocol):
     """Frames in, RTP payloads out. `encode` runs in a worker thread, one call at a time."""
 
-    def encode(self, frame: av.VideoFrame, *, keyframe: bool) -> list[bytes]:
-        """Encode a yuv420p frame with PTS in 1/90000 s."""
+    def encode(self, frame: av.VideoFrame, *, pts: int, keyframe: bool) -> tuple[list[bytes], bool]:
+        """Encode a yuv420p frame of time `pts` in 1/90000 s; also whether it became a key frame."""
         ...
 
     @property
@@ -84,7 +85,7 @@ class _Encoder(ABC):
     def set_target(self, bps: int) -> None:
         self._target_bps = max(self._config.min_bps, min(bps, self._config.max_bps))
 
-    def encode(self, frame: av.VideoFrame, *, keyframe: bool) -> list[bytes]:
+    def encode(self, frame: av.VideoFrame, *, pts: int, keyframe: bool) -> tuple[list[bytes], bool]:
         if frame.format.name != "yuv420p":
             raise ValueError(f"frames must be yuv420p, got {frame.format.name}")
         if not self._target_bps:
@@ -102,12 +103,15 @@ class _Encoder(ABC):
         else:
             self._adjust(context)
         self._frames_since_open += 1
+        frame.pts, frame.time_base = pts, _VIDEO_TIME_BASE
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE
         payloads: list[bytes] = []
+        is_key = False
         for packet in context.encode(frame):
             packet.time_base = _VIDEO_TIME_BASE
             payloads += self._packer.pack(packet)[0]
-        return payloads
+            is_key = is_key or packet.is_keyframe
+        return payloads, is_key
 
     def _ceiling(self, width: int, height: int) -> int:
         """More than this a face of this size does not need, whatever the link can take."""
@@ -133,7 +137,7 @@ def _context(name: str, width: int, height: int, bps: int) -> VideoCodecContext:
     context.height = height
     context.pix_fmt = "yuv420p"
     context.bit_rate = bps
-    context.framerate = Fraction(FRAME_RATE, 1)
+    context.framerate = Fraction(FPS, 1)
     context.time_base = _VIDEO_TIME_BASE
     context.gop_size = 3_000  # keyframes come on request
     context.thread_count = 1
@@ -144,7 +148,7 @@ class Vp8Encoder(_Encoder):
     """libvpx, real time. FFmpeg cannot change its bitrate while it runs: a change large enough to
     matter opens it anew, which costs a keyframe, so rises wait for `_RISE_FRAMES`."""
 
-    _RISE_FRAMES = 5 * FRAME_RATE
+    _RISE_FRAMES = 5 * FPS
 
     def _must_reopen(self) -> bool:
         ratio = self._bps / self._opened_bps
@@ -216,7 +220,7 @@ class OpusEncoder:
         context.bit_rate = bps
         context.format = "s16"
         context.layout = "mono"
-        context.sample_rate = 48_000
+        context.sample_rate = VOICE_RATE_HZ
         context.time_base = _AUDIO_TIME_BASE
         context.options = {
             "application": "voip",

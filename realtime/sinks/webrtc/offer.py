@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aiortc import RTCRtpSender
 from aiortc.codecs import CODECS
 from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
-from aiortc.sdp import MediaDescription, SessionDescription
+from aiortc.sdp import MediaDescription, SessionDescription, grouplines
 
 from realtime.errors import BadOffer
 from realtime.sinks.webrtc.codecs import VideoCodec
 
 MAX_OFFER_BYTES = 64 * 1024
-_MAX_CANDIDATES = 50
+_CANDIDATES = {"candidate", "end-of-candidates"}
+_TRANSPORT = {"ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup"}
 _DIGESTS = {"sha-256", "sha-384", "sha-512"}  # what aiortc 1.16.0 can check
+_VIDEO = "VP8, or H.264 with profile-level-id=42e01f and packetization-mode=1"
 # Whatever aiortc's parser may raise on input it did not expect.
 _PARSE_ERRORS = (
     ValueError,
@@ -33,6 +37,7 @@ class Offer:
     """A checked offer."""
 
     sdp: str
+    """Without candidates, and with the transport written out in every m-line."""
     description: SessionDescription
     microphone: bool
     """It sends audio to us."""
@@ -47,12 +52,17 @@ class Offer:
 def parse_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
     """Parse and check an offer: one audio line, one video line, at most one data channel, bundled.
 
+    Its candidates are passed over. We only answer a peer's connectivity checks, which tell us its
+    address, and send nothing to an address because an offer names it. So it does not matter
+    whether they are ones that we could use, nor whether there are any.
+
     Raises `BadOffer` with a message that tells the sender what to change.
     """
     if len(text) > max_bytes or len(text.encode(errors="replace")) > max_bytes:
         raise BadOffer(f"the offer is larger than {max_bytes} bytes")
     if not text.startswith("v=0"):
         raise BadOffer("the offer is not SDP: it must begin with v=0")
+    text = _with_transport_everywhere(_without_candidates(text))
     try:
         description = SessionDescription.parse(text)
         description.type = "offer"
@@ -60,7 +70,7 @@ def parse_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
         audio = next(m for m in description.media if m.kind == "audio")
         video = next(m for m in description.media if m.kind == "video")
         _check_media(audio, "Opus", {"sendrecv", "sendonly", "recvonly"})
-        _check_media(video, "VP8 or H.264", {"sendrecv", "recvonly"})
+        _check_media(video, _VIDEO, {"sendrecv", "recvonly"})
     except _PARSE_ERRORS as error:
         raise BadOffer(f"the offer cannot be parsed: {error or type(error).__name__}") from error
     return Offer(
@@ -69,19 +79,6 @@ def parse_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
         microphone=audio.direction in ("sendrecv", "sendonly"),
         channel=any(m.kind == "application" for m in description.media),
     )
-
-
-def without_hidden_candidates(text: str) -> str:
-    """The offer without candidates under mDNS names (`.local`).
-
-    Resolving one holds the answer up for as long as a second and often fails. The peer reaches us
-    without it: its checks tell us its address. Then more candidates may come than the offer has.
-    """
-    lines = text.splitlines()
-    kept = [x for x in lines if not (x.startswith("a=candidate:") and ".local " in x)]
-    if len(kept) < len(lines):
-        kept = [x for x in kept if x != "a=end-of-candidates"]
-    return "\r\n".join(kept) + "\r\n"
 
 
 def audio_preferences() -> list[RTCRtpCodecCapability]:
@@ -99,6 +96,39 @@ def _capabilities(kind: str) -> list[RTCRtpCodecCapability]:
     return capabilities
 
 
+def _attribute(line: str) -> str:
+    """The name of an a-line's attribute; "" for other lines."""
+    return line[2:].partition(":")[0] if line.startswith("a=") else ""
+
+
+def _without_candidates(text: str) -> str:
+    return _joined(line for line in text.splitlines() if _attribute(line) not in _CANDIDATES)
+
+
+def _with_transport_everywhere(text: str) -> str:
+    """Give m-lines that have no transport of their own that of the bundle.
+
+    RFC 9143: the first m-line of the group has it; the others, those that are `bundle-only` in
+    particular, may leave it out.
+    """
+    session, sections = grouplines(text)
+    group = next((line.split() for line in session if line.startswith("a=group:BUNDLE ")), [])
+    tagged = next((s for s in sections if f"a=mid:{''.join(group[1:2])}" in s), [])
+    shared = [line for line in tagged if _attribute(line) in _TRANSPORT]
+    multiplexed = any("a=rtcp-mux" in section for section in sections)
+    for section in sections:
+        if any(_attribute(line) in _TRANSPORT for line in section):
+            continue
+        section += shared
+        if multiplexed and "a=rtcp-mux" not in section:
+            section.append("a=rtcp-mux")
+    return _joined(itertools.chain(session, *sections))
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\r\n" for line in lines)
+
+
 def _check_lines(description: SessionDescription) -> None:
     kinds = [m.kind for m in description.media]
     if kinds.count("audio") != 1 or kinds.count("video") != 1:
@@ -114,8 +144,6 @@ def _check_lines(description: SessionDescription) -> None:
     bundles = [g for g in description.group if g.semantic == "BUNDLE"]
     if len(bundles) != 1 or set(bundles[0].items) != set(mids):
         raise BadOffer("all m-lines must be in one a=group:BUNDLE")
-    if sum(len(m.ice_candidates) for m in description.media) > _MAX_CANDIDATES:
-        raise BadOffer(f"the offer has more than {_MAX_CANDIDATES} ICE candidates")
     for media in description.media:
         _check_transport(media)
 
@@ -123,6 +151,8 @@ def _check_lines(description: SessionDescription) -> None:
 def _check_transport(media: MediaDescription) -> None:
     if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
         raise BadOffer(f"the {media.kind} m-line has no a=ice-ufrag or a=ice-pwd")
+    if media.ice.iceLite:
+        raise BadOffer("the offer is of an ICE lite agent; we only answer connectivity checks")
     if media.dtls is None or not media.dtls.fingerprints:
         raise BadOffer(f"the {media.kind} m-line has no a=fingerprint or no a=setup")
     if not any(f.algorithm.lower() in _DIGESTS for f in media.dtls.fingerprints):

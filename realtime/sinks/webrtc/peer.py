@@ -18,7 +18,6 @@ from typing import Any, Literal, cast
 import ifaddr
 from aioice import Candidate
 from aiortc import (
-    MediaStreamTrack,
     RTCConfiguration,
     RTCDataChannel,
     RTCIceServer,
@@ -29,20 +28,18 @@ from aiortc import (
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters
-from aiortc.sdp import candidate_from_sdp
 
+from realtime.clock import Clock
 from realtime.errors import BadOffer
-from realtime.playout import PlayoutClock
 from realtime.sinks.webrtc.channel import EventChannel
-from realtime.sinks.webrtc.codecs import BitrateConfig, OpusEncoder, VideoCodec, video_encoder
+from realtime.sinks.webrtc.codecs import BitrateConfig, VideoCodec
+from realtime.sinks.webrtc.encodings import Encodings, VideoViewer, Viewer
 from realtime.sinks.webrtc.extensions import PLAYOUT_DELAY_URI, PlayoutDelay
-from realtime.sinks.webrtc.frame_encoders import AudioFrameEncoder, FrameEncoder, VideoFrameEncoder
 from realtime.sinks.webrtc.offer import (
     Offer,
     audio_preferences,
     parse_offer,
     video_preferences,
-    without_hidden_candidates,
 )
 from realtime.sinks.webrtc.receive import MicrophoneReceiver, PacketSink
 from realtime.sinks.webrtc.send import MediaClock, MediaSender
@@ -107,32 +104,27 @@ class PeerStats:
     """What the peer says it can receive."""
     target_bps: int | None = None
     """What the video encoder aims at."""
-    undecodable: int = 0
-    """Packets from the microphone that were not Opus."""
-    recovered: int = 0
-    """Lost ones whose copy came with the packet after."""
 
 
 class Peer:
     """A connected (or connecting) peer. `close` leaves nothing behind."""
 
-    def __init__(self, config: RtcConfig, on_state: Callable[[PeerState], None]) -> None:
+    def __init__(
+        self, config: RtcConfig, clock: Clock, on_state: Callable[[PeerState], None]
+    ) -> None:
         self._config = config
+        self._clock = clock
         self._on_state = on_state
         servers = list(config.ice_servers)
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         self._senders: dict[str, MediaSender] = {}
         self._receiver: MicrophoneReceiver | None = None
-        self._encoder: VideoFrameEncoder | None = None
+        self._viewer: VideoViewer | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.state: PeerState = "connecting"
         self.answer_sdp = ""
         self.video_codec = ""
-
-    def force_keyframe(self) -> None:
-        """Make the next video frame complete in itself."""
-        self._senders["video"].force_keyframe()
 
     def stats(self) -> PeerStats:
         """Numbers of the connection."""
@@ -149,27 +141,8 @@ class Peer:
             rtt_s=audio.rtt_s if video.rtt_s is None else video.rtt_s,
             remote_loss=video.remote_loss,
             remb_bps=video.remb_bps,
-            target_bps=None if self._encoder is None else self._encoder.encoder.target_bps,
-            undecodable=0 if self._receiver is None else self._receiver.undecodable,
-            recovered=0 if self._receiver is None else self._receiver.recovered,
+            target_bps=None if self._viewer is None else self._viewer.target_bps,
         )
-
-    async def add_ice_candidate(self, candidate: str | None, mid: str | None = None) -> None:
-        """Add a trickled candidate ("candidate:..." or what follows it); None: there are no more.
-
-        Without `mid` it belongs to the first m-line, which carries the bundle.
-        """
-        if candidate is None:
-            await self._connection.addIceCandidate(None)
-            return
-        try:
-            parsed = candidate_from_sdp(candidate.removeprefix("a=").removeprefix("candidate:"))
-            parsed.sdpMid = mid
-            if mid is None:
-                parsed.sdpMLineIndex = 0
-            await self._connection.addIceCandidate(parsed)
-        except (ValueError, AssertionError, IndexError) as error:
-            raise BadOffer(f"this is no ICE candidate: {candidate[:100]!r}") from error
 
     async def close(self) -> None:
         """End the connection; returns when all its tasks and sockets are gone."""
@@ -189,53 +162,45 @@ class Peer:
 
     # Building it
 
-    def _set_up(
-        self,
-        offer: Offer,
-        audio_track: MediaStreamTrack,
-        video_track: MediaStreamTrack,
-        playout: PlayoutClock,
-        on_encoded: Callable[[float], None],
-    ) -> None:
-        media_clock = MediaClock(playout)
+    def _set_up(self, encodings: Encodings, audio_direction: str) -> None:
+        media_clock = MediaClock(encodings.stream.playout, self._clock)
         first = _AUTO if self._config.video_codec == "auto" else self._config.video_codec
 
-        def make_video_encoder(codec: RTCRtpCodecParameters) -> FrameEncoder:
+        def watch(codec: RTCRtpCodecParameters) -> Viewer:
             self.video_codec = codec.name
-            encoder = video_encoder(codec, self._config.bitrate)
-            self._encoder = VideoFrameEncoder(encoder, on_encoded)
-            return self._encoder
+            self._viewer = encodings.video(codec)
+            return self._viewer
 
-        audio = self._connection.addTransceiver(audio_track, "sendrecv")
+        audio = self._connection.addTransceiver("audio", audio_direction)
         audio.setCodecPreferences(audio_preferences())
-        self._put_sender(audio, audio_track, media_clock, _make_audio_encoder)
-        video = self._connection.addTransceiver(video_track, "sendonly")
+        self._put_sender(audio, media_clock, encodings.voice)
+        video = self._connection.addTransceiver("video", "sendonly")
         video.setCodecPreferences(video_preferences(first))
-        self._put_sender(video, video_track, media_clock, make_video_encoder)
+        self._put_sender(video, media_clock, watch)
 
     def _put_sender(
         self,
         transceiver: RTCRtpTransceiver,
-        track: MediaStreamTrack,
         media_clock: MediaClock,
-        encoder: Callable[[RTCRtpCodecParameters], FrameEncoder],
+        watch: Callable[[RTCRtpCodecParameters], Viewer],
     ) -> None:
         sender = MediaSender(
-            track,
+            transceiver.kind,
             transceiver.sender.transport,
             stream_id=transceiver.sender._stream_id,
+            clock=self._clock,
             media_clock=media_clock,
-            encoder=encoder,
+            watch=watch,
             playout_delay=self._config.playout_delay,
         )
         transceiver._RTCRtpTransceiver__sender = sender  # type: ignore[attr-defined]
         transceiver.receiver._set_rtcp_ssrc(sender._ssrc)
-        self._senders[track.kind] = sender
+        self._senders[transceiver.kind] = sender
 
-    def _put_receiver(self, sink: PacketSink, playout: PlayoutClock) -> None:
+    def _put_receiver(self, sink: PacketSink) -> None:
         transceiver = self._connection.getTransceivers()[0]
         transport = transceiver.receiver.transport
-        receiver = MicrophoneReceiver(transport, sink, playout.clock)
+        receiver = MicrophoneReceiver(transport, sink, self._clock)
         receiver._set_rtcp_ssrc(self._senders["audio"]._ssrc)
         transceiver._RTCRtpTransceiver__receiver = receiver  # type: ignore[attr-defined]
         self._receiver = receiver
@@ -248,8 +213,7 @@ class Peer:
         self._connection.on("datachannel", on_datachannel)
 
     async def _answer(self, offer: Offer) -> None:
-        sdp = without_hidden_candidates(offer.sdp)
-        await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "offer"))
+        await self._connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         transports: set[RTCDtlsTransport] = set()
         for transceiver in self._connection.getTransceivers():
             _complete_negotiation(transceiver, offer)
@@ -265,7 +229,7 @@ class Peer:
         self._watchdog = asyncio.create_task(self._watch(), name="watch-peer")
 
     async def _watch(self) -> None:
-        await asyncio.sleep(self._config.connect_timeout_s)
+        await self._clock.sleep_until(self._clock.now() + self._config.connect_timeout_s)
         if self.state == "connecting":
             logger.info("not connected after %.0f s", self._config.connect_timeout_s)
             self._set_state("failed")
@@ -288,30 +252,30 @@ class Peer:
 async def connect(
     offer: Offer,
     *,
-    ingest: PacketSink,
-    audio_track: MediaStreamTrack,
-    video_track: MediaStreamTrack,
-    playout: PlayoutClock,
+    encodings: Encodings,
+    microphone: PacketSink | None,
     on_channel: Callable[[EventChannel], None],
     on_state: Callable[[PeerState], None],
     config: RtcConfig,
-    on_encoded: Callable[[float], None] = lambda seconds: None,
 ) -> Peer:
-    """Answer an offer (see `parse_offer`).
+    """Answer an offer (see `parse_offer`) with what `encodings` give; the peer's own microphone, if
+    it has one, goes to `microphone`, or else nowhere.
 
-    `on_state` hears "connected", "failed" and, once everything is released, "closed"; `on_encoded`
-    the CPU seconds that each video frame took.
+    `on_state` hears "connected", "failed" and, once everything is released, "closed".
 
     Raises:
-        BadOffer: the offer cannot be used after all; nothing stays allocated for it.
+        BadOffer: the offer cannot be used after all, or the connection is over before it is
+            answered; nothing stays allocated for it.
     """
-    peer = Peer(config, on_state)
+    peer = Peer(config, encodings.stream.clock, on_state)
     try:
-        peer._set_up(offer, audio_track, video_track, playout, on_encoded)
-        if offer.microphone:
-            peer._put_receiver(ingest, playout)
+        peer._set_up(encodings, "sendonly" if microphone is None else "sendrecv")
+        if offer.microphone and microphone is not None:
+            peer._put_receiver(microphone)
         peer._listen(on_channel)
         await peer._answer(offer)
+        if peer.state in ("failed", "closed"):
+            raise ValueError("the connection ended meanwhile")
     except (ValueError, OperationError, InvalidAccessError, InvalidStateError) as error:
         await peer.close()
         raise BadOffer(f"the offer cannot be answered: {error}") from error
@@ -319,10 +283,6 @@ async def connect(
         await peer.close()
         raise
     return peer
-
-
-def _make_audio_encoder(codec: RTCRtpCodecParameters) -> FrameEncoder:
-    return AudioFrameEncoder(OpusEncoder())
 
 
 def _complete_negotiation(transceiver: RTCRtpTransceiver, offer: Offer) -> None:

@@ -1,7 +1,7 @@
 """The microphone's receiver, in place of aiortc's `RTCRtpReceiver` (checked with 1.16.0).
 
 aiortc's audio receiver holds 80 ms before it decodes and keeps what a loss adds to that. This
-one decodes each packet as it comes and gives it to `Ingest`. It offers what `RTCPeerConnection`,
+one gives each packet to `Ingest` as it comes. It offers what `RTCPeerConnection`,
 `RTCRtpTransceiver` and `RTCDtlsTransport` ask of a receiver: `track`, `_track`, `transport`,
 `setTransport`, `receive`, `stop`, `getStats`, `_set_rtcp_ssrc`, `_handle_rtp_packet`,
 `_handle_rtcp_packet`, `_handle_disconnect`.
@@ -14,35 +14,25 @@ import logging
 import random
 from typing import Protocol
 
-import numpy as np
 from aiortc import MediaStreamTrack, RTCStatsReport, rtp
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
-from numpy.typing import NDArray
 
 from realtime.clock import Clock
-from realtime.sinks.webrtc.opus import OpusDecoder
+from realtime.media import VOICE_RATE_HZ
 from realtime.sources.microphone.jitter import unwrap
 
 logger = logging.getLogger(__name__)
 
-_MAX_GAP = 50
-"""Packets missing in a row after which a copy of the last of them is no use."""
 _MAX_STREAMS = 4
 """SSRCs reported on; a microphone has one at a time."""
 
 
 class PacketSink(Protocol):
-    """Where decoded packets go; `Ingest` is one."""
+    """Where packets go; `Ingest` is one."""
 
     def push(
-        self,
-        rtp_timestamp: int,
-        sequence: int,
-        pcm48: NDArray[np.int16],
-        now: float,
-        *,
-        ssrc: int = 0,
+        self, rtp_timestamp: int, sequence: int, payload: bytes, now: float, *, ssrc: int = 0
     ) -> None: ...
 
 
@@ -96,7 +86,7 @@ class StreamReport:
 
 
 class MicrophoneReceiver:
-    """Decodes Opus packets on arrival (30 us each) and passes them on."""
+    """Passes Opus packets on as they arrive, and reports on them."""
 
     def __init__(self, transport: RTCDtlsTransport, sink: PacketSink, clock: Clock) -> None:
         self.kind = "audio"
@@ -104,17 +94,10 @@ class MicrophoneReceiver:
         self._transport = transport
         self._sink = sink
         self._clock = clock
-        self._decoder: OpusDecoder | None = None
         self._payload_types: set[int] = set()
         self._streams: dict[int, StreamReport] = {}
         self._rtcp_ssrc: int | None = None
         self._task: asyncio.Task[None] | None = None
-        # Sequence number expected next, length of the last packet, and its stream.
-        self._next = (0, 0, -1)
-        self.undecodable = 0
-        """Packets that were not Opus."""
-        self.recovered = 0
-        """Lost packets whose copy came with the next one."""
         self.ended = asyncio.Event()
         """The peer said goodbye or is gone."""
 
@@ -144,7 +127,6 @@ class MicrophoneReceiver:
             for codec in parameters.codecs
             if codec.mimeType.lower() == "audio/opus" and codec.payloadType is not None
         }
-        self._decoder = OpusDecoder()
         self._transport._register_rtp_receiver(self, parameters)
         self._task = asyncio.create_task(self._run_rtcp(), name="report-microphone")
 
@@ -155,7 +137,7 @@ class MicrophoneReceiver:
         self._transport._unregister_rtp_receiver(self)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        self._decoder = None
+        self._payload_types.clear()
 
     def _handle_disconnect(self) -> None:
         self.ended.set()
@@ -171,45 +153,24 @@ class MicrophoneReceiver:
 
     async def _handle_rtp_packet(self, packet: rtp.RtpPacket, arrival_time_ms: int) -> None:
         """Called by the DTLS transport, which an exception would end."""
-        if packet.payload_type not in self._payload_types or self._decoder is None:
+        if packet.payload_type not in self._payload_types:
             return
         now = self._clock.now()
         try:
             self._count(packet, now)
             if packet.payload:
-                self._decode(self._decoder, packet, now)
-        except ValueError as error:
-            self.undecodable += 1
-            if self.undecodable in (1, 100, 10_000):
-                logger.warning("audio packet ignored (%d so far): %s", self.undecodable, error)
+                self._sink.push(
+                    packet.timestamp, packet.sequence_number, packet.payload, now, ssrc=packet.ssrc
+                )
         except Exception:
             logger.exception("audio packet dropped")
-
-    def _decode(self, decoder: OpusDecoder, packet: rtp.RtpPacket, now: float) -> None:
-        """Decode a packet, and the one before it if that is missing and this one holds a copy."""
-        time, sequence, ssrc = packet.timestamp, packet.sequence_number, packet.ssrc
-        expected, samples, last_ssrc = self._next
-        recovered = None
-        if ssrc == last_ssrc and 0 < (sequence - expected) % 2**16 < _MAX_GAP:
-            recovered = decoder.recover(packet.payload, samples)
-        pcm = decoder.decode(packet.payload)
-        if not len(pcm):
-            return
-        if ssrc != last_ssrc or (sequence - expected) % 2**16 < 2**15:
-            self._next = ((sequence + 1) % 2**16, len(pcm), ssrc)
-        self._sink.push(time, sequence, pcm, now, ssrc=ssrc)
-        if recovered is not None:
-            # After the newer one: this is no packet that came late.
-            self.recovered += 1
-            before = (time - len(recovered)) % 2**32
-            self._sink.push(before, (sequence - 1) % 2**16, recovered, now, ssrc=ssrc)
 
     def _count(self, packet: rtp.RtpPacket, now: float) -> None:
         stream = self._streams.get(packet.ssrc)
         if stream is None:
             if len(self._streams) >= _MAX_STREAMS:
                 del self._streams[next(iter(self._streams))]
-            stream = self._streams[packet.ssrc] = StreamReport(packet.ssrc, 48_000)
+            stream = self._streams[packet.ssrc] = StreamReport(packet.ssrc, VOICE_RATE_HZ)
         stream.add(packet.sequence_number, packet.timestamp, now)
 
     async def _run_rtcp(self) -> None:

@@ -3,7 +3,8 @@
 It offers what `RTCPeerConnection`, `RTCRtpTransceiver` and `RTCDtlsTransport` ask of a sender:
 `kind`, `track`, `transport`, `_ssrc`, `_rtx_ssrc`, `_stream_id`, `_track_id`, `setTransport`,
 `send`, `stop`, `getStats`, `_handle_rtcp_packet`. Unlike aiortc's, its RTCP sender reports tell
-media time, it sends the playout-delay header extension, and its encoder belongs to the session.
+media time, it sends the playout-delay header extension, and it sends what an encoding that it
+shares with other viewers gives: only packets, their numbers and reports are its own.
 """
 
 from __future__ import annotations
@@ -13,22 +14,23 @@ import contextlib
 import logging
 import random
 import struct
+import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import av
-from aiortc import MediaStreamTrack, RTCStatsReport, clock, rtp
+from aiortc import RTCStatsReport, rtp
+from aiortc import clock as wall_clock
 from aiortc.codecs import is_rtx
-from aiortc.mediastreams import MediaStreamError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpSendParameters
 from aiortc.utils import random16, random32, uint16_add
 
+from realtime.clock import Clock
+from realtime.media import FPS
 from realtime.playout import PlayoutClock
-from realtime.sinks.webrtc.codecs import FRAME_RATE
+from realtime.sinks.webrtc.encodings import PACE, Encoded, Viewer
 from realtime.sinks.webrtc.extensions import PlayoutDelay, SentExtensions
-from realtime.sinks.webrtc.frame_encoders import PACE, Encoded, FrameEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ _RETRANSMIT_RTT = 0.7
 """The same packet is not sent again within this share of the round trip: it is on its way."""
 _RETRANSMIT_SHARE = 0.3
 """Retransmissions may take this share of all packets; more would feed the congestion."""
+_KEYFRAME_GAP_S = 0.3
+"""Key frames cost everybody who watches: a receiver that asks again sooner is not heard."""
 _LOSS_PACKETS = 100
 """Loss is judged over at least this many packets."""
 _FIRST_REPORTS_S = (0.05, 0.2, 0.5)
@@ -46,18 +50,19 @@ _FIRST_REPORTS_S = (0.05, 0.2, 0.5)
 
 
 class MediaClock:
-    """Media time to wall time (NTP) for one session; both tracks' reports use it, so they agree."""
+    """Media time to wall time (NTP) for one peer; both tracks' reports use it, so they agree."""
 
-    def __init__(self, playout: PlayoutClock) -> None:
+    def __init__(self, playout: PlayoutClock, clock: Clock) -> None:
         self._playout = playout
+        self._clock = clock
         # Kept at its settled value: reports that followed a growing delay would disagree for
         # a moment, and receivers would pull the tracks apart.
         self._delay_s = playout.settled_delay_s
-        self._wall_offset = clock.current_ntp_time() / 2**32 - playout.clock.now()
+        self._wall_offset = wall_clock.current_ntp_time() / 2**32 - clock.now()
 
     def report(self, rate: int) -> tuple[int, int]:
         """(NTP time now, media time now in units of 1/`rate` s): one instant on both scales."""
-        now = self._playout.clock.now()
+        now = self._clock.now()
         media = now - self._playout.start - self._delay_s
         return round((now + self._wall_offset) * 2**32), round(media * rate)
 
@@ -77,29 +82,33 @@ class SenderStats:
 
 
 class MediaSender:
-    """Sends one track over a DTLS transport."""
+    """Sends voice or pictures over a DTLS transport. `watch` gives them in the codec agreed on."""
+
+    track = None
+    """aiortc asks for it; nothing is pulled from a track here."""
 
     def __init__(
         self,
-        track: MediaStreamTrack,
+        kind: str,
         transport: RTCDtlsTransport,
         *,
         stream_id: str,
+        clock: Clock,
         media_clock: MediaClock,
-        encoder: Callable[[RTCRtpCodecParameters], FrameEncoder],
+        watch: Callable[[RTCRtpCodecParameters], Viewer],
         playout_delay: PlayoutDelay | None = None,
     ) -> None:
-        self.kind = track.kind
-        self.track: MediaStreamTrack | None = track
+        self.kind = kind
         self.stats = SenderStats()
-        self.encoder: FrameEncoder | None = None
+        self.viewer: Viewer | None = None
         self._ssrc = random32()
         self._rtx_ssrc = random32()
         self._stream_id = stream_id
-        self._track_id = track.id
+        self._track_id = str(uuid.uuid4())
         self._transport = transport
+        self._clock = clock
         self._media_clock = media_clock
-        self._make_encoder = encoder
+        self._watch = watch
         self._playout_delay = playout_delay or PlayoutDelay()
         self._origin = random32()  # RTP timestamp of media time 0
         self._sequence = random16() % 32768  # no early wrap, which breaks SRTP after loss
@@ -109,7 +118,7 @@ class MediaSender:
         self._history: dict[int, rtp.RtpPacket] = {}
         self._loss_since: tuple[int, int] | None = None  # highest sequence and loss told then
         self._resent: dict[int, float] = {}  # by sequence number: when last
-        self._keyframe = False
+        self._keyframe_requested = float("-inf")
         self._cname: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._reported: deque[tuple[int, float]] = deque(maxlen=8)  # NTP middle bits, sent when
@@ -124,10 +133,6 @@ class MediaSender:
     async def getStats(self) -> RTCStatsReport:
         return RTCStatsReport()
 
-    def force_keyframe(self) -> None:
-        """Make the next frame complete in itself."""
-        self._keyframe = True
-
     async def send(self, parameters: RTCRtpSendParameters) -> None:
         """Start sending (called by aiortc once DTLS is up)."""
         if self._tasks:
@@ -139,11 +144,11 @@ class MediaSender:
         for other in parameters.codecs:
             if is_rtx(other) and other.parameters.get("apt") == codec.payloadType:
                 self._rtx_payload_type = other.payloadType
-        self.encoder = self._make_encoder(codec)
+        self.viewer = viewer = self._watch(codec)
         self._transport._register_rtp_sender(self, parameters)
         self._tasks = [
-            asyncio.create_task(self._run_rtp(codec.payloadType), name=f"send-{self.kind}"),
-            asyncio.create_task(self._run_rtcp(), name=f"report-{self.kind}"),
+            asyncio.create_task(self._run_rtp(viewer, codec.payloadType), name=f"send-{self.kind}"),
+            asyncio.create_task(self._run_rtcp(viewer.rate), name=f"report-{self.kind}"),
         ]
 
     async def stop(self) -> None:
@@ -154,29 +159,19 @@ class MediaSender:
         if self._tasks:
             self._transport._unregister_rtp_sender(self)
         self._tasks = []
-        if self.track is not None:
-            self.track.stop()
-            self.track = None
-        self.encoder = None
+        if self.viewer is not None:
+            self.viewer.close()
+            self.viewer = None
         self._history.clear()
 
-    async def _run_rtp(self, payload_type: int) -> None:
-        assert self.track is not None
-        assert self.encoder is not None
-        try:
-            while True:
-                frame = await self.track.recv()
-                keyframe, self._keyframe = self._keyframe, False
-                for encoded in await self.encoder.encode(frame, keyframe):
-                    await self._send_frame(encoded, payload_type)
-        except (MediaStreamError, ConnectionError):
-            pass
-        except (av.FFmpegError, ValueError):
-            logger.exception("sending %s ended: a frame could not be encoded", self.kind)
+    async def _run_rtp(self, viewer: Viewer, payload_type: int) -> None:
+        with contextlib.suppress(ConnectionError):  # it is ending already
+            async for encoded in viewer:
+                await self._send_frame(encoded, payload_type, viewer.pace_bps)
 
-    async def _send_frame(self, encoded: Encoded, payload_type: int) -> None:
+    async def _send_frame(self, encoded: Encoded, payload_type: int, pace_bps: int | None) -> None:
         assert self._extensions is not None
-        gap_s = self._gap_s(encoded.payloads)
+        gap_s = _gap_s(encoded.payloads, pace_bps)
         for i, payload in enumerate(encoded.payloads):
             packet = rtp.RtpPacket(
                 payload_type=payload_type,
@@ -190,42 +185,31 @@ class MediaSender:
             self._history[self._sequence % _HISTORY] = packet
             self._sequence = uint16_add(self._sequence, 1)
             if i > 0 and gap_s > 0:
-                await asyncio.sleep(gap_s)
+                await self._clock.sleep_until(self._clock.now() + gap_s)
             await self._transport._send_rtp(packet.serialize(self._extensions))
             self.stats.packets += 1
             self.stats.payload_bytes += len(payload)
         self.stats.frames += 1
 
-    def _gap_s(self, payloads: list[bytes]) -> float:
-        """Seconds between the packets of a frame: 0 unless it is unusually large."""
-        pace_bps = self.encoder.pace_bps if self.encoder is not None else None
-        if not pace_bps or len(payloads) < 3:
-            return 0.0
-        whole_s = 8 * sum(map(len, payloads)) / pace_bps
-        if whole_s < 1.5 / (PACE * FRAME_RATE):
-            return 0.0
-        return min(whole_s, _MAX_PACING_S) / len(payloads)
-
     # RTCP
 
-    async def _run_rtcp(self) -> None:
+    async def _run_rtcp(self, rate: int) -> None:
         try:
             for wait in _FIRST_REPORTS_S:
-                await asyncio.sleep(wait)
-                await self._report()
+                await self._clock.sleep_until(self._clock.now() + wait)
+                await self._report(rate)
             while True:
-                await asyncio.sleep(0.5 + random.random())
-                await self._report()
+                await self._clock.sleep_until(self._clock.now() + 0.5 + random.random())
+                await self._report(rate)
         except asyncio.CancelledError:
             await self._send_rtcp([rtp.RtcpByePacket(sources=[self._ssrc])])
             raise
 
-    async def _report(self) -> None:
-        assert self.encoder is not None
+    async def _report(self, rate: int) -> None:
         if not self.stats.packets:
             return
-        ntp, media = self._media_clock.report(self.encoder.rate)
-        self._reported.append(((ntp >> 16) & 0xFFFFFFFF, self._now()))
+        ntp, media = self._media_clock.report(rate)
+        self._reported.append(((ntp >> 16) & 0xFFFFFFFF, self._clock.now()))
         report = rtp.RtcpSrPacket(
             ssrc=self._ssrc,
             sender_info=rtp.RtcpSenderInfo(
@@ -267,15 +251,21 @@ class MediaSender:
         elif isinstance(packet, rtp.RtcpPsfbPacket):
             if packet.fmt in (rtp.RTCP_PSFB_FIR, rtp.RTCP_PSFB_PLI):
                 self.stats.keyframe_requests += 1
-                self._keyframe = True
+                self._request_keyframe()
             elif packet.fmt == rtp.RTCP_PSFB_APP:
                 bitrate, ssrcs = rtp.unpack_remb_fci(packet.fci)
-                if self._ssrc in ssrcs and self.encoder is not None:
+                if self._ssrc in ssrcs and self.viewer is not None:
                     self.stats.remb_bps = bitrate
-                    self.encoder.received_estimate(bitrate, self._now())
+                    self.viewer.received_estimate(bitrate, self._clock.now())
+
+    def _request_keyframe(self) -> None:
+        now = self._clock.now()
+        if self.viewer is not None and now - self._keyframe_requested >= _KEYFRAME_GAP_S:
+            self._keyframe_requested = now
+            self.viewer.request_keyframe()
 
     def _received_report(self, report: rtp.RtcpReceiverInfo) -> None:
-        now = self._now()
+        now = self._clock.now()
         rtt: float | None = None
         for ntp_middle, sent in self._reported:
             if report.lsr == ntp_middle:
@@ -284,8 +274,8 @@ class MediaSender:
         loss = self._loss(report)
         if loss is not None:
             self.stats.remote_loss = loss
-        if self.encoder is not None:
-            self.encoder.received_report(loss, rtt, now)
+        if self.viewer is not None:
+            self.viewer.received_report(loss, rtt, now)
 
     def _loss(self, report: rtp.RtcpReceiverInfo) -> float | None:
         """Share of packets lost, once enough were sent since it was last told to mean anything."""
@@ -298,15 +288,11 @@ class MediaSender:
         self._loss_since = (report.highest_sequence, report.packets_lost)
         return min(1.0, max(0.0, lost / expected)) if expected > 0 else None
 
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
-
     async def _retransmit(self, sequence: int) -> None:
         packet = self._history.get(sequence % _HISTORY)
         if packet is None or packet.sequence_number != sequence:
             return
-        now = self._now()
+        now = self._clock.now()
         patience_s = _RETRANSMIT_RTT * (self.stats.rtt_s or 0.05)
         recent = now - self._resent.get(sequence, float("-inf")) < patience_s
         allowed = _HISTORY / 4 + _RETRANSMIT_SHARE * self.stats.packets
@@ -325,3 +311,13 @@ class MediaSender:
         assert self._extensions is not None
         self.stats.retransmitted += 1
         await self._transport._send_rtp(packet.serialize(self._extensions))
+
+
+def _gap_s(payloads: list[bytes], pace_bps: int | None) -> float:
+    """Seconds between the packets of a frame: 0 unless it is unusually large."""
+    if not pace_bps or len(payloads) < 3:
+        return 0.0
+    whole_s = 8 * sum(map(len, payloads)) / pace_bps
+    if whole_s < 1.5 / (PACE * FPS):
+        return 0.0
+    return min(whole_s, _MAX_PACING_S) / len(payloads)

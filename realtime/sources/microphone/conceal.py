@@ -11,15 +11,16 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-_RATE = 48_000
-_MIN_LAG = _RATE // 400  # 2.5 ms
-_MAX_LAG = _RATE * 15 // 1000
+from realtime.media import VOICE_RATE_HZ
+
+_MIN_LAG = VOICE_RATE_HZ // 400  # 2.5 ms
+_MAX_LAG = VOICE_RATE_HZ * 15 // 1000
 _COARSE = 6  # the pitch search runs at 8 kHz, then is refined
 _HISTORY = 3 * _MAX_LAG
-_HOLD = _RATE * 15 // 1000  # full level this long into a gap
-_FADED = _RATE * 60 // 1000  # silent from here on
-_JOIN = _RATE * 4 // 1000  # cross-fade back to real sound
-_OVERLAP = _RATE * 5 // 2000  # cross-fade of a compression, 2.5 ms
+_HOLD = VOICE_RATE_HZ * 15 // 1000  # full level this long into a gap
+_FADED = VOICE_RATE_HZ * 60 // 1000  # silent from here on
+_JOIN = VOICE_RATE_HZ * 4 // 1000  # cross-fade back to real sound
+_OVERLAP = VOICE_RATE_HZ * 5 // 2000  # cross-fade of a compression, 2.5 ms
 
 Pcm = NDArray[np.int16]
 
@@ -79,25 +80,20 @@ class Concealer:
         self._period: NDArray[np.float32] | None = None  # being repeated while in a gap
         self._gap = _FADED  # samples since the last real one, up to _FADED
 
-    def __call__(self, pcm: Pcm, present: NDArray[np.bool_]) -> tuple[Pcm, int]:
-        """`pcm` int16 [n], `present` bool [n] -> (int16 [n] without holes, samples made up).
-
-        Silence after a gap has faded out is not counted as made up.
-        """
+    def __call__(self, pcm: Pcm, present: NDArray[np.bool_]) -> Pcm:
+        """`pcm` int16 [n], `present` bool [n] -> int16 [n] without holes."""
         if self._gap == 0 and bool(present.all()):
             self._remember(pcm.astype(np.float32))
-            return pcm.copy(), 0
+            return pcm.copy()
         out = np.empty(len(pcm), np.float32)
-        concealed = 0
         edges = [0, *(np.flatnonzero(np.diff(present)) + 1).tolist(), len(pcm)]
         for start, stop in itertools.pairwise(edges):
             if present[start]:
                 out[start:stop] = self._join(pcm[start:stop].astype(np.float32))
             else:
-                concealed += min(stop - start, _FADED - self._gap)
                 out[start:stop] = self._continue(stop - start)
             self._remember(out[start:stop])
-        return out.round().astype(np.int16), concealed
+        return out.round().astype(np.int16)
 
     def _remember(self, x: NDArray[np.float32]) -> None:
         self._history = np.concatenate([self._history, x])[-_HISTORY:]

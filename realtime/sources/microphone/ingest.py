@@ -1,10 +1,12 @@
-"""Decoded microphone packets in, hops on the media timeline out. Sans I/O: `now` is an argument.
+"""Microphone packets in, hops on the media timeline out. Sans I/O: `now` is an argument.
 
 Media time runs with the local clock from `start`; hop n ends at t0 + (n + 1) * 40 ms. The first
 packet fixes where the sender's RTP time lies on it. A hop leaves when its last sample is there,
-or `wait_s` after its nominal end with the gap concealed. When packets keep coming too late,
-sound is placed later; when it could come earlier, the surplus is taken out in pauses (or, if it
-is large, by shortening pitch periods), so the microphone's delay follows the network both ways.
+or `wait_s` after its nominal end with the gap concealed. Packets are decoded in the order in which
+they were sent: at once if nothing is missing before them, else when the missing one comes or its
+hop must leave. When packets keep coming too late, sound is placed later; when it could come
+earlier, the surplus is taken out in pauses (or, if it is large, by shortening pitch periods), so
+the microphone's delay follows the network both ways.
 """
 
 from __future__ import annotations
@@ -12,42 +14,43 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from math import gcd
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.audio.vad import SpeechEdge, VadConfig, VoiceActivity
+from pipelines.audio.vad import VadConfig, VoiceActivity
+from realtime.media import VOICE_FACTOR, VOICE_RATE_HZ, VOICE_SAMPLES, Hop
 from realtime.sources.microphone.conceal import Concealer, compress
-from realtime.sources.microphone.jitter import HOP, DelayControl, unwrap
-from realtime.sources.microphone.timeline import Placement, Window
-from realtime.sources.resample import FACTOR, MODEL_RATE_HZ, WEBRTC_RATE_HZ, Decimator
+from realtime.sources.microphone.jitter import DelayControl, unwrap
+from realtime.sources.microphone.opus import OpusDecoder
+from realtime.sources.microphone.packet_order import Packet, PacketOrder
+from realtime.sources.microphone.timeline import Window
+from realtime.sources.resample import Decimator
 
-HOP_SAMPLES = HOP // FACTOR
-HOP_S = HOP_SAMPLES / MODEL_RATE_HZ
 _SETTLING_S = 0.3  # after the first packet, while what queued up before comes in
-_LONGEST_STALL = 2 * WEBRTC_RATE_HZ  # samples that may come in between two pulls
+_LONGEST_STALL = 2 * VOICE_RATE_HZ  # samples that may come in between two pulls
 _STALL_S = 0.015  # called later than asked by more than this, we were held up
 _GRACE_S = 0.015
 
 
-@dataclass(frozen=True)
-class Hop:
-    """40 ms of microphone, one video frame's worth."""
+class Decoder(Protocol):
+    """What turns packets into sound; it has a memory. `OpusDecoder` is one.
 
-    start: int
-    """Sample index at 16 kHz since the session began."""
-    samples: NDArray[np.float32]
-    """[640] at 16 kHz in [-1, 1]."""
-    voice: NDArray[np.int16]
-    """[1920], the same span at 48 kHz: what is sent back."""
-    speech: bool
-    """Someone is speaking at the end of the hop."""
-    arrived: float
-    """Local time at which its last sample arrived, or was given up."""
-    concealed: int
-    """Samples at 16 kHz that were made up to hide a gap."""
-    edges: tuple[SpeechEdge, ...] = ()
-    """Speech starting or stopping, seen in this hop."""
+    Each call raises ValueError on a payload that it cannot read.
+    """
+
+    def samples(self, payload: bytes) -> int:
+        """Length of a packet's sound at 48 kHz."""
+        ...
+
+    def decode(self, payload: bytes) -> NDArray[np.int16]:
+        """The sound of the next packet, int16 [n] mono at 48 kHz."""
+        ...
+
+    def recover(self, following: bytes, samples: int) -> NDArray[np.int16] | None:
+        """The sound of the lost packet before `following`, if that holds a copy."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +81,16 @@ class IngestStats:
 
     received: int = 0
     lost: int = 0
+    recovered: int = 0
+    """Lost ones whose copy came with the packet after."""
     late: int = 0
     duplicate: int = 0
     rejected: int = 0
+    undecodable: int = 0
     reanchors: int = 0
     stalls: int = 0
     concealed_samples: int = 0
+    """At 16 kHz: sound that was lost or late. Not silence in which the sender sent nothing."""
     inserted_ms: float = 0.0
     removed_ms: float = 0.0
     jitter_ms: float = 0.0
@@ -92,18 +99,21 @@ class IngestStats:
 class Ingest:
     """One microphone."""
 
-    def __init__(self, config: IngestConfig | None = None) -> None:
+    def __init__(self, config: IngestConfig | None = None, decoder: Decoder | None = None) -> None:
         self.config = config or IngestConfig()
         self.stats = IngestStats()
-        self._wait = round(self.config.wait_s * WEBRTC_RATE_HZ)
-        self._max_ahead = round(self.config.max_ahead_s * WEBRTC_RATE_HZ)
-        self._control = DelayControl(self._wait, round(self.config.max_insert_s * WEBRTC_RATE_HZ))
+        self._wait = round(self.config.wait_s * VOICE_RATE_HZ)
+        self._max_ahead = round(self.config.max_ahead_s * VOICE_RATE_HZ)
+        self._control = DelayControl(self._wait, round(self.config.max_insert_s * VOICE_RATE_HZ))
+        self._decoder = decoder or OpusDecoder()
+        self._order = PacketOrder()
+        self._decoded_to = 0  # RTP time
         self._decimate = Decimator()
         self._conceal = Concealer()
         self._vad = VoiceActivity(self.config.vad)
         self._t0: float | None = None
         self._window = Window(self._max_ahead + _LONGEST_STALL)
-        self._placement = Placement()
+        self._offset: int | None = None  # position of a sample, less its RTP time
         self._ssrc = 0
         self._rtp_time = 0
         self._sequence = 0
@@ -136,7 +146,7 @@ class Ingest:
     @property
     def position(self) -> int:
         """Sample index at 16 kHz up to which hops were pulled."""
-        return self._window.start // FACTOR
+        return self._window.start // VOICE_FACTOR
 
     def mic_active(self, now: float) -> bool:
         """Whether packets are coming."""
@@ -150,50 +160,51 @@ class Ingest:
 
     def next_deadline(self) -> float:
         """Local time at which `pull` has a hop at the latest."""
-        wait = self._wait if self._placement else 0
-        end = self.t0 + (self._window.start + HOP + wait) / WEBRTC_RATE_HZ
+        wait = 0 if self._offset is None else self._wait
+        end = self.t0 + (self._window.start + VOICE_SAMPLES + wait) / VOICE_RATE_HZ
         return max(end, self._grace_until)
 
     def push(
-        self,
-        rtp_timestamp: int,
-        sequence: int,
-        pcm48: NDArray[np.int16],
-        now: float,
-        *,
-        ssrc: int = 0,
+        self, rtp_timestamp: int, sequence: int, payload: bytes, now: float, *, ssrc: int = 0
     ) -> None:
-        """Place one decoded packet, int16 [n] mono at 48 kHz, on the timeline."""
-        if pcm48.dtype != np.int16 or pcm48.ndim != 1 or not 120 <= len(pcm48) <= 5_760:
-            self.stats.rejected += 1
+        """Take one packet as it comes."""
+        try:
+            samples = self._decoder.samples(payload)
+        except ValueError:
+            self.stats.undecodable += 1
             return
-        media_now = self._media_time(now)
         self._notice_stall(now)
         self.stats.received += 1
-        if not self._placement or ssrc != self._ssrc:
-            self._ssrc = ssrc
-            self._rtp_time, self._sequence = rtp_timestamp, sequence
+        fresh = self._offset is None or ssrc != self._ssrc
+        if fresh:
+            self._ssrc, self._rtp_time, self._sequence = ssrc, rtp_timestamp, sequence
             self._seen.clear()
-            self._anchor(rtp_timestamp, len(pcm48), media_now, now)
-            media_now = self._media_time(now)
         sequence = unwrap(sequence, self._sequence, 16)
-        if sequence in self._seen:
+        packet = Packet(sequence, unwrap(rtp_timestamp, self._rtp_time, 32), samples, payload)
+        if fresh:
+            self._anchor(packet, now)
+        elif sequence in self._seen:
             self.stats.duplicate += 1
             return
         self._seen.append(sequence)
-        rtp_time = unwrap(rtp_timestamp, self._rtp_time, 32)
-        if self._stray(rtp_time, len(pcm48), media_now, now):
+        if self._stray(packet, now):
             return
         self._count_lost(sequence)
-        self._rtp_time = max(self._rtp_time, rtp_time)
+        self._rtp_time = max(self._rtp_time, packet.time)
         self._last_arrival = now
-        self._place(rtp_time, pcm48, self._media_time(now), now)
+        if not self._stalled(now):  # else its arrival tells nothing about the network
+            self._control.arrival(self._position(packet.time), self._media_time(now), now)
+            self.stats.jitter_ms = self._control.jitter_samples * 1000 / VOICE_RATE_HZ
+        if self._order.put(packet):
+            self._decode_in_order(self._window.start, now)
+        else:
+            self.stats.late += 1
 
     def pull(self, now: float) -> list[Hop]:
         """All hops that are complete, or may wait no longer, in order."""
         self._notice_stall(now)
         hops = []
-        while self._window.complete or now >= self.next_deadline():
+        while self._window.complete or self._due(now):
             hops.append(self._emit(now))
         self._promised = self.next_deadline()
         return hops
@@ -203,27 +214,69 @@ class Ingest:
 
         Give the event loop a moment to hand them over before anything is concealed.
         """
-        if self._placement and now - self._promised > _STALL_S:
+        if self._offset is not None and now - self._promised > _STALL_S:
             self.stats.stalls += 1
             self._grace_until = now + _GRACE_S
             self._promised = self._grace_until
 
+    def _stalled(self, now: float) -> bool:
+        return now < self._grace_until
+
+    # Decoding
+
+    def _decode_in_order(self, before: int, now: float) -> None:
+        """Decode what can be; packets whose sound belongs before position `before` are missed no
+        longer."""
+        while (packet := self._order.first) is not None:
+            missing = self._order.missing
+            # In the silence before them a sender may have sent nothing.
+            begin = max(self._decoded_to, packet.time - missing * packet.samples)
+            if missing and self._position(begin) >= before and not self._order.full:
+                return
+            self._order.take()
+            try:
+                if missing:
+                    self._recover(packet, begin, now)
+                pcm = self._decoder.decode(packet.payload)
+            except ValueError:
+                self.stats.undecodable += 1
+                continue
+            self._decoded_to = packet.time + packet.samples
+            self._place(packet.time, pcm, now)
+
+    def _recover(self, following: Packet, begin: int, now: float) -> None:
+        """Packets from RTP time `begin` up to this one are lost, the last one perhaps not quite."""
+        lost = max(0, following.time - begin)
+        pcm = self._decoder.recover(following.payload, following.samples)
+        if pcm is not None:
+            self.stats.recovered += 1
+            self._write(self._position(following.time - len(pcm)), pcm, now)
+            lost = max(0, lost - len(pcm))
+        self.stats.concealed_samples += lost // VOICE_FACTOR
+
     # Placing
 
     def _media_time(self, now: float) -> int:
-        return round((now - self.t0) * WEBRTC_RATE_HZ)
+        return round((now - self.t0) * VOICE_RATE_HZ)
 
-    def _anchor(self, rtp_time: int, length: int, media_now: int, now: float) -> None:
+    def _position(self, rtp_time: int) -> int:
+        """Where a sample of this RTP time belongs on the media timeline."""
+        assert self._offset is not None
+        return rtp_time + self._offset
+
+    def _anchor(self, packet: Packet, now: float) -> None:
         """Let the packet end now, or at the next place where packet ends meet hop ends."""
-        quantum = gcd(length, HOP)
+        quantum = gcd(packet.samples, VOICE_SAMPLES)
+        media_now = self._media_time(now)
         self._first_anchored = min(self._first_anchored, now)
         if self.config.align and now - self._first_anchored < _SETTLING_S:
-            self._t0 = self.t0 + (media_now % quantum) / WEBRTC_RATE_HZ
+            self._t0 = self.t0 + (media_now % quantum) / VOICE_RATE_HZ
             media_now -= media_now % quantum
         end = -(-media_now // quantum) * quantum
-        self._placement.anchor(rtp_time, end - length)
+        self._offset = end - packet.samples - packet.time
+        self._order.start(packet.sequence)
         self._window.forget()
-        self._rtp_time = rtp_time
+        self._decoded_to = self._rtp_time = packet.time
         self._anchored = now
         self._control.forget()
         self._late_since = None
@@ -231,22 +284,25 @@ class Ingest:
         self._surplus = 0
         self.stats.reanchors += 1
 
-    def _move(self, since: int, shift: int) -> None:
-        """From RTP time `since` on, place sound `shift` samples later."""
-        self._placement.move(since, shift)
+    def _move(self, shift: int) -> None:
+        """Place sound `shift` samples later from now on."""
+        assert self._offset is not None
+        self._offset += shift
         self._control.moved(shift)
-        milliseconds = shift / (WEBRTC_RATE_HZ / 1000)
+        milliseconds = shift / (VOICE_RATE_HZ / 1000)
         self.stats.inserted_ms += max(0.0, milliseconds)
         self.stats.removed_ms += max(0.0, -milliseconds)
 
-    def _stray(self, rtp_time: int, length: int, media_now: int, now: float) -> bool:
+    def _stray(self, packet: Packet, now: float) -> bool:
         """Deal with packets that do not fit the timeline; True: drop this one."""
-        lead = self._placement.position(rtp_time) + length - media_now
-        stalled = now < self._grace_until  # then it may have waited for us for any time
+        lead = self._position(packet.time) + packet.samples - self._media_time(now)
+        stalled = self._stalled(now)  # then it may have waited for us for any time
         fits = lead <= self._max_ahead and (stalled or lead > -2 * self._max_ahead)
         silent_s = 0.0 if stalled else now - self._last_arrival
-        resumed = silent_s > 1.0 and not -self._wait <= lead <= 4 * HOP
-        usual = 0 if self.config.align else gcd(length, HOP)  # lead right after anchoring
+        resumed = silent_s > 1.0 and not -self._wait <= lead <= 4 * VOICE_SAMPLES
+        usual = (
+            0 if self.config.align else gcd(packet.samples, VOICE_SAMPLES)
+        )  # lead right after anchoring
         settling = now - self._anchored < _SETTLING_S and lead > usual + 240
         if fits and not resumed and not settling:
             self._strays = 0
@@ -256,7 +312,7 @@ class Ingest:
             self.stats.rejected += 1
             return True
         started = self._anchored
-        self._anchor(rtp_time, length, media_now, now)
+        self._anchor(packet, now)
         if settling:  # a queue that built up before we listened: the newest packet is now
             self._anchored = started
             self.stats.reanchors -= 1
@@ -270,28 +326,29 @@ class Ingest:
         elif sequence < self._sequence:
             self.stats.lost = max(0, self.stats.lost - 1)
 
-    def _place(self, rtp_time: int, pcm: NDArray[np.int16], media_now: int, now: float) -> None:
-        quantum = gcd(len(pcm), HOP)
-        newest = rtp_time >= self._rtp_time
-        position = self._placement.position(rtp_time)
-        stalled = now < self._grace_until  # then arrival tells nothing about the network
-        if not stalled:
-            self._control.arrival(position, media_now, now)
-            self.stats.jitter_ms = self._control.jitter_samples * 1000 / WEBRTC_RATE_HZ
-        if newest and not stalled:
-            insert = max(self._control.to_insert(quantum), self._step(position, quantum, now))
+    def _place(self, rtp_time: int, pcm: NDArray[np.int16], now: float) -> None:
+        quantum = gcd(len(pcm), VOICE_SAMPLES)
+        cut = 0
+        if not self._stalled(now):
+            late = self._step(self._position(rtp_time), quantum, now)
+            insert = max(self._control.to_insert(quantum), late)
             if insert:  # and give up what was left to cut, so that packets meet hops again
-                self._move(rtp_time, insert - self._surplus % quantum)
+                self._move(insert - self._surplus % quantum)
                 self._surplus = 0
                 self._late_since = None
             else:
-                pcm = self._shorten(rtp_time, pcm, quantum, now)
-            position = self._placement.position(rtp_time)
-        if not len(pcm):
-            return
-        if position + len(pcm) <= self._window.start:
-            self.stats.late += 1
-            return
+                pcm, cut = self._shorten(pcm, quantum, now)
+        position = self._position(rtp_time)
+        if len(pcm):
+            self.stats.late += position + len(pcm) <= self._window.start
+            self._write(position, pcm, now)
+        if cut:
+            self._surplus -= cut
+            self._move(-cut)
+
+    def _write(self, position: int, pcm: NDArray[np.int16], now: float) -> None:
+        late = min(len(pcm), max(0, self._window.start - position))
+        self.stats.concealed_samples += late // VOICE_FACTOR
         self._window.write(position, pcm, now)
 
     def _step(self, position: int, quantum: int, now: float) -> int:
@@ -309,48 +366,51 @@ class Ingest:
         return -(-self._late_by // quantum) * quantum
 
     def _shorten(
-        self, rtp_time: int, pcm: NDArray[np.int16], quantum: int, now: float
-    ) -> NDArray[np.int16]:
-        """Take surplus delay out of this packet if now is a good moment."""
+        self, pcm: NDArray[np.int16], quantum: int, now: float
+    ) -> tuple[NDArray[np.int16], int]:
+        """Take surplus delay out of this packet if now is a good moment -> (sound, samples cut)."""
         if self._surplus <= 0 and self.stats.received % 10 == 0:
             self._surplus = self._control.to_remove(quantum)
             self._surplus_since = now if self._surplus else None
         if self._surplus <= 0:
-            return pcm
+            return pcm, 0
         pause = self._vad.pausing and int(np.abs(pcm).max()) < 3_000
         urgent = (
-            self._surplus > self.config.urgent_s * WEBRTC_RATE_HZ
+            self._surplus > self.config.urgent_s * VOICE_RATE_HZ
             and self._surplus_since is not None
             and now - self._surplus_since > 1.0
         )
         self._packets_to_cut -= 1
         if not pause and not (urgent and self._packets_to_cut <= 0):
-            return pcm
+            return pcm, 0
         if pause and self._surplus >= len(pcm):
             shorter, cut = pcm[:0], len(pcm)
         else:
             shorter, cut = compress(pcm, self._surplus, at_pitch=not pause)
         if cut:
             self._packets_to_cut = 5
-            self._surplus -= cut
-            self._move(rtp_time + len(pcm), -cut)
-        return shorter
+        return shorter, cut
 
     # Pulling
+
+    def _due(self, now: float) -> bool:
+        """Whether the next hop may wait no longer; then what is held of it is decoded."""
+        if now < self.next_deadline():
+            return False
+        self._decode_in_order(self._window.start + VOICE_SAMPLES, now)
+        return True
 
     def _emit(self, now: float) -> Hop:
         complete = self._window.complete
         came = self._window.take()
-        voice, concealed = self._conceal(came.pcm, came.present)
+        voice = self._conceal(came.pcm, came.present)
         samples = self._decimate(voice)
         edges = self._vad(samples)
-        self.stats.concealed_samples += concealed // FACTOR
         return Hop(
-            start=came.position // FACTOR,
+            start=came.position // VOICE_FACTOR,
             samples=samples,
             voice=voice,
             speech=self._vad.speech,
             arrived=came.touched if complete and came.touched is not None else now,
-            concealed=concealed // FACTOR,
             edges=edges,
         )

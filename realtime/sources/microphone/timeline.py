@@ -1,4 +1,4 @@
-"""The media timeline at 48 kHz: where RTP time lies on it, and the sound not yet pulled from it."""
+"""The media timeline at 48 kHz: the sound not yet pulled from it."""
 
 from __future__ import annotations
 
@@ -7,39 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.sources.microphone.jitter import HOP
-
-_KEPT = 8  # moves remembered, for packets that were overtaken
-
-
-class Placement:
-    """Maps a sender's RTP time to positions. Moves apply from some RTP time on, so that packets
-    from before, overtaken on the way, still find their place."""
-
-    def __init__(self) -> None:
-        self._offsets: list[tuple[int, int]] = []  # (from this RTP time on, add this)
-
-    def __bool__(self) -> bool:
-        """Whether it was anchored."""
-        return bool(self._offsets)
-
-    def anchor(self, rtp_time: int, position: int) -> None:
-        """Put `rtp_time` at `position` and forget what was before."""
-        self._offsets = [(rtp_time, position - rtp_time)]
-
-    def move(self, since: int, shift: int) -> None:
-        """From RTP time `since` on, place sound `shift` samples later (negative: earlier)."""
-        offset = self._offsets[-1][1] + shift
-        before = [o for o in self._offsets if o[0] < since]
-        self._offsets = [*before, (since, offset)][-_KEPT:]
-
-    def position(self, rtp_time: int) -> int:
-        """Where a sample of this RTP time belongs."""
-        offset = self._offsets[0][1]
-        for since, later in self._offsets[1:]:
-            if rtp_time >= since:
-                offset = later
-        return rtp_time + offset
+from realtime.media import VOICE_SAMPLES as HOP
 
 
 @dataclass(frozen=True)
@@ -84,7 +52,12 @@ class Window:
     def take(self) -> Stretch:
         """Remove the next hop, complete or not."""
         touched = self._touched.pop(self.start // HOP, None)
-        taken = Stretch(self.start, self._pcm[:HOP].copy(), self._present[:HOP].copy(), touched)
+        taken = Stretch(
+            self.start,
+            self._pcm[:HOP].copy(),
+            self._present[:HOP].copy(),
+            touched,
+        )
         self._pcm[:-HOP] = self._pcm[HOP:]
         self._present[:-HOP] = self._present[HOP:]
         self._present[-HOP:] = False

@@ -16,8 +16,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-RATE_HZ = 48_000
-_LONGEST = RATE_HZ * 120 // 1000  # samples of the longest packet
+from realtime.media import VOICE_RATE_HZ
+
+_LONGEST = VOICE_RATE_HZ * 120 // 1000  # samples of the longest packet
 
 _STATE = ctypes.c_void_p
 _PCM = ctypes.POINTER(ctypes.c_int16)
@@ -38,6 +39,7 @@ def _library() -> ctypes.CDLL:
     library.opus_decoder_destroy.restype = None
     library.opus_decode.argtypes = [_STATE, packet, integer, _PCM, integer, integer]
     library.opus_packet_has_lbrr.argtypes = [packet, integer]
+    library.opus_packet_get_nb_samples.argtypes = [packet, integer, integer]
     library.opus_strerror.restype = ctypes.c_char_p
     return library
 
@@ -48,12 +50,18 @@ class OpusDecoder:
     def __init__(self) -> None:
         self._library = _library()
         error = ctypes.c_int()
-        self._state = self._library.opus_decoder_create(RATE_HZ, 1, ctypes.byref(error))
+        self._state = self._library.opus_decoder_create(VOICE_RATE_HZ, 1, ctypes.byref(error))
         if error.value:
             raise RuntimeError(f"no Opus decoder: {self._reason(error.value)}")
         weakref.finalize(self, self._library.opus_decoder_destroy, self._state)
         self._pcm = np.empty(_LONGEST, np.int16)
         self._pointer = self._pcm.ctypes.data_as(_PCM)
+
+    def samples(self, payload: bytes) -> int:
+        """Length of a packet's sound; raises ValueError on what is not Opus."""
+        return self._checked(
+            self._library.opus_packet_get_nb_samples(payload, len(payload), VOICE_RATE_HZ)
+        )
 
     def decode(self, payload: bytes) -> NDArray[np.int16]:
         """One packet -> int16 [n]; raises ValueError on what is not Opus."""
@@ -69,12 +77,17 @@ class OpusDecoder:
         return self._decode(following, samples, recover=True)
 
     def _decode(self, payload: bytes, samples: int, *, recover: bool) -> NDArray[np.int16]:
-        count = self._library.opus_decode(
-            self._state, payload, len(payload), self._pointer, samples, recover
+        count = self._checked(
+            self._library.opus_decode(
+                self._state, payload, len(payload), self._pointer, samples, recover
+            )
         )
+        return self._pcm[:count].copy()
+
+    def _checked(self, count: int) -> int:
         if count < 0:
             raise ValueError(f"not an Opus packet: {self._reason(count)}")
-        return self._pcm[:count].copy()
+        return count
 
     def _reason(self, code: int) -> str:
         text: bytes = self._library.opus_strerror(code)

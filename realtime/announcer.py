@@ -1,0 +1,65 @@
+"""What happens in a stream, told to those who listen to its session."""
+
+from __future__ import annotations
+
+from pipelines.audio.vad import SpeechEdge
+from pipelines.motion.space import Behaviour
+from realtime.avatar_stream import AvatarStream
+from realtime.control import ControlHub
+from realtime.media import SAMPLE_RATE_HZ, Frame
+from realtime.protocol import (
+    AvatarMotion,
+    AvatarState,
+    OutputCleared,
+    OutputStarted,
+    OutputStopped,
+    ServerEvent,
+    SpeechStarted,
+    SpeechStopped,
+)
+from realtime.sources.source import Playback
+
+
+class Announcer:
+    """Turns what a stream tells into events.
+
+    Args:
+        motion_names: of the numbers in a frame's motion; empty where they are a code.
+        listens: the user's voice is not the avatar's: while it is heard, an idle avatar listens.
+    """
+
+    def __init__(
+        self, stream: AvatarStream, hub: ControlHub, motion_names: tuple[str, ...], listens: bool
+    ) -> None:
+        self.behaviour: Behaviour = "idle"
+        self._hub = hub
+        self._motion_names = motion_names
+        self._listens = listens
+        self._user_speaks = False
+        stream.on_edge, stream.on_frame = self._edge, self._frame
+        stream.on_playback = self._playback
+
+    def _edge(self, edge: SpeechEdge) -> None:
+        self._user_speaks = edge.kind == "started"
+        kind = SpeechStarted if self._user_speaks else SpeechStopped
+        self._hub.send(kind(audio_ms=edge.position * 1000 // SAMPLE_RATE_HZ))
+
+    def _frame(self, frame: Frame) -> None:
+        behaviour = frame.behaviour
+        if self._listens and self._user_speaks and behaviour == "idle":
+            behaviour = "listening"
+        if behaviour != self.behaviour:
+            self.behaviour = behaviour
+            self._hub.send(AvatarState(state=behaviour))
+        if self._hub.wants_motion:
+            names = self._motion_names or [f"code{n}" for n in range(len(frame.motion))]
+            values = dict(zip(names, [round(float(v), 4) for v in frame.motion], strict=True))
+            self._hub.send(AvatarMotion(t=frame.start / SAMPLE_RATE_HZ, values=values))
+
+    def _playback(self, playback: Playback) -> None:
+        event: ServerEvent = OutputStarted()
+        if playback.kind == "stopped":
+            event = OutputStopped(played_ms=playback.played_ms)
+        elif playback.kind == "cleared":
+            event = OutputCleared(played_ms=playback.played_ms)
+        self._hub.send(event)

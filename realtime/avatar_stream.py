@@ -1,0 +1,286 @@
+"""An avatar that speaks: one source of sound in, its voice and pictures out, on one clock.
+
+    source --hops--> voice ------------------------> VoiceQueue --\\
+        \\--> engine (StreamHandle) --> frames --> PictureQueue --+--> a cursor per sink
+
+Voice never waits for a picture; they meet again when both are due. Of a live source, a picture
+that is not there in time is replaced by the one before; of any other, time waits for pictures and
+for sinks, and on a `VirtualClock` the same loop goes as fast as the machine.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from pipelines.audio.vad import SpeechEdge
+from realtime.clock import Alarm, Clock
+from realtime.cursor import Cursor
+from realtime.engine.handle import StreamHandle
+from realtime.media import (
+    HOP_SAMPLES,
+    PACKET_SAMPLES,
+    SAMPLE_RATE_HZ,
+    Frame,
+    Hop,
+    Picture,
+    Voice,
+)
+from realtime.playout import HOPELESS_S, PictureQueue, PlayoutClock, VoiceQueue, is_quiet
+from realtime.sources.source import Playback, Source
+
+logger = logging.getLogger(__name__)
+
+Media = TypeVar("Media", Voice, Picture, Voice | Picture)
+
+MARGIN_S = 0.020
+"""Of the playout delay, for what no measurement foresees."""
+GRACE_S = 0.015
+"""A picture may leave this much late rather than be replaced."""
+_AHEAD = 4
+"""Hops that a source that is not live may be ahead of what the look-ahead asks for, so that the
+engine has work while sinks encode."""
+_RECENT = 250  # pictures whose delays are kept: ten seconds
+
+
+class AvatarStream:
+    """Plays one source through one slot of the engine. `start`, then `run` until the source ends or
+    `close` is called.
+
+    Args:
+        source: what the avatar says.
+        handle: its slot of the engine; this stream becomes its listener.
+        clock: for everything that waits here.
+        listening: what the avatar hears meanwhile, the user's microphone beside pushed speech. It
+            is neither played nor drawn: only its speech edges are told.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        handle: StreamHandle,
+        clock: Clock,
+        *,
+        listening: Source | None = None,
+    ) -> None:
+        self.on_edge: Callable[[SpeechEdge], None] = lambda edge: None
+        """Hears when the user starts and stops speaking."""
+        self.on_frame: Callable[[Frame], None] = lambda frame: None
+        """Hears of each frame as it comes from the engine, for its motion and behaviour."""
+        self.on_playback: Callable[[Playback], None] = lambda playback: None
+        """Hears when utterances begin and end for those who watch."""
+        self.added_delays: deque[float] = deque(maxlen=_RECENT)
+        """From the arrival of the last sample a picture shows to its hand-over, seconds."""
+        self.skews: deque[float] = deque(maxlen=_RECENT)
+        """Hand-over of a picture minus that of the voice of the same media time, seconds."""
+        self.skipped_audio_s = 0.0
+        self.clock = clock
+        self.playout = PlayoutClock(clock.now(), self._settle(source, handle))
+        self.pictures = PictureQueue(handle.still)
+        self._source = source
+        self._listening = listening
+        self._handle = handle
+        self._voice = VoiceQueue()
+        self._cursors: list[tuple[Cursor[Any], tuple[type, ...]]] = []
+        self._left: deque[tuple[int, float]] = deque(maxlen=50)  # hops of voice, and when they left
+        self._alarm = Alarm(clock)
+        self._ended = False
+        source.on_ready = self._alarm.ring
+        handle.on_frame = self._take_frame
+
+    @staticmethod
+    def _settle(source: Source, handle: StreamHandle) -> float:
+        """The playout delay: what a hop waits for at the source and in the engine, and a margin."""
+        if not source.live:
+            return 0.0
+        look_ahead_s = handle.look_ahead / SAMPLE_RATE_HZ
+        return source.latency_s + look_ahead_s + handle.expected_latency_s + MARGIN_S
+
+    # Who watches
+
+    def subscribe(self, *kinds: type[Media], depth: int = 25) -> Cursor[Media]:
+        """A reader's own place from now on: of `Voice`, of `Picture`, or of both in order.
+
+        Of a live source a slow reader misses items; any other waits for the slowest.
+        """
+        cursor: Cursor[Media] = Cursor(depth)
+        if not self._source.live:
+            cursor.on_room = self._alarm.ring
+        self._cursors.append((cursor, kinds))
+        if self._ended:
+            cursor.end()
+        return cursor
+
+    # Time
+
+    def start(self) -> None:
+        """Media time begins now."""
+        now = self.clock.now()
+        self._source.start(now)
+        if self._listening is not None:
+            self._listening.start(now)
+        self.playout.start = self._source.t0
+
+    async def run(self) -> None:
+        """Keep everything at its time until the source ends or the stream is closed."""
+        try:
+            while not self._ended:
+                self.advance(self.clock.now())
+                if not self._ended:
+                    await self._alarm.wait(self.next_deadline())
+        finally:
+            self.close()
+
+    def advance(self, now: float) -> None:
+        """Do all that is due at local time `now`."""
+        self._hear(now)
+        self._catch_up(now)
+        self._give_out(now)
+        if self._source.end is not None and self._voice.played >= self._source.end:
+            self.close()
+
+    def next_deadline(self) -> float:
+        """Local time at which `advance` must be called again, unless the alarm rings before."""
+        deadlines = [float("inf")]
+        if self._listening is not None:
+            deadlines.append(self._listening.next_deadline())
+        if self._wants_hops():
+            deadlines.append(self._source.next_deadline())
+        if self._source.live:
+            if self._voice.played < self._voice.heard:
+                deadlines.append(self.playout.due(self._voice.played))
+            deadlines.append(self._picture_deadline())
+        return min(deadlines)
+
+    def close(self) -> None:
+        """End every cursor and the loop. The engine's handle is its owner's to close."""
+        self._ended = True
+        for cursor, _ in self._cursors:
+            cursor.end()
+        self._alarm.ring()
+
+    # Sound in
+
+    def _hear(self, now: float) -> None:
+        if self._listening is not None:
+            self._tell_edges(self._listening.pull(now))
+        while self._wants_hops() and (hops := self._source.pull(now)):
+            for hop in hops:
+                self._voice.put(hop.start, hop.voice)
+                self._handle.submit(hop)
+            if self._listening is None:
+                self._tell_edges(hops)
+        self.playout.start = self._source.t0
+
+    def _wants_hops(self) -> bool:
+        """Always, of a live source; else as many as keep the engine busy."""
+        if self._source.live:
+            return True
+        needed = self._voice.played + _AHEAD * HOP_SAMPLES
+        if self._source.end is not None:
+            needed = min(needed, self._source.end)
+        return self._voice.heard < needed + self._handle.look_ahead
+
+    def _tell_edges(self, hops: Sequence[Hop]) -> None:
+        for hop in hops:
+            for edge in hop.edges:
+                self.on_edge(edge)
+
+    def _take_frame(self, frame: Frame) -> None:
+        if self._ended:
+            return
+        if self._source.live:
+            self.playout.report(frame.start, frame.ready, self.clock.now())
+        self.pictures.put(frame)
+        self.on_frame(frame)
+        self._alarm.ring()
+
+    # Voice and pictures out
+
+    def _catch_up(self, now: float) -> None:
+        """Leave out what cannot be made up for: nothing of a source that is not live."""
+        if not self._source.live:
+            return
+        due = self.playout.position(now)
+        if now - self.playout.due(self._voice.played) > HOPELESS_S:
+            position = due // PACKET_SAMPLES * PACKET_SAMPLES
+            skipped_s = (position - self._voice.played) / SAMPLE_RATE_HZ
+            logger.warning("audio was %.1f s behind and skipped that much", skipped_s)
+            self.skipped_audio_s += skipped_s
+            self._voice.skip_to(position)
+        slot = due // HOP_SAMPLES * HOP_SAMPLES
+        if slot > self.pictures.next:
+            self.pictures.skip_to(slot)
+
+    def _give_out(self, now: float) -> None:
+        """Hand over what is due; of the same media time, voice first."""
+        while True:
+            voice, picture = self._voice_is_due(now), self._picture_is_due(now)
+            if voice and (self._voice.played <= self.pictures.next or not picture):
+                self._give_voice(now)
+            elif picture:
+                self._give_picture(now)
+            else:
+                return
+
+    def _voice_is_due(self, now: float) -> bool:
+        if self._voice.played >= self._voice.heard:
+            return False
+        if self._source.live:
+            return self.playout.due(self._voice.played) <= now
+        return self._room() and (self.pictures.ready or self._voice.played < self.pictures.next)
+
+    def _picture_is_due(self, now: float) -> bool:
+        if self._source.live:
+            return self._picture_deadline() <= now
+        return self._room() and self.pictures.ready
+
+    def _picture_deadline(self) -> float:
+        due = self.playout.due(self.pictures.next)
+        return due if self.pictures.ready else due + GRACE_S
+
+    def _room(self) -> bool:
+        return not any(cursor.full for cursor, _ in self._cursors)
+
+    def _give_voice(self, now: float) -> None:
+        start = self._voice.played
+        pcm = self._voice.take()
+        assert pcm is not None
+        if start % HOP_SAMPLES == 0:
+            self._left.append((start, now))
+        self._publish(Voice(start, pcm))
+        if self._source.live:
+            self.playout.pause(now, quiet=is_quiet(pcm))
+        for playback in self._source.played(self._voice.played):
+            self.on_playback(playback)
+
+    def _give_picture(self, now: float) -> None:
+        start = self.pictures.next
+        image, frame = self.pictures.take()
+        if frame is not None:
+            self.added_delays.append(now - frame.arrived)
+            self.skews += [now - left for position, left in self._left if position == frame.start]
+        self._publish(Picture(start, image, fresh=frame is not None))
+
+    def _publish(self, item: Voice | Picture) -> None:
+        self._cursors = [(c, kinds) for c, kinds in self._cursors if not c.closed]
+        for cursor, kinds in self._cursors:
+            if isinstance(item, kinds):
+                cursor.put(item)
+
+    # Barge-in
+
+    def clear(self) -> Playback:
+        """Forget everything not played yet: silence follows, and the mouth closes.
+
+        Frames drawn before this are not shown; the first drawn after it show the lips closing.
+        """
+        playback = self._source.clear()
+        self._handle.clear()
+        self._voice.clear()
+        self.pictures.clear(self._voice.heard - self._handle.look_ahead)
+        self.on_playback(playback)
+        self._alarm.ring()
+        return playback

@@ -1,0 +1,144 @@
+"""What an avatar is, and what is kept of an uploaded one: its files and a record that names them.
+
+    avatars/ID.json         the record; an upload without one was never acknowledged
+    avatars/ID.jpg          its photo, re-encoded and without metadata
+    avatars/ID.mp4, ...     its video, as it was sent
+    avatars/ID.source.jpg   the face to put into it
+
+Records of all releases are read: the first kept the features of one photo only ("key"), later ones
+its photo and the keys of all features made of it ("keys"), today's name all files.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, get_args
+
+from PIL import Image
+
+from pipelines.identity import IdentityStore
+from pipelines.pipeline import Material
+from realtime.errors import AvatarRejected
+from realtime.storage import write_durably
+
+logger = logging.getLogger(__name__)
+
+State = Literal["uploading", "enrolling", "ready", "failed"]
+"""Of an upload: not acknowledged yet, acknowledged, usable, not usable."""
+
+
+@dataclass(frozen=True)
+class Avatar:
+    """One face that a session can have."""
+
+    id: str
+    name: str
+    kind: Literal["cast", "upload"]
+    material: Material
+
+
+def kinds_of(material: Material) -> frozenset[str]:
+    """Which of "photo", "video", "source" it is made of."""
+    named = (("photo", material.photo), ("video", material.video), ("source", material.source))
+    return frozenset(kind for kind, path in named if path is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is kept of an upload.
+
+    keys: of all features that were ever made of it, so that deleting it deletes them too.
+    pipeline: that it was made for; empty where that was not kept.
+    state, code, message: of the upload; the last two say why its first enrolment failed.
+    """
+
+    name: str
+    material: Material
+    keys: tuple[str, ...] = ()
+    pipeline: str = ""
+    state: State = "ready"
+    code: str = ""
+    message: str = ""
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Keep `record` as the file `path`."""
+    material = record.material
+    files = {"photo": material.photo, "video": material.video, "source": material.source}
+    fields: dict[str, Any] = {
+        "name": record.name,
+        "keys": list(record.keys),
+        "files": {kind: file.name for kind, file in files.items() if file is not None},
+        "consent": material.consent,
+        "pipeline": record.pipeline,
+        "state": record.state,
+    }
+    if record.state == "failed":
+        fields |= {"code": record.code, "message": record.message}
+    write_durably(path, json.dumps(fields).encode())
+
+
+def read_record(path: Path, store: IdentityStore) -> Record:
+    """The record at `path`.
+
+    Raises:
+        ValueError: it is damaged, or its files are gone.
+    """
+    try:
+        fields = json.loads(path.read_bytes())
+        keys = [str(key) for key in fields.get("keys", [])]
+        if "key" in fields:
+            keys.append(str(fields["key"]))
+        files = {kind: path.parent / Path(str(name)).name for kind, name in _files(path, fields)}
+        if "key" in fields and not files["photo"].exists():
+            _photo_of_features(store, keys[-1], files["photo"])
+        missing = [file.name for file in files.values() if not file.is_file()]
+        if missing:
+            raise ValueError(f"its file {missing[0]} is gone")
+        return Record(
+            name=str(fields["name"]),
+            material=Material(**files, consent=str(fields.get("consent", ""))),
+            keys=tuple(keys),
+            pipeline=str(fields.get("pipeline", "")),
+            state=fields["state"] if fields.get("state") in get_args(State) else "ready",
+            code=str(fields.get("code", "")),
+            message=str(fields.get("message", "")),
+        )
+    except (OSError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _files(path: Path, fields: Any) -> Iterable[tuple[str, str]]:
+    files = fields.get("files", {"photo": path.with_suffix(".jpg").name})
+    known = {kind: files[kind] for kind in ("photo", "video", "source") if kind in files}
+    return known.items()
+
+
+def _photo_of_features(store: IdentityStore, key: str, photo: Path) -> None:
+    """Take over an upload of which only the features were kept."""
+    picture = Image.fromarray(store.load(key).preview)
+    picture.save(photo, "JPEG", quality=95, subsampling=0)
+
+
+def sniff_video(video: BinaryIO) -> str:
+    """The suffix of a video by its first bytes, whatever name or content type it came with.
+
+    Raises:
+        AvatarRejected: it is none that is taken.
+    """
+    video.seek(0)
+    head = video.read(64)
+    if head[4:8] == b"ftyp" and head[8:12] not in (b"heic", b"heix", b"mif1", b"msf1", b"avif"):
+        return ".mp4"
+    if head[:4] == b"\x1a\x45\xdf\xa3":
+        return ".webm"  # and Matroska, which is the same format with more codecs
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return ".avi"
+    raise AvatarRejected(
+        "This is not a video that can be read. Use an MP4, MOV, WebM, MKV or AVI file.",
+        "not_a_video",
+    )

@@ -1,0 +1,248 @@
+"""What is said about a session, by and to any number of listeners: typed events in, typed out.
+
+A listener is a data channel or a socket. Wishes of all of them (another face, other controls) are
+carried out one at a time, and of those that wait only the newest: however many are sent, the engine
+is asked for one thing at once, and the last wish wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from realtime.appearance import Appearance, Wish
+from realtime.clock import Clock
+from realtime.errors import UnknownSession, VivavoceError
+from realtime.protocol import (
+    AvatarMotion,
+    BadEvent,
+    ErrorDetail,
+    ErrorEvent,
+    OutputClear,
+    Ping,
+    Pong,
+    ServerEvent,
+    SessionCreated,
+    SessionInfo,
+    SessionUpdate,
+    SessionUpdated,
+    check_controls,
+    parse_client_event,
+)
+
+EVENTS_PER_S = 20.0
+"""From one listener, on average; more are not even read."""
+BURST_EVENTS = 60.0
+
+
+class TokenBucket:
+    """Lets `burst` through at once and `rate` a second in the long run."""
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._rate, self._burst = rate, burst
+        self._tokens, self._since = burst, now
+
+    def take(self, now: float) -> bool:
+        """Whether one more may pass at local time `now`."""
+        self._tokens = min(self._burst, self._tokens + (now - self._since) * self._rate)
+        self._since = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+class Wishes:
+    """Carries out wishes one at a time; those that come meanwhile become one."""
+
+    def __init__(self, fulfil: Callable[[Wish], Awaitable[None]]) -> None:
+        self._fulfil = fulfil
+        self._waiting: Wish | None = None
+        self._asked: list[tuple[Wish, asyncio.Future[None]]] = []
+        self._some = asyncio.Event()
+
+    def ask(self, wish: Wish) -> asyncio.Future[None]:
+        """Done once it, or something newer, is in force; fails if its face cannot be shown."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting = wish if self._waiting is None else self._waiting.then(wish)
+        self._asked.append((wish, done))
+        self._some.set()
+        return done
+
+    async def run(self) -> None:
+        """Carry out wishes for ever."""
+        try:
+            while True:
+                await self._some.wait()
+                self._some.clear()
+                await self._carry_out()
+        finally:
+            self._settle(self._asked, UnknownSession("the session has ended"), all_fail=True)
+
+    async def _carry_out(self) -> None:
+        wish, asked = self._waiting, self._asked
+        assert wish is not None
+        self._waiting, self._asked = None, []
+        try:
+            await self._fulfil(wish)
+        except VivavoceError as error:
+            self._settle(asked, error, all_fail=wish.avatar is None)
+        except BaseException:
+            self._settle(asked, UnknownSession("the session has ended"), all_fail=True)
+            raise
+        else:
+            self._settle(asked)
+
+    @staticmethod
+    def _settle(
+        asked: list[tuple[Wish, asyncio.Future[None]]],
+        error: VivavoceError | None = None,
+        *,
+        all_fail: bool = False,
+    ) -> None:
+        """Answer those who asked; it is the face that may fail, unless all do."""
+        for wish, done in asked:
+            if done.done():
+                continue
+            if error is not None and (all_fail or wish.avatar is not None):
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+
+class Controlled(Protocol):
+    """A session, as those see it who control it."""
+
+    @property
+    def appearance(self) -> Appearance:
+        """What can be changed."""
+
+    def info(self) -> SessionInfo:
+        """What it is now."""
+
+    def clear(self) -> object:
+        """Stop speaking; everybody is told by an event."""
+
+
+class Listener:
+    """One who hears of a session and may control it. Made by `ControlHub.attach`."""
+
+    def __init__(self, hub: ControlHub, send: Callable[[str], object], now: float) -> None:
+        self.last_ping: float | None = None
+        """Local time of the last one; None: it sends none."""
+        self.wants_motion = False
+        self._hub = hub
+        self._send = send
+        self._bucket = TokenBucket(EVENTS_PER_S, BURST_EVENTS, now)
+        self._warned = False
+
+    def send(self, event: ServerEvent) -> None:
+        """Tell this one alone."""
+        self._send(event.model_dump_json())
+
+    def refuse(self, code: str, message: str, event_id: str | None = None) -> None:
+        """Tell that something it asked for was not done."""
+        self.send(ErrorEvent(error=ErrorDetail(code=code, message=message, event_id=event_id)))
+
+    def receive(self, message: str | bytes) -> None:
+        """Take what it says."""
+        now = self._hub.clock.now()
+        if not self._bucket.take(now):
+            if not self._warned:
+                self._warned = True
+                self.refuse("rate_limited", f"at most {EVENTS_PER_S:g} events a second are read")
+            return
+        self._warned = False
+        try:
+            self._take(message, now)
+        except BadEvent as error:
+            self.refuse("bad_event", str(error), error.event_id)
+
+    def _take(self, message: str | bytes, now: float) -> None:
+        event = parse_client_event(message)
+        if isinstance(event, Ping):
+            self.last_ping = now
+            self.send(Pong(client_event_id=event.event_id))
+        elif isinstance(event, OutputClear):
+            self._hub.session.clear()
+        else:
+            self._update(event)
+
+    def _update(self, event: SessionUpdate) -> None:
+        if event.motion_events is not None:
+            self.wants_motion = event.motion_events
+        known = self._hub.session.appearance.system.controls
+        controls = check_controls(known, event.controls or {}, event.event_id)
+        if event.avatar is None and not controls:
+            self.send(SessionUpdated(session=self._hub.session.info()))
+            return
+        try:
+            done = self._hub.ask(Wish(event.avatar, controls))
+        except VivavoceError as error:
+            self.refuse(error.code, str(error), event.event_id)
+            return
+        done.add_done_callback(lambda done: self._answer(done, event.event_id))
+
+    def _answer(self, done: asyncio.Future[None], event_id: str | None) -> None:
+        if done.cancelled() or (error := done.exception()) is None:
+            return  # all are told what is in force now
+        code = error.code if isinstance(error, VivavoceError) else "internal_error"
+        self.refuse(code, str(error), event_id)
+
+
+class ControlHub:
+    """All listeners of a session, and their wishes. `run` carries these out."""
+
+    def __init__(self, session: Controlled, clock: Clock) -> None:
+        self.session = session
+        self.clock = clock
+        self.listeners: list[Listener] = []
+        self._wishes = Wishes(self._fulfil)
+
+    def attach(self, send: Callable[[str], object]) -> Listener:
+        """Somebody more listens; it is told of the session at once. `send` must not block."""
+        listener = Listener(self, send, self.clock.now())
+        self.listeners.append(listener)
+        listener.send(SessionCreated(session=self.session.info()))
+        return listener
+
+    def detach(self, listener: Listener) -> None:
+        """It is told nothing more."""
+        self.listeners = [other for other in self.listeners if other is not listener]
+
+    def send(self, event: ServerEvent) -> None:
+        """Tell everybody; of motion, those who asked for it."""
+        if not self.listeners:
+            return
+        text = event.model_dump_json()
+        for listener in self.listeners:
+            if listener.wants_motion or not isinstance(event, AvatarMotion):
+                listener._send(text)
+
+    @property
+    def wants_motion(self) -> bool:
+        """Whether anybody asked for motion."""
+        return any(listener.wants_motion for listener in self.listeners)
+
+    def ask(self, wish: Wish) -> asyncio.Future[None]:
+        """See `Wishes.ask`.
+
+        Raises:
+            UnknownAvatar: no such face; what others asked for is not touched.
+        """
+        self.session.appearance.check(wish)
+        return self._wishes.ask(wish)
+
+    async def run(self) -> None:
+        """Carry out wishes for ever."""
+        await self._wishes.run()
+
+    async def _fulfil(self, wish: Wish) -> None:
+        changed = bool(wish.controls)
+        try:
+            await self.session.appearance.change(wish)
+            changed = True
+        finally:
+            if changed:
+                self.send(SessionUpdated(session=self.session.info()))

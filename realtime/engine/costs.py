@@ -1,0 +1,218 @@
+"""Who may enter: what streams cost, as measured, against what the machine has.
+
+One object per way of computing: `CpuCosts` counts CPU time on one inference thread and on all
+cores; `BatchCosts` counts the wall time of one batch over all faces, as a GPU draws them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from realtime.engine.config import EngineConfig
+from realtime.errors import AtCapacity
+from realtime.media import HOP_S, Size
+
+
+@dataclass(frozen=True)
+class Face:
+    """What a stream asks to have drawn."""
+
+    pipeline: str
+    size: Size
+
+
+class Costs(Protocol):
+    """What is known of the costs, and the decision that follows."""
+
+    def stepped(self, pipeline: str, drawn: Sequence[Size], cpu_s: float, wall_s: float) -> None:
+        """Take in what a step took that drew faces at the sizes `drawn`."""
+
+    def encoded(self, size: Size, seconds: float) -> None:
+        """Take in the CPU time that encoding one picture of `size` took."""
+
+    def hop_s(self, faces: Sequence[Face], draw_every: int = 1) -> float:
+        """Seconds of inference per hop that `faces` take with one frame in so many drawn."""
+
+    def check(self, wanted: Face, running: Sequence[Face]) -> None:
+        """Admit one more face beside the running ones, or refuse.
+
+        Raises:
+            AtCapacity: it would not fit; the message says what is short.
+        """
+
+    def describe(self) -> dict[str, float]:
+        """The measured costs in milliseconds, for `/health` and logs."""
+
+
+def make_costs(config: EngineConfig, device: str, cores: float) -> Costs:
+    """The costs of a device."""
+    media = _MediaCosts(config.max_sessions, cores, config.load_share)
+    return BatchCosts(media) if device == "cuda" else CpuCosts(media)
+
+
+class _MediaCosts:
+    """What a stream costs beside its inference, and the limits that hold for every device."""
+
+    MEDIA_S = 0.003
+    """Per hop: RTP, SRTP, Opus both ways, event loop; from `benchmarks/service/sessions.py`."""
+
+    def __init__(self, max_sessions: int, cores: float, load_share: float) -> None:
+        self.max_sessions = max_sessions
+        self.inference_budget_s = load_share * HOP_S
+        self._core_budget_s = cores * load_share * HOP_S
+        self._encode_s: dict[Size, float] = {}
+
+    def encoded(self, size: Size, seconds: float) -> None:
+        self._encode_s[size] = _smooth(self._encode_s.get(size), seconds)
+
+    def check_places(self, running: int) -> None:
+        """Refuse above `max_sessions`."""
+        if running >= self.max_sessions:
+            raise AtCapacity(
+                f"all {self.max_sessions} sessions of this server are taken; "
+                "try again when one has ended"
+            )
+
+    def check_cores(self, inference_s: float, faces: Sequence[Face]) -> None:
+        """Refuse what the cores cannot carry beside `inference_s` of them per hop."""
+        media = sum(_nearest(self._encode_s, face.size) + self.MEDIA_S for face in faces)
+        total = inference_s + media
+        if total > self._core_budget_s:
+            raise AtCapacity(
+                f"one more session would need {total * 1000:.0f} ms of CPU time in every 40 ms, "
+                f"of {self._core_budget_s * 1000:.0f} ms that this machine grants"
+            )
+
+    def describe(self) -> dict[str, float]:
+        return {f"encode {_name(s)}": _ms(v) for s, v in sorted(self._encode_s.items())}
+
+
+class CpuCosts:
+    """CPU seconds on the one inference thread: a motion step that all faces of a pipeline share,
+    and drawing each of them."""
+
+    def __init__(self, media: _MediaCosts) -> None:
+        self._media = media
+        self._motion_s: dict[str, float] = {}
+        self._draw_s: dict[str, dict[Size, float]] = {}
+
+    def stepped(self, pipeline: str, drawn: Sequence[Size], cpu_s: float, wall_s: float) -> None:
+        if not drawn:
+            self._motion_s[pipeline] = _smooth(self._motion_s.get(pipeline), cpu_s)
+            return
+        each = max(cpu_s - self._motion_s.get(pipeline, 0.0), 0.0) / len(drawn)
+        known = self._draw_s.setdefault(pipeline, {})
+        for size in drawn:
+            known[size] = _smooth(known.get(size), each)
+
+    def encoded(self, size: Size, seconds: float) -> None:
+        self._media.encoded(size, seconds)
+
+    def hop_s(self, faces: Sequence[Face], draw_every: int = 1) -> float:
+        motion = sum(self._motion_s.get(name, 0.0) for name in {face.pipeline for face in faces})
+        draw = sum(_nearest(self._draw_s.get(f.pipeline, {}), f.size) for f in faces)
+        return motion + draw / draw_every
+
+    def check(self, wanted: Face, running: Sequence[Face]) -> None:
+        self._media.check_places(len(running))
+        if not running:
+            return  # the first session is always welcome; the ladder copes with a slow machine
+        faces = [*running, wanted]
+        inference = self.hop_s(faces)
+        if inference > self._media.inference_budget_s:
+            raise AtCapacity(
+                f"drawing one more face would take {inference * 1000:.0f} ms of every 40 ms; "
+                "the running sessions would suffer"
+            )
+        self._media.check_cores(inference, faces)
+
+    def describe(self) -> dict[str, float]:
+        costs = {f"{name} motion": _ms(v) for name, v in sorted(self._motion_s.items())}
+        for name, sizes in sorted(self._draw_s.items()):
+            costs |= {f"{name} draw {_name(s)}": _ms(v) for s, v in sorted(sizes.items())}
+        return costs | self._media.describe()
+
+
+class BatchCosts:
+    """Wall seconds of one step over so many faces, per pipeline; in between it is interpolated.
+
+    When the machine is full, one step over all faces is what every hop brings.
+    """
+
+    def __init__(self, media: _MediaCosts) -> None:
+        self._media = media
+        self._step_s: dict[str, dict[int, float]] = {}
+
+    def stepped(self, pipeline: str, drawn: Sequence[Size], cpu_s: float, wall_s: float) -> None:
+        known = self._step_s.setdefault(pipeline, {})
+        known[len(drawn)] = _smooth(known.get(len(drawn)), wall_s)
+
+    def encoded(self, size: Size, seconds: float) -> None:
+        self._media.encoded(size, seconds)
+
+    def hop_s(self, faces: Sequence[Face], draw_every: int = 1) -> float:
+        names = [face.pipeline for face in faces]
+        return sum(self._batch_s(name, names.count(name) / draw_every) for name in set(names))
+
+    def _batch_s(self, pipeline: str, faces: float) -> float:
+        """Interpolated between the measured numbers of faces; beyond them, as between the two
+        furthest apart; a single one is taken to cost as much per face."""
+        known = sorted(self._step_s.get(pipeline, {}).items())
+        if not known:
+            return 0.0
+        if len(known) == 1:
+            n, seconds = known[0]
+            return seconds * max(faces, 1.0) / max(n, 1)
+        if faces >= known[-1][0]:
+            low, high = known[0], known[-1]
+        else:
+            after = next(i for i, (n, _) in enumerate(known) if n > faces)
+            low, high = known[max(after - 1, 0)], known[max(after, 1)]
+        slope = max(high[1] - low[1], 0.0) / (high[0] - low[0])
+        return high[1] + slope * (faces - high[0])
+
+    def check(self, wanted: Face, running: Sequence[Face]) -> None:
+        self._media.check_places(len(running))
+        if not running:
+            return
+        faces = [*running, wanted]
+        inference = self.hop_s(faces)
+        if inference > self._media.inference_budget_s:
+            raise AtCapacity(
+                f"a step over {len(faces)} faces would take {inference * 1000:.0f} ms of every "
+                "40 ms; the running sessions would suffer"
+            )
+        self._media.check_cores(0.0, faces)
+
+    def describe(self) -> dict[str, float]:
+        costs = {
+            f"{name} step {n} faces": _ms(seconds)
+            for name, known in sorted(self._step_s.items())
+            for n, seconds in sorted(known.items())
+        }
+        return costs | self._media.describe()
+
+
+def _nearest(known: dict[Size, float], size: Size) -> float:
+    """What is known of `size`, or of the nearest size in proportion to its pixels."""
+    if size in known:
+        return known[size]
+    if not known:
+        return 0.0
+    pixels = size[0] * size[1]
+    near = min(known, key=lambda s: abs(s[0] * s[1] - pixels))
+    return known[near] * pixels / (near[0] * near[1])
+
+
+def _smooth(held: float | None, new: float, weight: float = 0.02) -> float:
+    return new if held is None else held + weight * (new - held)
+
+
+def _name(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)

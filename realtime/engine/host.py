@@ -1,0 +1,133 @@
+"""A loaded pipeline in the inference process: built, its faces prepared, its rows handed out."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from pipelines.identity import IdentityCache, IdentityFeatures
+from pipelines.pipeline import Pipeline, Size, System
+from pipelines.registry import find_system
+from realtime.engine.memory import Layout, PictureMemory, create_memory
+
+PREPARING_NICE = 10
+"""How much the thread that builds and prepares yields to the steps."""
+
+
+class PipelineHost:
+    """One system: its pipeline, the memory it draws into, its free rows.
+
+    Building it and preparing faces happen in a thread of its own, so that they hold up neither
+    steps nor other pipelines; all else is called from the thread that steps.
+
+    Args:
+        number: tells its memory from others'.
+        post: runs a function in the thread that steps.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        options: Any,
+        cache: IdentityCache,
+        post: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self.number = number
+        self.name = name
+        self.options = options
+        self.state = "loading"
+        self.system: System
+        self.pipeline: Pipeline
+        self.memory: PictureMemory
+        self.descriptor: int
+        self.free: deque[int] = deque()
+        self._cache = cache
+        self._post = post
+        self._thread = ThreadPoolExecutor(1, f"prepare-{name}", initializer=_yield_to_steps)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be stepped."""
+        return self.state == "ready"
+
+    def build(self, slots: int, device: str, done: Callable[[Exception | None], None]) -> None:
+        """Build the pipeline and its memory; `done` is told when, in the thread that steps."""
+
+        def work() -> tuple[System, Pipeline, int, PictureMemory]:
+            system = find_system(self.name)
+            pipeline = system.build(slots, self.options, device)
+            layout = Layout(self.name, pipeline.slots, tuple(system.sizes), pipeline.motion_dim)
+            descriptor = create_memory(layout)
+            return system, pipeline, descriptor, PictureMemory(layout, descriptor)
+
+        def built(result: Future[tuple[System, Pipeline, int, PictureMemory]]) -> None:
+            error = result.exception()
+            if error is None:
+                self.system, self.pipeline, self.descriptor, self.memory = result.result()
+                self.free.extend(range(self.pipeline.slots))
+                self.state = "ready"
+            else:
+                self.state = in_words(error)
+                self._thread.shutdown(wait=False)
+            done(error if isinstance(error, Exception) else None)
+
+        self._submit(work, built)
+
+    def prepare(
+        self,
+        key: str,
+        sizes: tuple[Size, ...],
+        done: Callable[[IdentityFeatures | Exception], None],
+    ) -> None:
+        """Load a face and make it ready to draw at `sizes`; `done` gets it, or what went wrong."""
+
+        def work() -> IdentityFeatures:
+            identity = self._cache.get(key)
+            for size in sizes:
+                self.pipeline.prepare(identity, size)
+            return identity
+
+        def prepared(result: Future[IdentityFeatures]) -> None:
+            error = result.exception()
+            done(result.result() if not isinstance(error, Exception) else error)
+
+        self._submit(work, prepared)
+
+    def _submit(self, work: Callable[[], Any], done: Callable[[Future[Any]], None]) -> None:
+        future = self._thread.submit(work)
+        future.add_done_callback(lambda result: self._post(lambda: done(result)))
+
+    def take_row(self) -> int | None:
+        """A free row with room for a picture, or None."""
+        for row in self.free:
+            if self.memory.has_place(row):
+                self.free.remove(row)
+                return row
+        return None
+
+    def give_back(self, row: int) -> None:
+        """Free a row. It goes to the end, so that its last pictures are read by then."""
+        self.free.append(row)
+
+    def draw_still(self, row: int, size: Size) -> int:
+        """Draw the face of `row` before any sound; returns the batch that holds it, taken."""
+        batch = self.memory.roomiest([row])
+        self.memory.batches[batch].size[row] = size
+        self.pipeline.still(row, self.memory.batches[batch])
+        self.memory.taken[batch, row] = True
+        return batch
+
+
+def in_words(error: BaseException) -> str:
+    """What went wrong, short enough for a message."""
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    return f"{type(error).__name__}: {text}"[:1000]
+
+
+def _yield_to_steps() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PREPARING_NICE)

@@ -1,0 +1,81 @@
+"""Steps on noise before anybody comes, so that first calls are paid for and costs are known."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipelines.identity import IdentityFeatures
+from realtime.engine.costs import Costs
+from realtime.engine.host import PipelineHost
+from realtime.engine.scheduler import Quantile, Slot, Turn, WaitingHop
+from realtime.engine.stepper import step_batch
+from realtime.media import HOP_SAMPLES, Size
+
+REPEATS = 10
+COUNTED = 7
+"""Of the repeats, the last ones: the first pay for allocations and caches."""
+
+
+def warm_up(
+    host: PipelineHost,
+    identity: IdentityFeatures,
+    costs: Costs,
+    drawing_s: Quantile,
+    *,
+    at_once: int,
+) -> Iterator[None]:
+    """Step free rows of `host` with a prepared face; gives way to the streams at every yield.
+
+    drawing_s: takes the median wall time of steps that draw, for each size or number of faces.
+    at_once: 1 measures one face at every size; more measure 1, 2, 4 ... faces at the largest.
+    """
+    rows = [row for row in (host.take_row() for _ in range(at_once)) if row is not None]
+    sizes = tuple(host.system.sizes)
+    try:
+        if at_once == 1:
+            for size in sizes if rows else ():
+                yield from _measure(host, identity, costs, drawing_s, rows, size)
+        else:
+            for count in _ladder(len(rows)):
+                yield from _measure(host, identity, costs, drawing_s, rows[:count], sizes[-1])
+    finally:
+        for row in rows:
+            host.give_back(row)
+
+
+def _ladder(most: int) -> list[int]:
+    counts = [2**n for n in range(most.bit_length())]
+    return [n for n in counts if n < most] + [most] * (most > 0)
+
+
+def _measure(
+    host: PipelineHost,
+    identity: IdentityFeatures,
+    costs: Costs,
+    drawing_s: Quantile,
+    rows: list[int],
+    size: Size,
+) -> Iterator[None]:
+    slots = [Slot(0, host.name, row, (size,), host.pipeline.look_ahead, 0.0) for row in rows]
+    for row in rows:
+        host.pipeline.reset(row, 0)
+        host.pipeline.set_identity(row, identity, size)
+    rng = np.random.default_rng(0)
+    times: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
+    for n in range(REPEATS):
+        for draw in (False, True):
+            noise = rng.normal(0, 0.05, HOP_SAMPLES).astype(np.float32)
+            hop = WaitingHop(n * HOP_SAMPLES, noise, True, 0.0)
+            turns = [Turn(slot, hop, size, draw) for slot in slots]
+            times[draw].append(step_batch(host, host.memory.roomiest(rows), turns))
+            yield
+    for draw, measured in times.items():
+        cpu_s, wall_s = (
+            statistics.median(column) for column in zip(*measured[-COUNTED:], strict=True)
+        )
+        if draw:
+            drawing_s.add(wall_s)
+        costs.stepped(host.name, [size] * len(rows) if draw else [], cpu_s, wall_s)

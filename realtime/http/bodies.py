@@ -1,0 +1,79 @@
+"""What requests carry: types, and complaints in one line."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from realtime.errors import BadOffer, BadRequest, UnsupportedType
+
+Body = TypeVar("Body", bound=BaseModel)
+_QUERY = ("avatar", "pipeline", "audio", "size", "seed")
+
+
+class OfferBody(BaseModel):
+    """`POST /v1/sessions` as JSON."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    sdp: str = Field(min_length=1)
+    type: Literal["offer"]
+    avatar: str | None = Field(None, max_length=128)
+    pipeline: str | None = Field(None, max_length=64)
+    audio: Literal["microphone"] = "microphone"
+    size: int | str | None = None
+    seed: int | None = Field(None, ge=0, lt=2**31)
+
+
+class SessionPatch(BaseModel):
+    """`PATCH /v1/sessions/{id}` as JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    avatar: str = Field(min_length=1, max_length=128)
+
+
+def parse_json(kind: type[Body], body: bytes) -> Body:
+    """Read a JSON body, or raise BadRequest."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise BadRequest(first_problem(error.errors(include_url=False))) from error
+
+
+async def read_offer(request: Request) -> OfferBody:
+    """The offer of `POST /v1/sessions`, in either form.
+
+    Raises:
+        BadOffer, BadRequest, UnsupportedType.
+    """
+    kind, raw = content_type(request), await request.body()
+    if kind == "application/json":
+        return parse_json(OfferBody, raw)
+    if kind != "application/sdp":
+        raise UnsupportedType(
+            f"send the offer as application/sdp or application/json, not {kind or 'untyped'}"
+        )
+    try:
+        fields: dict[str, Any] = {"sdp": raw.decode(), "type": "offer"}
+    except UnicodeDecodeError as error:
+        raise BadOffer("the offer is not UTF-8 text") from error
+    query = request.query_params
+    try:
+        return OfferBody.model_validate(fields | {k: query[k] for k in _QUERY if k in query})
+    except ValidationError as error:
+        raise BadRequest(first_problem(error.errors(include_url=False))) from error
+
+
+def content_type(request: Request) -> str:
+    """The media type alone, lower case; empty where there is none."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def first_problem(errors: Any) -> str:
+    """One of pydantic's complaints in words."""
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where or 'body'}: {first['msg']}"

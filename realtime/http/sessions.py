@@ -1,0 +1,56 @@
+"""`/v1/sessions`: offers in, answers out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from realtime.errors import UnsupportedType
+from realtime.http.bodies import SessionPatch, content_type, parse_json, read_offer
+from realtime.server import Server, SessionRequest
+
+
+def session_routes(server: Server) -> APIRouter:
+    """The calls that open, inspect, change and end sessions."""
+    routes = APIRouter(prefix="/v1/sessions")
+
+    @routes.post("", status_code=201)
+    async def create_session(request: Request) -> Response:
+        body = await read_offer(request)
+        session, peer = await server.open_session(
+            SessionRequest(body.sdp, body.avatar, body.pipeline, body.size, body.seed)
+        )
+        headers = {"Location": f"/v1/sessions/{session.id}"}
+        if content_type(request) == "application/sdp":
+            return Response(peer.answer_sdp, 201, headers=headers, media_type="application/sdp")
+        answer = {
+            "id": session.id,
+            "sdp": peer.answer_sdp,
+            "type": "answer",
+            "ice_servers": server.ice_servers(),
+            "playout_delay_ms": session.playout_delay_ms,
+        }
+        return JSONResponse(answer, 201, headers)
+
+    @routes.get("/{session_id}")
+    async def get_session(session_id: str) -> dict[str, Any]:
+        return server.session(session_id).describe()
+
+    @routes.patch("/{session_id}")
+    async def patch_session(session_id: str, request: Request) -> dict[str, Any]:
+        session = server.session(session_id)
+        kind = content_type(request)
+        if kind != "application/json":
+            raise UnsupportedType(f"send the change as application/json, not {kind or 'untyped'}")
+        patch = parse_json(SessionPatch, await request.body())
+        await session.set_avatar(patch.avatar)
+        return session.describe()
+
+    @routes.delete("/{session_id}", status_code=204)
+    async def delete_session(session_id: str) -> Response:
+        await server.session(session_id).close("deleted")
+        return Response(status_code=204)
+
+    return routes

@@ -1,0 +1,80 @@
+"""Who is there: for whose sake a session goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from realtime.control import ControlHub, Listener
+from realtime.sinks.webrtc.peer import Peer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Party:
+    """A peer, or whoever controls the session by a socket of its own."""
+
+    peer: Peer | None = None
+    listener: Listener | None = None
+    """What it hears of the session and says to it."""
+    has_microphone: bool = False
+    """The session's microphone is its own."""
+
+
+class Parties:
+    """Those who are there.
+
+    Args:
+        on_leave: called with each that goes, after it was forgotten.
+        on_empty: called with the reason when the last one goes.
+    """
+
+    def __init__(
+        self,
+        hub: ControlHub,
+        on_leave: Callable[[Party], None],
+        on_empty: Callable[[str], None],
+    ) -> None:
+        self._hub = hub
+        self._on_leave = on_leave
+        self._on_empty = on_empty
+        self._there: list[Party] = []
+
+    def __iter__(self) -> Iterator[Party]:
+        return iter(list(self._there))
+
+    def __len__(self) -> int:
+        return len(self._there)
+
+    def join(self, *, microphone: bool = False) -> Party:
+        """One more; it brings the session's microphone if nobody else does."""
+        taken = any(party.has_microphone for party in self._there)
+        party = Party(has_microphone=microphone and not taken)
+        self._there.append(party)
+        return party
+
+    def listen(self, party: Party, send: Callable[[str], object]) -> Listener:
+        """It hears of the session from now on."""
+        party.listener = self._hub.attach(send)
+        return party.listener
+
+    def leave(self, party: Party, reason: str) -> None:
+        """It has gone. Safe to call again."""
+        if party not in self._there:
+            return
+        self._there.remove(party)
+        if party.listener is not None:
+            self._hub.detach(party.listener)
+        self._on_leave(party)
+        if not self._there:
+            self._on_empty(reason)
+
+    def drop_silent(self, now: float, timeout_s: float) -> None:
+        """Whoever pinged once and then was silent for so long is taken to be gone."""
+        for party in self:
+            pinged = party.listener.last_ping if party.listener is not None else None
+            if pinged is not None and now - pinged > timeout_s:
+                logger.warning("no ping for %.0f s: the peer is gone", now - pinged)
+                self.leave(party, "peer_gone")

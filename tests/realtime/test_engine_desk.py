@@ -1,0 +1,243 @@
+"""The inference process's work without the process: batches as on a GPU, peers that misbehave."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipelines.identity import IdentityCache, IdentityStore
+from realtime.engine import wire
+from realtime.engine.config import EngineConfig
+from realtime.engine.costs import make_costs
+from realtime.engine.desk import InferenceDesk
+from realtime.engine.scheduler import WaitingHop
+from realtime.errors import AtCapacity, EngineError, VivavoceError
+from realtime.media import HOP_SAMPLES
+from tests.support.engines import LARGE, PATIENCE_S, EchoOptions, face
+
+
+class Peer:
+    """Keeps what it is sent; may have room for no more."""
+
+    def __init__(self) -> None:
+        self.replies: dict[int, wire.Reply] = {}
+        self.frames: list[wire.FrameMessage] = []
+        self.ended: list[wire.Ended] = []
+        self.memories: set[int] = set()
+        self.full = False
+
+    def send(self, message: bytes, descriptors: Any = (), *, must: bool = False) -> bool:
+        if self.full and not must:
+            return False
+        kind = message[:1]
+        if kind == wire.FRAME:
+            self.frames.append(wire.unpack_frame(message))
+        elif kind == wire.ENDED:
+            self.ended.append(wire.unpack(message))
+        elif kind == wire.REPLY:
+            reply = wire.unpack(message)
+            self.replies[reply.number] = reply
+        return True
+
+
+class Bench:
+    """A desk whose posts and steps are run by hand."""
+
+    def __init__(self, folder: Any, device: str, **settings: Any) -> None:
+        chosen = {"slots": 4, "max_sessions": 100, "load_share": 1e6} | settings
+        config = EngineConfig(pipelines=(), identities=folder, **chosen)
+        self.posts: deque[Callable[[], None]] = deque()
+        self.costs = make_costs(config, device, 64.0)
+        cache = IdentityCache(IdentityStore(folder), 1 << 20)
+        self.desk = InferenceDesk(config, device, self.costs, cache, self.posts.append)
+        self.peer: Any = Peer()
+        self.key = face(folder, 77)
+        self._number = 0
+        self.call("load", "echo", EchoOptions())
+        self.host = self.desk._hosts["echo"]
+        self.steps: list[list[int]] = []  # rows drawn by each
+        self.host.pipeline = self._watched(self.host.pipeline)
+
+    def _watched(self, pipeline: Any) -> Any:
+        step = pipeline.step
+
+        def watched(batch: Any) -> None:
+            step(batch)
+            self.steps.append(np.flatnonzero(batch.draw).tolist())
+
+        pipeline.step = watched
+        return pipeline
+
+    def call(self, method: str, *args: Any, peer: Any = None) -> Any:
+        peer = peer or self.peer
+        self._number += 1
+        self.desk.call(peer, wire.Call(self._number, method, args))
+        deadline = time.monotonic() + PATIENCE_S
+        while self._number not in peer.replies and time.monotonic() < deadline:
+            if self.posts:
+                self.posts.popleft()()
+            self.desk.work()
+        reply = peer.replies[self._number]
+        if isinstance(reply.error, VivavoceError):
+            raise reply.error
+        return reply.value
+
+    def open(self, peer: Any = None) -> wire.Opened:
+        opened: wire.Opened = self.call("open", "echo", self.key, LARGE, 0, {}, peer=peer)
+        return opened
+
+    def read(self, picture: Any) -> None:
+        """As a reader does when it has copied a picture."""
+        self.host.memory.give_back(picture.batch, picture.row)
+
+    def hear(self, opened: wire.Opened, n: int, level: float = 0.5, peer: Any = None) -> None:
+        samples = np.full(HOP_SAMPLES, level, np.float32)
+        hop = WaitingHop((n + 2) * HOP_SAMPLES, samples, False, time.monotonic())
+        self.desk.hear(peer or self.peer, opened.stream, hop)
+
+    def work(self) -> None:
+        while self.desk.work():
+            pass
+
+
+@pytest.fixture
+def gpu(tmp_path):
+    return Bench(tmp_path, "cuda")
+
+
+@pytest.fixture
+def cpu(tmp_path):
+    return Bench(tmp_path, "cpu")
+
+
+def test_on_a_gpu_one_step_draws_all_whose_hop_has_come(gpu):
+    streams = [gpu.open() for _ in range(4)]
+    for opened in streams[:3]:
+        gpu.hear(opened, 0)
+    gpu.work()
+    assert gpu.steps == [[0, 1, 2]]
+    assert [f.stream for f in gpu.peer.frames] == [s.stream for s in streams[:3]]
+    assert all(f.drawn for f in gpu.peer.frames)
+
+
+def test_on_a_cpu_each_face_has_a_step_of_its_own(cpu):
+    streams = [cpu.open() for _ in range(3)]
+    for opened in streams:
+        cpu.hear(opened, 0)
+    cpu.work()
+    assert cpu.steps == [[0], [1], [2]]
+
+
+def test_whoever_makes_a_batch_fail_is_found_and_the_others_go_on(gpu):
+    streams = [gpu.open() for _ in range(4)]
+    for n, opened in enumerate(streams):
+        gpu.hear(opened, 0, level=0.95 if n == 2 else 0.1 * n)
+    gpu.work()
+    assert [e.stream for e in gpu.peer.ended] == [streams[2].stream]
+    assert gpu.peer.ended[0].reason.endswith("RuntimeError: too loud")
+    assert [f.stream for f in gpu.peer.frames] == [streams[n].stream for n in (0, 1, 3)]
+    assert [f.motion[0] for f in gpu.peer.frames] == pytest.approx([0.0, 0.1, 0.3])
+    gpu.open()  # its row is free again
+
+
+def test_several_failures_in_a_row_are_the_process_s_own(gpu):
+    streams = [gpu.open() for _ in range(3)]
+    for opened in streams:
+        gpu.hear(opened, 0, level=0.95)
+    with pytest.raises(EngineError, match="3 steps failed"):
+        gpu.work()
+
+
+def test_warming_up_on_a_gpu_measures_batches(gpu):
+    gpu.call("warm_up", "echo", gpu.key)
+    assert set(gpu.costs.describe()) == {f"echo step {n} faces" for n in (0, 1, 2, 4)}
+    for _ in range(4):  # every row is free again
+        gpu.open()
+
+
+def test_a_gpu_admits_what_its_measured_batches_allow(tmp_path):
+    bench = Bench(tmp_path, "cuda", load_share=1.0, slots=40)
+    for n in (1, 2, 4, 8, 16, 32, 40):
+        bench.costs.stepped("echo", [LARGE] * n, 0.0, 0.020 * n)
+    assert len([bench.open() for _ in range(2)]) == 2
+    with pytest.raises(AtCapacity, match="a step over 3 faces would take 60 ms"):
+        bench.open()
+    with pytest.raises(AtCapacity):
+        bench.call("check", "echo", LARGE)
+
+
+def test_a_peer_that_is_full_keeps_no_place(gpu):
+    opened = gpu.open()
+    gpu.read(opened)
+    gpu.peer.full = True
+    for n in range(5):
+        gpu.hear(opened, n)
+        gpu.work()
+    assert len(gpu.steps) == 5
+    assert all(drawn == [opened.row] for drawn in gpu.steps)
+    assert not gpu.host.memory.taken.any()
+
+
+def test_a_peer_that_goes_leaves_its_places_and_rows(gpu):
+    other: Any = Peer()
+    stays = gpu.open()
+    opened = [gpu.open(other) for _ in range(3)]
+    for stream in opened:
+        gpu.hear(stream, 0, peer=other)
+    gpu.work()
+    assert gpu.host.memory.taken.sum() == 7  # four stills, three pictures
+    gpu.desk.gone(other)
+    assert gpu.host.memory.taken.sum() == 1
+    gpu.read(stays)
+    again = [gpu.open() for _ in range(3)]
+    assert len({stays.row, *(o.row for o in again)}) == 4
+    gpu.hear(opened[0], 1, peer=other)
+    gpu.hear(stays, 0, peer=other)  # not its own
+    gpu.work()
+    assert not gpu.peer.frames
+
+
+def test_a_picture_that_outlives_its_stream_stays_until_it_is_read(gpu):
+    old = gpu.open()
+    gpu.read(old)
+    gpu.hear(old, 0, level=0.2)
+    gpu.work()
+    (picture,) = gpu.peer.frames
+    gpu.call("close", old.stream)
+    others = [gpu.open() for _ in range(4)]
+    new = next(o for o in others if o.row == old.row)
+    assert new.batch != picture.batch
+    gpu.read(new)
+    for n in range(4):
+        gpu.hear(new, n, level=0.8)
+        gpu.work()
+    planes = gpu.host.memory.batches[picture.batch].planes
+    assert planes[picture.row, 0] == 51
+    assert [f.drawn for f in gpu.peer.frames[1:]] == [True, False, False, False]
+
+
+def test_opening_ends_with_its_peer(gpu):
+    other: Any = Peer()
+    gpu.desk.call(other, wire.Call(1, "open", ("echo", gpu.key, LARGE, 0, {})))
+    gpu.desk.gone(other)
+    deadline = time.monotonic() + PATIENCE_S
+    while not gpu.posts and time.monotonic() < deadline:
+        time.sleep(0.001)
+    gpu.posts.popleft()()
+    assert not other.replies
+    for _ in range(4):
+        gpu.open()
+
+
+def test_waiting_for_service_ends_when_it_begins(gpu):
+    other: Any = Peer()
+    gpu.desk.call(other, wire.Call(1, "await_service", ()))
+    assert not other.replies
+    gpu.call("serve")
+    assert other.replies[1].error is None
+    gpu.call("await_service")

@@ -1,0 +1,203 @@
+"""Whole sessions with a real aiortc peer: voice and face out, in sync, and clean ends."""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from benchmarks.service.peer import AvatarClient
+from tests.realtime.conftest import running
+from tests.support.peers import until
+from tests.support.sounds import SPEECH, hum
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def ended(server, reason) -> float:
+    """How many sessions have ended for that reason."""
+    return server.service.metrics.sessions_ended.labels(reason)._value.get()
+
+
+def shown(client) -> np.ndarray:
+    """The newest picture."""
+    return client.pictures[-1].to_ndarray(format="rgb24").astype(int)
+
+
+def strongest_hz(voice) -> float:
+    sound = np.concatenate(voice).astype(np.float64)[-48_000:]
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound))))
+    return float(np.argmax(spectrum) * 48_000 / len(sound))
+
+
+async def test_a_face_and_the_voice_come_back_together(server):
+    async with server.client(SPEECH) as client:
+        await until(lambda: len(client.pictures) > 75)
+        picture = client.pictures[-1]
+        assert (picture.width, picture.height) == (256, 256)
+        await until(lambda: client.audio.reports and client.video.reports)
+        [party] = server.service.sessions[client.session["id"]].parties
+        zeros = [
+            stream.sender_time(party.peer._senders[kind]._origin)
+            for kind, stream in (("audio", client.audio), ("video", client.video))
+        ]
+        assert abs(zeros[0] - zeros[1]) < 0.001  # wall time of media time 0, s
+        sound = np.concatenate(client.voice[-50:])
+        assert np.abs(sound).max() > 2_000
+        session = (await server.http.get(f"/v1/sessions/{client.session['id']}")).json()
+        assert session["connected"]
+        assert session["measurements"]["playout_delay_ms"] > 80
+
+
+async def test_events_tell_of_the_session_and_of_speech(server):
+    async with server.client(SPEECH) as client:
+        await until(lambda: client.channel.readyState == "open")
+        kinds = lambda: [event["type"] for event in client.events]  # noqa: E731
+        await until(lambda: "input_audio_buffer.speech_stopped" in kinds() and "stats" in kinds())
+        created = client.events[0]
+        assert created["type"] == "session.created"
+        assert created["session"]["id"] == client.session["id"]
+        assert "input_audio_buffer.speech_started" in kinds()
+        states = [e["state"] for e in client.events if e["type"] == "avatar.state"]
+        assert "speaking" in states
+
+        client.send(type="ping", event_id="p1")
+        await until(lambda: "pong" in kinds())
+        client.channel.send("garbage")
+        client.channel.send(b"\x00\xff")
+        client.send(type="session.update", event_id="u1", avatar="nobody")
+        await until(lambda: kinds().count("error") == 3)
+        errors = [e["error"] for e in client.events if e["type"] == "error"]
+        assert [e["code"] for e in errors] == ["bad_event", "bad_event", "unknown_avatar"]
+        assert errors[2]["event_id"] == "u1"
+
+        client.send(type="session.update", controls={"blink_rate": 0.0}, motion_events=True)
+        await until(lambda: "avatar.motion" in kinds())
+        updated = next(e for e in client.events if e["type"] == "session.updated")
+        assert updated["session"]["controls"]["blink_rate"] == 0.0
+        motion = next(e for e in client.events if e["type"] == "avatar.motion")
+        assert {"jawOpen", "headYaw", "eyeBlinkLeft"} <= set(motion["values"])
+
+
+async def test_the_face_changes_live(server):
+    first, second = (a["id"] for a in (await server.http.get("/v1/avatars")).json()["avatars"])
+    async with server.client(SPEECH, avatar=first) as client:
+        await until(lambda: len(client.pictures) > 10)
+        before = shown(client)
+        where = f"/v1/sessions/{client.session['id']}"
+        response = await server.http.patch(where, json={"avatar": second})
+        assert response.json()["avatar"] == second
+        await until(lambda: np.abs(shown(client) - before).mean() > 8)
+        response = await server.http.patch(where, json={"avatar": "nobody"})
+        assert response.status_code == 404
+
+
+async def test_nothing_crosses_between_sessions_and_one_too_many_is_refused(server):
+    tones = (300.0, 500.0)
+    faces = [a["id"] for a in (await server.http.get("/v1/avatars")).json()["avatars"]]
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(server.client(hum(tone), avatar=face))
+            for tone, face in zip(tones, faces, strict=True)
+        ]
+        await until(lambda: all(len(c.voice) > 120 for c in clients))
+        for client, tone in zip(clients, tones, strict=True):
+            assert abs(strongest_hz(client.voice) - tone) < 5
+        await until(lambda: all(c.pictures for c in clients))
+        assert np.abs(shown(clients[0]) - shown(clients[1])).mean() > 8
+
+        await stack.enter_async_context(server.client(hum(900.0)))  # takes the last place
+        refused = AvatarClient(hum(900.0))
+        stack.push_async_callback(refused.close)
+        offer = await refused.offer()
+        answer = await server.http.post("/v1/sessions", json=offer)
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == "at_capacity"
+        assert int(answer.headers["retry-after"]) > 0
+        assert (await server.http.get("/ready")).status_code == 503
+        count = len(clients[0].pictures)
+        await until(lambda: len(clients[0].pictures) > count + 20)
+
+
+async def test_delete_ends_the_session(server):
+    async with server.client(SPEECH) as client:
+        await until(lambda: client.pictures)
+        where = f"/v1/sessions/{client.session['id']}"
+        assert (await server.http.delete(where)).status_code == 204
+        assert (await server.http.get(where)).status_code == 404
+        assert not server.service.sessions
+
+
+async def test_a_microphone_that_stops_leaves_a_living_face(server):
+    async with server.client(SPEECH) as client:
+        await until(lambda: len(client.pictures) > 25)
+        client.microphone.stop()
+        count = len(client.pictures)
+        await until(lambda: len(client.pictures) > count + 25)  # a second of it is over
+        still = shown(client)
+        await until(lambda: np.abs(shown(client) - still).max() > 10)  # it moves
+
+
+async def test_a_peer_that_hangs_up_is_gone_at_once(server):
+    async with server.client(SPEECH) as client:
+        await until(lambda: client.pictures)
+        before = ended(server, "connection_lost")
+        await client.close()
+        await until(lambda: not server.service.sessions)
+        assert ended(server, "connection_lost") == before + 1  # and not for want of pings
+
+
+async def test_a_peer_that_never_connects_is_given_up(config):
+    impatient = dataclasses.replace(config, connect_timeout_s=1.0)
+    async with running(impatient) as server:
+        client = AvatarClient(SPEECH)
+        answer = await server.post_offer(await client.offer())
+        assert answer["id"] in server.service.sessions
+        await until(lambda: not server.service.sessions)
+        assert ended(server, "never_connected") == 1
+        await client.close()
+
+
+async def test_a_peer_whose_pings_stop_is_gone(config):
+    strict = dataclasses.replace(config, ping_timeout_s=3.0)
+    async with running(strict) as server, server.client(SPEECH) as client:
+        await until(lambda: client.channel.readyState == "open")
+        client.send(type="ping")
+        await until(lambda: not server.service.sessions)
+        assert ended(server, "peer_gone") == 1
+
+
+async def test_inference_that_dies_is_started_anew(config):
+    async with running(config) as server:
+        async with server.client(SPEECH) as client:
+            await until(lambda: client.pictures)
+            assert server.service.engine.pid is not None
+            os.kill(server.service.engine.pid, signal.SIGKILL)
+            await until(lambda: not server.service.sessions)
+            assert any(
+                e["type"] == "error" and e["error"]["code"] == "engine_unavailable"
+                for e in client.events
+            )
+            assert (await server.http.get("/ready")).status_code == 503
+        await until(lambda: server.service.engine.state == "ready")
+        assert (await server.http.get("/health")).json()["engine"]["restarts"] == 1
+        async with server.client(SPEECH) as client:
+            await until(lambda: client.pictures)
+
+
+async def test_draining_takes_no_new_sessions_and_waits_for_the_old(config):
+    async with running(config) as server, server.client(SPEECH) as client:
+        await until(lambda: client.channel.readyState == "open" and client.pictures)
+        draining = asyncio.create_task(server.service.drain())
+        await asyncio.sleep(0)
+        assert (await server.http.get("/ready")).json()["error"]["code"] == "draining"
+        late = AvatarClient(SPEECH)
+        response = await server.http.post("/v1/sessions", json=await late.offer())
+        assert response.status_code == 503
+        await late.close()
+        await until(lambda: any(e["type"] == "error" for e in client.events))
+        await client.close()
+        await draining
