@@ -219,8 +219,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if (args.compare or args.sweep) and args.runs is None:
         parser.error("--compare and --sweep need --runs DIR")
-    if (args.compare or args.sweep or args.signal) and args.pipeline != PORTRAIT.name:
-        parser.error("--compare, --sweep and --signal draw with the portrait renderer")
+    own = find_system(args.pipeline).motion_names == PORTRAIT.motion_names
+    if (args.compare or args.sweep or args.signal) and not own:
+        parser.error("--compare, --sweep and --signal draw motion as `portrait` has it")
     return args
 
 

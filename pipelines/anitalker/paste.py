@@ -24,7 +24,8 @@ from torch import Tensor
 from kernels.i420 import rgb_to_i420, write_i420
 from pipelines.anitalker.batched import Squares
 from pipelines.anitalker.crop import AROUND, surroundings
-from pipelines.identity import BakedCache, IdentityFeatures
+from pipelines.baked import BakedCache
+from pipelines.identity import IdentityFeatures
 from pipelines.photo.crop import Crop
 from pipelines.photo.matte import blur
 from pipelines.pipeline import Size

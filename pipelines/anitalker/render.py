@@ -10,8 +10,9 @@ from torch import Tensor
 from pipelines.anitalker.batched import BatchedNetwork, Squares
 from pipelines.anitalker.enrol import baked
 from pipelines.anitalker.paste import BACKINGS, paste
+from pipelines.baked import SlotFaces
 from pipelines.batch import Batch
-from pipelines.identity import IdentityFeatures, SlotFaces
+from pipelines.identity import IdentityFeatures
 from pipelines.pipeline import Size
 from pipelines.renderer import picture_row
 from pipelines.streaming import SlotState, Stateless

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.i420 import rgb_to_i420
-from pipelines.identity import BakedCache, IdentityFeatures
+from pipelines.baked import BakedCache
+from pipelines.identity import IdentityFeatures
 from pipelines.photo.geometry import Array, Face, measure, single
 from pipelines.pipeline import Size
 from pipelines.portrait.basis import basis, lids_of, lips_of

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from kernels.i420 import write_i420
+from pipelines.baked import SlotFaces
 from pipelines.batch import Batch
-from pipelines.identity import IdentityFeatures, SlotFaces
+from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
 from pipelines.pipeline import Size
 from pipelines.portrait.bake import CACHE, Baked

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from pipelines.identity import (
-    BakedCache,
     IdentityCache,
     IdentityFeatures,
     IdentityStore,
@@ -181,22 +180,6 @@ def test_cache_never_holds_more_than_its_limit(
         assert cache.nbytes <= 64
     cache_bytes = sum(cache.get(k).nbytes for k in list(cache._held))
     assert cache.nbytes == cache_bytes
-
-
-def test_baked_faces_have_room_and_the_oldest_makes_it() -> None:
-    made: list[str] = []
-
-    def make(identity: IdentityFeatures, size: int, device: torch.device) -> str:
-        made.append(identity.meta["name"])
-        return made[-1]
-
-    cache = BakedCache(make, most=1)
-    faces, cpu = [features(name) for name in "abc"], torch.device("cpu")
-    cache.make_room(2)
-    cache.make_room(1)  # for another pipeline, which does not take it away
-    for number in (0, 1, 0, 1, 2, 1, 0):
-        cache.get(faces[number], 256, cpu)
-    assert made == ["a", "b", "c", "a"]
 
 
 def test_cache_needs_room() -> None:
