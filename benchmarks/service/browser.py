@@ -20,6 +20,7 @@ import psutil
 
 from pipelines.registry import known_systems
 
+CHECKOUT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
     "--no-sandbox",
@@ -63,9 +64,11 @@ def free_port() -> int:
 
 
 class ServerProcess:
-    """`vivavoce serve` on a free port of this machine."""
+    """`vivavoce serve` on a free port of this machine, of this checkout or of another one."""
 
-    def __init__(self, data_dir: Path, *flags: str, log: Path | None = None) -> None:
+    def __init__(
+        self, data_dir: Path, *flags: str, log: Path | None = None, checkout: Path = CHECKOUT
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = log or data_dir / "server.log"
@@ -76,8 +79,8 @@ class ServerProcess:
             [*command, "--data-dir", str(data_dir), *flags],
             stderr=self._log,
             stdout=self._log,
-            cwd=Path(__file__).parents[2],
-            env=os.environ | {"GLOG_minloglevel": "2"},
+            cwd=checkout,
+            env=os.environ | {"GLOG_minloglevel": "2", "PYTHONPATH": str(checkout)},
         )
 
     def wait_ready(self, timeout_s: float = 300) -> None:
@@ -128,9 +131,9 @@ class ServerProcess:
 
 
 @contextlib.contextmanager
-def server(data_dir: Path, *flags: str) -> Iterator[ServerProcess]:
+def server(data_dir: Path, *flags: str, checkout: Path = CHECKOUT) -> Iterator[ServerProcess]:
     """A ready server, stopped at the end."""
-    process = ServerProcess(data_dir, *flags)
+    process = ServerProcess(data_dir, *flags, checkout=checkout)
     try:
         process.wait_ready()
         yield process
