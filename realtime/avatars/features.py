@@ -46,6 +46,7 @@ class Features:
     Args:
         config: the folders, and the pipelines' options.
         on_key: told that features of a key are about to be made of an avatar.
+        exists: whether an avatar is still there.
     """
 
     def __init__(
@@ -53,12 +54,14 @@ class Features:
         config: ServerConfig,
         metrics: Metrics,
         on_key: Callable[[Avatar, str], Awaitable[None]],
+        exists: Callable[[Avatar], bool],
     ) -> None:
         self.store = IdentityStore(config.data_dir / "identities")
         self._scratch = config.data_dir / "enrolments"
         self._config = config
         self._metrics = metrics
         self._on_key = on_key
+        self._exists = exists
         self._keys: dict[tuple[str, str], str] = {}  # by avatar id and pipeline
         self._under_way: dict[str, Enrolment] = {}  # by key
         self._sound: set[str] = set()  # keys of features that were verified
@@ -124,6 +127,8 @@ class Features:
         key = await self.key(avatar, pipeline)
         if await self._is_sound(key):
             return key
+        if not self._exists(avatar):  # deleted meanwhile: its enrolment would outlive it
+            raise UnknownAvatar(f"avatar {avatar.id!r} was deleted")
         if key not in self._under_way:
             enrolment = Enrolment(avatar, pipeline)
             enrolment.task = asyncio.create_task(self._enrol(enrolment, key))

@@ -50,7 +50,9 @@ class AvatarLibrary:
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
         self._config = config
         self._uploads = config.data_dir / "avatars"
-        self._features = Features(config, metrics, self._remember_key)
+        self._features = Features(
+            config, metrics, self._remember_key, lambda avatar: avatar.id in self._avatars
+        )
         self._pictures = Pictures(config.data_dir / "pictures", self._features)
         self._lock = FolderLock(config.data_dir)
         self._avatars: dict[str, Avatar] = {}

@@ -161,6 +161,20 @@ async def test_what_is_deleted_while_it_is_enrolled_leaves_nothing(library, conf
     assert library.state(await library.create(photo(), wait_s=LIMIT_S)) == "ready"
 
 
+async def test_what_is_deleted_before_its_enrolment_began_is_not_enrolled(library, config, gate):
+    """A session asks for the face, and while its key is made of the files it is deleted."""
+    gate.open()
+    avatar = await library.create(photo(), wait_s=LIMIT_S)
+    library._features.store.path(await library.ensure(avatar, "gated")).unlink()
+    waiting = asyncio.create_task(library.ensure(avatar, "gated"))
+    await asyncio.sleep(0)  # it waits for the thread that makes the key
+    deleting = asyncio.create_task(library.delete(avatar))
+    with pytest.raises(UnknownAvatar, match="deleted"):
+        await waiting
+    await deleting
+    assert files(config) == set()
+
+
 async def test_an_upload_counts_from_its_beginning_to_its_failure(library, gate):
     gate.open()
     gate.set_fate("refuse")
