@@ -13,7 +13,7 @@ speech=(espeak-ng libespeak-ng1 flite festival festvox-kallpc16k festvox-kdlpc16
   festvox-us-slt-hts festival-czech festival-ca festvox-czech-dita festvox-czech-machac
   festvox-czech-ph festvox-czech-krb festvox-ca-ona-hts festvox-ru festvox-italp16k
   festvox-itapc16k festvox-suopuhe-lj festvox-suopuhe-mv)
-page=(chromium fonts-dejavu-core nodejs)
+page=(chromium fonts-dejavu-core libatomic1 nodejs) # libatomic1: of the driver of the browser
 case "${1:-install}" in
   install) packages=("${server[@]}") ;;
   train) packages=("${speech[@]}") ;;
