@@ -247,6 +247,8 @@ class InferenceDesk:
             peer.memories.add(host.number)
             memory = wire.Memory(host.number, host.memory.layout)
             peer.send(wire.pack(wire.MEMORY, memory), (host.descriptor,), must=True)
+        if slot.stream not in self._slots:  # that told us that its peer has gone
+            return
         batch = host.draw_still(slot.row, slot.sizes[0])
         self._readers[host.name, batch, slot.row] = peer
         self._scheduler.add(slot, self._hop_s)
@@ -392,7 +394,9 @@ class InferenceDesk:
             host.memory.give_back(*place[1:])
 
     def _step_failed(self, slot: Slot, error: Exception) -> None:
-        peer = self._peers[slot.stream]
+        peer = self._peers.get(slot.stream)
+        if peer is None:  # gone while others were told
+            return
         self._close(slot)
         reason = f"the avatar cannot be drawn any more: {in_words(error)}"
         peer.send(wire.pack(wire.ENDED, wire.Ended(slot.stream, reason)), must=True)

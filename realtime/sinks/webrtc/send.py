@@ -31,6 +31,7 @@ from realtime.media import FPS
 from realtime.playout import PlayoutClock
 from realtime.sinks.webrtc.encodings import PACE, Encoded, Viewer
 from realtime.sinks.webrtc.extensions import PlayoutDelay, SentExtensions
+from realtime.tasks import log_failure
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +151,8 @@ class MediaSender:
             asyncio.create_task(self._run_rtp(viewer, codec.payloadType), name=f"send-{self.kind}"),
             asyncio.create_task(self._run_rtcp(viewer.rate), name=f"report-{self.kind}"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(log_failure)
 
     async def stop(self) -> None:
         """Stop for good; returns when nothing runs any more."""
