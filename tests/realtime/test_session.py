@@ -7,6 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
+from realtime.engine.handle import StreamFacts
 from realtime.errors import AtCapacity, BadOffer, SessionError, UnknownSession, VivavoceError
 from realtime.session import Life
 from realtime.sources.pushed import PushedSpeech
@@ -296,6 +297,17 @@ async def test_a_clear_of_the_microphones_echo_is_told_in_session_time() -> None
         channel.say(type="output_audio_buffer.clear")
         (cleared,) = channel.told("output_audio_buffer.cleared")
         assert cleared["played_ms"] == 860
+
+
+async def test_hops_that_went_unheard_are_counted() -> None:
+    async with staged() as stage:
+        await stage.watch()
+        for dropped in (3, 5, 5):
+            facts = StreamFacts(size=(32, 18), dropped_hops=dropped)
+            stage.handle.facts = lambda facts=facts: facts  # type: ignore[method-assign,misc]
+            await stage.clock.advance(1.0)
+        (family,) = stage.metrics.hops_dropped.collect()
+        assert family.samples[0].value == 5
 
 
 async def test_the_end_is_announced() -> None:

@@ -99,8 +99,6 @@ class MicrophoneReceiver:
         self._streams: dict[int, StreamReport] = {}
         self._rtcp_ssrc: int | None = None
         self._task: asyncio.Task[None] | None = None
-        self.ended = asyncio.Event()
-        """The peer said goodbye or is gone."""
 
     @property
     def track(self) -> MediaStreamTrack | None:
@@ -143,7 +141,7 @@ class MicrophoneReceiver:
         self._payload_types.clear()
 
     def _handle_disconnect(self) -> None:
-        self.ended.set()
+        """The connection's own state tells."""
 
     async def _handle_rtcp_packet(self, packet: rtp.AnyRtcpPacket) -> None:
         if isinstance(packet, rtp.RtcpSrPacket):
@@ -151,8 +149,6 @@ class MicrophoneReceiver:
             if stream is not None:
                 stream.lsr = (packet.sender_info.ntp_timestamp >> 16) & 0xFFFFFFFF
                 stream.lsr_time = self._clock.now()
-        elif isinstance(packet, rtp.RtcpByePacket):
-            self.ended.set()
 
     async def _handle_rtp_packet(self, packet: rtp.RtpPacket, arrival_time_ms: int) -> None:
         """Called by the DTLS transport, which an exception would end."""
