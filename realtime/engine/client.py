@@ -269,8 +269,8 @@ class Engine:
                 silent_s += BEAT_S
                 if silent_s >= self._longest_silence_s(link):
                     link.close(f"the inference process did not answer for {silent_s:.0f} s")
-        except VivavoceError:
-            return  # the link is lost
+        except VivavoceError as error:
+            link.close(str(error))  # unless it is lost already: it cannot say how it is
         finally:
             if reply is not None:
                 reply.cancel()
