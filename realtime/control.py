@@ -61,10 +61,15 @@ class Wishes:
         self._waiting: Wish | None = None
         self._asked: list[tuple[Wish, asyncio.Future[None]]] = []
         self._some = asyncio.Event()
+        self._over = False
 
     def ask(self, wish: Wish) -> asyncio.Future[None]:
-        """Done once it, or something newer, is in force; fails if its face cannot be shown."""
+        """Done once it, or something newer, is in force; fails if its face cannot be shown, or
+        nobody carries wishes out any more."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._over:
+            done.set_exception(UnknownSession("the session has ended"))
+            return done
         self._waiting = wish if self._waiting is None else self._waiting.then(wish)
         self._asked.append((wish, done))
         self._some.set()
@@ -78,6 +83,7 @@ class Wishes:
                 self._some.clear()
                 await self._carry_out()
         finally:
+            self._over = True
             self._settle(self._asked, UnknownSession("the session has ended"), all_fail=True)
 
     async def _carry_out(self) -> None:

@@ -16,7 +16,17 @@ from pipelines.audio.vad import SpeechEdge
 from pipelines.motion.space import Behaviour
 from pipelines.pipeline import FPS, HOP_SAMPLES, SAMPLE_RATE_HZ, Size
 
-__all__ = ["FPS", "HOP_SAMPLES", "SAMPLE_RATE_HZ", "Frame", "Hop", "Picture", "Size", "Voice"]
+__all__ = [
+    "FPS",
+    "HOP_SAMPLES",
+    "SAMPLE_RATE_HZ",
+    "Frame",
+    "Hop",
+    "Picture",
+    "Size",
+    "Voice",
+    "own_frame",
+]
 
 HOP_S = HOP_SAMPLES / SAMPLE_RATE_HZ
 VOICE_RATE_HZ = 48_000
@@ -82,6 +92,17 @@ class Picture:
     start: int
     """Sample index at 16 kHz, a multiple of 640."""
     image: av.VideoFrame
-    """yuv420p; sinks of one stream share it."""
+    """yuv420p. Sinks of one stream share it, so none writes to it: an encoder takes `own_frame`."""
     fresh: bool
     """It was not shown before."""
+
+
+def own_frame(image: av.VideoFrame) -> av.VideoFrame:
+    """A frame of the caller's own over the same pixels, which are not copied (15 us at any size).
+
+    Encoding writes to a frame, its time at the least, and sinks encode in threads of their own.
+    """
+    planes = tuple(image.planes)
+    return av.VideoFrame.from_dlpack(
+        planes, format=image.format.name, width=image.width, height=image.height
+    )

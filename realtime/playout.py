@@ -41,7 +41,7 @@ class GrowthConfig:
     max_s: float = 0.060  # in all; beyond that, pictures must become cheaper
     window: int = 50  # frames looked back on: 2 s
     share: float = 0.08  # of them late: sustained lateness
-    patience_s: float = 2.0  # wait this long for a pause, then grow anyway
+    longest_wait_s: float = 2.0  # wait this long for a pause, then grow anyway
 
 
 class PlayoutClock:
@@ -91,7 +91,7 @@ class PlayoutClock:
         """Between two pieces of audio: grow now if that is wanted and cannot be heard."""
         if self._wanted_since is None:
             return
-        if quiet or now - self._wanted_since > self._growth.patience_s:
+        if quiet or now - self._wanted_since > self._growth.longest_wait_s:
             self.delay_s += self._growth.step_s
             self._wanted_since = None
             self._late.clear()

@@ -46,6 +46,7 @@ class Reporter:
             "repeated": pictures.repeated,
             "dropped": pictures.dropped + pictures.skipped + missed,
             "concealed": self._microphone.stats.concealed_samples,
+            "unheard": self._handle.facts().dropped_hops,
         }
 
     def report(self) -> Stats:
@@ -56,6 +57,7 @@ class Reporter:
         for fate in ("sent", "repeated", "dropped"):
             self._metrics.frames.labels(fate).inc(since[fate])
         self._metrics.concealed_ms.inc(since["concealed"] / 16)
+        self._metrics.hops_dropped.inc(since["unheard"])
         _move(self._stream.added_delays, self._delays, self._metrics.added_delay_ms)
         _move(self._stream.skews, self._skews, self._metrics.skew_ms)
         return self.stats(since["sent"], max(0, since["sent"] - since["repeated"]))

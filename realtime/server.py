@@ -20,7 +20,6 @@ from realtime.engine.client import Engine
 from realtime.engine.config import EngineConfig
 from realtime.errors import (
     AtCapacity,
-    BadOffer,
     BadRequest,
     Draining,
     EngineError,
@@ -281,8 +280,6 @@ class Server:
         except BaseException:
             await session.close("failed")
             raise
-        if session.closing:  # the peer gave up before its answer was on the way
-            raise BadOffer("the session was over before it could be answered")
         return session, peer
 
     def _choose(self, request: SessionRequest) -> tuple[str, Size]:

@@ -21,7 +21,7 @@ from realtime.avatar_stream import AvatarStream
 from realtime.clock import Clock
 from realtime.control import ControlHub
 from realtime.engine.handle import StreamHandle, StreamOpener
-from realtime.errors import SessionError
+from realtime.errors import BadOffer, SessionError
 from realtime.logs import session_id
 from realtime.media import Size
 from realtime.metrics import Metrics
@@ -35,6 +35,8 @@ from realtime.sources.source import Playback, Source
 from realtime.tasks import Tasks
 
 logger = logging.getLogger(__name__)
+
+_TOO_LATE = "the session was over before it could be answered"
 
 
 class Life(IntEnum):
@@ -209,11 +211,12 @@ class Session:
             self._tasks.spawn(self.close(reason))
 
     async def _every_second(self) -> None:
-        due = self._clock.now()
         while True:
-            due += 1.0
+            due = self._clock.now() + 1.0
             await self._clock.sleep_until(due)
-            self.parties.drop_silent(self._clock.now(), self._config.ping_timeout_s)
+            now = self._clock.now()
+            if now - due < 1.0:  # else we were held up, and pings may wait to be read
+                self.parties.drop_silent(now, self._config.ping_timeout_s)
             self.hub.send(self._reporter.report())
 
     # Who is there
@@ -222,8 +225,11 @@ class Session:
         """Let one more peer watch; its microphone is heard if no other's is.
 
         Raises:
-            BadOffer: the offer cannot be used after all.
+            BadOffer: the offer cannot be used after all, or the session was over before it could
+                be answered.
         """
+        if self.closing:
+            raise BadOffer(_TOO_LATE)
         party = self.parties.join(microphone=offer.microphone)
         try:
             party.peer = await self._config.connect(
@@ -237,8 +243,9 @@ class Session:
         except BaseException:
             self.parties.leave(party, "failed")
             raise
-        if party not in self.parties:  # it gave up before it was answered
+        if party not in self.parties:
             await party.peer.close()
+            raise BadOffer(_TOO_LATE)
         return party.peer
 
     def attach(self, send: Callable[[str], object]) -> Party:

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+def log_failure(task: asyncio.Task[None]) -> None:
+    """Done callback of a task that nobody awaits before it is stopped: it shall not fail unseen."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("%s failed", task.get_name(), exc_info=error)
 
 
 class Tasks:

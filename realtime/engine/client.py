@@ -39,7 +39,7 @@ BUILD_S = 600.0
 """Deadline for building or warming up a pipeline."""
 CHECK_S = 5.0
 BEAT_S = 1.0
-PATIENCE_WHILE_BUILDING = 6.0
+BUILDING_FACTOR = 6.0
 """So many times longer an answer may take while a pipeline is built: it shares an interpreter."""
 
 
@@ -65,7 +65,8 @@ class Health:
 
 
 class Engine:
-    """See the module's docstring. Used from one event loop; is a `StreamOpener`.
+    """Opens streams and keeps an inference process alive. Used from one event loop; is a
+    `StreamOpener`.
 
     Args:
         where: settings of the inference process to start, or the address of another's.
@@ -266,19 +267,19 @@ class Engine:
                     self._tell_encoded(link)
                     continue
                 silent_s += BEAT_S
-                if silent_s >= self._patience_s(link):
+                if silent_s >= self._longest_silence_s(link):
                     link.close(f"the inference process did not answer for {silent_s:.0f} s")
-        except VivavoceError:
-            return  # the link is lost
+        except VivavoceError as error:
+            link.close(str(error))  # unless it is lost already: it cannot say how it is
         finally:
             if reply is not None:
                 reply.cancel()
                 await asyncio.gather(reply, return_exceptions=True)
 
-    def _patience_s(self, link: Link) -> float:
+    def _longest_silence_s(self, link: Link) -> float:
         if not link.answered:
             return START_S
-        return self._unanswered_s * (PATIENCE_WHILE_BUILDING if self._building else 1.0)
+        return self._unanswered_s * (BUILDING_FACTOR if self._building else 1.0)
 
     async def _ask(self, link: Link) -> None:
         pulse: Pulse = await link.call("pulse", timeout_s=BUILD_S)

@@ -17,7 +17,7 @@ from realtime.engine.costs import Costs, Face
 from realtime.engine.host import PipelineHost, in_words
 from realtime.engine.peers import Peer
 from realtime.engine.scheduler import Scheduler, Slot, WaitingHop, sizes_below
-from realtime.engine.stepper import Stepped, Stepper
+from realtime.engine.stepper import Stepper, StepResult
 from realtime.engine.warm_up import warm_up
 from realtime.errors import AtCapacity, EngineError, NotReady, VivavoceError
 from realtime.media import HOP_S
@@ -29,8 +29,8 @@ Answer = Callable[[Any], None]
 
 
 class InferenceDesk:
-    """See the module's docstring; it is the `Desk` of the process. Methods named `do_...` are
-    calls: they get the peer, where to answer, and the call's arguments.
+    """The `Desk` of the inference process. Methods named `do_...` are calls: they get the peer,
+    where to answer, and the call's arguments.
 
     Args:
         post: runs a function in the thread that steps, from any thread.
@@ -247,6 +247,8 @@ class InferenceDesk:
             peer.memories.add(host.number)
             memory = wire.Memory(host.number, host.memory.layout)
             peer.send(wire.pack(wire.MEMORY, memory), (host.descriptor,), must=True)
+        if slot.stream not in self._slots:  # that told us that its peer has gone
+            return
         batch = host.draw_still(slot.row, slot.sizes[0])
         self._readers[host.name, batch, slot.row] = peer
         self._scheduler.add(slot, self._hop_s)
@@ -358,14 +360,14 @@ class InferenceDesk:
 
     # What steps give
 
-    def _deliver(self, stepped: Stepped) -> None:
-        turn, host = stepped.turn, stepped.host
-        slot, batch = turn.slot, host.memory.batches[stepped.batch]
+    def _deliver(self, result: StepResult) -> None:
+        turn, host = result.turn, result.host
+        slot, batch = turn.slot, host.memory.batches[result.batch]
         start, peer = turn.hop.start - slot.look_ahead, self._peers.get(slot.stream)
         if start < 0 or peer is None:  # before the beginning; or gone while others were told
             return
         drawn = bool(batch.drawn[slot.row])
-        place = (host.name, stepped.batch, slot.row)
+        place = (host.name, result.batch, slot.row)
         message = wire.pack_frame(
             wire.FrameMessage(
                 stream=slot.stream,
@@ -373,12 +375,12 @@ class InferenceDesk:
                 behaviour=int(batch.behaviour[slot.row]),
                 drawn=drawn,
                 memory=host.number,
-                batch=stepped.batch,
+                batch=result.batch,
                 row=slot.row,
                 width=turn.size[0],
                 height=turn.size[1],
-                wait_s=stepped.wait_s,
-                step_s=stepped.step_s,
+                wait_s=result.wait_s,
+                step_s=result.step_s,
                 rung=self._scheduler.rung,
                 skipped=slot.skipped,
                 dropped=slot.dropped,
@@ -392,7 +394,9 @@ class InferenceDesk:
             host.memory.give_back(*place[1:])
 
     def _step_failed(self, slot: Slot, error: Exception) -> None:
-        peer = self._peers[slot.stream]
+        peer = self._peers.get(slot.stream)
+        if peer is None:  # gone while others were told
+            return
         self._close(slot)
         reason = f"the avatar cannot be drawn any more: {in_words(error)}"
         peer.send(wire.pack(wire.ENDED, wire.Ended(slot.stream, reason)), must=True)

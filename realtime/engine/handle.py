@@ -27,7 +27,7 @@ class StreamFacts:
     rung: int = 0
     """Of the degradation ladder; 0 is full quality."""
     skipped: int = 0
-    """Frames that were left undrawn to save time."""
+    """Frames that were not drawn, to save time."""
     dropped_hops: int = 0
     """Hops that went unheard: more came than could be stepped."""
 

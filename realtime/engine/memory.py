@@ -32,14 +32,6 @@ class Layout(NamedTuple):
     motion_dim: int
 
 
-class Place(NamedTuple):
-    """Where a picture lies: a row of one of the batches of a pipeline."""
-
-    pipeline: str
-    batch: int
-    row: int
-
-
 class PictureMemory:
     """The two batches of one pipeline, mapped into this process.
 

@@ -61,6 +61,8 @@ class Peer:
 
     def on_events(self, events: int) -> None:
         """Read or write what the socket is ready for."""
+        if self.closed:  # by what was done for another peer since
+            return
         try:
             if events & selectors.EVENT_WRITE:
                 self._outbox.flush()

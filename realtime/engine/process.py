@@ -6,7 +6,6 @@ pipelines and preparing faces; so there are no locks, and what a step reads cann
 
 from __future__ import annotations
 
-import ctypes
 import os
 import selectors
 import signal
@@ -22,8 +21,7 @@ from realtime.engine.costs import make_costs
 from realtime.engine.desk import InferenceDesk
 from realtime.engine.device import choose_device, use_one_thread
 from realtime.engine.peers import Door
-
-_PR_SET_PDEATHSIG = 1
+from realtime.processes import die_with_parent
 
 
 class _Posts:
@@ -49,7 +47,7 @@ def run_inference(
     config: EngineConfig, listener: socket.socket, secret: bytes, parent: int
 ) -> None:
     """The process's main function: serve until the process `parent` ends, or ends us."""
-    _die_with(parent)
+    die_with_parent(parent)
     use_one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # our parent ends us, not the terminal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -84,10 +82,3 @@ def _excuse(listener: socket.socket, error: Exception) -> None:
     peer.send(wire.pack(wire.ENDED, wire.Ended(0, f"the inference process cannot start: {error}")))
     while peer.recv(wire.MESSAGE_BYTES):  # or what we said might be lost with what we did not read
         pass
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel end this process when its parent ends, however that happens."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was quicker
-        os._exit(1)

@@ -78,7 +78,7 @@ class Slot:
         self.clearing = True
 
     @property
-    def overtaken(self) -> bool:
+    def has_newer(self) -> bool:
         """A newer hop waits behind the next one."""
         return len(self.hops) > 1
 
@@ -133,8 +133,8 @@ class Ladder:
     """Chooses the rung from how many pictures miss their time. Down fast, up slowly.
 
     When more than `down_share` of a window miss, quality goes down a rung, and after `urgent_s`
-    already where most do; when fewer than `up_share` miss for `patience` windows in a row it goes
-    up again, and each relapse doubles that patience, so that a slow machine does not flap.
+    already where most do; when fewer than `up_share` miss for `calm_windows` in a row it goes up
+    again, and each relapse doubles that number, so that a slow machine does not flap.
     """
 
     window_s = 4.0
@@ -142,7 +142,7 @@ class Ladder:
     urgent_share = 0.6
     down_share = 0.25
     up_share = 0.05
-    patience = 2
+    calm_windows = 2
 
     def __init__(self) -> None:
         self.rung = 0
@@ -150,7 +150,7 @@ class Ladder:
         self._pictures = 0
         self._misses = 0
         self._calm = 0
-        self._needed = self.patience
+        self._needed = self.calm_windows
         self._rose = False
 
     def start_at(self, rung: int) -> None:
@@ -175,7 +175,7 @@ class Ladder:
 
     def _go_down(self, deepest: int) -> None:
         if self._rose:
-            self._needed = min(self._needed * 2, 16 * self.patience)
+            self._needed = min(self._needed * 2, 16 * self.calm_windows)
         self._rose, self._calm = False, 0
         self.rung = min(self.rung + 1, deepest)
 
@@ -263,7 +263,7 @@ class Scheduler:
             for slot in waiting
             if slot.pipeline == lead.pipeline
             and slot not in drawn
-            and (slot.overtaken or slot not in due)
+            and (slot.has_newer or slot not in due)
         ]
 
     def _drawn(self, now: float, first: Slot, due: list[Slot]) -> list[Slot]:
@@ -273,7 +273,7 @@ class Scheduler:
     def _ready(self, slot: Slot, now: float) -> bool:
         """Whether a slot whose picture is due is to be drawn with its next hop already: it is the
         newest, or hearing the newer ones first would make the picture no better but rarer."""
-        if not slot.overtaken or _starved(slot, now):
+        if not slot.has_newer or _starved(slot, now):
             return True
         return slot.heard + 1 >= MOST_THINNING and not self._catches_up(slot)
 

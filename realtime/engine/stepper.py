@@ -19,7 +19,7 @@ MOST_FAILURES = 3
 
 
 @dataclass(frozen=True)
-class Stepped:
+class StepResult:
     """A turn that was carried out; what it made lies in the batch of that index."""
 
     turn: Turn
@@ -62,7 +62,7 @@ class Stepper:
         scheduler: Scheduler,
         costs: Costs,
         hosts: Mapping[str, PipelineHost],
-        deliver: Callable[[Stepped], None],
+        deliver: Callable[[StepResult], None],
         fail: Callable[[Slot, Exception], None],
     ) -> None:
         self._scheduler = scheduler
@@ -107,7 +107,7 @@ class Stepper:
         self._scheduler.done(turns, begin, begin + wall_s)
         for turn in turns:
             turn.slot.clearing = False
-            self._deliver(Stepped(turn, host, index, begin - turn.hop.sent, wall_s))
+            self._deliver(StepResult(turn, host, index, begin - turn.hop.sent, wall_s))
 
     def _failed(self, host: PipelineHost, index: int, turns: list[Turn], error: Exception) -> None:
         """Find who cannot be stepped. Some rows may hear their hop twice for that: once."""

@@ -31,7 +31,7 @@ FRAME, REPLY, MEMORY, ENDED = b"f", b"R", b"M", b"E"  # from it
 
 _HOP = struct.Struct("<cI?qd")
 _CLEAR = struct.Struct("<cI")
-_FRAME = struct.Struct("<cIqb?BBHHHffBII")
+_FRAME = struct.Struct("<cIqb?IBHHHffBII")
 
 
 class Call(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Self
 
 import av
 
-from realtime.media import FPS, SAMPLE_RATE_HZ, VOICE_RATE_HZ, Picture, Size, Voice
+from realtime.media import FPS, SAMPLE_RATE_HZ, VOICE_RATE_HZ, Picture, Size, Voice, own_frame
 
 MARK = "AI-generated video of a synthetic avatar (vivavoce)"
 BIT_RATE = {1: 128_000, 2: 192_000}
@@ -56,7 +56,7 @@ class Mp4Sink:
             if isinstance(item, Voice):
                 self._container.mux(self._audio.encode(self._sound(item)))
             else:
-                picture = item.image
+                picture = own_frame(item.image)
                 picture.pts, picture.time_base = item.start - self._origin, _TIME_BASE
                 self._container.mux(self._video.encode(picture))
         except (av.FFmpegError, OSError) as error:

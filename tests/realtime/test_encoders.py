@@ -9,6 +9,7 @@ from aiortc.codecs import depayload
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from numpy.typing import NDArray
 
+from realtime.media import own_frame
 from realtime.sinks.webrtc.codecs import (
     BitrateConfig,
     H264Encoder,
@@ -140,3 +141,17 @@ def test_other_codecs_and_formats_are_refused() -> None:
     encoder = video_encoder(parameters("VP8"), BitrateConfig())
     with pytest.raises(ValueError, match="yuv420p"):
         encoder.encode(av.VideoFrame(64, 64, "rgb24"), pts=0, keyframe=False)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_frame_that_others_encode_too_is_not_written_to(codec: VideoCodec) -> None:
+    """A picture shown twice is encoded at two times, by several encoders at once."""
+    shared = frame(0)
+    before, planes = shared.to_ndarray(), [plane.buffer_ptr for plane in shared.planes]
+    encoder = video_encoder(parameters(codec), BitrateConfig())
+    for n in range(3):
+        payloads, _ = encoder.encode(shared, pts=n * 3_600, keyframe=n == 1)
+        assert is_keyframe(codec, payloads) == (n < 2)
+    assert (shared.pts, shared.time_base, shared.pict_type) == (None, None, 0)
+    assert np.array_equal(shared.to_ndarray(), before)
+    assert [plane.buffer_ptr for plane in own_frame(shared).planes] == planes  # none is copied

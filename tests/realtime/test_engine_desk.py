@@ -30,8 +30,10 @@ class Peer:
         self.ended: list[wire.Ended] = []
         self.memories: set[int] = set()
         self.full = False
+        self.on_send: Callable[[], None] = lambda: None
 
     def send(self, message: bytes, descriptors: Any = (), *, must: bool = False) -> bool:
+        self.on_send()
         if self.full and not must:
             return False
         kind = message[:1]
@@ -232,6 +234,39 @@ def test_opening_ends_with_its_peer(gpu):
     assert not other.replies
     for _ in range(4):
         gpu.open()
+
+
+def test_a_peer_found_gone_while_it_is_welcomed_leaves_nothing(gpu):
+    other: Any = Peer()
+    other.on_send = lambda: gpu.desk.gone(other)
+    gpu.desk.call(other, wire.Call(1, "open", ("echo", gpu.key, LARGE, 0, {})))
+    deadline = time.monotonic() + PATIENCE_S
+    while not gpu.posts and time.monotonic() < deadline:
+        time.sleep(0.001)
+    gpu.posts.popleft()()
+    assert not gpu.desk._scheduler.slots
+    assert not gpu.host.memory.taken.any()
+    for _ in range(4):
+        gpu.open()
+
+
+def test_a_step_that_fails_for_a_peer_found_gone_ends_nothing_else(gpu):
+    other: Any = Peer()
+    stays, first, second = gpu.open(), gpu.open(other), gpu.open(other)
+    other.on_send = lambda: gpu.desk.gone(other)
+    step = gpu.host.pipeline.step
+
+    def refuse(batch: Any) -> None:
+        if batch.active[second.row]:
+            raise RuntimeError("no such face")
+        step(batch)
+
+    gpu.host.pipeline.step = refuse
+    gpu.hear(first, 0, peer=other)
+    gpu.hear(second, 0, peer=other)
+    gpu.hear(stays, 0)
+    gpu.work()
+    assert [frame.stream for frame in gpu.peer.frames] == [stays.stream]
 
 
 def test_waiting_for_service_ends_when_it_begins(gpu):

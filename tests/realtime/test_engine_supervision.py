@@ -165,6 +165,18 @@ async def test_a_fault_of_the_supervision_is_a_state(folder, key, monkeypatch):
             await engine.open("echo", key, LARGE, 0, {})
 
 
+async def test_one_that_cannot_say_how_it_is_is_started_anew(engine, key, monkeypatch):
+    before, ask = engine.pid, engine._ask
+
+    async def refuse(link: object) -> None:
+        monkeypatch.setattr(engine, "_ask", ask)
+        raise EngineError("ZeroDivisionError: costs")
+
+    monkeypatch.setattr(engine, "_ask", refuse)
+    await until(lambda: engine.pid not in (None, before))
+    assert await works(engine, key)
+
+
 async def test_one_that_can_step_nothing_any_more_is_started_anew(engine, key):
     """Single failures end their streams; several in a row are the process's own."""
     before = engine.pid

@@ -63,7 +63,6 @@ def test_without_packets_silence_follows_the_clock() -> None:
     assert_contiguous(hops)
     assert len(hops) == 25
     assert not any(hop.voice.any() or hop.speech for hop in hops)
-    assert not ingest.mic_active(1.0)
 
 
 def test_a_clean_microphone_comes_through_unchanged_and_at_once() -> None:
@@ -76,7 +75,6 @@ def test_a_clean_microphone_comes_through_unchanged_and_at_once() -> None:
     assert np.array_equal(voice[PACKET:], signal[PACKET : len(voice)])  # it fades in
     assert all(hop.arrived == pytest.approx((hop.start + 640) / 16_000) for hop in hops)
     assert ingest.stats.concealed_samples == ingest.stats.late == ingest.stats.lost == 0
-    assert ingest.mic_active(2.0)
 
 
 @given(

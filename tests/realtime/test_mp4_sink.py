@@ -58,3 +58,10 @@ def test_a_disk_that_is_full_is_named(tmp_path):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"cannot write .*: No such file or directory"):
         write(tmp_path / "nowhere" / "out.mp4", items(0, 1))
+
+
+def test_a_picture_that_other_sinks_have_too_is_not_written_to(tmp_path):
+    pieces = list(items(0, 3))
+    write(tmp_path / "one.mp4", pieces)
+    write(tmp_path / "other.mp4", [piece for piece in pieces if piece.start >= HOP_SAMPLES])
+    assert all(p.image.pts is None for p in pieces if isinstance(p, Picture))

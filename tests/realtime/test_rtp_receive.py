@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParamete
 
 from realtime.sinks.webrtc.receive import MicrophoneReceiver, StreamReport
 from tests.support.fakes import ManualClock
+
+OPUS = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48_000, payloadType=111)
+PARAMETERS = RTCRtpReceiveParameters(codecs=[OPUS])
 
 
 class FakeTransport:
@@ -30,8 +34,7 @@ class Sink:
 
 async def receiving(sink: Any) -> MicrophoneReceiver:
     receiver = MicrophoneReceiver(FakeTransport(), sink, ManualClock())  # type: ignore[arg-type]
-    codec = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48_000, payloadType=111)
-    await receiver.receive(RTCRtpReceiveParameters(codecs=[codec]))
+    await receiver.receive(PARAMETERS)
     return receiver
 
 
@@ -84,3 +87,24 @@ def test_reports_count_losses_and_jitter() -> None:
     for n in range(100, 150):
         stream.add((65_500 + n) % 2**16, n * 960, 0.02 * (n + 1))
     assert stream.report(3.0).fraction_lost == pytest.approx(256 / 51, abs=1)
+
+
+async def test_reports_leave_by_the_clock_and_stop_though_started_meanwhile() -> None:
+    sent: list[bytes] = []
+
+    class Transport(FakeTransport):
+        async def _send_rtp(self, data: bytes) -> None:
+            sent.append(data)
+
+    clock = ManualClock()
+    receiver = MicrophoneReceiver(Transport(), Sink(), clock)  # type: ignore[arg-type]
+    receiver._set_rtcp_ssrc(1)
+    for _ in range(2):
+        await receiver.receive(PARAMETERS)
+        await receiver._handle_rtp_packet(packet(0, b"sound"), 0)
+        await clock.advance(3.0)
+        assert 2 <= len(sent) <= 6
+        sent.clear()
+        await receiver.stop()
+        await receiver.stop()
+        assert asyncio.all_tasks() == {asyncio.current_task()}

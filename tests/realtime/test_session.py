@@ -7,6 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
+from realtime.engine.handle import StreamFacts
 from realtime.errors import AtCapacity, BadOffer, SessionError, UnknownSession, VivavoceError
 from realtime.session import Life
 from realtime.sources.pushed import PushedSpeech
@@ -163,6 +164,20 @@ async def test_whoever_stops_pinging_is_gone() -> None:
     assert stage.ended() == {"connection_lost": 1.0}
 
 
+async def test_time_in_which_the_server_was_held_up_is_no_silence_of_a_peer() -> None:
+    async with staged(ping_timeout_s=3.0) as stage:
+        peer, channel = await stage.watch()
+        channel.on_message(PING)
+        stage.clock.jump(60.0)
+        await stage.clock.advance(0.5)
+        assert len(channel.told("stats")) == 1
+        channel.on_message(PING)  # it had waited to be read
+        await stage.clock.advance(2.0)
+        assert not peer.closed
+        await stage.clock.advance(3.0)
+        assert peer.closed
+
+
 async def test_the_first_microphone_is_heard() -> None:
     async with staged() as stage:
         await stage.watch(microphone=False)
@@ -188,9 +203,20 @@ async def test_a_peer_that_gives_up_while_it_is_answered_is_closed() -> None:
         return peer
 
     object.__setattr__(stage.session._config, "connect", answer_slowly)
-    await stage.session.connect(FakeOffer())  # type: ignore[arg-type]
+    with pytest.raises(BadOffer, match="over before"):
+        await stage.session.connect(FakeOffer())  # type: ignore[arg-type]
     assert stage.session.closing
     assert stage.peers[0].closed
+
+
+async def test_nobody_joins_a_session_that_is_ending() -> None:
+    stage = Stage()
+    await stage.session.open()
+    await stage.session.close("deleted")
+    with pytest.raises(BadOffer, match="over before"):
+        await stage.session.connect(FakeOffer())  # type: ignore[arg-type]
+    assert stage.peers == []
+    assert len(stage.session.parties) == 0
 
 
 # Events
@@ -273,6 +299,17 @@ async def test_a_clear_of_the_microphones_echo_is_told_in_session_time() -> None
         assert cleared["played_ms"] == 860
 
 
+async def test_hops_that_went_unheard_are_counted() -> None:
+    async with staged() as stage:
+        await stage.watch()
+        for dropped in (3, 5, 5):
+            facts = StreamFacts(size=(32, 18), dropped_hops=dropped)
+            stage.handle.facts = lambda facts=facts: facts  # type: ignore[method-assign,misc]
+            await stage.clock.advance(1.0)
+        (family,) = stage.metrics.hops_dropped.collect()
+        assert family.samples[0].value == 5
+
+
 async def test_the_end_is_announced() -> None:
     async with staged() as stage:
         _, channel = await stage.watch()
@@ -347,3 +384,13 @@ async def test_a_wish_that_the_end_overtakes_is_answered() -> None:
     for task in asked:
         with pytest.raises(UnknownSession, match="ended"):
             await task
+
+
+async def test_a_wish_that_comes_after_the_end_is_answered() -> None:
+    """A session can be found by its name until its peers are closed."""
+    stage = Stage()
+    await stage.session.open()
+    await settle()
+    await stage.session.close("deleted")
+    with pytest.raises(UnknownSession, match="ended"):
+        await asyncio.wait_for(stage.session.set_avatar("berta"), 60)

@@ -19,7 +19,7 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
-from realtime.media import FPS, VIDEO_CLOCK_HZ, VOICE_RATE_HZ
+from realtime.media import FPS, VIDEO_CLOCK_HZ, VOICE_RATE_HZ, own_frame
 
 VideoCodec = Literal["VP8", "H264"]
 
@@ -53,7 +53,8 @@ class VideoEncoder(Protocol):
     """Frames in, RTP payloads out. `encode` runs in a worker thread, one call at a time."""
 
     def encode(self, frame: av.VideoFrame, *, pts: int, keyframe: bool) -> tuple[list[bytes], bool]:
-        """Encode a yuv420p frame of time `pts` in 1/90000 s; also whether it became a key frame."""
+        """Encode a yuv420p frame as of time `pts` in 1/90000 s; also whether it became a key frame.
+        Others may encode the same frame meanwhile."""
         ...
 
     @property
@@ -103,6 +104,7 @@ class _Encoder(ABC):
         else:
             self._adjust(context)
         self._frames_since_open += 1
+        frame = own_frame(frame)
         frame.pts, frame.time_base = pts, _VIDEO_TIME_BASE
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE
         payloads: list[bytes] = []

@@ -8,7 +8,6 @@ lowers nobody else's quality.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
@@ -216,8 +215,7 @@ class VideoEncoding(Encoding[Picture]):
     def _encode(self, picture: Picture, keyframe: bool) -> tuple[Encoded, float]:
         begin = time.thread_time()
         pts = picture.start * VIDEO_CLOCK_HZ // SAMPLE_RATE_HZ
-        with self._owner.lock:
-            payloads, is_key = self.encoder.encode(picture.image, pts=pts, keyframe=keyframe)
+        payloads, is_key = self.encoder.encode(picture.image, pts=pts, keyframe=keyframe)
         return Encoded(payloads, pts, keyframe=is_key), time.thread_time() - begin
 
 
@@ -261,9 +259,6 @@ class Encodings:
         self.stream = stream
         self.executor = executor
         self.on_encoded = on_encoded
-        # Two codecs share a picture and what they write into it: its time, and whether they want a
-        # key frame of it.
-        self.lock = threading.Lock()
         self._bitrate = bitrate or BitrateConfig()
         self._spawn = spawn
         self._video: dict[str, VideoEncoding] = {}

@@ -151,14 +151,19 @@ class Peer:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        if self._watchdog is not None:
-            self._watchdog.cancel()
-            await asyncio.gather(self._watchdog, return_exceptions=True)
-        await self._connection.close()
-        # A connection closed before it was up stops its transceivers but not our tracks.
-        for sender in self._senders.values():
-            await sender.stop()
-        self._set_state("closed")
+        try:
+            if self._watchdog is not None:
+                self._watchdog.cancel()
+                await asyncio.gather(self._watchdog, return_exceptions=True)
+            await self._connection.close()
+            # Closing stops our halves first and the transport last: a connection that comes up in
+            # between has started them again.
+            for sender in self._senders.values():
+                await sender.stop()
+            if self._receiver is not None:
+                await self._receiver.stop()
+        finally:
+            self._set_state("closed")
 
     # Building it
 

@@ -21,6 +21,7 @@ from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
 from realtime.clock import Clock
 from realtime.media import VOICE_RATE_HZ
 from realtime.sources.microphone.jitter import unwrap
+from realtime.tasks import log_failure
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +99,6 @@ class MicrophoneReceiver:
         self._streams: dict[int, StreamReport] = {}
         self._rtcp_ssrc: int | None = None
         self._task: asyncio.Task[None] | None = None
-        self.ended = asyncio.Event()
-        """The peer said goodbye or is gone."""
 
     @property
     def track(self) -> MediaStreamTrack | None:
@@ -129,18 +128,20 @@ class MicrophoneReceiver:
         }
         self._transport._register_rtp_receiver(self, parameters)
         self._task = asyncio.create_task(self._run_rtcp(), name="report-microphone")
+        self._task.add_done_callback(log_failure)
 
     async def stop(self) -> None:
-        """Stop for good."""
+        """Stop; again, if it was started meanwhile."""
         if self._task is None:
             return
+        task, self._task = self._task, None
         self._transport._unregister_rtp_receiver(self)
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         self._payload_types.clear()
 
     def _handle_disconnect(self) -> None:
-        self.ended.set()
+        """The connection's own state tells."""
 
     async def _handle_rtcp_packet(self, packet: rtp.AnyRtcpPacket) -> None:
         if isinstance(packet, rtp.RtcpSrPacket):
@@ -148,8 +149,6 @@ class MicrophoneReceiver:
             if stream is not None:
                 stream.lsr = (packet.sender_info.ntp_timestamp >> 16) & 0xFFFFFFFF
                 stream.lsr_time = self._clock.now()
-        elif isinstance(packet, rtp.RtcpByePacket):
-            self.ended.set()
 
     async def _handle_rtp_packet(self, packet: rtp.RtpPacket, arrival_time_ms: int) -> None:
         """Called by the DTLS transport, which an exception would end."""
@@ -175,7 +174,7 @@ class MicrophoneReceiver:
 
     async def _run_rtcp(self) -> None:
         while True:
-            await asyncio.sleep(0.5 + random.random())
+            await self._clock.sleep_until(self._clock.now() + 0.5 + random.random())
             if self._rtcp_ssrc is None or not self._streams:
                 continue
             now = self._clock.now()

@@ -31,6 +31,7 @@ from realtime.media import FPS
 from realtime.playout import PlayoutClock
 from realtime.sinks.webrtc.encodings import PACE, Encoded, Viewer
 from realtime.sinks.webrtc.extensions import PlayoutDelay, SentExtensions
+from realtime.tasks import log_failure
 
 logger = logging.getLogger(__name__)
 
@@ -150,6 +151,8 @@ class MediaSender:
             asyncio.create_task(self._run_rtp(viewer, codec.payloadType), name=f"send-{self.kind}"),
             asyncio.create_task(self._run_rtcp(viewer.rate), name=f"report-{self.kind}"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(log_failure)
 
     async def stop(self) -> None:
         """Stop for good; returns when nothing runs any more."""
@@ -293,12 +296,12 @@ class MediaSender:
         if packet is None or packet.sequence_number != sequence:
             return
         now = self._clock.now()
-        patience_s = _RETRANSMIT_RTT * (self.stats.rtt_s or 0.05)
-        recent = now - self._resent.get(sequence, float("-inf")) < patience_s
+        under_way_s = _RETRANSMIT_RTT * (self.stats.rtt_s or 0.05)
+        recent = now - self._resent.get(sequence, float("-inf")) < under_way_s
         allowed = _HISTORY / 4 + _RETRANSMIT_SHARE * self.stats.packets
         if recent or self.stats.retransmitted >= allowed:
             return
-        self._resent = {k: t for k, t in self._resent.items() if now - t < patience_s}
+        self._resent = {k: t for k, t in self._resent.items() if now - t < under_way_s}
         self._resent[sequence] = now
         if self._rtx_payload_type is not None:
             packet = rtp.wrap_rtx(

@@ -148,10 +148,6 @@ class Ingest:
         """Sample index at 16 kHz up to which hops were pulled."""
         return self._window.start // VOICE_FACTOR
 
-    def mic_active(self, now: float) -> bool:
-        """Whether packets are coming."""
-        return now - self._last_arrival < 1.0
-
     def start(self, now: float) -> None:
         """Media time begins at local time `now`."""
         if self._t0 is not None:
