@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +74,9 @@ class Server:
             self.clock,
             self._observe,
         )
+        # Of their own: nothing that a stranger can ask for waits in the same queue. libvpx lets go
+        # of the interpreter, so that as many threads as cores encode at once.
+        self._encoders = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "encode")
         self._session_config = SessionConfig(
             webrtc=RtcConfig(
                 video_codec=config.video_codec,
@@ -79,6 +84,7 @@ class Server:
                 connect_timeout_s=config.connect_timeout_s,
             ),
             ping_timeout_s=config.ping_timeout_s,
+            encoders=self._encoders,
             on_encoded=self.engine.measured_encode,
         )
         self.failure = ""
@@ -141,6 +147,7 @@ class Server:
         await asyncio.gather(*self._loading.values(), return_exceptions=True)
         await self.engine.stop()
         await self.avatars.close()
+        self._encoders.shutdown(wait=False, cancel_futures=True)
 
     # What it can do now
 
