@@ -104,11 +104,11 @@ class Server:
             await self.avatars.resume()
             await self.engine.start()
             await self.avatars.enrol_cast()
-        except (VivavoceError, ValueError) as error:
-            self.failure = str(error)
+            for name in self.config.loaded:
+                await self._warm_up(name)
+        except Exception as error:  # or it would be starting for ever
+            self.failure = str(error) or type(error).__name__
             raise
-        for name in self.config.loaded:
-            await self._warm_up(name)
         # What is alive now stays: left out of collections, it makes them too short to be heard.
         gc.collect()
         gc.freeze()
@@ -120,7 +120,7 @@ class Server:
             avatar = self.avatars.default(pipeline)
             key = await self.avatars.prepare(avatar, pipeline)
             await self.engine.warm_up(pipeline, key)
-        except VivavoceError as error:
+        except (VivavoceError, ValueError) as error:
             logger.warning("the pipeline %s starts cold: %s", pipeline, error)
 
     async def drain(self) -> None:

@@ -44,7 +44,11 @@ class FolderLock:
             return
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):  # some network file systems know no locks
+                logger.warning("the data folder cannot be locked: %s", error)
+                self._file = file
+                return
             file.seek(0)
             holder = file.read(200).decode(errors="replace").strip() or "another process"
             file.close()
