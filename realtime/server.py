@@ -287,11 +287,11 @@ class Server:
 
     def _choose(self, request: SessionRequest) -> tuple[str, Size]:
         name = request.pipeline or self.config.pipeline
-        if name not in known_systems():
-            known = ", ".join(known_systems())
-            raise UnknownPipeline(f"unknown pipeline {name!r}; known: {known}")
+        try:
+            system = find_system(name)
+        except ValueError as error:
+            raise UnknownPipeline(str(error)) from error
         self._check_loaded(name)
-        system = find_system(name)
         try:
             asked = request.size is not None
             return name, choose_size(system, request.size) if asked else self.config.size_of(name)

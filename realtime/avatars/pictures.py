@@ -51,7 +51,7 @@ class Pictures:
             with suppress(OSError):
                 await asyncio.to_thread(_keep, kept, picture)
                 if not wanted():
-                    kept.unlink(missing_ok=True)
+                    await asyncio.to_thread(self.forget, avatar.id)
             return picture
         finally:
             if wanted():
