@@ -31,6 +31,8 @@ class Enrolment:
         self.stage = "waiting for its turn"
         self.task: asyncio.Task[None]
         self.listeners: list[OnProgress] = []
+        self.keep_work = False
+        """Its scratch folder stays, for the next time."""
 
     def report(self, share: float, stage: str) -> None:
         """Take progress in (`OnProgress`)."""
@@ -161,24 +163,25 @@ class Features:
             self._metrics.enrol_ms.observe((time.monotonic() - begin) * 1000)
         finally:
             self._under_way.pop(key, None)
-            if not self._closing:  # else it goes on from there at the next start
+            if not (self._closing or enrolment.keep_work):  # else the next one goes on from there
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def run(self, work: Callable[..., Any], *args: Any) -> Any:
         """Carry out a quick job of `worker`; see `EnrolmentProcess.run`."""
         return await self._quick.run(work, *args)
 
-    async def cancel(self, avatar: Avatar) -> None:
+    async def cancel(self, avatar: Avatar, *, keep_work: bool = False) -> None:
         """End the enrolments of an avatar, save those that another one needs too."""
         shared = self.keys_of_others(avatar.id)
         ending = [
-            enrolment.task
+            enrolment
             for key, enrolment in self._under_way.items()
             if enrolment.avatar.id == avatar.id and key not in shared
         ]
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+        for enrolment in ending:
+            enrolment.keep_work = keep_work
+            enrolment.task.cancel()
+        await asyncio.gather(*(each.task for each in ending), return_exceptions=True)
 
     def keys_of_others(self, avatar_id: str) -> set[str]:
         """The keys of the features of all other avatars, as far as anybody asked for them."""

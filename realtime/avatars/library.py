@@ -236,13 +236,13 @@ class AvatarLibrary:
 
     # Making and deleting
 
-    def claim(self, purpose: str) -> None:
-        """Become the one program that changes this data folder.
+    def claim(self, purpose: str, url: str = "") -> None:
+        """Become the one program that changes this data folder; see `FolderLock.acquire`.
 
         Raises:
-            ValueError: another program is; the message says which.
+            FolderInUse: another program is; the message says which.
         """
-        self._lock.acquire(purpose)
+        self._lock.acquire(purpose, url)
 
     async def resume(self) -> None:
         """Tidy up what ended programs left, and go on with enrolments that they acknowledged.
@@ -317,6 +317,9 @@ class AvatarLibrary:
             if upload.video is not None and wait_s is not None:
                 wait_s = 0
             await self._enrol_upload(avatar, wait_s, on_progress)
+        except asyncio.CancelledError:  # the program ends; whoever tries again goes on from there
+            await self._discard(avatar_id, keep_work=True)
+            raise
         except BaseException:
             await self._discard(avatar_id)
             raise
@@ -391,12 +394,12 @@ class AvatarLibrary:
         with storing():
             await self._discard(avatar.id)
 
-    async def _discard(self, avatar_id: str) -> None:
+    async def _discard(self, avatar_id: str, *, keep_work: bool = False) -> None:
         avatar = self._avatars.pop(avatar_id, None)  # from now on it cannot be enrolled
         self._pictures.stop(avatar_id)
         keys = self._forget(avatar_id)
         if avatar is not None:
-            await self._features.cancel(avatar)
+            await self._features.cancel(avatar, keep_work=keep_work)
         async with self._disk:
             await asyncio.to_thread(self._delete_files, avatar_id, keys)
 

@@ -297,6 +297,19 @@ async def test_what_was_acknowledged_survives_a_killed_server(config, gate, tmp_
     assert gate.done == [0, 1, *range(2, STAGES), *range(STAGES)]
 
 
+async def test_who_is_interrupted_goes_on_there_the_next_time(library, config, gate):
+    gate.open(0, 1)
+    first = asyncio.create_task(library.create(video()))
+    await reached(gate, 1)
+    first.cancel()
+    await asyncio.wait({first})
+    assert files(config) == {"enrolments"}
+    gate.open()
+    assert library.state(await library.create(video())) == "ready"
+    assert gate.done == list(range(STAGES))
+    assert files(config) == {".mp4", ".json", "identities"}
+
+
 async def test_two_of_one_photo_leave_nothing_either(library, config, gate):
     gate.open()
     avatars = [await library.create(photo(name), wait_s=LIMIT_S) for name in ("One", "Two")]
