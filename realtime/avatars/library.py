@@ -429,4 +429,5 @@ class AvatarLibrary:
         await self._features.close()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._pictures.close()
-        self._lock.release()
+        async with self._disk:  # what is being written is, before anybody else may
+            self._lock.release()
