@@ -9,6 +9,7 @@ Importing this module imports no torch: the event loop reads previews with numpy
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -87,7 +88,7 @@ class IdentityStore:
         return self.root / f"{key}.safetensors"
 
     def load(self, key: str) -> IdentityFeatures:
-        """Read the features of `key`. A damaged file is removed.
+        """Read the features of `key`. A damaged file is removed, where that is possible.
 
         Raises:
             KeyError: there are none that can be used; enrol anew.
@@ -102,9 +103,12 @@ class IdentityStore:
                 raise SafetensorError("its content is not what was written")
         except FileNotFoundError as error:
             raise KeyError(f"no identity features at {path}") from error
-        except (SafetensorError, OSError) as error:
-            logger.warning("identity features at %s are damaged and removed: %s", path, error)
-            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise KeyError(f"no identity features can be read at {path}: {error}") from error
+        except SafetensorError as error:
+            logger.warning("identity features at %s are damaged: %s", path, error)
+            with contextlib.suppress(OSError):  # a folder that cannot be written
+                path.unlink()
             raise KeyError(f"the identity features at {path} were damaged: {error}") from error
         return IdentityFeatures(key, arrays, meta)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pipelines.pipeline import System
 
@@ -44,7 +44,7 @@ def find_system(name: str) -> System:
         if point.name == name:
             try:
                 found: System = point.load()
-            except (ImportError, AttributeError) as error:
+            except Exception as error:  # the code of others may fail in any way
                 raise ValueError(f"the pipeline {name!r} cannot be imported: {error}") from error
             return found
     raise ValueError(f"unknown pipeline {name!r}; known: {', '.join(known_systems())}")
@@ -53,7 +53,8 @@ def find_system(name: str) -> System:
 def read_options(system: System, values: Mapping[str, Any]) -> Any:
     """The system's options from a table of a TOML file or from `--set` (then all are strings).
 
-    Fields that are dataclasses themselves are tables, or "table.field" in `values`.
+    Fields are bool, int, float, str, Path or a Literal; one that is a dataclass itself is a table,
+    or "table.field" in `values`.
 
     Raises:
         ValueError: an unknown option, one of another type, or one out of its range.
@@ -67,7 +68,7 @@ def _read(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
     for name, value in values.items():
         table, _, inner = name.partition(".")
         if inner and dataclasses.is_dataclass(hints.get(table)):
-            given.setdefault(table, {})[inner] = value
+            given[table] = {**_table(given.get(table, {}), f"{where}.{table}"), inner: value}
         else:
             given[name] = value
     for name, value in given.items():
@@ -77,15 +78,21 @@ def _read(kind: type[Any], values: Mapping[str, Any], where: str) -> Any:
     return kind(**given)
 
 
+def _table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{where} = {value!r}: must be a table")
+    return value
+
+
 def _coerce(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{where} = {value!r}: must be a table")
-        return _read(hint, value, where)  # type: ignore[arg-type]
-    if get_origin(hint) is not None:  # Literal: the only generic that options use
-        if value not in get_args(hint):
-            raise ValueError(f"{where} = {value!r}: must be one of {', '.join(get_args(hint))}")
-        return value
+        return _read(hint, _table(value, where), where)  # type: ignore[arg-type]
+    if get_origin(hint) is Literal:
+        for choice in get_args(hint):
+            if value == choice or value == str(choice):
+                return choice
+        choices = ", ".join(map(str, get_args(hint)))
+        raise ValueError(f"{where} = {value!r}: must be one of {choices}")
     if hint is Path and isinstance(value, str):
         return Path(value).expanduser()
     if hint is bool and value in ("true", "false"):

@@ -8,11 +8,12 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from pipelines.registry import known_systems
 from realtime.config import ServerConfig, load_config
 from realtime.errors import VivavoceError
+
+logger = logging.getLogger(__name__)
 
 _PIPELINE = ("pipeline", "renderer_weights", "motion_weights")
 
@@ -126,8 +127,9 @@ def _add_render(render: argparse.ArgumentParser) -> None:
 def _add_enrol(enrol: argparse.ArgumentParser) -> None:
     enrol.description = (
         "Make an avatar of a photo or a video, for `serve` and `render`. Some pipelines take "
-        "minutes; one that was interrupted goes on where it stopped. Exit status: 0; 1 with a "
-        "one-line error; 2 for arguments that do not fit; 130 after Ctrl-C."
+        "minutes; one that was interrupted goes on where it stopped. A server that runs on the "
+        "same data folder is asked to do it. Exit status: 0; 1 with a one-line error; 2 for "
+        "arguments that do not fit; 130 after Ctrl-C."
     )
     enrol.add_argument(
         "image", type=Path, nargs="?", metavar="IMAGE", help="a photo: JPEG, PNG or WebP"
@@ -199,51 +201,34 @@ def _render(args: argparse.Namespace) -> int:
 
 
 def _enrol(args: argparse.Namespace) -> None:
-    import asyncio
+    from realtime.enrol import EnrolJob, enrol
 
-    from realtime.avatars.library import AvatarLibrary
-    from realtime.avatars.uploads import Upload
-    from realtime.metrics import Metrics
-
-    files = {"IMAGE": args.image, "--video": args.video}
-    swapped = Path(args.swap) if args.swap is not None else None
-    if swapped is not None and swapped.is_file():
-        files["--swap"] = swapped
-    given = {flag: path for flag, path in files.items() if path is not None}
-    if args.image is None and args.video is None:
+    swap = args.swap and (Path(args.swap) if Path(args.swap).is_file() else args.swap)
+    given = [path for path in (args.image, args.video) if path is not None]
+    if not given:
         raise ValueError("give an IMAGE, or a --video")
-    for flag, path in given.items():
-        if not path.is_file():
+    for flag, path in (("IMAGE", args.image), ("--video", args.video)):
+        if path is not None and not path.is_file():
             raise ValueError(f"{flag} {path}: no such file")
-    config = _config(args, (*_PIPELINE, "data_dir"))
-    name = args.name or next(iter(given.values())).stem[:60]
+    job = EnrolJob(
+        name=args.name or given[0].stem[:60],
+        photo=args.image,
+        video=args.video,
+        swap=swap,
+        consent=args.consent,
+        pipeline=args.pipeline or "",
+    )
 
-    async def run(opened: dict[str, BinaryIO]) -> str:
-        library = AvatarLibrary(config, Metrics())
-        try:
-            library.claim("command `vivavoce enrol`")
-            source = opened.get("--swap") or (library.get(args.swap) if args.swap else None)
-            upload = Upload(
-                name=name,
-                photo=opened.get("IMAGE"),
-                video=opened.get("--video"),
-                source=source,
-                consent=args.consent,
-                pipeline=args.pipeline or "",
-            )
-            with _progress_bar() as show:
-                return (await library.create(upload, on_progress=show)).id
-        finally:
-            await library.close()
+    def on_server(url: str) -> None:
+        logger.warning("the server at %s, which is running, does it by its own settings", url)
 
-    what = next(iter(given.values()))
-    with contextlib.ExitStack() as stack:
-        opened = {flag: stack.enter_context(path.open("rb")) for flag, path in given.items()}
-        try:
-            avatar_id = asyncio.run(run(opened))
-        except VivavoceError as error:
-            raise ValueError(f"{what}: {error}") from error
-    print(f"{what}: enrolled as {avatar_id}")
+    logging.basicConfig(format="vivavoce enrol: %(message)s")
+    try:
+        with _progress_bar() as show:
+            avatar_id = enrol(job, _config(args, (*_PIPELINE, "data_dir")), show, on_server)
+    except VivavoceError as error:
+        raise ValueError(f"{given[0]}: {error}") from error
+    print(f"{given[0]}: enrolled as {avatar_id}")
 
 
 @contextlib.contextmanager

@@ -158,21 +158,37 @@ def load_config(
     """
     values = {} if path is None else _read(path)
     tables = values.pop("pipeline", {})
-    if isinstance(tables, str):  # pipeline = "NAME", where no table stands beside it
+    if not isinstance(tables, Mapping):  # pipeline = "NAME", where no table stands beside it
         values["pipeline"], tables = tables, {}
     options = {name: dict(_table(name, table)) for name, table in tables.items()}
-    values.update(overrides)
-    chosen = values.setdefault("pipeline", (values.get("pipelines") or [DEFAULT_PIPELINE])[0])
-    _take_old_options(values, options, chosen)
+    flags = dict(overrides)
+    chosen = _choose(values | flags)
+    _take_old_options(values, options, chosen, over=False)
+    _take_old_options(flags, options, chosen, over=True)
+    values |= flags | {"pipeline": chosen}
     for setting in settings:
         name, option, value = _split(setting, chosen)
         options.setdefault(name, {})[option] = value
-    known = {f.name: f for f in dataclasses.fields(ServerConfig) if f.name != "options"}
+    known = _known()
     for name, value in values.items():
         if name not in known:
             raise ValueError(f"unknown setting {name!r}; known: {', '.join(sorted(known))}")
-        values[name] = _coerce(name, value, str(known[name].type))
+        values[name] = _coerce(name, value, known[name])
     return ServerConfig(**values, options=options)
+
+
+def _known() -> dict[str, str]:
+    """Names and types of the settings."""
+    fields = dataclasses.fields(ServerConfig)
+    return {f.name: str(f.type) for f in fields if f.name != "options"}
+
+
+def _choose(values: Mapping[str, Any]) -> str:
+    """The default pipeline: the one named, else the first of those to load."""
+    given = {name: values[name] for name in ("pipeline", "pipelines") if name in values}
+    read = {name: _coerce(name, value, _known()[name]) for name, value in given.items()}
+    first: str = read.get("pipeline") or next(iter(read.get("pipelines", ())), DEFAULT_PIPELINE)
+    return first
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -194,9 +210,10 @@ def _table(name: str, table: Any) -> Mapping[str, Any]:
 
 
 def _take_old_options(
-    values: dict[str, Any], options: dict[str, dict[str, Any]], chosen: str
+    values: dict[str, Any], options: dict[str, dict[str, Any]], chosen: str, *, over: bool
 ) -> None:
-    """Move settings of older releases to the options of the chosen pipeline."""
+    """Move settings of older releases to the options of the chosen pipeline; `over`: even where
+    it has that option already."""
     given = [name for name in _OLD_OPTIONS if name in values]
     if not given:
         return
@@ -209,7 +226,9 @@ def _take_old_options(
             logger.warning(
                 "the setting %s has moved: use [pipeline.%s] %s, or --set", name, chosen, name
             )
-            options.setdefault(chosen, {}).setdefault(name, value)
+            table = options.setdefault(chosen, {})
+            if over or name not in table:
+                table[name] = value
         elif name == "renderer_weights":
             raise ValueError(f"the {chosen} renderer has no weights to replace by {value!r}")
         else:
@@ -228,7 +247,7 @@ def _split(setting: str, chosen: str) -> tuple[str, str, str]:
 
 
 def _coerce(name: str, value: Any, kind: str) -> Any:
-    if kind == "Path":
+    if kind == "Path" and isinstance(value, str | Path):
         return Path(value).expanduser()
     if kind == "tuple[str, ...]":
         if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
@@ -240,7 +259,7 @@ def _coerce(name: str, value: Any, kind: str) -> Any:
         return value
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    expected = {"int": int, "float": float, "bool": bool}.get(kind, str)
+    expected = {"int": int, "float": float, "bool": bool}.get(kind, str)  # a path is a string
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         raise ValueError(f"{name} = {value!r}: must be of type {expected.__name__}")
     return value

@@ -109,11 +109,11 @@ class Server:
             await self.avatars.resume()
             await self.engine.start()
             await self.avatars.enrol_cast()
-        except (VivavoceError, ValueError) as error:
-            self.failure = str(error)
+            for name in self.config.loaded:
+                await self._warm_up(name)
+        except Exception as error:  # or it would be starting for ever
+            self.failure = str(error) or type(error).__name__
             raise
-        for name in self.config.loaded:
-            await self._warm_up(name)
         # What is alive now stays: left out of collections, it makes them too short to be heard.
         gc.collect()
         gc.freeze()
@@ -125,7 +125,7 @@ class Server:
             avatar = self.avatars.default(pipeline)
             key = await self.avatars.prepare(avatar, pipeline)
             await self.engine.warm_up(pipeline, key)
-        except VivavoceError as error:
+        except (VivavoceError, ValueError) as error:
             logger.warning("the pipeline %s starts cold: %s", pipeline, error)
 
     async def drain(self) -> None:
@@ -291,11 +291,11 @@ class Server:
 
     def _choose(self, request: SessionRequest) -> tuple[str, Size]:
         name = request.pipeline or self.config.pipeline
-        if name not in known_systems():
-            known = ", ".join(known_systems())
-            raise UnknownPipeline(f"unknown pipeline {name!r}; known: {known}")
+        try:
+            system = find_system(name)
+        except ValueError as error:
+            raise UnknownPipeline(str(error)) from error
         self._check_loaded(name)
-        system = find_system(name)
         try:
             asked = request.size is not None
             return name, choose_size(system, request.size) if asked else self.config.size_of(name)

@@ -21,6 +21,17 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
+class FolderInUse(ValueError):
+    """Another process holds the data folder.
+
+    url: where it serves; empty if it does not.
+    """
+
+    def __init__(self, message: str, url: str = "") -> None:
+        super().__init__(message)
+        self.url = url
+
+
 class FolderLock:
     """A data folder's one writer. The kernel lets go of it when the process ends, however."""
 
@@ -28,13 +39,14 @@ class FolderLock:
         self._path = folder / LOCK_NAME
         self._file: BinaryIO | None = None
 
-    def acquire(self, purpose: str) -> None:
-        """Become the writer; `purpose` is what others are told of us ("server on port 8080").
+    def acquire(self, purpose: str, url: str = "") -> None:
+        """Become the writer; `purpose` is what others are told of us ("server on port 8080"), and
+        `url` where they may ask us to write.
 
         Where the folder cannot be written nobody can harm it: then there is a warning and no lock.
 
         Raises:
-            ValueError: another process is; the message says which.
+            FolderInUse: another process is; the message says which.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,18 +56,23 @@ class FolderLock:
             return
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):  # some network file systems know no locks
+                logger.warning("the data folder cannot be locked: %s", error)
+                self._file = file
+                return
             file.seek(0)
-            holder = file.read(200).decode(errors="replace").strip() or "another process"
+            holder, _, serves = file.read(1000).decode(errors="replace").strip().partition("\n")
             file.close()
-            raise ValueError(
-                f"the data folder {self._path.parent} is in use by {holder}; "
-                "end that first, or choose another --data-dir"
+            raise FolderInUse(
+                f"the data folder {self._path.parent} is in use by {holder or 'another process'}; "
+                "end that first, or choose another --data-dir",
+                serves,
             ) from None
         self._file = file
         with contextlib.suppress(OSError):  # a full disk: held all the same, without a name
             file.truncate(0)
-            file.write(f"the {purpose}, process {os.getpid()}\n".encode())
+            file.write(f"the {purpose}, process {os.getpid()}\n{url}\n".encode())
             file.flush()
 
     def release(self) -> None:

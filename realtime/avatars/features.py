@@ -6,7 +6,6 @@ Features are content-addressed and a cache: what is missing, of whatever reason,
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import time
 from collections.abc import Awaitable, Callable
@@ -18,7 +17,7 @@ from realtime.avatars import worker
 from realtime.avatars.process import EnrolmentProcess, OnProgress
 from realtime.avatars.records import Avatar, kinds_of
 from realtime.config import ServerConfig
-from realtime.errors import AvatarNotReady, AvatarRejected, UnknownAvatar
+from realtime.errors import AvatarNotReady, AvatarRejected, PipelineNotLoaded, UnknownAvatar
 from realtime.metrics import Metrics
 
 
@@ -32,6 +31,8 @@ class Enrolment:
         self.stage = "waiting for its turn"
         self.task: asyncio.Task[None]
         self.listeners: list[OnProgress] = []
+        self.keep_work = False
+        """Its scratch folder stays, for the next time."""
 
     def report(self, share: float, stage: str) -> None:
         """Take progress in (`OnProgress`)."""
@@ -77,11 +78,15 @@ class Features:
         Raises:
             AvatarRejected: the pipeline does not take its material.
             UnknownAvatar: its files are gone.
+            PipelineNotLoaded: the pipeline, or weights that it needs, are not installed.
         """
-        if not takes(pipeline, kinds_of(avatar.material)):
-            words = describe_unsuited(pipeline, kinds_of(avatar.material))
-            raise AvatarRejected(f"{avatar.name} cannot be used: {words}", "unsuited_material")
-        return await asyncio.to_thread(self.key_now, avatar, pipeline)  # it may read a whole video
+        try:
+            if not takes(pipeline, kinds_of(avatar.material)):
+                words = describe_unsuited(pipeline, kinds_of(avatar.material))
+                raise AvatarRejected(f"{avatar.name} cannot be used: {words}", "unsuited_material")
+            return await asyncio.to_thread(self.key_now, avatar, pipeline)  # may read a whole video
+        except ValueError as error:
+            raise PipelineNotLoaded(str(error), None) from error
 
     def key_now(self, avatar: Avatar, pipeline: str) -> str:
         """The same, of material that is known to be taken, not on the event loop."""
@@ -103,10 +108,12 @@ class Features:
 
     async def _is_sound(self, key: str) -> bool:
         """Whether features of `key` are on disk, and were undamaged when they were first used."""
-        if key not in self._sound and self.has(key):
-            with contextlib.suppress(KeyError):
+        if key not in self._sound:
+            try:
                 await asyncio.to_thread(self.store.load, key)
-                self._sound.add(key)
+            except KeyError:
+                return False
+            self._sound.add(key)
         return self.has(key)
 
     def progress_of(self, avatar: Avatar) -> tuple[float, str]:
@@ -161,28 +168,34 @@ class Features:
             self._metrics.enrol_ms.observe((time.monotonic() - begin) * 1000)
         finally:
             self._under_way.pop(key, None)
-            if not self._closing:  # else it goes on from there at the next start
+            if not (self._closing or enrolment.keep_work):  # else the next one goes on from there
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def run(self, work: Callable[..., Any], *args: Any) -> Any:
         """Carry out a quick job of `worker`; see `EnrolmentProcess.run`."""
         return await self._quick.run(work, *args)
 
-    async def cancel(self, avatar: Avatar) -> None:
+    async def cancel(self, avatar: Avatar, *, keep_work: bool = False) -> None:
         """End the enrolments of an avatar, save those that another one needs too."""
         shared = self.keys_of_others(avatar.id)
         ending = [
-            enrolment.task
+            enrolment
             for key, enrolment in self._under_way.items()
             if enrolment.avatar.id == avatar.id and key not in shared
         ]
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
+        for enrolment in ending:
+            enrolment.keep_work = keep_work
+            enrolment.task.cancel()
+        await asyncio.gather(*(each.task for each in ending), return_exceptions=True)
 
     def keys_of_others(self, avatar_id: str) -> set[str]:
         """The keys of the features of all other avatars, as far as anybody asked for them."""
         return {key for (owner, _), key in self._keys.items() if owner != avatar_id}
+
+    def forget(self, avatar_id: str) -> set[str]:
+        """The keys of the features of an avatar that is deleted, as far as anybody asked."""
+        own = [asked for asked in self._keys if asked[0] == avatar_id]
+        return {self._keys.pop(asked) for asked in own}
 
     def sweep(self, needed: set[str], unused_bytes: int) -> None:
         """Delete scratch folders of nobody, and the oldest features that nobody needs."""

@@ -32,6 +32,7 @@ from realtime.config import ServerConfig
 from realtime.errors import (
     AtCapacity,
     AvatarRejected,
+    PipelineNotLoaded,
     StorageError,
     UnknownAvatar,
     VivavoceError,
@@ -42,6 +43,8 @@ from realtime.storage import FolderLock, storing
 logger = logging.getLogger(__name__)
 
 UNUSED_BYTES = 256 * 1024 * 1024  # of features kept of other pipelines, other weights and clips
+_NOT_THEIR_FAULT = frozenset({StorageError.code, PipelineNotLoaded.code})
+"""Failures of enrolments that say nothing against the material: they are tried again."""
 
 
 class AvatarLibrary:
@@ -209,11 +212,13 @@ class AvatarLibrary:
         pipeline: a second each, once."""
         pipeline = self._config.pipeline
         cast = [a for a in self.list() if a.kind == "cast" and self.suits(a, pipeline)]
-        missing = [a for a in cast if not self.has_features(await self._features.key(a, pipeline))]
-        for n, avatar in enumerate(missing):
-            logger.info("first start: preparing the cast, %d of %d", n + 1, len(missing))
+        for n, avatar in enumerate(cast):
             try:
-                await self.prepare(avatar, pipeline)
+                if not self.has_features(await self._features.key(avatar, pipeline)):
+                    logger.info("first start: preparing the cast, %d of %d", n + 1, len(cast))
+                    await self.prepare(avatar, pipeline)
+            except PipelineNotLoaded:
+                raise
             except VivavoceError as error:
                 logger.error("cast member %s cannot be enrolled: %s", avatar.name, error)
         await self._features.rest()
@@ -233,23 +238,25 @@ class AvatarLibrary:
 
     # Making and deleting
 
-    def claim(self, purpose: str) -> None:
-        """Become the one program that changes this data folder.
+    def claim(self, purpose: str, url: str = "") -> None:
+        """Become the one program that changes this data folder; see `FolderLock.acquire`.
 
         Raises:
-            ValueError: another program is; the message says which.
+            FolderInUse: another program is; the message says which.
         """
-        self._lock.acquire(purpose)
+        self._lock.acquire(purpose, url)
 
     async def resume(self) -> None:
         """Tidy up what ended programs left, and go on with enrolments that they acknowledged.
         After `claim`, before the first upload."""
+        for avatar_id, record in list(self._records.items()):
+            if record.state == "failed" and record.code in _NOT_THEIR_FAULT:
+                self._records[avatar_id] = replace(record, state="enrolling", code="", message="")
         try:
-            with storing():
-                await asyncio.to_thread(self._sweep)
-        except StorageError as error:
+            await asyncio.to_thread(self._sweep)
+        except OSError as error:  # whatever lies there, it must not prevent a start
             logger.warning("the data folder cannot be tidied up: %s", error)
-        for avatar_id, record in self._records.items():
+        for avatar_id, record in list(self._records.items()):
             if record.state == "enrolling":
                 self._bring_up(self._avatars[avatar_id])
 
@@ -257,12 +264,13 @@ class AvatarLibrary:
         """Delete failed and unacknowledged uploads, and the oldest features that nobody needs."""
         for avatar_id, record in list(self._records.items()):
             if record.state in ("uploading", "failed"):
-                del self._avatars[avatar_id]
+                self._avatars.pop(avatar_id, None)
                 self._delete_files(avatar_id, self._forget(avatar_id))
         if self._uploads.is_dir():
             known = {path.stem for path in self._uploads.glob("*.json")}
             for path in self._uploads.iterdir():
-                if path.name.partition(".")[0] not in known or path.suffix in (".part", ".sent"):
+                unknown = path.name.partition(".")[0] not in known
+                if path.is_file() and (unknown or path.suffix in (".part", ".sent")):
                     path.unlink()
         self._features.sweep(self._needed(), UNUSED_BYTES)
 
@@ -273,10 +281,12 @@ class AvatarLibrary:
             own = set()
             for pipeline in self._config.loaded:
                 if self.suits(avatar, pipeline):
-                    with contextlib.suppress(UnknownAvatar):
+                    with contextlib.suppress(UnknownAvatar, ValueError):
                         own.add(self._features.key_now(avatar, pipeline))
             record = self._records.get(avatar.id)
-            if record is not None and not any(self.has_features(key) for key in own):
+            if record is not None and (
+                record.state == "enrolling" or not any(self.has_features(key) for key in own)
+            ):
                 own.update(record.keys)
             needed |= own
         return needed
@@ -302,23 +312,30 @@ class AvatarLibrary:
         name = upload.name.strip()
         slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:24] or "avatar"
         avatar_id = f"{slug}-{secrets.token_hex(3)}"
-        self._creating += 1
         try:
-            with storing():
-                self._uploads.mkdir(parents=True, exist_ok=True)
-                stem = self._uploads / avatar_id
-                material = await keep(upload, stem, self._config, self._features)
+            material = await self._keep(upload, avatar_id)
             record = Record(name=name, material=material, pipeline=pipeline, state="uploading")
             avatar = self._add(avatar_id, record)
             if upload.video is not None and wait_s is not None:
                 wait_s = 0
             await self._enrol_upload(avatar, wait_s, on_progress)
+        except asyncio.CancelledError:  # the program ends; whoever tries again goes on from there
+            await self._discard(avatar_id, keep_work=True)
+            raise
         except BaseException:
             await self._discard(avatar_id)
             raise
+        return avatar
+
+    async def _keep(self, upload: Upload, avatar_id: str) -> Material:
+        self._creating += 1  # until there is a record of it
+        try:
+            with storing():
+                self._uploads.mkdir(parents=True, exist_ok=True)
+                stem = self._uploads / avatar_id
+                return await keep(upload, stem, self._config, self._features)
         finally:
             self._creating -= 1
-        return avatar
 
     async def _enrol_upload(
         self, avatar: Avatar, wait_s: float | None, on_progress: OnProgress | None
@@ -332,6 +349,8 @@ class AvatarLibrary:
             await self._write(avatar.id, replace(record, state="enrolling"))
         elif record.code == StorageError.code:
             raise StorageError(record.message)
+        elif record.code == PipelineNotLoaded.code:
+            raise PipelineNotLoaded(record.message, None)
         elif record.state == "failed":
             raise AvatarRejected(record.message, record.code)
 
@@ -342,13 +361,17 @@ class AvatarLibrary:
 
         async def bring_up() -> None:
             outcome: dict[str, Any] = {"state": "ready"}
+            record = self._records.get(avatar.id)
+            if record is None:
+                return  # deleted meanwhile
             try:
-                pipeline = self._records[avatar.id].pipeline
-                await self._features.ensure(avatar, pipeline, on_progress=on_progress)
+                await self._features.ensure(avatar, record.pipeline, on_progress=on_progress)
             except VivavoceError as error:
                 outcome = {"state": "failed", "code": error.code, "message": str(error)}
-            except ValueError as error:  # of the pipeline's weights
-                outcome = {"state": "failed", "code": "enrolment_failed", "message": str(error)}
+            except Exception:
+                logger.exception("the enrolment of %s failed", avatar.id)
+                words = "the server met an error that it did not foresee; its log says more"
+                outcome = {"state": "failed", "code": "enrolment_failed", "message": words}
             if avatar.id in self._records and not self._closing:
                 await self._write(avatar.id, replace(self._records[avatar.id], **outcome))
 
@@ -373,11 +396,12 @@ class AvatarLibrary:
         with storing():
             await self._discard(avatar.id)
 
-    async def _discard(self, avatar_id: str) -> None:
+    async def _discard(self, avatar_id: str, *, keep_work: bool = False) -> None:
         avatar = self._avatars.pop(avatar_id, None)  # from now on it cannot be enrolled
+        self._pictures.stop(avatar_id)
         keys = self._forget(avatar_id)
         if avatar is not None:
-            await self._features.cancel(avatar)
+            await self._features.cancel(avatar, keep_work=keep_work)
         async with self._disk:
             await asyncio.to_thread(self._delete_files, avatar_id, keys)
 
@@ -385,7 +409,7 @@ class AvatarLibrary:
         """Drop the record of an upload; the keys of features that nobody else needs."""
         record = self._records.pop(avatar_id, None)
         used = {key for record in self._records.values() for key in record.keys}
-        made = set(record.keys if record is not None else ())
+        made = self._features.forget(avatar_id).union(record.keys if record is not None else ())
         return sorted(made - used - self._features.keys_of_others(avatar_id))
 
     def _delete_files(self, avatar_id: str, keys: builtins.list[str]) -> None:
@@ -407,4 +431,5 @@ class AvatarLibrary:
         await self._features.close()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._pictures.close()
-        self._lock.release()
+        async with self._disk:  # what is being written is, before anybody else may
+            self._lock.release()

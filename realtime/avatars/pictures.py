@@ -40,6 +40,9 @@ class Pictures:
             raise UnknownAvatar(str(error)) from error
 
     async def _draw(self, avatar: Avatar, kept: Path, keys: list[str]) -> bytes:
+        def wanted() -> bool:
+            return self._under_way.get(avatar.id) is asyncio.current_task()
+
         try:
             root = self._features.store.root
             photo = avatar.material.photo
@@ -47,9 +50,16 @@ class Pictures:
             picture = base64.b64decode(drawn)
             with suppress(OSError):
                 await asyncio.to_thread(_keep, kept, picture)
+                if not wanted():
+                    await asyncio.to_thread(self.forget, avatar.id)
             return picture
         finally:
-            self._under_way.pop(avatar.id, None)
+            if wanted():
+                del self._under_way[avatar.id]
+
+    def stop(self, avatar_id: str) -> None:
+        """Keep no picture of an avatar that is being deleted, should one be under way."""
+        self._under_way.pop(avatar_id, None)
 
     def forget(self, avatar_id: str) -> None:
         """Delete the picture of an avatar."""

@@ -136,7 +136,10 @@ class EnrolmentProcess:
             elif kind == "ok":
                 return rest[0]
             elif kind == "error":
-                raise self._error(*rest)
+                code, message, details = rest
+                if details:  # it goes down with its job: the next one must not be given to it
+                    await self._end()
+                raise self._error(code, message, details)
             else:
                 await self._end()
                 raise AvatarRejected(*_FAILED)

@@ -11,8 +11,8 @@ its photo and the keys of all features made of it ("keys"), today's name all fil
 
 from __future__ import annotations
 
+import io
 import json
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,6 @@ from pipelines.identity import IdentityStore
 from pipelines.pipeline import Material
 from realtime.errors import AvatarRejected
 from realtime.storage import write_durably
-
-logger = logging.getLogger(__name__)
 
 State = Literal["uploading", "enrolling", "ready", "failed"]
 """Of an upload: not acknowledged yet, acknowledged, usable, not usable."""
@@ -120,8 +118,9 @@ def _files(path: Path, fields: Any) -> Iterable[tuple[str, str]]:
 
 def _photo_of_features(store: IdentityStore, key: str, photo: Path) -> None:
     """Take over an upload of which only the features were kept."""
-    picture = Image.fromarray(store.load(key).preview)
-    picture.save(photo, "JPEG", quality=95, subsampling=0)
+    picture = io.BytesIO()
+    Image.fromarray(store.load(key).preview).save(picture, "JPEG", quality=95, subsampling=0)
+    write_durably(photo, picture.getvalue())
 
 
 def sniff_video(video: BinaryIO) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pipelines.pipeline import Material
-from pipelines.registry import known_systems
 from realtime.avatars import worker
 from realtime.avatars.features import Features, describe_unsuited, takes
 from realtime.avatars.records import Avatar, sniff_video
@@ -69,12 +68,12 @@ def choose_pipeline(upload: Upload, config: ServerConfig) -> str:
         AvatarRejected: none, or not the one that was named, takes the material.
         UnknownPipeline: none is called so.
     """
-    if upload.pipeline and upload.pipeline not in known_systems():
-        known = ", ".join(known_systems())
-        raise UnknownPipeline(f"unknown pipeline {upload.pipeline!r}; known: {known}")
-    for name in (upload.pipeline,) if upload.pipeline else config.loaded:
-        if takes(name, upload.kinds):
-            return name
+    try:
+        for name in (upload.pipeline,) if upload.pipeline else config.loaded:
+            if takes(name, upload.kinds):
+                return name
+    except ValueError as error:
+        raise UnknownPipeline(str(error)) from error
     words = describe_unsuited(upload.pipeline or config.pipeline, upload.kinds)
     raise AvatarRejected(words, "unsuited_material")
 

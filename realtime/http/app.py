@@ -91,7 +91,8 @@ def create_app(config: ServerConfig, server: Server | None = None) -> FastAPI:
 def _look_at(starting: asyncio.Task[None]) -> None:
     """What stops a server from starting is in `Server.failure`, and `/health` says it."""
     if not starting.cancelled() and (error := starting.exception()) is not None:
-        logger.critical("the server cannot start: %s", error)
+        foreseen = isinstance(error, VivavoceError | ValueError)
+        logger.critical("the server cannot start: %s", error, exc_info=None if foreseen else error)
 
 
 def _body_limit(config: ServerConfig, path: str) -> int:

@@ -92,7 +92,8 @@ def serve(config: ServerConfig) -> None:
     with listener:
         port = listener.getsockname()[1]
         host = f"[{config.host}]" if ":" in config.host else config.host
-        service.avatars.claim(f"server at http://{host}:{port}")
+        url = f"http://{host}:{port}"
+        service.avatars.claim(f"server at {url}", url)
         server = DrainingServer(
             uvicorn.Config(
                 create_app(config, service),
@@ -101,7 +102,7 @@ def serve(config: ServerConfig) -> None:
                 timeout_graceful_shutdown=5,
             ),
             service,
-            f"http://{host}:{port}",
+            url,
         )
         server.run(sockets=[listener])
     if service.failure or not server.started:

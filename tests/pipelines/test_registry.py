@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal, cast
 
 import pytest
 
 from pipelines.anitalker.config import AniTalkerOptions, Playing
-from pipelines.pipeline import Control, Material
+from pipelines.pipeline import Control, Material, System
 from pipelines.registry import find_system, known_systems, read_options
 
 CAST = Path(__file__).parents[2] / "cast"
@@ -89,6 +92,7 @@ def test_options_come_from_a_table_or_from_words() -> None:
         ({"colour": "red"}, r"unknown option pipeline\.anitalker\.colour; known: renderer_weights"),
         ({"precision": "double"}, r"precision = 'double': must be one of float32, bfloat16"),
         ({"playing": 3}, r"playing = 3: must be a table"),
+        ({"playing": 3, "playing.ahead": "2"}, r"playing = 3: must be a table"),
         ({"playing.ahead": "soon"}, r"playing\.ahead = 'soon': must be of type int"),
         ({"playing": {"smoothing": 1.0}}, r"smoothing must lie in \[0, 1\)"),
         ({"playing": {"steps": 0}}, "steps must be at least 1"),
@@ -99,6 +103,31 @@ def test_options_come_from_a_table_or_from_words() -> None:
 def test_wrong_options_are_refused(values: dict[str, object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         read_options(find_system("anitalker"), values)
+
+
+@dataclass(frozen=True)
+class Choices:
+    steps: Literal[1, 2, 4] = 1
+
+
+def test_choices_need_not_be_words() -> None:
+    system = cast(System, SimpleNamespace(name="mine", Options=Choices))
+    assert read_options(system, {"steps": "4"}).steps == read_options(system, {"steps": 4}).steps
+    with pytest.raises(ValueError, match="steps = '3': must be one of 1, 2, 4"):
+        read_options(system, {"steps": "3"})
+
+
+def test_a_pipeline_that_cannot_be_imported_says_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "faulty.py").write_text("raise RuntimeError('no licence found')")
+    told = tmp_path / "faulty-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
+    (told / "entry_points.txt").write_text("[vivavoce.pipelines]\nfaulty = faulty:SYSTEM\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(ValueError, match="'faulty' cannot be imported: no licence found"):
+        find_system("faulty")
 
 
 def test_options_check_themselves() -> None:

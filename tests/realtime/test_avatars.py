@@ -1,6 +1,7 @@
 """Uploads over time: enrolled for long, deleted meanwhile, interrupted, kept by older versions."""
 
 import asyncio
+import base64
 import errno
 import io
 import json
@@ -202,6 +203,17 @@ async def test_a_crash_fails_the_upload_under_way_and_no_other(library, config, 
     assert library.state(await library.create(photo(), wait_s=LIMIT_S)) == "ready"
 
 
+async def test_a_fault_of_the_pipeline_fails_the_upload_under_way_and_not_the_next(library, gate):
+    gate.open()
+    gate.set_fate("break")
+    first = asyncio.create_task(library.create(photo("One"), wait_s=LIMIT_S))
+    await until(lambda: library._features._photos._turn.locked())
+    second = asyncio.create_task(library.create(photo("Two", 91), wait_s=LIMIT_S))
+    with pytest.raises(AvatarRejected, match="made the enrolment fail"):
+        await first
+    assert library.state(await second) == "ready"
+
+
 async def test_a_failed_video_says_why_and_can_be_deleted(library, config, gate):
     gate.open()
     gate.set_fate("crash")
@@ -297,6 +309,79 @@ async def test_what_was_acknowledged_survives_a_killed_server(config, gate, tmp_
     finally:
         await library.close()
     assert gate.done == [0, 1, *range(2, STAGES), *range(STAGES)]
+
+
+async def test_who_is_interrupted_goes_on_there_the_next_time(library, config, gate):
+    gate.open(0, 1)
+    first = asyncio.create_task(library.create(video()))
+    await reached(gate, 1)
+    first.cancel()
+    await asyncio.wait({first})
+    assert files(config) == {"enrolments"}
+    gate.open()
+    assert library.state(await library.create(video())) == "ready"
+    assert gate.done == list(range(STAGES))
+    assert files(config) == {".mp4", ".json", "identities"}
+
+
+async def test_two_of_one_photo_leave_nothing_either(library, config, gate):
+    gate.open()
+    avatars = [await library.create(photo(name), wait_s=LIMIT_S) for name in ("One", "Two")]
+    assert await library.ensure(avatars[0], "gated") == await library.ensure(avatars[1], "gated")
+    await library.delete(avatars[0])
+    assert library.has_features(await library.ensure(avatars[1], "gated"))
+    await library.delete(avatars[1])
+    assert files(config) == set()
+
+
+async def test_a_picture_being_drawn_of_a_deleted_avatar_is_not_kept(
+    library, config, gate, monkeypatch
+):
+    gate.open()
+    avatar = await library.create(photo(), wait_s=LIMIT_S)
+
+    async def draw(*job):
+        await library.delete(avatar)
+        return base64.b64encode(b"a picture").decode()
+
+    monkeypatch.setattr(library._features, "run", draw)
+    assert await library.picture(avatar) == b"a picture"
+    assert files(config) == set()
+
+
+async def test_what_lies_in_the_folder_prevents_no_start(config, gate, caplog):
+    stray = config.data_dir / "avatars" / "lost+found"
+    stray.mkdir(parents=True)
+    features = config.data_dir / "identities" / f"{'0' * 64}.safetensors"
+    features.mkdir(parents=True)
+    library = AvatarLibrary(config, Metrics())
+    await library.resume()
+    assert stray.exists()
+    with pytest.raises(KeyError):
+        IdentityStore(library.identities).load("0" * 64)
+    await library.close()
+
+
+async def test_an_acknowledged_upload_outlives_a_server_without_its_pipeline(config, gate):
+    gate.open(0, 1)
+    library = AvatarLibrary(config, Metrics())
+    avatar = await library.create(video(), wait_s=LIMIT_S)
+    await reached(gate, 1)
+    await library.close()
+    record = config.data_dir / "avatars" / f"{avatar.id}.json"
+    fields = json.loads(record.read_text())
+    record.write_text(json.dumps(fields | {"pipeline": "missing"}))
+    without = AvatarLibrary(config, Metrics())
+    await without.resume()
+    await until(lambda: without.state(avatar) == "failed")
+    assert without.describe(avatar)["error"]["code"] == "pipeline_not_loaded"
+    await without.close()
+    record.write_text(json.dumps(fields | {"state": "failed", "code": "pipeline_not_loaded"}))
+    again = AvatarLibrary(config, Metrics())
+    await again.resume()
+    gate.open()
+    await enrolled(again, avatar)
+    await again.close()
 
 
 async def test_damaged_features_are_made_again(library, gate):

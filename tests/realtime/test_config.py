@@ -36,6 +36,10 @@ def test_flags_lie_over_the_file(tmp_path):
         ("pipelines = 'portrait'", "must be a list of names"),
         ("pipelines = ['dreams']", "unknown pipeline 'dreams'"),
         ("[pipeline.portrait]\nspeed = 1", "unknown option pipeline.portrait.speed"),
+        ("pipelines = 5", "must be a list of names"),
+        ("pipelines = [5]", "must be a list of names"),
+        ("pipeline = 5", "must be of type str"),
+        ("data_dir = 5", "must be of type str"),
         ("[pipeline]\nportrait = 1", "must be a table"),
         ("[pipeline.dreams]\nspeed = 1", "unknown pipeline 'dreams'"),
         ("pipeline = 'portrait'\n[pipeline.anitalker]\n", r"choose by pipelines = \[\"NAME\"\]"),
@@ -90,6 +94,7 @@ def test_settings_of_the_command_line_lie_over_the_files_options(tmp_path):
         ("=x", "must be OPTION=VALUE"),
         ("speed=1", "unknown option pipeline.portrait.speed"),
         ("anitalker.playing.ahead=soon", "pipeline.anitalker.playing.ahead"),
+        ("anitalker.playing=3", "pipeline.anitalker.playing = '3': must be a table"),
     ],
 )
 def test_settings_that_do_not_fit(setting, complaint):
@@ -109,7 +114,10 @@ def test_files_and_flags_of_the_last_release_go_on_working(tmp_path, caplog):
     assert options.renderer_weights == find_system("anitalker").Options().renderer_weights
     playing = options.playing
     assert (playing.ahead, playing.smoothing, playing.pose) == (3, 0.5, True)
-    assert len(caplog.messages) == 3
+    text = "[pipeline.portrait]\nmotion_weights = 'theirs'\n"
+    config = load_config(written(tmp_path, text), {"motion_weights": "mine"})
+    assert config.options_of("portrait").motion_weights == "mine"  # flags lie over files
+    assert len(caplog.messages) == 4
     assert "the setting precision has moved" in caplog.text
     for wrong, complaint in (("ahead = 0.5", "ahead"), ("speed = 1", "playing.speed")):
         path = written(tmp_path, f'pipeline = "anitalker"\n[playing]\n{wrong}\n')

@@ -281,3 +281,17 @@ async def test_before_it_has_started_it_says_so(config):
         assert (response.status_code, response.json()["reason"]) == (503, "no weights")
         assert error_of(await http.get("/ready"), 503) == "engine_unavailable"
     await service.stop()
+
+
+async def test_what_stops_it_from_starting_is_told(config, monkeypatch):
+    service = Server(config)
+
+    async def broken():
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(service.avatars, "resume", broken)
+    with pytest.raises(RuntimeError):
+        await service.start()
+    assert service.describe_health()[0] is False
+    assert "nobody foresaw this" in service.failure
+    await service.stop()

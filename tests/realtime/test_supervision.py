@@ -101,6 +101,30 @@ def test_answers_while_it_starts_and_holds_its_folder(start):
     assert process.stop(LIMIT_S) == 0
 
 
+def test_the_command_line_enrols_by_way_of_a_running_server(start, cast_dir, tmp_path):
+    process = start()
+    until(lambda: ready(process), "the server")
+    data = str(process.log_path.parent)
+    photo = next(cast_dir.glob("*.png"))
+    ended = vivavoce("enrol", str(photo), "--name", "Guest", "--data-dir", data)
+    assert ended.returncode == 0, ended.stderr
+    assert f"the server at {process.url}, which is running, does it" in ended.stderr
+    avatar = ended.stdout.split("enrolled as ")[1].strip()
+    assert ask(process, f"/v1/avatars/{avatar}")[1]["state"] == "ready"
+    for arguments, words in (
+        ((__file__,), "vivavoce enrol: " + __file__),
+        ((str(photo), "--swap", "nobody", "--consent", "Yes."), "no avatar is called 'nobody'"),
+    ):
+        ended = vivavoce("enrol", *arguments, "--data-dir", data)
+        assert ended.returncode == 1
+        assert words in ended.stderr.splitlines()[-1]
+    too_large = tmp_path / "large.png"
+    too_large.write_bytes(photo.read_bytes() + bytes(64 << 20))
+    ended = vivavoce("enrol", str(too_large), "--data-dir", data)
+    assert "the body is larger than" in ended.stderr.splitlines()[-1]
+    assert process.stop(LIMIT_S) == 0
+
+
 def test_a_killed_inference_process_is_started_again(start):
     process = start()
     until(lambda: ready(process), "the server")

@@ -48,7 +48,7 @@ class Gate:
             (self.folder / str(stage)).touch()
 
     def set_fate(self, fate: str) -> None:
-        """Have the last stage "crash", "refuse" or "stall"; "" for none of these."""
+        """Have the last stage "crash", "refuse", "stall" or, once, "break"; "": none of these."""
         (self.folder / "fate").write_text(fate)
 
     @property

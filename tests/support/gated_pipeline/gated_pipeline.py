@@ -20,7 +20,8 @@ STAGES = 4
 @dataclass(frozen=True, kw_only=True)
 class GatedOptions:
     """gate: folder in which a file named "0", "1", ... lets that stage begin; "fate" may hold
-    "crash", "refuse" or "stall", which happens in the last stage. Stages done are in "log"."""
+    "crash", "refuse", "stall" or "break" (once), which happens in the last stage. Stages done are
+    in "log"."""
 
     gate: Path = Path()
 
@@ -64,6 +65,9 @@ class GatedSystem:
             os.kill(os.getpid(), signal.SIGKILL)
         elif fate == "stall":
             time.sleep(600)
+        elif fate == "break":
+            (gate / "fate").unlink()
+            raise RuntimeError("a fault of this pipeline")
         elif fate == "refuse":
             raise EnrolmentError("no_face", "There is nobody in it.")
 
