@@ -55,7 +55,7 @@ class Features:
         config: ServerConfig,
         metrics: Metrics,
         on_key: Callable[[Avatar, str], Awaitable[None]],
-        exists: Callable[[Avatar], bool],
+        exists: Callable[[Avatar], bool] = lambda avatar: True,
     ) -> None:
         self.store = IdentityStore(config.data_dir / "identities")
         self._scratch = config.data_dir / "enrolments"
