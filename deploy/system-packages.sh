@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Debian packages that Python wheels cannot bring. Usage: system-packages.sh install|test|train
 #   install  what the server needs: libGL and GLib, which the face-mesh detector loads
-#   train    speech engines and the voices of the speech corpus, all from Debian main
+#   train    speech engines and the voices of the speech corpus, all from Debian main, and libEGL,
+#            which what draws portraits loads
 #   test     both, and a browser with a font, and what parses the page's modules
 # Installs as root or with passwordless sudo; otherwise says what is missing and goes on, and the
 # tests that need it are skipped with the same message.
@@ -13,11 +14,12 @@ speech=(espeak-ng libespeak-ng1 flite festival festvox-kallpc16k festvox-kdlpc16
   festvox-us-slt-hts festival-czech festival-ca festvox-czech-dita festvox-czech-machac
   festvox-czech-ph festvox-czech-krb festvox-ca-ona-hts festvox-ru festvox-italp16k
   festvox-itapc16k festvox-suopuhe-lj festvox-suopuhe-mv)
+drawing=(libegl1)
 page=(chromium fonts-dejavu-core libatomic1 nodejs) # libatomic1: of the driver of the browser
 case "${1:-install}" in
   install) packages=("${server[@]}") ;;
-  train) packages=("${speech[@]}") ;;
-  test) packages=("${server[@]}" "${speech[@]}" "${page[@]}") ;;
+  train) packages=("${speech[@]}" "${drawing[@]}") ;;
+  test) packages=("${server[@]}" "${speech[@]}" "${drawing[@]}" "${page[@]}") ;;
   *) echo "usage: $0 install|test|train" >&2; exit 2 ;;
 esac
 
