@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train the renderer and the motion map of the `anitalker` preset, from nothing, and then a generator
+# Train the renderer and the motion map of the `anitalker` pipeline, from nothing, and then a generator
 # of their motion codes from speech, which begins with what the generator of `portrait` hears.
 # Usage: train-anitalker.sh DIR [more arguments of flow_warp.train]
 # CORPUS=FOLDER takes a corpus of speech that is there already.

@@ -25,12 +25,12 @@ const DEFAULT_RETRY_S = 5;
  */
 function refusal(status, retryAfter, body) {
   const reason = body?.error ?? {};
-  const seconds = Number.parseFloat(retryAfter ?? "");
+  let seconds = Number.parseFloat(retryAfter ?? "");
+  if (Number.isNaN(seconds) && !reason.code) seconds = DEFAULT_RETRY_S; // of a proxy
   return new ClientError(reason.code ?? `http_${status}`, {
     message: reason.message,
     status,
-    retryAfterS:
-      status === 503 ? (Number.isFinite(seconds) ? seconds : DEFAULT_RETRY_S) : undefined,
+    retryAfterS: status === 503 && Number.isFinite(seconds) ? seconds : undefined,
   });
 }
 

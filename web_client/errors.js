@@ -194,7 +194,7 @@ export function isExplained(/** @type {ClientError} */ error) {
 
 /** @returns {boolean} whether waiting is likely to help, so that the page may retry by itself */
 export function mayRetryAlone(/** @type {ClientError} */ error) {
-  return error.status === 503;
+  return error.retryAfterS !== null;
 }
 
 /**

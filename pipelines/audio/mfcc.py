@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pipelines.pipeline import HOP_SAMPLES, SAMPLE_RATE_HZ
 from pipelines.streaming import SlotState, masked_write
 
 _EPSILON = torch.finfo(torch.float64).eps  # stands for a power of exactly zero
@@ -25,8 +26,8 @@ _REACH = 2  # rows on either side of a row that its slopes are taken over
 class MfccConfig:
     """Analysis settings. Lengths in samples at `rate_hz`."""
 
-    rate_hz: int = 16_000
-    hop: int = 640  # 40 ms, one video frame
+    rate_hz: int = SAMPLE_RATE_HZ
+    hop: int = HOP_SAMPLES
     window: int = 400  # 25 ms
     step: int = 160  # 10 ms
     fft: int = 512

@@ -9,8 +9,9 @@ import numpy as np
 import webrtcvad
 from numpy.typing import NDArray
 
-_RATE_HZ = 16_000
-FRAME_SAMPLES = 320
+from pipelines.pipeline import SAMPLE_RATE_HZ
+
+FRAME_SAMPLES = SAMPLE_RATE_HZ // 50
 """One decision per 20 ms at 16 kHz."""
 
 
@@ -84,5 +85,5 @@ class VoiceActivity:
         self._noise = max(self._config.floor, min(rms, self._noise * self._config.noise_rise))
         pcm = (frame * 32767.0).astype("<i2").tobytes()
         # Asked in any case: the detector learns the background from what it is shown.
-        voiced = bool(self._vad.is_speech(pcm, _RATE_HZ))
+        voiced = bool(self._vad.is_speech(pcm, SAMPLE_RATE_HZ))
         return voiced and rms > self._config.floor and rms > self._config.over_noise * self._noise

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from pipelines.audio.mel import MelConfig
 from pipelines.motion.idle import IDLE, LISTENING, SPEAKING
 from pipelines.motion.voice import DB, HANGOVER, VOICE, Voice, VoiceState
+from pipelines.pipeline import FPS
 
-LISTENS = 30.0 * 25.0  # frames of silence after which a listener idles
+LISTENS = 30.0 * FPS  # frames of silence after which a listener idles
 
 _EXTRAS = ("gate", "flag", "speaking", "listening", "noise", "known")
 _UNIT = 20.0 * DB  # 20 dB are one unit
@@ -54,7 +55,7 @@ class Hearing(nn.Module):
                 (now == SPEAKING).float(),
                 (now == LISTENING).float(),
                 ((state.floor[:, VOICE] - state.peak[:, 0]) / _UNIT).clamp(LOWEST, _HIGHEST),
-                (state.known / 25.0).clamp(0.0, 1.0),
+                (state.known / FPS).clamp(0.0, 1.0),
             ],
             1,
         )

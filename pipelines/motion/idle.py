@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from pipelines.noise import mix, seed_keys, spline, spline_tables, uniform
+from pipelines.pipeline import FPS
 from pipelines.streaming import SlotState, masked_write
 
-FRAME_S = 0.04
+FRAME_S = 1 / FPS
 IDLE, LISTENING, SPEAKING = 0, 1, 2
 
 # Slow motion as layers of smooth noise: (what, frames between lattice points, sd silent, talking).

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
+from pipelines.pipeline import FPS
 
 # name: (the shapes it drives, their weight at 1)
 _SHAPES: dict[str, tuple[tuple[str, ...], float]] = {
@@ -43,7 +44,7 @@ _DRIVEN: dict[str, tuple[tuple[str, ...], float, float]] = {
     "y": (("headY",), 2.5, 0.0023),
     "z": (("headZ",), 2.5, 0.0024),
 }
-_FRAME_S = 0.04
+_FRAME_S = 1 / FPS
 LATENT_NAMES: tuple[str, ...] = (*_SHAPES, *_DRIVEN)
 LATENT_DIM = len(LATENT_NAMES)
 SHAPES = slice(0, len(_SHAPES))

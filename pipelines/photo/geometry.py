@@ -34,7 +34,6 @@ LOWER_LID = {
 BROW = {"Right": (70, 63, 105, 66, 107), "Left": (300, 293, 334, 296, 336)}  # outer to inner
 IRIS = {"Right": (468, 469, 470, 471, 472), "Left": (473, 474, 475, 476, 477)}
 FOREHEAD, CHIN, NOSE_TIP, NOSE_BASE = 10, 152, 1, 2
-EYE_OUTER = {"Right": 33, "Left": 263}
 CHEEK = {"Right": 234, "Left": 454}
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.media import HOP_S, Size
+from realtime.media import FPS, HOP_S, Size
 
 INBOX_HOPS = 5
 """200 ms: what is older could not be shown in time anyway, and would hold up what is newer."""
@@ -28,7 +28,7 @@ SMOOTHING = 0.2
 LEAST_FPS = 8
 """New pictures a second below which drawing is never thinned out on purpose."""
 MOST_THINNING = 3
-assert 25 / MOST_THINNING >= LEAST_FPS
+assert FPS / MOST_THINNING >= LEAST_FPS
 
 
 @dataclass(frozen=True)
