@@ -111,6 +111,7 @@ class Server:
             await self.avatars.enrol_cast()
             for name in self.config.loaded:
                 await self._warm_up(name)
+            self.avatars.yield_to_sessions()
         except Exception as error:  # or it would be starting for ever
             self.failure = str(error) or type(error).__name__
             raise

@@ -72,6 +72,11 @@ class Features:
         self._photos = EnrolmentProcess(config.enrol_stall_s)
         self._videos = EnrolmentProcess(config.enrol_stall_s)
 
+    def yield_to_sessions(self) -> None:
+        """Enrolment takes second place from now on."""
+        for process in (self._quick, self._photos, self._videos):
+            process.yield_to_sessions()
+
     async def key(self, avatar: Avatar, pipeline: str) -> str:
         """The content address of what `pipeline` makes of the avatar, made or not.
 

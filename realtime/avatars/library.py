@@ -223,6 +223,10 @@ class AvatarLibrary:
                 logger.error("cast member %s cannot be enrolled: %s", avatar.name, error)
         await self._features.rest()
 
+    def yield_to_sessions(self) -> None:
+        """Enrolment takes second place from now on: sessions may run."""
+        self._features.yield_to_sessions()
+
     def check_weights(self) -> None:
         """Look for the weights that the loaded pipelines' features depend on.
 

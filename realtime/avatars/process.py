@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from realtime.avatars.worker import CANCEL, Job, run_worker
+from realtime.avatars.worker import CANCEL, NICE, Job, run_worker
 from realtime.errors import AvatarRejected, StorageError
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class EnrolmentProcess:
 
     def __init__(self, stall_s: float) -> None:
         self._stall_s = stall_s
+        self._niceness = 0
         self._turn = asyncio.Lock()
         self._child: _Child | None = None
         self._idle: asyncio.TimerHandle | None = None
@@ -76,6 +77,13 @@ class EnrolmentProcess:
     def pid(self) -> int | None:
         """Of the process, where one is running."""
         return None if self._child is None else int(self._child.process.pid)
+
+    def yield_to_sessions(self) -> None:
+        """From now on sessions come first."""
+        self._niceness = NICE
+        if self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.setpriority(os.PRIO_PROCESS, self.pid, NICE)
 
     async def run(
         self,
@@ -109,7 +117,10 @@ class EnrolmentProcess:
         ours, theirs = socket.socketpair()
         # From this thread and no other: the process dies with the thread that started it.
         process = multiprocessing.get_context("spawn").Process(
-            target=run_worker, args=(theirs, os.getpid()), name="vivavoce-enrolment", daemon=True
+            target=run_worker,
+            args=(theirs, os.getpid(), self._niceness),
+            name="vivavoce-enrolment",
+            daemon=True,
         )
         process.start()
         theirs.close()

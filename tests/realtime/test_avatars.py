@@ -176,6 +176,21 @@ async def test_what_is_deleted_before_its_enrolment_began_is_not_enrolled(librar
     assert files(config) == set()
 
 
+async def test_enrolment_comes_first_until_sessions_may_run(library, gate):
+    def niceness() -> set[int]:
+        return {child.nice() for child in psutil.Process().children() if child.is_running()}
+
+    before = niceness()
+    gate.open(0)
+    avatar = await library.create(video(), wait_s=LIMIT_S)
+    await reached(gate, 0)
+    assert 15 not in niceness() - before
+    library.yield_to_sessions()
+    assert 15 in niceness()
+    gate.open()
+    await enrolled(library, avatar)
+
+
 async def test_an_upload_counts_from_its_beginning_to_its_failure(library, gate):
     gate.open()
     gate.set_fate("refuse")
