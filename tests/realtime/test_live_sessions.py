@@ -75,7 +75,7 @@ async def test_events_tell_of_the_session_and_of_speech(server):
         assert errors[2]["event_id"] == "u1"
 
         client.send(type="session.update", controls={"blink_rate": 0.0}, motion_events=True)
-        await until(lambda: "avatar.motion" in kinds())
+        await until(lambda: {"avatar.motion", "session.updated"} <= set(kinds()))
         updated = next(e for e in client.events if e["type"] == "session.updated")
         assert updated["session"]["controls"]["blink_rate"] == 0.0
         motion = next(e for e in client.events if e["type"] == "avatar.motion")
