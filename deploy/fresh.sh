@@ -50,7 +50,7 @@ make_machine() {
   cp -a "$folder/bare" "$machine"
   say "a clone of $(git -C "$repo" log -1 --format='%h, %s')"
   [ -z "$(git -C "$repo" status --porcelain)" ] || echo "what is not committed stays out of it"
-  git clone --quiet --depth 1 "file://$repo" "$machine/root/vivavoce"
+  git clone --quiet --depth 1 "file://$repo" "$machine/srv/vivavoce"
 }
 
 mount_all() {
@@ -79,7 +79,7 @@ inside() { # a command line in the clone, in an environment as bare as the machi
   done
   chroot "$machine" /usr/bin/env -i "${given[@]}" HOME=/root TERM=dumb \
     PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    bash -c "cd /root/vivavoce && $1"
+    bash -c "cd /srv/vivavoce && $1"
 }
 
 stop_server() { # as Ctrl-C does; fails if it takes more than two minutes
@@ -125,7 +125,7 @@ attempt() {
 }
 
 trap 'stop_server || true' EXIT
-[ -n "${KEEP:-}" ] && [ -d "$machine/root/vivavoce" ] || make_machine
+[ -n "${KEEP:-}" ] && [ -d "$machine/srv/vivavoce" ] || make_machine
 mount_all
 for step in "${steps[@]}"; do attempt "$step"; done
 say "on a bare Debian $(cat "$machine/etc/debian_version")"
