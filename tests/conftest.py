@@ -1,6 +1,7 @@
 """Shared settings of the tests: one thread per process, no GPU, quick hypothesis examples."""
 
 import os
+import signal
 
 os.environ.setdefault("TRITON_INTERPRET", "1")
 os.environ.setdefault("GLOG_minloglevel", "2")
@@ -8,6 +9,9 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 import torch
 from hypothesis import HealthCheck, settings
 
+# A shell runs what is in the background deaf to SIGINT, and the programs under test would inherit
+# it; with a handler of ours they start as from a terminal.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
 settings.register_profile(
     "vivavoce", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
