@@ -33,8 +33,8 @@ test: install system-packages  ## what CI runs: types and every test that is not
 	$(BIN)/mypy
 	$(BIN)/python -m pytest $(ARGS)
 
-test-all: install system-packages  ## the slow tests too
-	$(BIN)/python -m pytest -m 'slow or not slow'
+test-all: install system-packages  ## the slow tests too, and new examples for the property tests
+	$(BIN)/python -m pytest -m 'slow or not slow' --hypothesis-profile search
 
 lint: install
 	$(BIN)/ruff check .

@@ -14,6 +14,11 @@ from hypothesis import HealthCheck, settings
 signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
 settings.register_profile(
-    "vivavoce", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "vivavoce",
+    max_examples=50,
+    deadline=None,
+    derandomize=True,  # the same examples on every machine; `make test-all` searches for new ones
+    suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("search", settings.get_profile("vivavoce"), derandomize=False)
 settings.load_profile("vivavoce")

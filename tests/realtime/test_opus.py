@@ -38,6 +38,11 @@ def test_a_packet_tells_its_length_and_may_hold_the_one_before() -> None:
             decoder.decode(payload)
 
 
+def test_a_packet_without_frames_is_refused() -> None:
+    with pytest.raises(ValueError, match="no frame"):
+        OpusDecoder().samples(b"\x03\x00")  # RFC 6716, section 3.2.5: M must not be zero
+
+
 @given(st.lists(st.binary(max_size=200), max_size=20))
 def test_the_decoder_survives_any_bytes(payloads: list[bytes]) -> None:
     decoder = OpusDecoder()

@@ -58,10 +58,13 @@ class OpusDecoder:
         self._pointer = self._pcm.ctypes.data_as(_PCM)
 
     def samples(self, payload: bytes) -> int:
-        """Length of a packet's sound; raises ValueError on what is not Opus."""
-        return self._checked(
+        """Length of a packet's sound, 120..5,760; raises ValueError on what is not Opus."""
+        count = self._checked(
             self._library.opus_packet_get_nb_samples(payload, len(payload), VOICE_RATE_HZ)
         )
+        if not count:  # the library counts the frames as they are written, RFC 6716 forbids none
+            raise ValueError("not an Opus packet: it holds no frame")
+        return count
 
     def decode(self, payload: bytes) -> NDArray[np.int16]:
         """One packet -> int16 [n]; raises ValueError on what is not Opus."""
