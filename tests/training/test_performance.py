@@ -112,7 +112,9 @@ def test_gap_is_the_reference_gap() -> None:
     times = (np.arange(20 * FPS) + 0.5) / FPS
     steps = np.arange(-2, 3) * 0.008
     gap = blend(phones, (times[:, None] + steps).ravel()).gap.reshape(-1, 5).mean(1)
-    assert np.abs(gap - articulate(phones, 20 * FPS)).max() < 1e-5
+    assert (
+        np.abs(gap - articulate(phones, 20 * FPS)).max() < 1e-4
+    )  # of 0.05: what lies 0.9 s away is left out
 
 
 def test_silence_is_still() -> None:

@@ -1,11 +1,8 @@
 """What a face does while it speaks: targets for the motion model, from phones and clean samples.
 
 The gap of the lips is `articulation`'s, times loudness; `visemes` says by which shapes. How far the
-jaw must open for a gap was calibrated on the renderer: random weights on three faces of the cast,
-read by MediaPipe FaceMesh as `benchmarks.lips` does. A reading is a function of one number, the
-parting, to which jawOpen adds, mouthClose takes away, and the other shapes add or take their share
-(rms error 0.003 of the face height). Speech drawn so and read back follows the wanted gap with r
-0.99 as the mean of three faces, with r 0.96-0.99 on one, by the reader's noise.
+jaw must open for a gap is in `pipelines.motion.reading`. Speech drawn so and read back follows the
+wanted gap with r 0.99 as the mean of three faces, with r 0.96-0.99 on one, by the reader's noise.
 
 Blinks and gaze are not here: they are events of `pipelines.motion.idle`.
 """
@@ -17,8 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.motion.reading import parting_of
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
-from training.motion.articulation import FPS
+from training.motion.articulation import FPS, ArticulationConfig
 from training.motion.head import brow_motion, head_motion, noise
 from training.motion.prosody import Prosody, read_prosody, smooth
 from training.motion.visemes import Curves, blend, covered
@@ -50,14 +48,6 @@ OUTPUTS: dict[str, tuple[str, ...]] = {  # channel: what it moves
 }
 MOUTH = tuple(OUTPUTS)[:9]  # without the smile, which is a mood as well
 
-# Gap that FaceMesh reads for a parting, mean of amara, henrik and mei. It misses partings under
-# 0.08: lips that near read as closed.
-_READINGS = (  # gap, parting
-    (0.002, 0.0), (0.006, 0.075), (0.012, 0.115), (0.026, 0.15), (0.038, 0.20), (0.050, 0.25),
-    (0.060, 0.30), (0.071, 0.35), (0.078, 0.40), (0.084, 0.45), (0.092, 0.50), (0.105, 0.55),
-    (0.116, 0.60), (0.143, 0.80),
-)  # fmt: skip
-_GAPS, _PARTINGS = zip(*_READINGS, strict=True)
 _PARTS = {"funnel": 0.246, "teeth_lower": 0.278, "teeth_upper": 0.230, "pucker": 0.022}
 _JOINS = {"press": 0.065, "tuck": 0.077}
 _MAX_SHARE = 0.8  # of the parting that shapes other than the jaw may make
@@ -70,7 +60,12 @@ _SMILE_SD, _SMILE_HZ = 0.03, 0.07
 
 
 def perform(
-    phones: Sequence[Phone], samples: NDArray[np.float32], frames: int, seed: int
+    phones: Sequence[Phone],
+    samples: NDArray[np.float32],
+    frames: int,
+    seed: int,
+    style: Array | None = None,
+    config: ArticulationConfig | None = None,
 ) -> NDArray[np.float32]:
     """Motion of a stretch of speech, pauses or silence, float32 [frames, MOTION_DIM].
 
@@ -79,13 +74,15 @@ def perform(
         samples: float32 [S], clean voice at 16 kHz.
         frames: video frames at 25 fps; frame n covers [n / 25, (n + 1) / 25) s.
         seed: of head, brows and smile; the lips do not depend on it.
+        style: [STYLE_DIM] of the speaker, `pipelines.motion.style`; 0 is the average one.
+        config: another articulation than the average of the speakers it was fitted to.
     """
     if frames < 1:
         raise ValueError(f"frames must be at least 1, got {frames}")
     whole = covered(phones, frames / FPS)
     prosody = read_prosody(whole, samples, frames)
     rng = np.random.default_rng(seed)
-    channels = _mouth(whole, prosody, frames)
+    channels = _mouth(whole, prosody, frames, style, config)
     channels |= brow_motion(prosody, frames, rng)
     channels |= head_motion(prosody, frames, rng)
     mood = np.maximum(_SMILE_SD * (0.6 + noise(frames, _SMILE_HZ, rng)), 0.0)
@@ -104,10 +101,16 @@ def strength(prosody: Prosody) -> Array:
     return np.asarray(1.0 + np.clip(_LOUD_PER_DB * level, -_LOUD_MOST, _LOUD_MOST))
 
 
-def _mouth(phones: Sequence[Phone], prosody: Prosody, frames: int) -> dict[str, Array]:
+def _mouth(
+    phones: Sequence[Phone],
+    prosody: Prosody,
+    frames: int,
+    style: Array | None,
+    config: ArticulationConfig | None,
+) -> dict[str, Array]:
     middles = (np.arange(frames) + 0.5) / FPS
     exposure = (np.arange(_EXPOSURE) - _EXPOSURE // 2) / (_EXPOSURE * FPS)
-    curves = blend(phones, (middles[:, None] + exposure).ravel())
+    curves = blend(phones, (middles[:, None] + exposure).ravel(), config, style)
     fine = pose_mouth(curves, np.repeat(strength(prosody), _EXPOSURE))
     return {name: value.reshape(frames, _EXPOSURE).mean(1) for name, value in fine.items()}
 
@@ -115,7 +118,7 @@ def _mouth(phones: Sequence[Phone], prosody: Prosody, frames: int) -> dict[str, 
 def pose_mouth(curves: Curves, loud: Array) -> dict[str, Array]:
     """Blendshape weights [T] that show the gap of `curves` times `loud` [T] by its shapes."""
     gap = curves.gap * loud
-    parting = np.interp(gap, _GAPS, _PARTINGS)
+    parting = parting_of(gap)
     shapes = {name: value * loud for name, value in curves.shapes.items()}
     near = np.clip(1.0 - gap / _PRESS_BELOW, 0.0, 1.0)
     shapes["press"] *= near

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.motion.style import STYLE
 from training.motion.articulation import ArticulationConfig, gap_at
 from training.speech.phones import LABELS, Phone
 
@@ -26,9 +27,9 @@ Array = NDArray[np.float64]
 # Articulators of one timing each: how long the lips lead the sound, and the time in which the
 # strength of a phone grows e-fold before it and falls after it, in seconds.
 TIMINGS: dict[str, tuple[float, float, float]] = {
-    "round": (0.050, 0.065, 0.050),
-    "lips": (0.050, 0.045, 0.040),
-    "jaw": (0.045, 0.080, 0.070),  # heavier than the lips
+    "round": (0.045, 0.065, 0.050),
+    "lips": (0.020, 0.045, 0.040),
+    "jaw": (0.020, 0.080, 0.070),  # heavier than the lips
 }
 SHAPES: dict[str, str] = {  # articulator: its timing
     "wide": "round",
@@ -47,12 +48,12 @@ SHAPES: dict[str, str] = {  # articulator: its timing
 _Row = tuple[float, float, dict[str, float]]
 _ROWS: dict[str, _Row] = {
     "AA": (0.8, 1.0, {"jaw": 0.50, "teeth_lower": 0.10}),
-    "AE": (0.9, 1.0, {"jaw": 0.46, "wide": 0.22, "teeth_lower": 0.14, "teeth_upper": 0.10}),
+    "AE": (0.9, 1.0, {"jaw": 0.46, "wide": 0.30, "teeth_lower": 0.14, "teeth_upper": 0.10}),
     "AH": (0.6, 0.9, {"jaw": 0.34, "teeth_lower": 0.08}),
-    "AO": (0.9, 1.0, {"jaw": 0.40, "funnel": 0.34, "pucker": 0.22}),
+    "AO": (0.9, 1.0, {"jaw": 0.34, "funnel": 0.34, "pucker": 0.34}),
     "AW": (0.8, 1.0, {"jaw": 0.42, "funnel": 0.18, "pucker": 0.18}),
     "AX": (0.3, 0.5, {"jaw": 0.20}),
-    "AY": (0.8, 1.0, {"jaw": 0.44, "wide": 0.18, "smile": 0.04, "teeth_lower": 0.10}),
+    "AY": (0.8, 1.0, {"jaw": 0.44, "wide": 0.28, "smile": 0.04, "teeth_lower": 0.10}),
     "EH": (0.8, 0.9, {"jaw": 0.32, "wide": 0.28, "teeth_lower": 0.12, "teeth_upper": 0.08}),
     "ER": (0.8, 0.8, {"jaw": 0.20, "funnel": 0.22, "pucker": 0.22}),
     "EY": (0.9, 0.9, {"jaw": 0.27, "wide": 0.36, "smile": 0.08, "teeth_lower": 0.12}),
@@ -61,7 +62,7 @@ _ROWS: dict[str, _Row] = {
     "OW": (1.3, 1.0, {"jaw": 0.26, "funnel": 0.32, "pucker": 0.42}),
     "OY": (1.0, 1.0, {"jaw": 0.29, "funnel": 0.30, "pucker": 0.34}),
     "UH": (0.9, 0.9, {"jaw": 0.17, "funnel": 0.26, "pucker": 0.38}),
-    "UW": (1.5, 1.0, {"jaw": 0.13, "funnel": 0.24, "pucker": 0.60}),
+    "UW": (1.5, 1.0, {"jaw": 0.13, "funnel": 0.24, "pucker": 0.52}),
     "P": (1.0, 0.6, {"jaw": 0.11, "press": 0.30}),
     "B": (1.0, 0.6, {"jaw": 0.12, "press": 0.26}),
     "M": (1.0, 0.6, {"jaw": 0.12, "press": 0.30}),
@@ -70,17 +71,17 @@ _ROWS: dict[str, _Row] = {
     "T": (0.4, 0.7, {"jaw": 0.11, "wide": 0.10, "teeth_lower": 0.10}),
     "D": (0.4, 0.6, {"jaw": 0.12, "wide": 0.10, "teeth_lower": 0.10}),
     "N": (0.4, 0.6, {"jaw": 0.13, "wide": 0.10, "teeth_lower": 0.08}),
-    "L": (0.4, 0.6, {"jaw": 0.18, "teeth_lower": 0.08}),
+    "L": (0.4, 0.6, {"jaw": 0.18, "wide": 0.24, "teeth_lower": 0.08}),
     "TH": (0.8, 0.7, {"jaw": 0.13, "teeth_lower": 0.16, "teeth_upper": 0.08}),
     "DH": (0.7, 0.6, {"jaw": 0.13, "teeth_lower": 0.14, "teeth_upper": 0.06}),
-    "S": (0.9, 1.1, {"jaw": 0.05, "wide": 0.24, "teeth_lower": 0.22, "teeth_upper": 0.12}),
+    "S": (0.9, 1.1, {"jaw": 0.05, "wide": 0.30, "teeth_lower": 0.22, "teeth_upper": 0.12}),
     "Z": (0.9, 1.0, {"jaw": 0.06, "wide": 0.22, "teeth_lower": 0.20, "teeth_upper": 0.12}),
     "SH": (1.2, 1.1, {"jaw": 0.06, "funnel": 0.30, "pucker": 0.34, "teeth_lower": 0.10}),
     "ZH": (1.2, 1.0, {"jaw": 0.06, "funnel": 0.30, "pucker": 0.32, "teeth_lower": 0.10}),
     "CH": (1.2, 1.1, {"jaw": 0.06, "funnel": 0.28, "pucker": 0.32, "teeth_lower": 0.10}),
     "JH": (1.2, 1.0, {"jaw": 0.07, "funnel": 0.28, "pucker": 0.30, "teeth_lower": 0.10}),
-    "K": (0.2, 0.4, {"jaw": 0.18}),
-    "G": (0.2, 0.4, {"jaw": 0.18}),
+    "K": (0.2, 0.4, {"jaw": 0.18, "wide": 0.16}),
+    "G": (0.2, 0.4, {"jaw": 0.18, "wide": 0.12}),
     "NG": (0.2, 0.4, {"jaw": 0.18}),
     "HH": (0.1, 0.2, {"jaw": 0.20}),
     "R": (1.0, 0.7, {"jaw": 0.13, "funnel": 0.22, "pucker": 0.32}),
@@ -90,6 +91,8 @@ _ROWS: dict[str, _Row] = {
 }  # fmt: skip
 # What only some phones care about: the others leave rounding and spread mostly alone across p b m.
 _PASSIVE = {"P": 0.25, "B": 0.25, "M": 0.25, "F": 0.2, "V": 0.2}
+
+_WIDTH_PER_UNIT = 0.25  # of spread and rounding, by the style number "width"
 
 _FINE_HZ = 125.0  # of the curves before a camera's exposure averages five of them
 _CHUNK_S = 1.0  # computed at a time, with the phones near it
@@ -120,14 +123,22 @@ def covered(phones: Sequence[Phone], length_s: float) -> list[Phone]:
     return whole
 
 
-def blend(phones: Sequence[Phone], times_s: Array) -> Curves:
-    """Every articulator at each of `times_s` (rising); phones must follow without gaps."""
+def blend(
+    phones: Sequence[Phone],
+    times_s: Array,
+    config: ArticulationConfig | None = None,
+    style: Array | None = None,
+) -> Curves:
+    """Every articulator at each of `times_s` (rising); phones must follow without gaps.
+
+    style: [STYLE_DIM], that of the average speaker unless given.
+    """
     starts = np.array([phone.start_s for phone in phones])
     ends = np.array([phone.end_s for phone in phones])
     tables = {timing: _table(phones, timing) for timing in TIMINGS}
     gap = np.empty_like(times_s)
     shapes = {name: np.empty_like(times_s) for name in SHAPES}
-    config = ArticulationConfig()
+    config = config or ArticulationConfig()
     size = max(1, round(_CHUNK_S * _FINE_HZ))
     for begin in range(0, len(times_s), size):
         part = slice(begin, min(begin + size, len(times_s)))
@@ -135,12 +146,17 @@ def blend(phones: Sequence[Phone], times_s: Array) -> Curves:
         first = int(np.searchsorted(ends, times[0] - _NEAR_S))
         last = int(np.searchsorted(starts, times[-1] + _NEAR_S))
         near = slice(min(first, len(phones) - 1), max(last, 1))
-        gap[part] = gap_at(times, phones[near], config)
+        gap[part] = gap_at(times, phones[near], config, style)
         for timing, (names, asked, strength) in tables.items():
             spans = (starts[near], ends[near])
             values = _dominated(times, spans, timing, asked[near], strength[near])
             for column, name in enumerate(names):
                 shapes[name][part] = values[:, column]
+    if style is not None:
+        range_ = float(np.exp(_WIDTH_PER_UNIT * style[STYLE.index("width")]))
+        for name, kind in SHAPES.items():
+            if kind == "round":
+                shapes[name] = shapes[name] * range_
     return Curves(gap, shapes)
 
 
