@@ -31,4 +31,6 @@ def write_corpus(folder: Path) -> Path:
             place / "phones.npy",
             chance.integers(len(LABEL_LIST), size=(STRETCHES, 4 * FRAMES)).astype(np.int8),
         )
+        np.save(place / "style.npy", chance.normal(size=(STRETCHES, 4)).astype(np.float32))
+        np.save(place / "gap.npy", np.full((STRETCHES, FRAMES), np.nan, np.float16))
     return folder

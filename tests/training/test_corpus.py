@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from numpy.lib.format import open_memmap
 
-from training.speech.corpus import CorpusConfig, build, rebuild_targets
-from training.speech.corpus_store import FRAMES, LABEL_LIST, ROWS, Line, Split, phone_rows
+from training.speech.corpus import build, rebuild_targets
+from training.speech.corpus_config import CorpusConfig
+from training.speech.corpus_store import LABEL_LIST, ROWS, Line, Split, phone_rows
 from training.speech.corpus_stretches import (
+    FRAMES,
     LENGTH_S,
     SAMPLES,
     StretchConfig,
@@ -55,6 +57,8 @@ def test_a_small_corpus_is_whole(corpus: Path) -> None:
         assert np.isfinite(split.arrays["features"]).all()
         assert np.isfinite(split.arrays["targets"]).all()
         assert split.arrays["targets"].shape == (count, FRAMES, 45)
+        assert np.isnan(split.arrays["gap"]).all()  # nobody's lips were seen
+        assert split.arrays["style"].any() == (name == "train")
         for line in split.lines():
             assert line.speech_s > 3.0
             assert np.array_equal(phone_rows(line.phones), split.arrays["phones"][line.index])
@@ -83,20 +87,24 @@ def test_a_stopped_run_goes_on_and_comes_to_the_same(corpus: Path, tmp_path: Pat
     build(copy, SMALL, jobs=2)
     again, whole = Split(copy / "train"), Split(corpus / "train")
     assert again.missing() == []
-    for name in ("features", "speech", "phones", "targets", "clean"):
+    for name in ("features", "speech", "phones", "targets", "clean", "style"):
         assert np.array_equal(again.arrays[name], whole.arrays[name]), name
     assert sorted(line.to_json() for line in again.lines()) == sorted(
         line.to_json() for line in whole.lines()
     )
 
 
-def test_targets_can_be_computed_again(corpus: Path) -> None:
-    targets = open_memmap(corpus / "train" / "targets.npy", mode="r+")
-    before = targets.copy()
-    targets[:] = 0.0
-    targets.flush()
-    rebuild_targets(corpus, jobs=1)
-    assert np.array_equal(open_memmap(corpus / "train" / "targets.npy", mode="r"), before)
+def test_targets_can_be_computed_again(corpus: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(corpus, copy)
+    open_memmap(copy / "train" / "targets.npy", mode="r+")[:] = 0.0
+    for name in ("gap", "style"):  # of before there were any
+        (copy / "train" / f"{name}.npy").unlink()
+    rebuild_targets(copy, jobs=1)
+    again, whole = Split(copy / "train"), Split(corpus / "train")
+    assert np.array_equal(again.arrays["targets"], whole.arrays["targets"])
+    assert np.array_equal(again.arrays["style"], whole.arrays["style"])
+    assert np.isnan(again.arrays["gap"]).all()
 
 
 def test_another_corpus_is_not_written_into_this_one(corpus: Path) -> None:

@@ -1,5 +1,8 @@
 """Build the training corpus of speech: `python -m training.speech.corpus --out DIR --hours 9`.
 
+With `--recordings`, a folder that `training.speech.recordings` wrote, people speak in place of the
+synthetic voices; the same microphones hear them.
+
 Every stretch depends on the seed and its number alone, so a run that was stopped goes on where it
 was, and two runs give the same corpus. `--targets-only` computes the motion anew from the stored
 voices and phones.
@@ -8,16 +11,12 @@ voices and phones.
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -26,11 +25,16 @@ from tqdm import tqdm
 
 from pipelines.audio.mel import LogMel
 from pipelines.audio.vad import VoiceActivity
+from pipelines.motion.style import STYLE_DIM
+from training.motion.articulation import ArticulationConfig
 from training.motion.performance import perform
-from training.speech.corpus_store import FRAMES, LABEL_LIST, Line, Split, phone_rows
+from training.speech.corpus_config import SPLITS, CorpusConfig, SplitName
+from training.speech.corpus_meta import stored_config, write_meta
+from training.speech.corpus_recorded import RecordedVoices
+from training.speech.corpus_store import Line, Split, phone_rows
 from training.speech.corpus_stretches import (
-    LENGTH_S,
-    SAMPLES,
+    FRAMES,
+    HOP,
     Stretch,
     StretchConfig,
     draw_stretch,
@@ -39,14 +43,11 @@ from training.speech.corpus_stretches import (
 from training.speech.espeak import library
 from training.speech.lexicon_languages import HELD_OUT_LANGUAGES
 from training.speech.microphone import MicrophoneConfig, record
-from training.speech.phones import RATE_HZ, Utterance
+from training.speech.phones import Utterance
 from training.speech.sentences import HELD_OUT
 from training.speech.synthesis import HELD_OUT_VOICES, missing, synthesise
 from training.speech.text import sentence
 
-SplitName = Literal["train", "validation", "languages"]
-SPLITS: tuple[SplitName, ...] = ("train", "validation", "languages")
-_HOP = RATE_HZ // 25
 _CLEAN = MicrophoneConfig(
     clean_share=1.0,
     usual_share=1.0,
@@ -55,22 +56,8 @@ _CLEAN = MicrophoneConfig(
     digital_share=0.0,
 )
 _LIVE = MicrophoneConfig(clean_share=0.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorpusConfig:
-    hours: float = 9.0  # of the training split, pauses included
-    seed: int = 0
-    validation: int = 20  # stretches of held-out voices; the first half clean
-    languages: int = 8  # stretches of held-out languages; the first half clean
-    stretches: StretchConfig = field(default_factory=StretchConfig)
-    microphone: MicrophoneConfig = field(default_factory=MicrophoneConfig)
-
-    def count(self, split: SplitName) -> int:
-        """Stretches of that split."""
-        if split == "train":
-            return max(1, round(self.hours * 3_600 / LENGTH_S))
-        return self.validation if split == "validation" else self.languages
+_STYLES = 11  # of seeds: a stretch's style has a chance of its own, other draws do not move it
+_EXTREME = 2.0  # deviations of a style from the average
 
 
 def make(split: SplitName, index: int, config: CorpusConfig, folder: Path) -> Line:
@@ -86,8 +73,9 @@ def make(split: SplitName, index: int, config: CorpusConfig, folder: Path) -> Li
         features=features(heard),
         speech=activity(heard),
         phones=phone_rows(stretch.phones),
-        targets=_targets(line, clean, config),
         clean=clean,
+        gap=stretch.gap,
+        **_motion(split, line, clean, config),
     )
     return line
 
@@ -103,32 +91,56 @@ def activity(samples: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Voice activity as a live session has it, at the end of each hop: bool [FRAMES]."""
     vad = VoiceActivity()
     flags = np.zeros(FRAMES, dtype=np.bool_)
-    for n, hop in enumerate(samples.reshape(FRAMES, _HOP)):
+    for n, hop in enumerate(samples.reshape(FRAMES, HOP)):
         vad(hop)
         flags[n] = vad.speech
     return flags
 
 
-def retarget(line: Line, config: CorpusConfig, folder: Path) -> Line:
+def retarget(
+    line: Line,
+    split: SplitName,
+    config: CorpusConfig,
+    folder: Path,
+    articulation: ArticulationConfig | None = None,
+) -> Line:
     """Compute the motion of one stored stretch again."""
-    split = _split_at(folder)
-    clean = np.array(split.arrays["clean"][line.index])
-    split.write(line.index, targets=_targets(line, clean, config))
+    stored = _split_at(folder)
+    clean = np.array(stored.arrays["clean"][line.index])
+    stored.write(line.index, **_motion(split, line, clean, config, articulation))
     return line
 
 
-def _targets(line: Line, clean: NDArray[np.int16], config: CorpusConfig) -> NDArray[np.float32]:
+def _motion(
+    split: SplitName,
+    line: Line,
+    clean: NDArray[np.int16],
+    config: CorpusConfig,
+    articulation: ArticulationConfig | None = None,
+) -> dict[str, NDArray[np.float32]]:
+    """Targets and their style, which is the average one's where training is measured."""
+    style = np.zeros(STYLE_DIM, np.float32)
+    if split == "train":
+        chance = np.random.default_rng([config.seed, _STYLES, line.index])
+        style = chance.standard_normal(STYLE_DIM).clip(-_EXTREME, _EXTREME).astype(np.float32)
     samples = (clean / 32_767.0).astype(np.float32)
-    return perform(line.phones, samples, FRAMES, seed=config.seed * 1_000_003 + line.index)
+    seed = config.seed * 1_000_003 + line.index
+    targets = perform(line.phones, samples, FRAMES, seed, style.astype(np.float64), articulation)
+    return {"targets": targets, "style": style}
 
 
 def _draw(
     split: SplitName, index: int, config: CorpusConfig, chance: np.random.Generator
 ) -> tuple[Stretch, MicrophoneConfig]:
+    people = _people(config)
     if split == "train":
-        return draw_stretch(chance, config.stretches), config.microphone
+        draw = partial(people.draw, index) if people else draw_stretch
+        return draw(chance, config.stretches), config.microphone
     microphone = _CLEAN if index < config.count(split) // 2 else _LIVE
     listening = index % 5 == 4
+    if people:
+        voice = people.held_out[index % len(people.held_out)]
+        return people.stretch(voice, chance, config.stretches, listening=listening), microphone
     if split == "languages":
         language = HELD_OUT_LANGUAGES[index % len(HELD_OUT_LANGUAGES)]
         speaker, name = (
@@ -155,6 +167,15 @@ def _say(voice: str, text: str, chance: np.random.Generator) -> Utterance:
 @cache
 def _mel() -> LogMel:
     return LogMel()
+
+
+def _people(config: CorpusConfig) -> RecordedVoices | None:
+    return _recorded(config.recordings, config.hold_out) if config.recordings else None
+
+
+@cache
+def _recorded(folder: str, hold_out: tuple[str, ...]) -> RecordedVoices:
+    return RecordedVoices(Path(folder), hold_out)
 
 
 @cache
@@ -192,86 +213,41 @@ def _workers(jobs: int, at_once: int) -> Iterator[Callable[..., Iterable[Line]]]
 def build(out: Path, config: CorpusConfig, jobs: int) -> None:
     """Make every stretch that is not there yet, in `jobs` processes.
 
-    Raises ValueError if `out` holds a corpus of another seed or length, RuntimeError if a voice is
-    not installed.
+    Raises ValueError if `out` holds another corpus or the recordings cannot be used, RuntimeError
+    if a voice is not installed.
     """
     _check_voices(config)
-    if (out / "meta.json").exists() and stored_config(out) != (config.seed, config.hours):
-        seed, hours = stored_config(out)
-        raise ValueError(f"{out} has seed {seed} and {hours} hours; go on with those, or elsewhere")
-    write_meta(out, config)
+    _people(config)
+    if (out / "meta.json").exists() and CorpusConfig.of(out).origin != config.origin:
+        raise ValueError(f"{out} has {CorpusConfig.of(out).origin}; go on with that, or elsewhere")
+    write_meta(out, asdict(config), config.splits)
     with _workers(jobs, 1) as each:
-        for name in reversed(SPLITS):  # the short ones first
+        for name in reversed(config.splits):  # the short ones first
             folder = out / name
             split = Split.create(folder, config.count(name))
             work = partial(make, name, config=config, folder=folder)
             todo = split.missing()
             for line in _progress(each(work, todo), len(todo), name):
                 split.finish(line)
-    write_meta(out, config)
+    write_meta(out, asdict(config), config.splits)
 
 
-def rebuild_targets(out: Path, jobs: int) -> None:
-    """Compute the motion of every stored stretch again."""
-    seed, hours = stored_config(out)
-    config = CorpusConfig(seed=seed, hours=hours)
+def rebuild_targets(out: Path, jobs: int, articulation: ArticulationConfig | None = None) -> None:
+    """Compute the motion of every stored stretch again; what was prepared of it is out of date."""
+    config = CorpusConfig.of(out)
     with _workers(jobs, 16) as each:
-        for name in reversed(SPLITS):
+        for name in reversed(config.splits):
             folder = out / name
-            lines = list(Split(folder).lines())
-            work = partial(retarget, config=config, folder=folder)
+            split = Split.create(folder, config.count(name))  # may lack a newer array
+            lines = list(split.lines())
+            work = partial(
+                retarget, split=name, config=config, folder=folder, articulation=articulation
+            )
             for _ in _progress(each(work, lines), len(lines), f"{name} targets"):
                 pass
-    write_meta(out, config)
-
-
-def stored_config(out: Path) -> tuple[int, float]:
-    """(seed, hours) of the corpus that is there."""
-    config = json.loads((out / "meta.json").read_text(encoding="utf-8"))["config"]
-    return config["seed"], config["hours"]
-
-
-def write_meta(out: Path, config: CorpusConfig) -> None:
-    """What the corpus is and how much of whom it holds."""
-    out.mkdir(parents=True, exist_ok=True)
-    made = [name for name in SPLITS if (out / name).is_dir()]
-    hours = {name: _hours(Split(out / name).lines()) for name in made}
-    meta = {
-        "seed": config.seed,
-        "config": asdict(config),
-        "labels": LABEL_LIST,
-        "length_s": LENGTH_S,
-        "samples": SAMPLES,
-        "splits": hours,
-        "versions": {"numpy": np.__version__, "torch": torch.__version__, **_engines()},
-    }
-    (out / "meta.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
-
-
-def _hours(lines: Iterable[Line]) -> dict[str, object]:
-    voices: Counter[str] = Counter()
-    languages: Counter[str] = Counter()
-    speech = count = 0.0
-    for line in lines:
-        voices[line.voice] += LENGTH_S
-        languages[line.language] += LENGTH_S
-        speech += line.speech_s
-        count += 1
-    return {
-        "stretches": count,
-        "hours": round(count * LENGTH_S / 3_600, 3),
-        "hours_of_phones": round(speech / 3_600, 3),
-        "voices": {name: round(s / 3_600, 3) for name, s in voices.most_common()},
-        "languages": {name: round(s / 3_600, 3) for name, s in languages.most_common()},
-    }
-
-
-def _engines() -> dict[str, str]:
-    said = {"espeak-ng": ("--version",), "festival": ("--version",), "flite": ("--version",)}
-    return {
-        name: subprocess.run([name, *args], capture_output=True, text=True).stdout.split("\n")[0]
-        for name, args in said.items()
-    }
+            for stale in ("latents.npy", "parting.npy"):
+                (folder / stale).unlink(missing_ok=True)
+    write_meta(out, stored_config(out), config.splits)
 
 
 def _check_voices(config: CorpusConfig) -> None:
@@ -293,11 +269,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--targets-only", action="store_true")
+    parser.add_argument(
+        "--articulation", type=Path, help="of training.motion.refit; with --targets-only"
+    )
+    parser.add_argument("--recordings", type=Path, help="folder of training.speech.recordings")
+    parser.add_argument("--hold-out", nargs="+", default=[], metavar="SPEAKER")
     args = parser.parse_args()
     if args.targets_only:
-        rebuild_targets(args.out, args.jobs)
-    else:
-        build(args.out, CorpusConfig(hours=args.hours, seed=args.seed), args.jobs)
+        articulation = ArticulationConfig.load(args.articulation) if args.articulation else None
+        rebuild_targets(args.out, args.jobs, articulation)
+        return
+    config = CorpusConfig(hours=args.hours, seed=args.seed)
+    if args.recordings:
+        held = tuple(sorted(args.hold_out))
+        count = 2 * len(RecordedVoices(args.recordings, held).held_out)  # each clean and live
+        config = replace(
+            config, validation=count, recordings=str(args.recordings.resolve()), hold_out=held
+        )
+    build(args.out, config, args.jobs)
 
 
 if __name__ == "__main__":

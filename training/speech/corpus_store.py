@@ -6,6 +6,8 @@ DIR/SPLIT/speech.npy          bool    [N, 750]       voice activity at the end o
 DIR/SPLIT/phones.npy          int8    [N, 3000]      index into meta's labels, per 10 ms
 DIR/SPLIT/targets.npy         float16 [N, 750, 45]   motion, pipelines.motion.space
 DIR/SPLIT/clean.npy           int16   [N, 480000]    the voice before room and microphone
+DIR/SPLIT/gap.npy             float16 [N, 750]       real lips' gap over face height, or NaN
+DIR/SPLIT/style.npy           float32 [N, 4]         of the motion, pipelines.motion.style
 DIR/SPLIT/stretches.jsonl     per line: index, voice, language, texts, phones with times
 DIR/SPLIT/done.npy            bool    [N]            made, line included
 """
@@ -24,12 +26,11 @@ from numpy.typing import NDArray
 
 from pipelines.audio.mel import MelConfig
 from pipelines.motion.space import MOTION_DIM
-from training.motion.articulation import FPS
-from training.speech.corpus_stretches import LENGTH_S, SAMPLES
+from pipelines.motion.style import STYLE_DIM
+from training.speech.corpus_stretches import FRAMES, LENGTH_S, SAMPLES
 from training.speech.phones import LABELS, Phone
 
 LABEL_LIST: tuple[str, ...] = tuple(sorted(LABELS))
-FRAMES = LENGTH_S * FPS
 ROWS_PER_S = 100
 ROWS = LENGTH_S * ROWS_PER_S
 
@@ -39,6 +40,8 @@ _ARRAYS: dict[str, tuple[str, tuple[int, ...]]] = {
     "phones": ("int8", (ROWS,)),
     "targets": ("float16", (FRAMES, MOTION_DIM)),
     "clean": ("int16", (SAMPLES,)),
+    "gap": ("float16", (FRAMES,)),
+    "style": ("float32", (STYLE_DIM,)),
 }
 
 
@@ -51,6 +54,11 @@ class Line:
     language: str
     texts: tuple[str, ...]
     phones: tuple[Phone, ...]
+
+    @property
+    def speaker(self) -> str:
+        """'s1' of 'grid:s1': what follows the name of the engine or the source."""
+        return self.voice.partition(":")[2] or self.voice
 
     @property
     def speech_s(self) -> float:
@@ -83,7 +91,9 @@ class Split:
         for name, (kind, shape) in {**_ARRAYS, "done": ("bool", ())}.items():
             path = folder / f"{name}.npy"
             if not path.exists():
-                open_memmap(path, mode="w+", dtype=np.dtype(kind), shape=(count, *shape))  # type: ignore[no-untyped-call]
+                array = open_memmap(path, mode="w+", dtype=np.dtype(kind), shape=(count, *shape))  # type: ignore[no-untyped-call]
+                if name == "gap":
+                    array[:] = np.nan
         split = cls(folder)
         if len(split) != count:
             raise ValueError(

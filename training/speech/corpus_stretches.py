@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from training.motion.articulation import FPS
 from training.speech.lexicon_languages import TRAINING_LANGUAGES
 from training.speech.phones import RATE_HZ, Phone, Utterance
 from training.speech.synthesis import ACCENTS, FESTIVAL_VOICES, VARIANTS, at_speed, synthesise_all
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 LENGTH_S = 30
 SAMPLES = LENGTH_S * RATE_HZ
+FRAMES = LENGTH_S * FPS
+HOP = RATE_HZ // FPS
 _LEVEL = 10.0 ** (-23.0 / 20.0)  # RMS of a voice at work, full scale 1
 
 
@@ -49,6 +52,7 @@ class Stretch:
     voice: str  # 'none' where nobody speaks
     language: str
     texts: tuple[str, ...]
+    gap: NDArray[np.float32]  # [FRAMES] of real lips over face height, NaN where unknown
 
     @property
     def speech_s(self) -> float:
@@ -72,7 +76,7 @@ def draw_stretch(chance: Chance, config: StretchConfig) -> Stretch:
 def silent_stretch() -> Stretch:
     """Nobody speaks."""
     quiet = np.zeros(SAMPLES, dtype=np.float32)
-    return Stretch(quiet, (Phone("SIL", 0.0, float(LENGTH_S)),), "none", "none", ())
+    return Stretch(quiet, (Phone("SIL", 0.0, float(LENGTH_S)),), "none", "none", (), _unknown())
 
 
 def draw_voice(chance: Chance, config: StretchConfig) -> tuple[str, str]:
@@ -96,6 +100,7 @@ def lay_out(
     speaker: Speaker, language: str, chance: Chance, config: StretchConfig, *, listening: bool
 ) -> Stretch:
     """Utterances of `speaker` and pauses, until the stretch is full."""
+    gap = _unknown()
     samples = np.zeros(SAMPLES, dtype=np.float64)
     phones: list[Phone] = []
     texts: list[str] = []
@@ -105,6 +110,9 @@ def lay_out(
         said = speaker(chance)
         if not texts and at == 0:
             at = -int(chance.uniform(0.0, 0.9) * len(said.samples))
+        if said.gap is not None:
+            at = at // HOP * HOP  # real lips keep their frames: between two, a closure would blur
+            _place(said.gap, at // HOP, gap)
         effort = 10.0 ** (chance.uniform(*config.effort_db) / 20.0)
         begin, end = max(at, 0), min(at + len(said.samples), SAMPLES)
         samples[begin:end] += effort * _levelled(said.samples)[begin - at : end - at]
@@ -114,7 +122,19 @@ def lay_out(
         at += len(said.samples) + _pause(chance, listening)
     peak = float(np.abs(samples).max())
     samples *= min(1.0, 0.99 / max(peak, 1e-9))
-    return Stretch(samples.astype(np.float32), cover(phones), voice, language, tuple(texts))
+    heard = samples.astype(np.float32)
+    return Stretch(heard, cover(phones), voice, language, tuple(texts), gap)
+
+
+def _unknown() -> NDArray[np.float32]:
+    return np.full(FRAMES, np.nan, dtype=np.float32)
+
+
+def _place(piece: NDArray[np.float32], at: int, whole: NDArray[np.float32]) -> None:
+    """Write `piece` from frame `at` on, which may be negative, as far as it fits."""
+    begin, end = max(at, 0), min(at + len(piece), len(whole))
+    if end > begin:
+        whole[begin:end] = piece[begin - at : end - at]
 
 
 def cover(phones: list[Phone]) -> tuple[Phone, ...]:

@@ -46,6 +46,7 @@ class Utterance:
     phones: tuple[Phone, ...]  # in order, without gaps, SIL included
     text: str
     voice: str
+    gap: NDArray[np.float32] | None = None  # real lips' [frames at 25 fps], over face height
 
     @property
     def length_s(self) -> float:
