@@ -41,9 +41,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-train: install  ## make the speech corpus and train the motion model anew into build/train; hours
+train: install  ## make the corpora and train the motion model anew into build/train; RECORDINGS=DIR; hours
 	@PYTHON=$(PYTHON) bash deploy/system-packages.sh train
-	PYTHON=$(BIN)/python bash deploy/train-portrait-motion.sh build/train
+	PYTHON=$(BIN)/python bash deploy/train-portrait-motion.sh build/train $(RECORDINGS)
 
 train-anitalker: install  ## train renderer and generator of anitalker anew into build/anitalker; hours
 	@PYTHON=$(PYTHON) bash deploy/system-packages.sh train

@@ -22,10 +22,9 @@ fi
 
 jobs="$(nproc)"
 corpus="${CORPUS:-$dir/corpus}"
-shipped="$(dirname "$0")/../weights/portrait-motion.safetensors"
 if [ -z "${CORPUS:-}" ]; then
   "$python" -m training.speech.corpus --out "$corpus" --hours 30 --seed 0 --jobs "$jobs"
 fi
 "$python" -m training.motion.train --corpus "$corpus" --out "$dir/codes" \
-  --map "$dir/run/model.safetensors" --start "$shipped" --steps 8000 --rate 7e-4 --threads "$jobs"
+  --map "$dir/run/model.safetensors" --steps 10000 --rate 1e-3 --threads "$jobs"
 "$python" -m training.motion.export "$dir/codes" --name anitalker-generator

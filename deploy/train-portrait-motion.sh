@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
-# Train the motion model that ships, from nothing. Usage: train-portrait-motion.sh DIR
-# Every stage resumes where it was: run it again after an interruption.
+# Train the motion model that ships, from nothing. Usage: train-portrait-motion.sh DIR [RECORDINGS]
+# RECORDINGS is a folder of `python -m training.speech.recordings`; docs/training.md says of what the
+# shipped weights' was. Without it the network hears synthetic voices only, and follows real ones
+# less truly. Every part resumes where it was: run it again after an interruption.
 set -euo pipefail
 
-dir="${1:?usage: $0 DIR}"
+dir="${1:?usage: $0 DIR [RECORDINGS]}"
+recordings="${2:-${RECORDINGS:-}}"
 python="${PYTHON:-python3.11}"
 jobs="$(nproc)"
 
-"$python" -m training.speech.corpus --out "$dir/corpus" --hours 30 --seed 0 --jobs "$jobs"
-train() {  # RUN STEPS RATE [more]
-  "$python" -m training.motion.train --corpus "$dir/corpus" --out "$dir/$1" --objective "$1" \
-    --steps "$2" --rate "$3" --threads "$jobs" "${@:4}"
-}
-train regression 5000 1e-3
-train velocity 4500 8e-4 --start "$dir/regression/model.safetensors"
-train distil 8000 7e-4 --start "$dir/velocity/model.safetensors" \
-  --teacher "$dir/velocity/model.safetensors"
-"$python" -m training.motion.export "$dir/distil" --name portrait-motion
+corpora=("$dir/corpus")
+"$python" -m training.speech.corpus --out "$dir/corpus" --hours 12 --seed 0 --jobs "$jobs"
+if [ -n "$recordings" ]; then
+  "$python" -m training.speech.corpus --out "$dir/recorded" --hours 4 --seed 0 --jobs "$jobs" \
+    --recordings "$recordings"
+  corpora+=("$dir/recorded")
+fi
+"$python" -m training.motion.train --corpus "${corpora[@]}" --out "$dir/motion" \
+  --steps 16000 --threads "$jobs"
+"$python" -m training.motion.export "$dir/motion" --name portrait-motion

@@ -1,13 +1,13 @@
 """What a motion generator is made of, and the named ones.
 
-The first five are AniTalker's published stage 2 (arXiv 2405.03121, section 3.3). `portrait` is our
-own small one, which diffuses the motion of `pipelines.motion.latent` and hears log-mel rows;
-`codes` is the same for the motion codes of our renderer, with head and eyes given.
+The first five are AniTalker's published stage 2 (arXiv 2405.03121, section 3.3). `codes` is our own
+small one, which hears log-mel rows and diffuses the motion codes of our renderer, with head and
+eyes given.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 Objective = Literal["epsilon", "velocity", "sample"]
@@ -72,7 +72,7 @@ def _hubert(**more: bool) -> GeneratorConfig:
     )  # fmt: skip
 
 
-_PORTRAIT = GeneratorConfig(
+_CODES = GeneratorConfig(
     features="mel",
     audio_dim=86,
     down=(160, 128),
@@ -81,7 +81,8 @@ _PORTRAIT = GeneratorConfig(
     side_dim=32,
     kernel=7,
     time_features=8,
-    objective="velocity",
+    given_dim=12,
+    objective="sample",
     known_clean=True,
     dropout=0.1,
 )
@@ -92,6 +93,5 @@ PRESETS: dict[str, GeneratorConfig] = {
     "hubert_audio_only": _hubert(),
     "hubert_pose_only": _hubert(pose=True),
     "hubert_full_control": _hubert(pose=True, framing=True),
-    "portrait": _PORTRAIT,
-    "codes": replace(_PORTRAIT, given_dim=12, objective="sample"),
+    "codes": _CODES,
 }

@@ -18,7 +18,9 @@ CONTROLS: tuple[Control, ...] = (
     Control("head_motion", "rotation, translation, nods, breathing"),
     Control("gaze", "eye movement; 0 looks straight ahead"),
     Control("blink_rate", "0 never blinks"),
+    Control("articulation", "how wide and how distinctly the lips speak; 0 mumbles"),
 )
+EXPRESSION, HEAD_MOTION, GAZE, BLINK_RATE, ARTICULATION = range(len(CONTROLS))
 
 
 def control_row(**values: float) -> Tensor:

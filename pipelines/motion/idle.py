@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pipelines.motion.controls import BLINK_RATE
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from pipelines.noise import mix, seed_keys, spline, spline_tables, uniform
 from pipelines.pipeline import FPS
@@ -157,11 +158,11 @@ class IdleMotion(nn.Module):
         """Advance one frame; returns motion [B, MOTION_DIM] with the mouth at rest.
 
         behaviour int64 [B] (IDLE, LISTENING, SPEAKING), stress float32 [B] in [0, 1] (a syllable
-        just stressed), controls float32 [B, 4]. head: float32 [B, 6], where another model moves
+        just stressed), controls float32 [B, 5]. head: float32 [B, 6], where another model moves
         the head, in the order and units of the motion space; brows and mood are then its own too.
         """
         held = dict(zip(_FIELDS, state.values.unbind(1), strict=True))
-        expression, head_motion, gaze, blinking = controls.unbind(1)
+        expression, head_motion, gaze, blinking = controls[:, : BLINK_RATE + 1].unbind(1)
         drift, draw = self._noise(state, held["talk"])
         speaking = (behaviour == SPEAKING).float()
         new = {"talk": torch.lerp(held["talk"], speaking, 0.06)}
@@ -193,7 +194,7 @@ class IdleMotion(nn.Module):
         period = self.periods[:lattice:4]
         fraction = (state.frame[:, None] % period) / period
         noise = spline(
-            draws[:, :lattice].reshape(len(draws), -1, 4), fraction, self.powers, self.basis
+            draws[:, :lattice].reshape(draws.shape[0], -1, 4), fraction, self.powers, self.basis
         )
         drift = noise @ self.silent + talk[:, None] * (noise @ self.extra)
         single = dict(zip(_DRAWS, draws[:, lattice:].unbind(1), strict=True))
@@ -207,7 +208,7 @@ class IdleMotion(nn.Module):
         away = aim.abs().sum(1) > 2.5
         rate = torch.where(away, _RETURNS_PER_S * FRAME_S, _SACCADES_PER_S * FRAME_S)
         jump = draw["saccade"] < rate
-        avert = (draw["where"] < self.aversion[behaviour]) & ~away
+        avert = (draw["where"] < self.aversion.gather(0, behaviour)) & ~away
         side = torch.stack([draw["yaw"], draw["pitch"]], 1) * 2.0 - 1.0
         glance = side * self.glance[0] + side.sign() * self.glance[1] + self.glance[2]
         target = torch.where(avert[:, None], glance, side * self.settle)
@@ -221,7 +222,7 @@ class IdleMotion(nn.Module):
     ) -> Tensor:  # fmt: skip
         """Returns how far the lids are closed, [0, 1]."""
         age = held["blink_age"] + 1.0
-        hazard = self.blinks[behaviour] + _GAZE_BLINK * (shift > _GAZE_BLINK_DEG)
+        hazard = self.blinks.gather(0, behaviour) + _GAZE_BLINK * (shift > _GAZE_BLINK_DEG)
         again = held["double"] * (age == 7.0)
         start = (draw["blink"] < hazard * rate) & (age >= _REFRACTORY) | (again * rate > 0.0)
         length = 4.6 + 1.8 * draw["blink_length"]

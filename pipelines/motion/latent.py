@@ -74,6 +74,7 @@ class MotionLatent(nn.Module):
         self.rest: Tensor
         self.pole: Tensor
         self.force: Tensor
+        self.jaw_per_parting = 2.0 / _SHAPES["jaw"][1]  # latent per jawOpen
         rates = [math.exp(-rate * _FRAME_S) for _, rate, _ in _DRIVEN.values()]
         forces = [force for _, _, force in _DRIVEN.values()]
         self.register_buffer("mixing", mixing, persistent=False)

@@ -1,8 +1,9 @@
-"""How far the lips part, and lips that come near meet.
+"""How far the lips part, and lips that are likely to meet, meet.
 
-A generator that is not sure of a p, b or m half closes the lips, and so does one that is late by
-half a frame; people's lips meet or do not (motion of talkers has few gaps between). What little
-parting is left is taken away, more the less of it there is.
+A network that is not sure of a p, b or m half closes the lips, for that errs least on average;
+people's lips meet or do not. So it says beside how likely they meet, and from somewhat below even
+odds on they close, whatever the average says: a missed closure is seen sooner than one too many. A
+parting too small to be seen is taken away.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ PARTING: dict[str, float] = {
     "mouthRollLower": -0.077,
 }
 _JAW, _CLOSE = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
-_SHUT, _FREE = 0.0375, 0.125  # parting: gaps of 0.4 % and 1.6 % of the face's height
+_SHUT, _FREE = 0.0, 0.05  # parting: shut, and a gap of 0.4 % of the face's height
+# Log odds of lips that meet: free below, shut above. On held-out voices, the first pair against
+# -0.4, 0.4: 96 and 93 % of p, b, m closed; 4.7 and 3.1 % of open vowels; r 0.738 and 0.746.
+_PART, _MEET = -1.3, -0.3
 
 
 def parting_weights() -> Tensor:
@@ -40,22 +44,29 @@ def parting_weights() -> Tensor:
 
 
 class LipClosure(nn.Module):
-    """Makes small partings of the lips smaller and leaves wider ones as they are."""
+    """Makes small partings of the lips smaller, the less so the wider, and shuts lips that meet."""
 
     def __init__(self) -> None:
         super().__init__()
         weights = parting_weights()
         self.weights: Tensor
         self.partly: Tensor
+        self.closes: Tensor
         self.register_buffer("weights", weights, persistent=False)
         self.register_buffer("partly", (weights > 0.1) & (weights < 1.0), persistent=False)
+        self.register_buffer("closes", torch.eye(MOTION_DIM)[_CLOSE], persistent=False)
 
-    def forward(self, motion: Tensor) -> Tensor:
-        """Motion float32 [..., MOTION_DIM] to the same, its lips met."""
+    def forward(self, motion: Tensor, meeting: Tensor) -> Tensor:
+        """Motion float32 [..., MOTION_DIM], its lips met; meeting [...]: log odds that they are."""
         near = (motion @ self.weights - _SHUT) / (_FREE - _SHUT)
-        near = near.clamp(0.0, 1.0)
-        share = near * near * (3.0 - 2.0 * near)
+        apart = (_MEET - meeting) / (_MEET - _PART)
+        share = _smooth(torch.minimum(near, apart))
         met = torch.where(self.partly, motion * share[..., None], motion)
         own = (motion[..., _JAW] - motion[..., _CLOSE]).clamp_min(0.0)
-        met[..., _CLOSE] += (1.0 - share) * own
-        return met
+        return met + ((1.0 - share) * own)[..., None] * self.closes
+
+
+def _smooth(share: Tensor) -> Tensor:
+    """0 below 0, 1 above 1, a smooth step between."""
+    share = share.clamp(0.0, 1.0)
+    return share * share * (3.0 - 2.0 * share)

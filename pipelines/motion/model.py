@@ -92,7 +92,7 @@ class MotionModel(nn.Module, ABC):
         """One hop in, motion [B, D] of the frame `delay` before it out.
 
         features [B, ...] as `features` makes them; speech bool [B], whether a voice-activity
-        detector hears speech in this hop; controls float32 [B, 4]; active bool [B].
+        detector hears speech in this hop; controls float32 [B, 5]; active bool [B].
         """
 
     @abstractmethod

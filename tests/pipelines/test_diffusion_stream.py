@@ -16,7 +16,14 @@ from pipelines.diffusion.schedule import ddim_levels, flow_levels, sample
 from pipelines.diffusion.stream import StreamingSampler, StreamState, Window
 
 SMALL = dataclasses.replace(
-    PRESETS["portrait"], audio_dim=12, down=(16, 16), speech_blocks=1, side_dim=8, dropout=0.0
+    PRESETS["codes"],
+    given_dim=0,
+    objective="velocity",
+    audio_dim=12,
+    down=(16, 16),
+    speech_blocks=1,
+    side_dim=8,
+    dropout=0.0,
 )
 PUBLISHED = GeneratorConfig(
     features="mfcc", audio_dim=12, down=(16, 16), pose=True, adapter_dim=8, identity_dim=0,

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
-from pipelines.diffusion.config import PRESETS
-from pipelines.diffusion.generator import MotionGenerator
-from pipelines.diffusion.schedule import flow_levels
-from pipelines.motion.latent import LATENT_DIM, SHAPES, rest
+from pipelines.motion.diffusion import load_network
+from pipelines.motion.latent import LATENT_DIM, SHAPES, MotionLatent, rest
+from pipelines.motion.lip_closure import parting_weights
+from pipelines.motion.network import MotionNetwork, NetworkConfig
+from pipelines.motion.style import STYLE_DIM
 from tests.support.small_corpus import write_corpus
-from training.motion.objectives import Auxiliary, Objective, past, seen
+from training.motion.objectives import PhoneHead, Spoken, parted
 from training.motion.train import Schedule, Trainer
 from training.motion.windows import Windows
 from training.speech.corpus_store import LABEL_LIST
 
 PLAN = Schedule(steps=4, frames=72, report=2, warm_up=1)
+SMALL = NetworkConfig(front=8, dim=16, blocks=2, heads=2, reach=6, mouth=8, memory=8, flow=16)
 
 
 @pytest.fixture(scope="module")
@@ -55,51 +59,52 @@ def test_windows_are_drawn_by_seed(corpus: Path) -> None:
     assert not torch.equal(one.rows, other.rows)
 
 
-def test_what_is_known_lies_in_the_past() -> None:
+def test_folders_give_as_many_windows_as_each_other(corpus: Path, tmp_path: Path) -> None:
+    other = write_corpus(tmp_path / "other")
+    windows = Windows([corpus / "train", other / "train", corpus / "validation"], seed=0)
+    seen = [windows.draw(10, 12) for _ in range(12)]
+    assert {len(batch.rows) for batch in seen} == {10}
+    drawn = [[len(own) for own in windows._own], windows._sizes(9).tolist()]
+    assert drawn[1] == [3, 3, 3]
+
+
+def test_the_streaming_network_learns_in_every_part(corpus: Path) -> None:
     torch.manual_seed(0)
-    known = past(500, 20)
-    assert (known.int().diff(dim=1) <= 0).all()  # known first, then not
-    assert not known[:, -1].any()
-    assert 0.15 < float((~known[:, 0]).float().mean()) < 0.35
-
-
-def test_the_past_is_shown_without_the_mouth() -> None:
-    motion = torch.rand(8, 10, LATENT_DIM) - 0.5
-    shown, last = seen(motion, motion[:, 0])
-    assert shown[..., SHAPES].abs().max() == 0
-    assert last[:, SHAPES].abs().max() == 0
-    difference = (shown - motion)[..., SHAPES.stop :]
-    assert 0 < difference.abs().max() < 0.6
-
-
-@pytest.mark.parametrize("name", ["epsilon", "velocity", "regression", "distil"])
-def test_each_objective_teaches_every_part_of_the_network(corpus: Path, name: str) -> None:
-    torch.manual_seed(0)
-    model = MotionGenerator(PRESETS["portrait"])
-    auxiliary = Auxiliary(model.config.speech_dim, model.config.rows_per_frame, len(LABEL_LIST))
-    teacher = MotionGenerator(PRESETS["portrait"]).eval() if name == "distil" else None
-    objective = Objective(name, teacher, flow_levels([1.0, 0.5]) if teacher else ())
-    loss = objective(model, auxiliary, Windows([corpus / "train"], 0).draw(6, 10))
+    network = MotionNetwork(SMALL)
+    nn.init.normal_(network.style.weight)
+    heads = PhoneHead(network)
+    batch = Windows([corpus / "train"], 0).draw(6, 10)
+    batch = replace(batch, style=torch.randn(6, STYLE_DIM))
+    loss = Spoken(network)(network, heads, batch)
     loss.total.backward()
     assert torch.isfinite(loss.total)
-    untaught = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    # Keys' biases shift all scores alike; the plain network is shown no motion and one time.
-    unused = ("linear_k.bias", "encoder_direction_code.weight", "noisy_encoder.0.weight")
-    assert not [key for key in untaught if not key.endswith(unused)]
+    untaught = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not untaught
 
 
-def test_wrong_objectives_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown objective"):
-        Objective("luck")
-    with pytest.raises(ValueError, match="needs a teacher"):
-        Objective("distil")
+def test_the_parting_of_latents_is_that_of_the_motion_they_stand_for() -> None:
+    latent = torch.rand(3, LATENT_DIM) * 2.0 - 1.0
+    motion, _ = MotionLatent().decode(latent[:, None], MotionLatent().at_rest(3))
+    torch.testing.assert_close(parted(latent[:, SHAPES]), motion[:, 0] @ parting_weights())
+
+
+def test_filmed_lips_count_where_there_are_any(corpus: Path) -> None:
+    torch.manual_seed(0)
+    network = MotionNetwork(SMALL).eval()
+    batch = Windows([corpus / "train"], 0).draw(6, 10)
+    none = Spoken(network)(network, PhoneHead(network), batch).lips
+    filmed = replace(batch, parting=torch.full_like(batch.parting, 0.4))
+    some = Spoken(network)(network, PhoneHead(network), filmed).lips
+    without = Spoken(network, real=0.0)(network, PhoneHead(network), filmed).lips
+    assert some > none
+    torch.testing.assert_close(without, none)
 
 
 def run(corpus: Path, out: Path, steps: int) -> Trainer:
     out.mkdir(exist_ok=True)
     torch.manual_seed(7)
-    model = MotionGenerator(PRESETS["portrait"])
-    trainer = Trainer(model, Objective("velocity"), [corpus], out, PLAN)
+    network = MotionNetwork(SMALL)
+    trainer = Trainer(network, Spoken(network), PhoneHead(network), [corpus], out, PLAN)
     trainer.resume()
     while trainer.step < steps:
         trainer._update()
@@ -117,11 +122,12 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(corpus: Path, tmp_path
         torch.testing.assert_close(resumed.model.state_dict()[name], value)
     kept = load_file(tmp_path / "b" / "model.safetensors")
     assert set(kept) == set(whole.model.state_dict())
+    assert load_network(tmp_path / "b" / "model.safetensors").config == SMALL
 
 
 def test_a_run_reports_its_curve(corpus: Path, tmp_path: Path) -> None:
-    model = MotionGenerator(PRESETS["portrait"])
-    Trainer(model, Objective("regression"), [corpus], tmp_path, PLAN).train()
+    network = MotionNetwork(SMALL)
+    Trainer(network, Spoken(network), PhoneHead(network), [corpus], tmp_path, PLAN).train()
     rows = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [2, 4]
     assert all(np.isfinite(row["held_out_motion"]) for row in rows)

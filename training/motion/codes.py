@@ -8,7 +8,7 @@ and down.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -135,9 +135,10 @@ class CodeObjective:
     """
 
     name = "codes"
+    lengths: Sequence[int] = (18, 18, 24, 40, 100)  # of windows, drawn at random
 
     def __init__(self, to_code: MotionToCode) -> None:
-        self.about = {"kind": GENERATED, "codes": to_code.digest()}
+        self.about: Mapping[str, str] = {"kind": GENERATED, "codes": to_code.digest()}
 
     def __call__(self, model: MotionGenerator, auxiliary: Auxiliary, batch: Batch) -> Loss:
         assert isinstance(batch, CodeBatch)

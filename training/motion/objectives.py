@@ -1,18 +1,14 @@
-"""What the motion generator learns from a window.
+"""What motion generators learn from windows of the corpus.
 
-    epsilon    the noise (Ho et al. 2020), AniTalker's objective
-    velocity   noise minus motion along a straight path (Lipman et al. 2022; Liu et al. 2022)
-    regression the motion itself from sound alone: the plain network to compare with
-    distil     in one pass, the sample that a teacher reaches from the same noise (Luhman and Luhman
-               2021) of brows and head; of the mouth, which the sound decides, the motion itself
-
-Frames of the past are shown clean, as they are when streaming, slightly perturbed so that the
-generator does not trust its own small errors, and without mouth and eye rims: those follow from the
-sound, and a network that sees them copies them, late.
+`Spoken` is what our network learns: the shapes of the mouth as the sound decides them, forces on
+brows and head as a flow (Lipman et al. 2022; Liu et al. 2022), each frame given the frames before
+it as they were, slightly perturbed so that the network does not trust its own small errors. Real
+lip curves count beside the reference mouth, and the phone of every row is asked for as well.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,8 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipelines.diffusion.generator import Condition, MotionGenerator
-from pipelines.diffusion.schedule import Known, Level, ddpm_alphas, sample, without
+from pipelines.motion.diffusion import network_metadata
 from pipelines.motion.latent import (
     DRIVEN,
     LATENT_DIM,
@@ -31,17 +26,24 @@ from pipelines.motion.latent import (
     MotionLatent,
 )
 from pipelines.motion.lip_closure import parting_weights
+from pipelines.motion.network import AHEAD, MotionNetwork
+from pipelines.motion.style import STYLE_DIM
 from training.motion.windows import Batch
 from training.speech.corpus_store import LABEL_LIST
 from training.speech.phones import BILABIALS, OPEN_VOWELS
 
 _MOUTH_WEIGHT, _REST_WEIGHT = 2.0, 1.0
+_PARTING_UNIT = 0.1  # parting of the lips (jawOpen) that counts as one against a real mouth
 _PARTING_WEIGHT = 4.0  # what the eye sees first counts once more, as a whole
-_NO_PAST, _STREAMING = 0.25, 0.5  # shares of windows without context, and as when streaming
-_AHEAD = 4  # frames that a streaming window may look ahead, at most
 _TELLING = torch.tensor([LABEL_LIST.index(label) for label in sorted(BILABIALS | OPEN_VOWELS)])
+_SILENCE = LABEL_LIST.index("SIL")
+_BEGINNING = 4  # frames that begin to speak, and of silence before them
 _TELLING_MORE = 2.0  # p, b, m and open vowels count so much more: eyes look for them
-_TAUGHT = 3  # every so manyth window is shown to the teacher, which takes several passes
+_REAL = 0.3  # how much a real mouth counts where one was filmed
+_FLOW = 0.3  # what is drawn, against the lips
+_PHONES = 0.1
+_MEETING, _MET = 0.1, 0.06  # whether lips meet: parting, in jawOpen, that reads as closed
+_DRAWS = 2  # points of the flow per frame
 _BLUR = 0.1  # deviation of the perturbation of the past, in latents, at most
 
 
@@ -80,91 +82,78 @@ def _weights() -> tuple[Tensor, Tensor]:
 _WEIGHTS, _PART = _weights()
 
 
+def parted(shapes: Tensor) -> Tensor:
+    """How far lips part, in units of jawOpen, [...] of latents of shapes [..., 11]."""
+    share = MotionLatent().mixing[SHAPES] @ parting_weights()
+    return (shapes + 1.0) @ share.to(shapes)
+
+
 def _squares(difference: Tensor) -> Tensor:
     """Weighted square of a difference [..., LATENT_DIM], one number per frame."""
     each = (difference.square() * _WEIGHTS.to(difference)).mean(-1)
     return each + _PARTING_WEIGHT / LATENT_DIM * (difference @ _PART.to(difference)).square()
 
 
-def past(batch: int, frames: int) -> Tensor:
-    """Which frames of each window are known, bool [B, T]: none, all but the last few, or some."""
-    kind = torch.rand(batch)
-    some = torch.randint(1, frames, (batch,))
-    streaming = frames - torch.randint(1, _AHEAD + 2, (batch,))
-    length = torch.where(kind < _NO_PAST + _STREAMING, streaming, some)
-    length = torch.where(kind < _NO_PAST, 0, length)
-    return torch.arange(frames) < length[:, None]
+class PhoneHead(nn.Module):
+    """The phone of each row from what is heard; only training has it."""
+
+    def __init__(self, network: MotionNetwork) -> None:
+        super().__init__()
+        self.shape = (network.config.rows, len(LABEL_LIST))
+        self.read = nn.Linear(network.config.dim, math.prod(self.shape))
+
+    def forward(self, heard: Tensor, phones: Tensor) -> Tensor:
+        """heard [B, T, D], phones int64 [B, rows * T] -> the mean cross entropy."""
+        logits = self.read(heard).view(*heard.shape[:2], *self.shape)
+        return F.cross_entropy(logits.flatten(0, 2), phones.flatten())
 
 
-def seen(motion: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
-    """The past as the generator is shown it: without shapes, the rest as it may have drawn it."""
-    both = without(torch.cat([last[:, None], motion], 1), SHAPES.stop)
-    both = both + torch.randn_like(both) * _BLUR * torch.rand(len(both), 1, 1)
-    both = without(both.clamp(-1.0, 1.0), SHAPES.stop)
-    return both[:, 1:], both[:, 0]
+class Spoken:
+    """What our streaming network learns; its windows hold `AHEAD` frames more than are shown."""
 
+    name = "spoken"
+    lengths: Sequence[int] = (50 + AHEAD, 100 + AHEAD, 150 + AHEAD)
 
-class Objective:
-    """A loss by name; `teacher` and `levels` only for "distil"."""
+    def __init__(self, network: MotionNetwork, real: float = _REAL) -> None:
+        self.about: Mapping[str, str] = network_metadata(network)
+        self.real = real
 
-    about: Mapping[str, str] = {"kind": "portrait-motion"}  # the weights that it makes
+    def __call__(self, network: MotionNetwork, phones: PhoneHead, batch: Batch) -> Loss:
+        size = len(batch.rows)
+        state, active = network.init_state(size), torch.ones(size, dtype=torch.bool)
+        heard = network.hear(batch.rows, state, active)[:, AHEAD:]
+        motion = batch.motion[:, :-AHEAD]
+        shown = batch.phones[:, : -AHEAD * network.config.rows]
+        shapes = network.lips(heard, batch.style)
+        difference = F.pad(shapes - motion[..., SHAPES], (0, LATENT_DIM - SHAPES.stop))
+        each = telling(shown, motion.shape[1])
+        lips = (_squares(difference) * each).sum() / each.sum()
+        met = (parted(motion[..., SHAPES]) < _MET).float()
+        odds = F.binary_cross_entropy_with_logits(network.shutting(heard), met, each)
+        lips = lips + self.real * self._real(network, heard, batch.parting[:, :-AHEAD])
+        drawn = self._flow(network, heard, motion[..., DRIVEN], batch.last[:, DRIVEN])
+        said = phones(heard, shown)
+        return Loss(lips + _FLOW * drawn + _PHONES * said + _MEETING * odds, drawn, lips, said)
 
-    def __init__(
-        self, name: str, teacher: MotionGenerator | None = None, levels: Sequence[Level] = ()
-    ) -> None:
-        if name not in ("epsilon", "velocity", "regression", "distil"):
-            raise ValueError(f"unknown objective {name!r}")
-        if (name == "distil") != (teacher is not None):
-            raise ValueError("distil, and only it, needs a teacher")
-        self.name, self.teacher, self.levels = name, teacher, levels
-        self.bars = torch.from_numpy(ddpm_alphas()).float()
+    def _real(self, network: MotionNetwork, heard: Tensor, parting: Tensor) -> Tensor:
+        """How far the average speaker's lips are from those that were filmed, where any were."""
+        known = parting.isfinite()
+        average = torch.zeros(len(heard), STYLE_DIM)
+        shapes = network.lips(heard, average)
+        error = (parted(shapes) - parting.nan_to_num()) / _PARTING_UNIT
+        return (error.square() * known).sum() / known.numel()
 
-    def __call__(self, model: MotionGenerator, auxiliary: Auxiliary, batch: Batch) -> Loss:
-        speech = model.hear(batch.rows)
-        lips, phones = auxiliary(speech, batch)
-        motion = self._motion(model, speech, batch)
-        return Loss(motion + 0.5 * lips + 0.1 * phones, motion, lips, phones)
-
-    def _motion(self, model: MotionGenerator, speech: Tensor, batch: Batch) -> Tensor:
-        x0, shape = batch.motion, batch.motion.shape[:2]
-        known = past(*shape)
-        noise = torch.randn_like(x0)
-        shown, last = seen(x0, batch.last)
-        if self.name == "regression":
-            none = torch.zeros_like(x0)
-            out = model(none, torch.ones(1, 1), model.condition(speech, none[:, 0]))
-            return _error(out, x0, counts(batch, torch.zeros_like(known)))
-        condition = model.condition(speech, last)
-        if self.name == "distil":
-            return self._distil(model, condition, batch, shown, last, known, noise)
-        if self.name == "velocity":
-            noisy, t, noise = flow_point(x0)
-            target = noise - x0
-        else:
-            step = torch.randint(0, len(self.bars), (shape[0], 1))
-            bar = self.bars[step][..., None]
-            noisy = bar.sqrt() * x0 + (1.0 - bar).sqrt() * noise
-            t, target = (step + 1) / len(self.bars), noise
-        noisy = torch.where(known[..., None], shown, noisy)
-        time = torch.where(known, 0.0, t)
-        return _error(model(noisy, time, condition), target, counts(batch, known))
-
-    def _distil(
-        self, model: MotionGenerator, condition: Condition, batch: Batch, shown: Tensor,
-        last: Tensor, known: Tensor, noise: Tensor,
-    ) -> Tensor:  # fmt: skip
-        teacher = self.teacher
-        assert teacher is not None
-        noisy = torch.where(known[..., None], shown, noise)
-        motion = noise - model(noisy, torch.where(known, 0.0, 1.0), condition)
-        some = slice(0, len(motion) // _TAUGHT)
-        with torch.no_grad():
-            given = teacher.condition(teacher.hear(batch.rows[some]), last[some])
-            told = Known(shown[some], known[some])
-            drawn = motion[..., DRIVEN].clone()
-            drawn[some] = sample(teacher, given, noise[some], self.levels, told)[..., DRIVEN]
-        goal = torch.cat([batch.motion[..., SHAPES], drawn], 2)
-        return _error(motion, goal, counts(batch, known))
+    def _flow(self, network: MotionNetwork, heard: Tensor, forces: Tensor, last: Tensor) -> Tensor:
+        before = torch.cat([last[:, None], forces[:, :-1]], 1)
+        before = before + torch.randn_like(before) * _BLUR * torch.rand(len(before), 1, 1)
+        memory = network.memories(heard, before)
+        noise = torch.randn(_DRAWS, *forces.shape)
+        time = torch.sigmoid(torch.randn(_DRAWS, *forces.shape[:2], 1))
+        time = torch.where(torch.rand_like(time) < 0.2, 1.0, time)  # where walks begin
+        noisy = torch.lerp(forces.expand_as(noise), noise, time)
+        given = (x.expand(_DRAWS, *x.shape) for x in (heard, memory))
+        out = network.velocity(noisy, time, *given)
+        return (out - (noise - forces)).square().mean()
 
 
 def flow_point(x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -180,10 +169,17 @@ def flow_point(x0: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def counts(batch: Batch, known: Tensor) -> Tensor:
     """How much each frame counts, [B, T]: none that is known, telling sounds more."""
-    telling = (batch.phones[..., None] == _TELLING).any(2).view(*known.shape, -1).any(2)
-    return (~known).float() * (1.0 + _TELLING_MORE * telling)
+    return (~known).float() * telling(batch.phones, known.shape[1])
 
 
-def _error(out: Tensor, target: Tensor, counts: Tensor) -> Tensor:
-    """Mean weighted square over the frames, each as much as it counts."""
-    return (_squares(out - target) * counts).sum() / counts.sum()
+def telling(phones: Tensor, frames: int) -> Tensor:
+    """How much each frame counts by its sounds: phones int64 [B, rows * T] -> [B, T], 1 or more.
+
+    Open vowels, p, b, m, and the frames in which somebody begins to speak.
+    """
+    rows = phones.view(len(phones), frames, -1)
+    found = (rows[..., None] == _TELLING).any(3).any(2)
+    spoken = (rows != _SILENCE).any(2)
+    silent = F.max_pool1d(F.pad(spoken.float(), (_BEGINNING, 0)), _BEGINNING, 1)[:, :frames] == 0
+    begins = F.max_pool1d(F.pad((spoken & silent).float(), (_BEGINNING - 1, 0)), _BEGINNING, 1) > 0
+    return 1.0 + _TELLING_MORE * (found | begins)

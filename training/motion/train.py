@@ -1,6 +1,6 @@
 """Train a motion generator on a prepared corpus.
 
-    python -m training.motion.train --corpus DIR --out RUN --objective velocity
+    python -m training.motion.train --corpus DIR [DIR...] --out RUN
     python -m training.motion.train --corpus DIR --out RUN --map RENDERER/model.safetensors
 
 The second diffuses the motion codes of a renderer, by the map that was trained with it.
@@ -13,10 +13,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -26,14 +27,24 @@ from tqdm import tqdm
 from pipelines.anitalker.weights import map_of
 from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import MotionGenerator
-from pipelines.diffusion.schedule import flow_levels
+from pipelines.motion.network import MotionNetwork
 from training.motion.codes import CodeObjective, CodeWindows, unit_of
-from training.motion.objectives import Auxiliary, Loss, Objective
+from training.motion.objectives import Auxiliary, Loss, PhoneHead, Spoken
 from training.motion.windows import Batch, Windows
 from training.speech.corpus_store import LABEL_LIST
 
-_FRAMES = (18, 18, 24, 40, 100)  # lengths of windows, drawn at random
-_TEACHER_TIMES = (1.0, 0.7, 0.4, 0.2, 0.08)
+Model = MotionNetwork | MotionGenerator
+
+
+class Task(Protocol):
+    """What a model learns, by losses of windows."""
+
+    name: str
+    lengths: Sequence[int]  # of windows in frames, drawn at random
+    about: Mapping[str, str]  # what the weights say of themselves
+
+    def __call__(self, model: Any, heads: Any, batch: Batch, /) -> Loss:
+        """The losses of a batch; `heads` are what only training has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +66,13 @@ class Trainer:
     """A run: everything that changes while training, and how it is kept."""
 
     def __init__(
-        self, model: MotionGenerator, objective: Objective | CodeObjective,
-        corpora: Sequence[Path], out: Path, plan: Schedule,
+        self, model: Model, objective: Task,
+        auxiliary: nn.Module, corpora: Sequence[Path], out: Path, plan: Schedule,
         windows: Callable[[Sequence[Path], int], Windows] = Windows,
     ) -> None:  # fmt: skip
         torch.manual_seed(plan.seed)
         self.model, self.objective, self.plan, self.out = model, objective, plan, out
-        self.auxiliary = Auxiliary(
-            model.config.speech_dim, model.config.rows_per_frame, len(LABEL_LIST)
-        )
+        self.auxiliary = auxiliary
         self.parts = nn.ModuleList([self.model, self.auxiliary])
         self.average = {name: value.clone() for name, value in model.state_dict().items()}
         decay = [p for p in self.parts.parameters() if p.dim() > 1]
@@ -72,7 +81,7 @@ class Trainer:
         self.optimiser = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98))
         self.step = 0
         self.windows = windows([corpus / "train" for corpus in corpora], plan.seed)
-        self.held_out = windows([corpora[0] / "validation"], plan.seed)
+        self.held_out = windows([corpus / "validation" for corpus in corpora], plan.seed)
 
     def train(self) -> None:
         plan, sums, seen = self.plan, torch.zeros(4), 0
@@ -92,7 +101,7 @@ class Trainer:
         plan = self.plan
         for group in self.optimiser.param_groups:
             group["lr"] = plan.rate * _pace(self.step, plan)
-        frames = int(self.windows.chance.choice(_FRAMES))
+        frames = int(self.windows.chance.choice(self.objective.lengths))
         batch = self.windows.draw(max(plan.frames // frames, 1), frames, vary=True)
         self.parts.train()
         loss = self._loss(batch)
@@ -122,7 +131,8 @@ class Trainer:
         state = torch.get_rng_state()
         torch.manual_seed(1)
         self.held_out.chance = type(self.windows.chance)(type(self.windows.chance.bit_generator)(1))
-        losses = [self._loss(self.held_out.draw(64, 18)) for _ in range(4)]
+        length = max(self.objective.lengths)
+        losses = [self._loss(self.held_out.draw(1_200 // length, length)) for _ in range(4)]
         torch.set_rng_state(state)
         self.model.load_state_dict(kept)
         row = dict(zip(("total", "motion", "lips", "phones"), means.tolist(), strict=True))
@@ -173,13 +183,6 @@ def _pace(step: int, plan: Schedule) -> float:
     return plan.last_rate + (1.0 - plan.last_rate) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def _generator(weights: Path | None) -> MotionGenerator:
-    model = MotionGenerator(PRESETS["portrait"])
-    if weights is not None:
-        model.load_state_dict(load_file(weights))
-    return model
-
-
 def _generator_of_codes(weights: Path | None) -> MotionGenerator:
     """Its output is new, at rest to begin with; the rest may come from any of our generators."""
     model = MotionGenerator(PRESETS["codes"])
@@ -198,21 +201,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--corpus", type=Path, nargs="+", required=True, help="folders made by training.corpus"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument(
-        "--objective", default="velocity", choices=("epsilon", "velocity", "regression", "distil")
-    )
     parser.add_argument("--start", type=Path, help="weights to start from")
     parser.add_argument("--map", type=Path, help="of a renderer's run: diffuse its motion codes")
-    parser.add_argument("--teacher", type=Path, help="weights of the teacher, for distil")
+    parser.add_argument("--without", nargs="+", default=[], help="speakers to leave out")
+    parser.add_argument("--real", type=float, default=0.3, help="weight of real lips, 0 for none")
     parser.add_argument("--steps", type=int, default=Schedule.steps)
     parser.add_argument("--rate", type=float, default=Schedule.rate)
     parser.add_argument("--seed", type=int, default=Schedule.seed)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args(arguments)
-    if (args.teacher is None) == (args.objective == "distil"):
-        raise SystemExit("--teacher goes with --objective distil, and only with it")
-    if args.map is not None and args.objective != "velocity":
-        raise SystemExit("motion codes (--map) are learnt by --objective velocity only")
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
     plan = Schedule(steps=args.steps, rate=args.rate, seed=args.seed)
@@ -225,10 +222,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _of_motion(args: argparse.Namespace, plan: Schedule) -> Trainer:
-    teacher = None if args.teacher is None else _generator(args.teacher).eval()
-    levels = flow_levels(_TEACHER_TIMES) if teacher is not None else ()
-    objective = Objective(args.objective, teacher, levels)
-    return Trainer(_generator(args.start), objective, args.corpus, args.out, plan)
+    torch.manual_seed(plan.seed)
+    network = MotionNetwork()
+    if args.start is not None:
+        network.load_state_dict(load_file(args.start))
+    task = Spoken(network, args.real)
+    windows = partial(Windows, without=args.without)
+    return Trainer(network, task, PhoneHead(network), args.corpus, args.out, plan, windows)
 
 
 def _of_codes(
@@ -238,7 +238,8 @@ def _of_codes(
     model = _generator_of_codes(start)
     model.unit.copy_(unit_of([corpus / "train" for corpus in corpora], to_code))
     windows = partial(CodeWindows, to_code=to_code, unit=model.unit)
-    return Trainer(model, CodeObjective(to_code), corpora, out, plan, windows)
+    head = Auxiliary(model.config.speech_dim, model.config.rows_per_frame, len(LABEL_LIST))
+    return Trainer(model, CodeObjective(to_code), head, corpora, out, plan, windows)
 
 
 if __name__ == "__main__":
