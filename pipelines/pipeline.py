@@ -14,11 +14,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from pipelines.batch import Batch
     from pipelines.identity import IdentityFeatures
+    from pipelines.motion.model import MotionModel
 
 SAMPLE_RATE_HZ = 16_000
 """Of the sound that pipelines hear."""
@@ -54,12 +55,16 @@ class Control:
 @dataclass(frozen=True, kw_only=True)
 class Material:
     """What an avatar is made of: a photo, a video of the person, or either as a template with the
-    photo of a `source` face to put into it (`consent`: the statement that it may be used)."""
+    photo of a `source` face to put into it (`consent`: the statement that it may be used).
+
+    learnt: what was learnt from a video that is not kept, a file of `pipelines.learnt`.
+    """
 
     photo: Path | None = None
     video: Path | None = None
     source: Path | None = None
     consent: str = ""
+    learnt: Path | None = None
 
     def __post_init__(self) -> None:
         if self.photo is None and self.video is None:
@@ -78,6 +83,12 @@ class Material:
             part = b"" if path is None else hashlib.sha256(path.read_bytes()).digest()
             whole.update(len(part).to_bytes(8, "big") + part)
         return whole.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class EnrolmentCancelled(Exception):
@@ -109,6 +120,18 @@ class QuietProgress:
         """Goes on."""
 
 
+class PartOf:
+    """Progress of a part of an enrolment: from the share `begin` of the whole to `end`."""
+
+    def __init__(self, whole: Progress, begin: float, end: float) -> None:
+        self.folder = whole.folder
+        self._whole, self._begin, self._end = whole, begin, end
+
+    def __call__(self, share: float, stage: str) -> None:
+        """`share` in [0, 1] of the part is done; see `Progress`."""
+        self._whole(self._begin + (self._end - self._begin) * share, stage)
+
+
 class System(Protocol):
     """One avatar system. Instances are stateless; importing their module imports no tensors."""
 
@@ -135,6 +158,11 @@ class System(Protocol):
     @property
     def accepts(self) -> frozenset[str]:
         """The kinds of material it can be made of: "photo", "video", "source"."""
+
+    @property
+    def keeps_video(self) -> bool:
+        """Whether avatars made of a video need it ever after, as templates do. Where not, what was
+        learnt from it (see `pipelines.learnt`) is kept in its place, and it is deleted."""
 
     Options: type[Any]
     """Frozen dataclass of the system's own settings, each with a default; read from
@@ -199,4 +227,36 @@ class Pipeline(Protocol):
 
         Reads hops, speech, active, draw, clear and size; writes planes and drawn of the slots
         drawn, motion and behaviour of the active ones. The frame lies `look_ahead` before the hop.
+        """
+
+
+@runtime_checkable
+class HasBackends(Protocol):
+    """A pipeline that more than one library ("back end") can compute, going on from the same state.
+
+    It begins with the first, by a rule and not by measurement, so that what it gives is the same
+    from run to run.
+    """
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """Those that can be used here: "torch", "onnxruntime"."""
+
+    def use_backend(self, name: str) -> None:
+        """Compute with that one from now on, and let go of the others."""
+
+    def time_backends(self) -> dict[str, float]:
+        """How long a hop takes with each, in milliseconds: of processor time on a CPU, of wall time
+        elsewhere. No slot notices."""
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """A system whose motion can be written as a graph for ONNX Runtime."""
+
+    def motion_to_export(self, options: Any) -> tuple[MotionModel, Path]:
+        """The model, and the weights file that it was loaded from.
+
+        Raises:
+            ValueError: with these options there is nothing to export.
         """

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+
+from pipelines.pipeline import file_digest
 
 
 class CheckpointError(ValueError):
@@ -52,6 +55,19 @@ def find_weights(name: str) -> Path:
             return path
     known = ", ".join(list_weights()) or "none"
     raise ValueError(f"no weights called {name!r}; installed: {known}")
+
+
+def weights_digest(name: str) -> str:
+    """SHA-256 of the weights file of that name, hexadecimal; ValueError where there is none."""
+    path = find_weights(name)
+    status = path.stat()
+    return _digest(path, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _digest(path: Path, size: int, changed_ns: int) -> str:
+    """Of the file as it was then."""
+    return file_digest(path)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -44,9 +44,10 @@ def enrol(
     config: ServerConfig,
     on_progress: OnProgress,
     on_server: Callable[[str], None],
-) -> str:
-    """Make an avatar; its id. Where a server holds the data folder, that one is asked to do it by
-    its own settings, and `on_server` is told its URL.
+) -> tuple[str, str]:
+    """Make an avatar; its id, and a note on what was learnt from a video, if any. Where a server
+    holds the data folder, that one is asked to do it by its own settings, and `on_server` is told
+    its URL.
 
     Raises:
         VivavoceError, ValueError: no avatar can be made of it, with the reason.
@@ -61,7 +62,9 @@ def enrol(
         return _enrol_there(job, taken.url, on_progress)
 
 
-async def _enrol_here(job: EnrolJob, config: ServerConfig, on_progress: OnProgress) -> str:
+async def _enrol_here(
+    job: EnrolJob, config: ServerConfig, on_progress: OnProgress
+) -> tuple[str, str]:
     library = AvatarLibrary(config, Metrics())
     try:
         library.claim("command `vivavoce enrol`")
@@ -78,12 +81,13 @@ async def _enrol_here(job: EnrolJob, config: ServerConfig, on_progress: OnProgre
                 consent=job.consent,
                 pipeline=job.pipeline,
             )
-            return (await library.create(upload, on_progress=on_progress)).id
+            said = library.describe(await library.create(upload, on_progress=on_progress))
+            return said["id"], said.get("note", "")
     finally:
         await library.close()
 
 
-def _enrol_there(job: EnrolJob, url: str, on_progress: OnProgress) -> str:
+def _enrol_there(job: EnrolJob, url: str, on_progress: OnProgress) -> tuple[str, str]:
     given = {"image": job.photo, "video": job.video, "swap": job.swap}
     fields = {"name": job.name, "consent": job.consent, "pipeline": job.pipeline}
     fields |= {name: value for name, value in given.items() if isinstance(value, str)}
@@ -101,7 +105,7 @@ def _enrol_there(job: EnrolJob, url: str, on_progress: OnProgress) -> str:
         raise KeyboardInterrupt(f"the server goes on with it, as {said['id']}") from None
     if said["state"] == "failed":
         raise ValueError(said["error"]["message"])
-    return str(said["id"])
+    return str(said["id"]), str(said.get("note", ""))
 
 
 def _ask(

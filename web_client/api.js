@@ -4,13 +4,14 @@ import { ClientError } from "./errors.js";
  * @typedef {{
  *   id: string, name: string, kind: "cast" | "upload", image: string, pipelines: string[],
  *   state: "ready" | "enrolling" | "failed", progress?: number, stage?: string,
- *   error?: {code: string, message: string},
+ *   error?: {code: string, message: string}, note?: string,
  * }} Avatar
  */
 /** @typedef {{name: string, summary: string, min: number, max: number, default: number}} Control */
 /**
  * @typedef {{
  *   name: string, summary: string, loaded: boolean, controls: Control[], accepts: string[],
+ *   keeps_video: boolean,
  * }} Pipeline
  */
 /** @typedef {{id: string, sdp: string, type: "answer", playout_delay_ms?: number}} SessionAnswer */
@@ -103,16 +104,18 @@ export class Api {
 
   /**
    * @param {File} file a photo or a video
-   * @param {{name: string, kind: string, pipeline: string}} about kind: "photo" or "video"
+   * @param {{name: string, kind: string, pipeline: string, talk: File | null}} about kind: "photo"
+   *   or "video"; talk: a video of the person talking, beside a photo
    * @param {(sent: number) => void} onProgress share of the bytes sent, 0..1
    * @param {AbortSignal} signal
    * @returns {Promise<Avatar>} ready, or still enrolling
    */
-  createAvatar(file, { name, kind, pipeline }, onProgress, signal) {
+  createAvatar(file, { name, kind, pipeline, talk }, onProgress, signal) {
     const form = new FormData();
     form.append("name", name);
     if (pipeline) form.append("pipeline", pipeline);
     form.append(kind === "video" ? "video" : "image", file);
+    if (talk) form.append("video", talk);
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest(); // fetch does not report upload progress
       request.open("POST", "/v1/avatars");

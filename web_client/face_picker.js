@@ -148,7 +148,7 @@ export class FacePicker extends EventTarget {
   #onProgress(avatar) {
     this.#all = this.#all.map((a) => (a.id === avatar.id ? avatar : a));
     this.#gallery.update(avatar);
-    if (avatar.state === "ready") this.toasts.show(`${avatar.name} is ready.`);
+    if (avatar.state === "ready") this.toasts.show(`${avatar.name} is ready. ${avatar.note ?? ""}`);
     if (avatar.state === "failed")
       this.toasts.show(`${avatar.name} could not be made. ${avatar.error?.message ?? ""}`);
   }

@@ -11,10 +11,19 @@ const RULES = {
   photo: "One face, looking at the camera, well lit, mouth closed. JPEG, PNG or WebP.",
   video: "Videos: MP4, MOV, WebM, MKV or AVI.",
 };
+/** What becomes of a video, by whether the pipeline keeps it. */
+const TALK = {
+  learnt:
+    "10 to 60 seconds of the person talking to the camera, with sound. It is used to learn how they " +
+    "move their lips. What is kept is the photo and what was learnt, some numbers; the video and " +
+    "its sound are deleted right after.",
+  kept: "It is kept on this server until you remove the face.",
+};
 const MAX_NAME = 40;
 
 /**
- * The dialog that turns a photo or a video into an avatar: drop, pick or paste, preview, name, progress.
+ * The dialog that turns a photo or a video into an avatar: drop, pick or paste, preview, name,
+ * a video of the person talking beside a photo, progress.
  *
  * Events: `created` (CustomEvent of an Avatar).
  */
@@ -24,8 +33,10 @@ export class UploadDialog extends EventTarget {
   #name = /** @type {HTMLInputElement} */ (byId("upload-name"));
   #preview = /** @type {HTMLImageElement} */ (byId("upload-preview"));
   #video = /** @type {HTMLVideoElement} */ (byId("upload-video"));
+  #talk = /** @type {HTMLInputElement} */ (byId("upload-talk-file"));
   #submit = /** @type {HTMLButtonElement} */ (byId("upload-submit"));
   /** @type {File | null} */ #chosen = null;
+  #keepsVideo = true;
   /** @type {string[]} kinds of material that are taken */ #kinds = ["photo"];
   #pipeline = "";
   /** @type {AbortController | null} */ #sending = null;
@@ -45,6 +56,7 @@ export class UploadDialog extends EventTarget {
     on(byId("upload-cancel"), "click", () => this.#dialog.close());
     on(this.#dialog, "close", () => this.#reset());
     on(this.#file, "change", () => this.#choose(this.#file.files?.[0]));
+    on(this.#talk, "change", () => this.#showError(""));
     on(byId("upload-form"), "submit", (e) => {
       e.preventDefault();
       this.#send();
@@ -56,12 +68,26 @@ export class UploadDialog extends EventTarget {
   }
 
   /** Takes what a pipeline can be given. @param {import("./api.js").Pipeline} pipeline */
-  usePipeline({ name, accepts }) {
+  usePipeline({ name, accepts, keeps_video: keepsVideo }) {
     this.#pipeline = name;
+    this.#keepsVideo = keepsVideo;
     this.#kinds = Object.keys(ENDINGS).filter((kind) => accepts.includes(kind));
     this.#file.accept = this.#kinds.flatMap((kind) => ENDINGS[kind]).join(",");
     byId("upload-what").textContent = `Drop a ${this.#kinds.join(" or a ")} here, or choose one`;
     byId("upload-rules").textContent = this.#kinds.map((kind) => RULES[kind]).join(" ");
+    this.#talk.accept = ENDINGS.video.join(",");
+    this.#offerVideo("");
+  }
+
+  /** Asks for a video where one may go beside the chosen file. @param {string} chosen kind, or "" */
+  #offerVideo(chosen) {
+    const both = this.#kinds.length > 1;
+    byId("upload-talk").hidden = !both || chosen === "video";
+    byId("upload-talk-hint").hidden = !both && chosen !== "video";
+    const alone = "Its best picture becomes the photo. ";
+    byId("upload-talk-hint").textContent = this.#keepsVideo
+      ? TALK.kept
+      : (chosen === "video" ? alone : "") + TALK.learnt;
   }
 
   /** @param {File} [file] */
@@ -86,6 +112,7 @@ export class UploadDialog extends EventTarget {
       return;
     }
     this.#chosen = file;
+    this.#offerVideo(kind);
     this.#hidePreview();
     const preview = kind === "video" ? this.#video : this.#preview;
     preview.src = URL.createObjectURL(file);
@@ -104,10 +131,12 @@ export class UploadDialog extends EventTarget {
     this.#showError("");
     this.#showProgress(0);
     const name = this.#name.value.trim() || nameFrom(this.#chosen.name);
+    const kind = kindOf(this.#chosen);
+    const talk = (kind === "photo" && this.#talk.files?.[0]) || null;
     try {
       const avatar = await this.api.createAvatar(
         this.#chosen,
-        { name, kind: kindOf(this.#chosen), pipeline: this.#pipeline },
+        { name, kind, talk, pipeline: this.#pipeline },
         (sent) => this.#showProgress(sent),
         this.#sending.signal,
       );
@@ -161,7 +190,8 @@ export class UploadDialog extends EventTarget {
     this.#hidePreview();
     byId("upload-prompt").hidden = false;
     this.#chosen = null;
-    this.#file.value = this.#name.value = "";
+    this.#file.value = this.#name.value = this.#talk.value = "";
+    this.#offerVideo("");
     this.#submit.disabled = true;
     this.#showError("");
     this.#highlight(false);

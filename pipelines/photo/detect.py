@@ -20,10 +20,10 @@ MIN_FACE_PX = 64  # forehead to chin, in the photo
 MAX_YAW_DEG = 35.0
 MAX_PITCH_DEG = 30.0
 EXTRA_FACE_SHARE = 1 / 3  # smaller ones in the background are ignored
-_DETECT_SIDE = 960  # pixels, long side of what the detector sees
+DETECT_SIDE = 960  # pixels, long side of what the detector sees
 _FINE_SIDE = 640  # pixels, side of the crop for the second, exact look
 _FINE_CROP = 2.0  # its side in face heights
-_LEVEL_PITCH_DEG = 12.0  # a chin lies behind the forehead in a level face
+LEVEL_PITCH_DEG = 12.0  # a chin lies behind the forehead in a level face
 _FOREHEAD, _CHIN, _CHEEK_RIGHT, _CHEEK_LEFT = 10, 152, 234, 454
 
 
@@ -48,11 +48,12 @@ class FaceMesh:
     def pitch_deg(self) -> float:
         """Nod; 0 is frontal, by the line from forehead to chin."""
         _, y, z = self.points[_CHIN] - self.points[_FOREHEAD]
-        return math.degrees(math.atan2(float(z), float(y))) - _LEVEL_PITCH_DEG
+        return math.degrees(math.atan2(float(z), float(y))) - LEVEL_PITCH_DEG
 
 
 @cache
-def _mediapipe() -> Any:
+def mediapipe_package() -> Any:
+    """MediaPipe; ImportError says how to install it."""
     try:
         import mediapipe
     except ImportError as error:
@@ -64,7 +65,7 @@ def _mediapipe() -> Any:
 
 def find_face(photo: Image8) -> FaceMesh:
     """Return the mesh of the one face in `photo` (uint8 [H, W, 3]) or say why there is none."""
-    faces = _meshes(photo, most=4) or _far_meshes(photo) or _tile_meshes(photo)
+    faces = find_meshes(photo, most=4) or _far_meshes(photo) or _tile_meshes(photo)
     if not faces:
         raise EnrolmentError(
             "no_face",
@@ -97,16 +98,19 @@ def find_face(photo: Image8) -> FaceMesh:
 
 def person_mask(picture: Image8) -> npt.NDArray[np.float32]:
     """Return the share of person in each pixel of `picture`: float32 [H, W] in [0, 1]."""
-    with _mediapipe().solutions.selfie_segmentation.SelfieSegmentation(model_selection=0) as net:
+    with mediapipe_package().solutions.selfie_segmentation.SelfieSegmentation(
+        model_selection=0
+    ) as net:
         mask: npt.NDArray[np.float32] = net.process(picture).segmentation_mask
     return mask.astype(np.float32)
 
 
-def _meshes(photo: Image8, most: int) -> list[FaceMesh]:
+def find_meshes(photo: Image8, most: int) -> list[FaceMesh]:
+    """At most so many faces that are large in `photo`, uint8 [H, W, 3]; none is no error."""
     height, width = photo.shape[:2]
-    scale = min(1.0, _DETECT_SIDE / max(height, width))
+    scale = min(1.0, DETECT_SIDE / max(height, width))
     small = np.ascontiguousarray(_resized(photo, round(width * scale), round(height * scale)))
-    with _mediapipe().solutions.face_mesh.FaceMesh(
+    with mediapipe_package().solutions.face_mesh.FaceMesh(
         static_image_mode=True,
         max_num_faces=most,
         refine_landmarks=True,
@@ -121,7 +125,7 @@ def _meshes(photo: Image8, most: int) -> list[FaceMesh]:
 def _far_meshes(photo: Image8) -> list[FaceMesh]:
     """Look for faces that are small in the picture with the long-range detector."""
     height, width = photo.shape[:2]
-    with _mediapipe().solutions.face_detection.FaceDetection(
+    with mediapipe_package().solutions.face_detection.FaceDetection(
         model_selection=1, min_detection_confidence=0.4
     ) as net:
         found = net.process(np.ascontiguousarray(photo)).detections or []
@@ -168,7 +172,7 @@ def _in_crop(photo: Image8, centre: tuple[float, float], side: float) -> list[Fa
     scale = _FINE_SIDE / max(crop.shape[:2])
     large = _resized(crop, round(crop.shape[1] * scale), round(crop.shape[0] * scale))
     offset = np.array([left, top, 0], dtype=np.float32)
-    return [FaceMesh(f.points / scale + offset) for f in _meshes(large, most=1)]
+    return [FaceMesh(f.points / scale + offset) for f in find_meshes(large, most=1)]
 
 
 def _resized(picture: Image8, width: int, height: int) -> Image8:

@@ -13,6 +13,11 @@ EnrolmentCode = Literal[
     "face_too_small",
     "face_turned",
     "not_a_video",
+    "video_too_large",
+    "video_too_long",
+    "video_too_short",
+    "video_cut",
+    "no_sound",
 ]
 
 

@@ -1,4 +1,5 @@
-"""One photo to identity features: what the `portrait` renderer needs, found once.
+"""One photo, and a video of the person if there is one, to identity features: what the `portrait`
+renderer and its motion need, found once.
 
 Features are small and size-free (canvas, matte, what lies behind, face mesh); `bake` turns them
 into what a renderer of one frame size reads.
@@ -6,17 +7,22 @@ into what a renderer of one frame size reads.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipelines.identity import IdentityFeatures
+from pipelines.learnt import Learnt
 from pipelines.photo.crop import choose_crop, cut, to_canvas
 from pipelines.photo.decode import Image8, decode
 from pipelines.photo.detect import FaceMesh, find_face, person_mask
 from pipelines.photo.geometry import measure
 from pipelines.photo.matte import refine_matte, separate
+from pipelines.pipeline import Material, Progress
 from pipelines.portrait.eye_rims import find_eye_rims
+from pipelines.weights import weights_digest
 
 
 def enrol(photo: bytes, key: str) -> IdentityFeatures:
@@ -28,6 +34,30 @@ def enrol(photo: bytes, key: str) -> IdentityFeatures:
     """
     pixels = decode(photo)
     return describe(pixels, find_face(pixels), key)
+
+
+def enrol_with_video(
+    material: Material, weights: str, key: str, progress: Progress
+) -> IdentityFeatures:
+    """As `enrol`, of a video, or of what was learnt from it, with or without a photo beside it.
+
+    Further arrays and strings: those of `pipelines.learnt.Learnt`, for the motion network of
+    `weights`.
+    """
+    from pipelines.portrait.learn import learn  # and with it the motion network: not for photos
+
+    if material.video is not None:
+        learnt = learn(material.video, material.photo is None, weights, progress)
+    else:
+        assert material.learnt is not None
+        learnt = Learnt.load(material.learnt)
+        network = weights_digest(weights)
+        learnt = replace(learnt, style=learnt.style_for(network), network=network)
+    progress(0.95, "finding the face")
+    photo = learnt.photo if material.photo is None else material.photo_bytes()
+    assert photo is not None, "of the video, if none was given"
+    found = enrol(photo, key)
+    return replace(found, arrays=found.arrays | learnt.arrays(), meta=found.meta | learnt.meta())
 
 
 def describe(photo: Image8, face: FaceMesh, key: str) -> IdentityFeatures:

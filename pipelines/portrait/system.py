@@ -1,16 +1,27 @@
-"""The `portrait` system: one photo, warped in layers by its face mesh. Imports no torch."""
+"""The `portrait` system: one photo, warped in layers by its face mesh. Imports no torch.
+
+A video of the person talking, if there is one, teaches it how they move their lips.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.identity import IdentityFeatures, content_key
+from pipelines.learnt import Learnt
 from pipelines.motion.controls import CONTROLS
 from pipelines.motion.space import MOTION_NAMES, PORTRAIT_WEIGHTS
 from pipelines.photo.crop import CANVAS
-from pipelines.pipeline import Material, Pipeline, Progress, Size
+from pipelines.pipeline import Material, Pipeline, Progress, Size, file_digest
+from pipelines.weights import find_weights, weights_digest
+
+if TYPE_CHECKING:
+    from pipelines.motion.model import MotionModel
 
 FORMAT_VERSION = 4
+STYLE_VERSION = 1
 CROP_RULE = f"head-and-shoulders-{CANVAS}"
 
 
@@ -33,30 +44,54 @@ class PortraitSystem:
     sizes: tuple[Size, ...] = ((256, 256), (512, 512))
     controls = CONTROLS
     motion_names = MOTION_NAMES
-    accepts = frozenset({"photo"})
+    accepts = frozenset({"photo", "video"})
+    keeps_video = False
     Options = PortraitOptions
 
     def key(self, material: Material, options: PortraitOptions) -> str:
-        return content_key(material.photo_bytes(), CROP_RULE, self.name, FORMAT_VERSION)
+        if material.video is None and material.learnt is None:
+            return content_key(material.photo_bytes(), CROP_RULE, self.name, FORMAT_VERSION)
+        photo = b"" if material.photo is None else material.photo_bytes()
+        if material.video is not None:
+            video = file_digest(material.video)
+        else:
+            assert material.learnt is not None
+            learnt = Learnt.load(material.learnt)
+            video = learnt.video
+            photo = b"" if photo == learnt.photo else photo  # as it was made of the video itself
+        style = f"{STYLE_VERSION}-{weights_digest(options.motion_weights)}"
+        rule = f"{CROP_RULE}-video-{video}-style-{style}"
+        return content_key(photo, rule, self.name, FORMAT_VERSION)
 
     def enrol(
         self, material: Material, options: PortraitOptions, progress: Progress
     ) -> IdentityFeatures:
-        from pipelines.portrait.enrol import enrol
+        from pipelines.portrait.enrol import enrol, enrol_with_video
 
-        progress(0.0, "finding the face")
-        found = enrol(material.photo_bytes(), self.key(material, options))
+        key = self.key(material, options)
+        if material.video is None and material.learnt is None:
+            progress(0.0, "finding the face")
+            found = enrol(material.photo_bytes(), key)
+        else:
+            found = enrol_with_video(material, options.motion_weights, key, progress)
         progress(1.0, "done")
         return found
 
     def build(self, slots: int, options: PortraitOptions, device: str) -> Pipeline:
         from pipelines.composed import ComposedPipeline
-        from pipelines.motion.diffusion import load_motion
+        from pipelines.exported.files import load_graph
         from pipelines.portrait.render import PortraitRenderer
 
-        motion = load_motion(options.motion_weights)
+        motion, weights = self.motion_to_export(options)
+        exported = load_graph(motion, weights, device)
         renderer = PortraitRenderer(slots, self.sizes, device)
-        return ComposedPipeline(slots, self.sizes, motion, renderer, device)
+        return ComposedPipeline(slots, self.sizes, motion, renderer, device, exported)
+
+    def motion_to_export(self, options: PortraitOptions) -> tuple[MotionModel, Path]:
+        """See `pipelines.pipeline.Exports`."""
+        from pipelines.motion.diffusion import load_motion
+
+        return load_motion(options.motion_weights), find_weights(options.motion_weights)
 
 
 SYSTEM = PortraitSystem()

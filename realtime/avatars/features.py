@@ -9,9 +9,11 @@ import asyncio
 import shutil
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from pipelines.identity import IdentityStore
+from pipelines.pipeline import Material
 from pipelines.registry import find_system
 from realtime.avatars import worker
 from realtime.avatars.process import EnrolmentProcess, OnProgress
@@ -175,6 +177,23 @@ class Features:
             self._under_way.pop(key, None)
             if not (self._closing or enrolment.keep_work):  # else the next one goes on from there
                 await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def settle(self, avatar: Avatar, key: str) -> tuple[Material, str]:
+        """Put what was learnt from the avatar's video beside it, as the features of `key` have it.
+        Its material without the video, which nobody deleted yet, and a note for the user.
+
+        Raises:
+            AvatarRejected: the features hold nothing of it, or are gone.
+            StorageError: it cannot be kept.
+        """
+        video = avatar.material.video
+        assert video is not None
+        learnt, picture = video.with_suffix(".learnt"), video.with_suffix(".jpg")
+        given = avatar.material.photo
+        wanted = picture if given is None else None
+        note = await self.run(worker.settle, self.store.root, key, learnt, wanted)
+        photo = picture if given is None else given
+        return replace(avatar.material, photo=photo, video=None, learnt=learnt), note
 
     async def run(self, work: Callable[..., Any], *args: Any) -> Any:
         """Carry out a quick job of `worker`; see `EnrolmentProcess.run`."""

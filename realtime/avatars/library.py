@@ -2,7 +2,8 @@
 
 An avatar is material: a photo, a video, or either with a face to put into it. What a pipeline makes
 of it (its identity features) is made when it is first wanted. The material stays until the avatar
-is deleted, and everything that was made of it goes with it.
+is deleted, and everything that was made of it goes with it; but a video that was only learnt from
+goes as soon as that is done.
 
     data_dir/avatars      the uploads, see `records`
     data_dir/identities   features by key, a cache
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.pipeline import Material
+from pipelines.registry import find_system
 from realtime.avatars.features import Features, takes
 from realtime.avatars.pictures import Pictures
 from realtime.avatars.process import OnProgress
@@ -141,6 +143,8 @@ class AvatarLibrary:
         elif state == "failed":
             record = self._records[avatar.id]
             said["error"] = {"code": record.code, "message": record.message}
+        elif avatar.id in self._records and self._records[avatar.id].note:
+            said["note"] = self._records[avatar.id].note
         return said
 
     async def picture(self, avatar: Avatar) -> bytes:
@@ -169,22 +173,22 @@ class AvatarLibrary:
                 configuration), and goes on.
             StorageError: the features cannot be kept.
         """
-        self._check(avatar)
         if wait_s is None:
             wait_s = self._config.enrol_wait_s
-        return await self._features.ensure(avatar, pipeline, wait_s)
+        return await self._features.ensure(self._newest(avatar), pipeline, wait_s)
 
     async def prepare(self, avatar: Avatar, pipeline: str) -> str:
         """As `ensure`, however long it takes."""
-        self._check(avatar)
-        return await self._features.ensure(avatar, pipeline)
+        return await self._features.ensure(self._newest(avatar), pipeline)
 
-    def _check(self, avatar: Avatar) -> None:
+    def _newest(self, avatar: Avatar) -> Avatar:
+        """The avatar with the material that it has by now, if it can be used at all."""
         record = self._records.get(avatar.id)
         if record is not None and record.state == "failed":
             raise AvatarRejected(record.message, record.code)
         if avatar.id not in self._avatars:
             raise UnknownAvatar(f"avatar {avatar.id!r} was deleted")
+        return self._avatars[avatar.id]
 
     def has_features(self, key: str) -> bool:
         """Whether features of `key` are on disk (those found damaged are removed)."""
@@ -271,10 +275,13 @@ class AvatarLibrary:
                 self._avatars.pop(avatar_id, None)
                 self._delete_files(avatar_id, self._forget(avatar_id))
         if self._uploads.is_dir():
-            known = {path.stem for path in self._uploads.glob("*.json")}
+            unread = {path.stem for path in self._uploads.glob("*.json")} - self._records.keys()
+            named = {
+                path.name for record in self._records.values() for path in record.files.values()
+            }
             for path in self._uploads.iterdir():
-                unknown = path.name.partition(".")[0] not in known
-                if path.is_file() and (unknown or path.suffix in (".part", ".sent")):
+                kept = path.name in named or path.suffix == ".json"
+                if path.is_file() and not kept and path.name.partition(".")[0] not in unread:
                     path.unlink()
         self._features.sweep(self._needed(), UNUSED_BYTES)
 
@@ -329,7 +336,7 @@ class AvatarLibrary:
         except BaseException:
             await self._discard(avatar_id)
             raise
-        return avatar
+        return self._avatars.get(avatar_id, avatar)
 
     async def _keep(self, upload: Upload, avatar_id: str) -> Material:
         self._creating += 1  # until there is a record of it
@@ -369,7 +376,8 @@ class AvatarLibrary:
             if record is None:
                 return  # deleted meanwhile
             try:
-                await self._features.ensure(avatar, record.pipeline, on_progress=on_progress)
+                key = await self._features.ensure(avatar, record.pipeline, on_progress=on_progress)
+                await self._let_go_of_video(avatar, key)
             except VivavoceError as error:
                 outcome = {"state": "failed", "code": error.code, "message": str(error)}
             except Exception:
@@ -387,6 +395,20 @@ class AvatarLibrary:
         task = self._first[avatar.id] = asyncio.create_task(bring_up())
         task.add_done_callback(done)
         return task
+
+    async def _let_go_of_video(self, avatar: Avatar, key: str) -> None:
+        """Keep what was learnt from its video instead, where its pipeline needs no more."""
+        video = avatar.material.video
+        if video is None or find_system(self._records[avatar.id].pipeline).keeps_video:
+            return
+        material, note = await self._features.settle(avatar, key)
+        record = self._records.get(avatar.id)
+        if record is None:  # deleted meanwhile
+            await asyncio.to_thread(self._delete_files, avatar.id, [])
+            return
+        self._avatars[avatar.id] = replace(avatar, material=material)
+        await self._write(avatar.id, replace(record, material=material, note=note))
+        await asyncio.to_thread(video.unlink, missing_ok=True)
 
     async def delete(self, avatar: Avatar) -> None:
         """Forget an uploaded avatar; an enrolment of it is cancelled. Sessions keep their face.

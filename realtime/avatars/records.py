@@ -4,6 +4,7 @@
     avatars/ID.jpg          its photo, re-encoded and without metadata
     avatars/ID.mp4, ...     its video, as it was sent
     avatars/ID.source.jpg   the face to put into it
+    avatars/ID.learnt       what was learnt from a video that is not kept, see `pipelines.learnt`
 
 Records of all releases are read: the first kept the features of one photo only ("key"), later ones
 its photo and the keys of all features made of it ("keys"), today's name all files.
@@ -21,10 +22,14 @@ from typing import Any, BinaryIO, Literal, get_args
 from PIL import Image
 
 from pipelines.identity import IdentityStore
+from pipelines.photo.errors import EnrolmentError
+from pipelines.photo.video.sniff import HEAD_BYTES, VideoType, sniff
 from pipelines.pipeline import Material
 from realtime.errors import AvatarRejected
 from realtime.storage import write_durably
 
+_SUFFIXES: dict[VideoType, str] = {"mp4": ".mp4", "matroska": ".webm", "avi": ".avi"}
+_KINDS = ("photo", "video", "source", "learnt")
 State = Literal["uploading", "enrolling", "ready", "failed"]
 """Of an upload: not acknowledged yet, acknowledged, usable, not usable."""
 
@@ -61,20 +66,33 @@ class Record:
     state: State = "ready"
     code: str = ""
     message: str = ""
+    note: str = ""
+    """What was learnt from a video that is not kept, in a sentence for the user."""
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Its files, by what they are."""
+        held = self.material
+        files = {"photo": held.photo, "video": held.video, "source": held.source}
+        return {
+            kind: file
+            for kind, file in (files | {"learnt": held.learnt}).items()
+            if file is not None
+        }
 
 
 def write_record(path: Path, record: Record) -> None:
     """Keep `record` as the file `path`."""
-    material = record.material
-    files = {"photo": material.photo, "video": material.video, "source": material.source}
     fields: dict[str, Any] = {
         "name": record.name,
         "keys": list(record.keys),
-        "files": {kind: file.name for kind, file in files.items() if file is not None},
-        "consent": material.consent,
+        "files": {kind: file.name for kind, file in record.files.items()},
+        "consent": record.material.consent,
         "pipeline": record.pipeline,
         "state": record.state,
     }
+    if record.note:
+        fields["note"] = record.note
     if record.state == "failed":
         fields |= {"code": record.code, "message": record.message}
     write_durably(path, json.dumps(fields).encode())
@@ -105,6 +123,7 @@ def read_record(path: Path, store: IdentityStore) -> Record:
             state=fields["state"] if fields.get("state") in get_args(State) else "ready",
             code=str(fields.get("code", "")),
             message=str(fields.get("message", "")),
+            note=str(fields.get("note", "")),
         )
     except (OSError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
@@ -112,7 +131,7 @@ def read_record(path: Path, store: IdentityStore) -> Record:
 
 def _files(path: Path, fields: Any) -> Iterable[tuple[str, str]]:
     files = fields.get("files", {"photo": path.with_suffix(".jpg").name})
-    known = {kind: files[kind] for kind in ("photo", "video", "source") if kind in files}
+    known = {kind: files[kind] for kind in _KINDS if kind in files}
     return known.items()
 
 
@@ -130,14 +149,8 @@ def sniff_video(video: BinaryIO) -> str:
         AvatarRejected: it is none that is taken.
     """
     video.seek(0)
-    head = video.read(64)
-    if head[4:8] == b"ftyp" and head[8:12] not in (b"heic", b"heix", b"mif1", b"msf1", b"avif"):
-        return ".mp4"
-    if head[:4] == b"\x1a\x45\xdf\xa3":
-        return ".webm"  # and Matroska, which is the same format with more codecs
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return ".avi"
-    raise AvatarRejected(
-        "This is not a video that can be read. Use an MP4, MOV, WebM, MKV or AVI file.",
-        "not_a_video",
-    )
+    try:
+        kind = sniff(video.read(HEAD_BYTES))
+    except EnrolmentError as error:
+        raise AvatarRejected(str(error), error.code) from error
+    return _SUFFIXES[kind]

@@ -18,7 +18,7 @@ from typing import Any
 
 from pipelines.photo.errors import EnrolmentError
 from pipelines.pipeline import EnrolmentCancelled, Material
-from realtime.processes import die_with_parent
+from realtime.processes import die_with_parent, take_turns_late
 from realtime.storage import describe_refusal, write_durably
 
 NICE = 15
@@ -73,6 +73,25 @@ def enrol(
     IdentityStore(store).save(find_system(system).enrol(material, options, report))
 
 
+def settle(report: Reporter, store: Path, key: str, learnt: Path, photo: Path | None) -> str | None:
+    """Keep what the features of `key` hold of a video that is deleted then: as the file `learnt`,
+    and its picture, if it was used as one, as the file `photo`. Returns the note on it.
+
+    Raises:
+        EnrolmentError: they hold nothing of it.
+    """
+    from pipelines.identity import IdentityStore
+    from pipelines.learnt import Learnt
+
+    found = Learnt.of_features(IdentityStore(store).load(key))
+    if found is None:
+        raise EnrolmentError("not_a_video", "Nothing was learnt from the video.")
+    if photo is not None and found.photo is not None:
+        write_durably(photo, found.photo)
+    write_durably(learnt, found.save())
+    return found.note
+
+
 def clean_photo(report: Reporter, source: Path, target: Path) -> None:
     """Write a JPEG of our own, upright and without metadata, of a photo of any accepted type."""
     from pipelines.photo.decode import clean
@@ -116,7 +135,7 @@ def run_worker(connected: socket.socket, parent: int, niceness: int) -> None:
     pipe = Connection(connected.detach())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends us, not the terminal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.nice(niceness)
+    take_turns_late(niceness)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the detector's native chatter
     os.environ["OMP_NUM_THREADS"] = "1"
     while True:

@@ -13,6 +13,7 @@ import uvicorn
 from realtime.config import ServerConfig
 from realtime.http.app import create_app
 from realtime.logs import configure
+from realtime.processes import take_turns_early
 from realtime.server import Server
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ def serve(config: ServerConfig) -> None:
         RuntimeError: the server cannot start.
         KeyboardInterrupt: Ctrl-C, when everything has ended.
     """
+    take_turns_early()  # or sound would wait for whatever computes beside us
     service = Server(config)
     service.avatars.check_weights()
     configure(config.log_json)
