@@ -3,22 +3,28 @@
     hops [B, 640] -> features -> motion [B, D] -> pictures into the batch's planes
 
 Each module holds its state by slot; clear and reset reach all three. Nothing here depends on which
-modules they are. The frame that a hop completes lies `look_ahead` samples before that hop.
+modules they are. The frame that a hop completes lies `look_ahead` samples before that hop. The
+motion may be computed by more than one library ("back end"), each on the same states.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.batch import Batch
+from pipelines.exported.situations import time_steps
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import control_row
 from pipelines.motion.model import MotionModel
 from pipelines.pipeline import HOP_SAMPLES, Size
 from pipelines.renderer import Renderer
-from pipelines.streaming import SlotState, masked_write
+from pipelines.streaming import SlotState, masked_write, slot_views
+
+TIMED_HOPS = 30
+"""Of each back end, to see which is faster."""
 
 
 class ComposedPipeline:
@@ -27,6 +33,7 @@ class ComposedPipeline:
     Args:
         sizes: that the renderer draws, smallest first.
         motion, renderer: for this pipeline alone; the renderer has `slots` slots.
+        exported: `motion` computed by ONNX Runtime, which is then used unless told otherwise.
 
     Raises:
         ValueError: no slots, or modules whose delays do not add up to whole hops.
@@ -39,13 +46,17 @@ class ComposedPipeline:
         motion: MotionModel,
         renderer: Renderer,
         device: torch.device | str = "cpu",
+        exported: MotionModel | None = None,
     ) -> None:
         if slots < 1:
             raise ValueError(f"slots must be at least 1, got {slots}")
         self.slots = slots
         self.sizes = sizes
         self.device = device
-        self.motion = motion.to(device)
+        self._one_by_one = torch.device(device).type == "cpu"
+        self._motions = {} if exported is None else {"onnxruntime": exported.to(device)}
+        self._motions["torch"] = motion.to(device)
+        self.motion = next(iter(self._motions.values()))
         self.features = motion.features()
         self.renderer = renderer
         self.motion_dim = renderer.motion_dim
@@ -57,6 +68,26 @@ class ComposedPipeline:
             self._motion_state: SlotState = self.motion.init_state(slots, device)
             self._renderer_state = renderer.init_state(slots)
             self._controls = control_row().repeat(slots, 1).to(device)
+            self._moved = torch.zeros(slots, self.motion_dim, device=device)
+        self._alone = tuple(
+            (slot_views(self._features_state, n), slot_views(self._motion_state, n))
+            for n in range(slots)
+        )
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """See `pipelines.pipeline.HasBackends`."""
+        return tuple(self._motions)
+
+    def use_backend(self, name: str) -> None:
+        """See `pipelines.pipeline.HasBackends`."""
+        self.motion = self._motions[name]
+        self._motions = {name: self.motion}
+
+    def time_backends(self) -> dict[str, float]:
+        """See `pipelines.pipeline.HasBackends`."""
+        slots = 1 if self._one_by_one else self.slots
+        return time_steps(self._motions, TIMED_HOPS, slots=slots, device=self.device)
 
     @property
     def _states(self) -> tuple[SlotState, ...]:
@@ -99,14 +130,30 @@ class ComposedPipeline:
         if batch.clear.any():
             for state in self._states:
                 state.clear(tensors["clear"].to(self.device))
-        heard = self.features.step(hops, self._features_state, active)
-        motion = self.motion.step(heard, speech, self._controls, self._motion_state, active)
+        motion = self._move(hops, speech, active, np.flatnonzero(batch.active))
         slots = np.flatnonzero(batch.draw).tolist()
         self.renderer.step(motion, self._renderer_state, active, slots, batch)
         batch.drawn[:] = batch.draw
         behaviour = self.motion.behaviour(self._motion_state)
         for held, new in ((tensors["motion"], motion), (tensors["behaviour"], behaviour)):
             masked_write(held, new.to(held.device), tensors["active"])
+
+    def _move(
+        self, hops: Tensor, speech: Tensor, active: Tensor, stepped: NDArray[np.int64]
+    ) -> Tensor:
+        """Motion float32 [B, D]; rows that do not step hold anything."""
+        if not self._one_by_one or len(stepped) != 1:
+            heard = self.features.step(hops, self._features_state, active)
+            return self.motion.step(heard, speech, self._controls, self._motion_state, active)
+        # The engine steps a slot at a time on a CPU; the others would be computed for nothing.
+        n = int(stepped[0])
+        row = slice(n, n + 1)
+        features, state = self._alone[n]
+        heard = self.features.step(hops[row], features, active[row])
+        self._moved[row] = self.motion.step(
+            heard, speech[row], self._controls[row], state, active[row]
+        )
+        return self._moved
 
     def _up_to(self, size: Size) -> tuple[Size, ...]:
         """What a slot of `size` may be drawn at."""

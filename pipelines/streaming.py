@@ -13,7 +13,9 @@ meaningless. State tensors are allocated once and never rebound, so a captured g
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -51,3 +53,30 @@ def masked_write(held: Tensor, new: Tensor, active: Tensor) -> None:
         raise ValueError(f"state holds {tuple(held.shape)}, cannot take {tuple(new.shape)}")
     mask = active.view(-1, *([1] * (held.dim() - 1)))
     held.copy_(torch.where(mask, new, held))
+
+
+State = TypeVar("State", bound=SlotState)
+
+
+def named_tensors(state: SlotState, prefix: str = "") -> dict[str, Tensor]:
+    """The tensors of a state by the way to them ("voice.gate"), in the order of the fields."""
+    found: dict[str, Tensor] = {}
+    for field in fields(state):  # type: ignore[arg-type]
+        value, name = getattr(state, field.name), prefix + field.name
+        found |= named_tensors(value, name + ".") if isinstance(value, SlotState) else {name: value}
+    return found
+
+
+def map_tensors(state: State, change: Callable[[Tensor], Tensor]) -> State:
+    """A state of the same classes over `change` of each tensor, in the order of `named_tensors`."""
+    values = {}
+    for field in fields(state):  # type: ignore[arg-type]
+        value = getattr(state, field.name)
+        nested = isinstance(value, SlotState)
+        values[field.name] = map_tensors(value, change) if nested else change(value)
+    return type(state)(**values)
+
+
+def slot_views(state: State, slot: int) -> State:
+    """The state of one slot alone, over the same memory: to step it without its neighbours."""
+    return map_tensors(state, lambda tensor: tensor[slot : slot + 1])

@@ -5,9 +5,8 @@ Small weights of our own ship; published ones can be imported. Imports no torch.
 
 from __future__ import annotations
 
-import hashlib
-from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.anitalker.config import AniTalkerOptions
 from pipelines.anitalker.pair import find_pair
@@ -15,6 +14,10 @@ from pipelines.identity import IdentityFeatures, content_key
 from pipelines.motion.controls import CONTROLS
 from pipelines.photo.crop import CANVAS
 from pipelines.pipeline import Material, Pipeline, Progress, Size
+from pipelines.weights import weights_digest
+
+if TYPE_CHECKING:
+    from pipelines.motion.model import MotionModel
 
 FORMAT_VERSION = 2
 
@@ -28,13 +31,12 @@ class AniTalkerSystem:
     controls = CONTROLS
     motion_names: tuple[str, ...] = ()
     accepts = frozenset({"photo"})
+    keeps_video = True
     Options = AniTalkerOptions
 
     def key(self, material: Material, options: AniTalkerOptions) -> str:
-        renderer, _ = find_pair(options.renderer_weights, options.motion_weights)
-        status = renderer.stat()
-        crop = f"head-and-shoulders-{CANVAS}-square-"
-        crop += _digest(renderer, status.st_size, status.st_mtime_ns)
+        find_pair(options.renderer_weights, options.motion_weights)  # raises if they do not fit
+        crop = f"head-and-shoulders-{CANVAS}-square-{weights_digest(options.renderer_weights)}"
         return content_key(material.photo_bytes(), crop, self.name, FORMAT_VERSION)
 
     def enrol(
@@ -53,7 +55,7 @@ class AniTalkerSystem:
 
     def build(self, slots: int, options: AniTalkerOptions, device: str) -> Pipeline:
         from pipelines.anitalker.batched import BatchedNetwork
-        from pipelines.anitalker.motion import load_motion
+        from pipelines.anitalker.motion import load_exported, load_motion
         from pipelines.anitalker.render import AniTalkerRenderer
         from pipelines.anitalker.weights import load_renderer
         from pipelines.composed import ComposedPipeline
@@ -66,14 +68,15 @@ class AniTalkerSystem:
             device=device,
         )
         renderer = AniTalkerRenderer(network, self.sizes, device)
-        return ComposedPipeline(slots, self.sizes, load_motion(options), renderer, device)
+        motion = load_motion(options)
+        exported = load_exported(motion, device)
+        return ComposedPipeline(slots, self.sizes, motion, renderer, device, exported)
+
+    def motion_to_export(self, options: AniTalkerOptions) -> tuple[MotionModel, Path]:
+        """See `pipelines.pipeline.Exports`."""
+        from pipelines.anitalker.motion import motion_to_export
+
+        return motion_to_export(options)
 
 
 SYSTEM = AniTalkerSystem()
-
-
-@cache
-def _digest(path: Path, size: int, changed_ns: int) -> str:
-    """SHA-256 of a file as it was then, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

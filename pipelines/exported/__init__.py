@@ -1,0 +1,1 @@
+"""Motion models as ONNX graphs, and ONNX Runtime as what computes them."""

@@ -1,0 +1,43 @@
+"""`vivavoce export`: a pipeline's motion as a graph for ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pipelines.pipeline import Exports
+from pipelines.registry import find_system
+from pipelines.weights import user_weights_dir, weights_dirs
+from realtime.config import ServerConfig
+from realtime.engine.device import use_one_thread
+
+
+def export(config: ServerConfig, folder: Path | None = None) -> str:
+    """Write the graph of the chosen pipeline's motion; returns what was written, in words.
+
+    folder: None is where it is found: beside the weights, or where those cannot be written, among
+        the user's.
+
+    Raises:
+        ValueError: the pipeline has none, the extra is missing, the graph disagrees with PyTorch.
+        OSError: the folder cannot be written.
+    """
+    name = config.pipeline
+    system = find_system(name)
+    if not isinstance(system, Exports):
+        raise ValueError(f"the pipeline {name!r} has no motion that can be exported")
+    use_one_thread()
+    from pipelines.exported.export import export_motion
+
+    model, weights = system.motion_to_export(config.options_of(name))
+    if folder is None:
+        beside = os.access(weights.parent, os.W_OK)
+        folder = weights.parent if beside else user_weights_dir()
+    path = folder / f"{weights.stem}.onnx"
+    export_motion(model, weights, path)
+    found = folder.resolve() in [d.resolve() for d in (weights.parent, *weights_dirs())]
+    places = " or ".join(str(d) for d in weights_dirs())
+    return (
+        f"{path}: {path.stat().st_size / 1e6:.1f} MB, the motion of {weights}, same as PyTorch's"
+        + ("" if found else f"; it is found once it lies in {places}")
+    )

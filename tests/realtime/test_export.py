@@ -1,0 +1,94 @@
+"""`vivavoce export`: what it writes and where, and what is said of mistakes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipelines.exported.files import load_graph
+from pipelines.portrait.system import PortraitSystem
+from realtime import export
+from realtime.cli import main
+from tests.support.small_motion import Nodding, write_motion_weights
+from tests.support.toy import toy_installed
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of a motion model that takes seconds to export, in place of that of `portrait`."""
+    path = write_motion_weights(tmp_path / "weights", Nodding())
+    monkeypatch.setattr(PortraitSystem, "motion_to_export", lambda *_: (Nodding(), path))
+    monkeypatch.setenv("VIVAVOCE_WEIGHTS", str(tmp_path / "user"))
+    return path
+
+
+@pytest.fixture
+def complaint(capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """The one line in which the command says what is wrong."""
+
+    def read() -> str:
+        said = capsys.readouterr().err.strip().splitlines()
+        assert len(said) == 1
+        return said[0]
+
+    return read
+
+
+def test_it_writes_beside_the_weights_and_says_so(
+    weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "portrait"]) == 0
+    graph = weights.parent / "nodding.onnx"
+    assert capsys.readouterr().out.startswith(f"{graph}: ")
+    assert load_graph(Nodding(), weights) is not None
+
+
+def test_where_the_weights_cannot_be_written_it_lies_among_the_users(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export.os, "access", lambda *_: False)
+    assert main(["export", "portrait"]) == 0
+    assert (tmp_path / "user" / "nodding.onnx").is_file()
+    assert load_graph(Nodding(), weights) is not None
+
+
+def test_in_another_folder_it_says_where_it_would_be_found(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "portrait", "--onnx", str(tmp_path / "new" / "folder")]) == 0
+    assert (tmp_path / "new" / "folder" / "nodding.onnx").is_file()
+    assert f"or {tmp_path / 'user'}" in capsys.readouterr().out
+    assert not weights.with_suffix(".onnx").exists()
+
+
+def test_mistakes_are_named(
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    complaint: Callable[[], str],
+) -> None:
+    with toy_installed():
+        assert main(["export", "toy"]) == 1
+    assert "'toy' has no motion that can be exported" in complaint()
+    assert main(["export", "portrait", "--set", "speed=1"]) == 1
+    assert "unknown option pipeline.portrait.speed" in complaint()
+    assert main(["export", "portrait", "--onnx", str(weights / "below")]) == 1
+    assert str(weights) in complaint()
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert main(["export", "portrait"]) == 1
+    assert complaint() == ("vivavoce export: exporting needs onnx: pip install 'vivavoce[export]'")
+
+
+def test_an_unknown_pipeline_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["export", "dreams"])
+    assert stop.value.code == 2
+    assert "'dreams' (choose from 'portrait', 'anitalker')" in capsys.readouterr().err
+
+
+def test_motion_that_is_not_ours_alone_is_not_exported(complaint: Callable[[], str]) -> None:
+    assert main(["export", "anitalker", "--set", "motion_weights=anitalker-generator"]) == 1
+    assert "'anitalker-generator' cannot be exported" in complaint()
