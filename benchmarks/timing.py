@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import sys
-import time
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -15,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from pipelines.machine import measure_machine
+
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "numpy", "aiortc", "av", "mediapipe")
+PACKAGES = ("torch", "onnxruntime", "numpy", "aiortc", "av", "mediapipe")
 
 
 def quantiles(values: Iterable[float], digits: int = 2) -> dict[str, float] | None:
@@ -37,34 +38,6 @@ def processor() -> str:
     return next((ln.split(":")[1].strip() for ln in lines if ln.startswith("model name")), "?")
 
 
-def machine_speed() -> dict[str, float]:
-    """What one core of this machine does now: machines of the same name differ by more than two.
-
-    float32 matmul in GFLOP/s and the time of adding 32,768 floats in microseconds, each the median
-    of 15 rounds on one thread.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    square, row = torch.rand(512, 512), torch.rand(32_768)
-    rounds: dict[str, list[float]] = {"matmul": [], "add": []}
-    for _ in range(15):
-        begin = time.perf_counter()
-        square @ square
-        between = time.perf_counter()
-        for _ in range(100):
-            row + row
-        end = time.perf_counter()
-        rounds["matmul"].append(between - begin)
-        rounds["add"].append((end - between) / 100)
-    torch.set_num_threads(threads)
-    return {
-        "matmul_gflops": round(2 * 512**3 / float(np.median(rounds["matmul"])) / 1e9, 1),
-        "add_32768_us": round(float(np.median(rounds["add"])) * 1e6, 1),
-    }
-
-
 def machine_stamp() -> dict[str, Any]:
     """Hardware, versions, date and command line of this run."""
     import torch
@@ -77,8 +50,7 @@ def machine_stamp() -> dict[str, Any]:
             continue
     return {
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "speed": machine_speed(),
+        **measure_machine()._asdict(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
         "versions": versions,
@@ -94,8 +66,10 @@ def _module() -> list[str]:
 
 
 def write_result(name: str, figures: Any) -> Path:
-    """Keep figures with the machine's stamp in `benchmarks/results/NAME.json`."""
+    """Keep figures with the machine's stamp in `benchmarks/results/NAME.json`; say what machine."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"machine": machine_stamp(), "figures": figures}, indent=2) + "\n")
+    stamp = machine_stamp()
+    print("{processor}, {cores} cores, {matmul_gflops} GFLOP/s, {add_us} us".format(**stamp))
+    path.write_text(json.dumps({"machine": stamp, "figures": figures}, indent=2) + "\n")
     return path

@@ -8,9 +8,11 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 from pipelines.registry import known_systems
 from realtime.config import ServerConfig, load_config
+from realtime.engine.config import BackendWish
 from realtime.errors import VivavoceError
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, help="port to listen on (default 8080)")
     _add_pipeline(serve)
     serve.add_argument("--device", choices=("auto", "cpu", "cuda"))
+    _add_backend(serve, "auto, the default, takes the faster one on this machine")
     serve.add_argument(
         "--size", metavar="H|WxH", help="picture size in pixels, one of the pipeline's"
     )
@@ -78,6 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("name", metavar="NAME")
     weights.set_defaults(run=_weights)
 
+    exporting = commands.add_parser(
+        "export", help="a pipeline's motion as a graph for ONNX Runtime"
+    )
+    exporting.add_argument("pipeline", choices=known_systems(), metavar="PIPELINE")
+    exporting.add_argument(
+        "--onnx", type=Path, metavar="DIR", help="where to (default: where it is found)"
+    )
+    _add_settings(exporting)
+    exporting.set_defaults(run=_export)
+
     bench = commands.add_parser("bench", help="measure: pipeline, sessions, latency, ...")
     bench.add_argument("suite", metavar="SUITE")
     bench.add_argument("rest", nargs=argparse.REMAINDER)
@@ -110,6 +123,7 @@ def _add_render(render: argparse.ArgumentParser) -> None:
         "--force", action="store_true", help="replace the files of --out and --stats if they exist"
     )
     _add_pipeline(render)
+    _add_backend(render, "auto, the default, takes onnxruntime where its graph is installed")
     render.add_argument(
         "--size", metavar="H|WxH", help="picture size in pixels, one of the pipeline's"
     )
@@ -134,7 +148,13 @@ def _add_enrol(enrol: argparse.ArgumentParser) -> None:
     enrol.add_argument(
         "image", type=Path, nargs="?", metavar="IMAGE", help="a photo: JPEG, PNG or WebP"
     )
-    enrol.add_argument("--video", type=Path, metavar="FILE", help="a video, for pipelines that ask")
+    enrol.add_argument(
+        "--video",
+        type=Path,
+        metavar="FILE",
+        help="a video; portrait learns from one of the person talking, 10 to 60 s, how they move "
+        "their lips, and needs no IMAGE then",
+    )
     enrol.add_argument(
         "--swap", metavar="SOURCE", help="the face to put into it: an avatar's name, or a photo"
     )
@@ -150,6 +170,12 @@ def _add_enrol(enrol: argparse.ArgumentParser) -> None:
 
 def _add_pipeline(command: argparse.ArgumentParser) -> None:
     command.add_argument("--pipeline", choices=known_systems(), help="default portrait")
+    _add_settings(command)
+    for part in ("renderer", "motion"):  # of older releases, now options like others
+        command.add_argument(f"--{part}-weights", metavar="NAME", help=argparse.SUPPRESS)
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set",
         action="append",
@@ -157,8 +183,12 @@ def _add_pipeline(command: argparse.ArgumentParser) -> None:
         metavar="OPTION=VALUE",
         help="an option of the pipeline; NAME.OPTION=VALUE of another one",
     )
-    for part in ("renderer", "motion"):  # of older releases, now options like others
-        command.add_argument(f"--{part}-weights", metavar="NAME", help=argparse.SUPPRESS)
+
+
+def _add_backend(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument(
+        "--backend", choices=get_args(BackendWish), help=f"what computes the motion: {default}"
+    )
 
 
 def _config(args: argparse.Namespace, names: tuple[str, ...]) -> ServerConfig:
@@ -169,7 +199,7 @@ def _config(args: argparse.Namespace, names: tuple[str, ...]) -> ServerConfig:
 
 
 def _serve(args: argparse.Namespace) -> None:
-    names = "host port device size max_sessions video_codec data_dir allow_remote log_json"
+    names = "host port device backend size max_sessions video_codec data_dir allow_remote log_json"
     config = _config(args, (*_PIPELINE, *names.split()))
     from realtime.http.run import serve
 
@@ -183,7 +213,7 @@ def _render(args: argparse.Namespace) -> int:
         avatar=args.avatar,
         audio=args.audio,
         out=args.out,
-        config=_config(args, (*_PIPELINE, "size", "data_dir")),
+        config=_config(args, (*_PIPELINE, "backend", "size", "data_dir")),
         seed=args.seed,
         stats=args.stats,
         force=args.force,
@@ -196,6 +226,7 @@ def _render(args: argparse.Namespace) -> int:
     print(
         f"{args.out}: {summary.frames} frames, {summary.media_s:.1f} s, "
         f"real-time factor {summary.real_time_factor:.2f}"
+        + (f", motion by {summary.backend}" if summary.backend else "")
     )
     return 0
 
@@ -225,10 +256,10 @@ def _enrol(args: argparse.Namespace) -> None:
     logging.basicConfig(format="vivavoce enrol: %(message)s")
     try:
         with _progress_bar() as show:
-            avatar_id = enrol(job, _config(args, (*_PIPELINE, "data_dir")), show, on_server)
+            avatar_id, note = enrol(job, _config(args, (*_PIPELINE, "data_dir")), show, on_server)
     except VivavoceError as error:
-        raise ValueError(f"{given[0]}: {error}") from error
-    print(f"{given[0]}: enrolled as {avatar_id}")
+        raise ValueError(f"{' and '.join(map(str, given))}: {error}") from error
+    print(f"{given[0]}: enrolled as {avatar_id}" + (f". {note}" if note else ""))
 
 
 @contextlib.contextmanager
@@ -260,12 +291,19 @@ def _weights(args: argparse.Namespace) -> int:
     return 0
 
 
+def _export(args: argparse.Namespace) -> None:
+    from realtime.export import export
+
+    print(export(load_config(None, {"pipeline": args.pipeline}, settings=args.set), args.onnx))
+
+
 def _bench(args: argparse.Namespace) -> int:
     import importlib
 
     suites = {
         "pipeline": "benchmarks.speed.pipeline",
         "portrait": "benchmarks.speed.portrait",
+        "backends": "benchmarks.speed.backends",
         "motion": "benchmarks.motion.stats",
         "encoders": "benchmarks.speed.encoders",
         "sessions": "benchmarks.service.sessions",

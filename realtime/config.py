@@ -55,6 +55,7 @@ class ServerConfig:
     load_on_demand: bool = False  # load another one when a session names it
     load_memory_bytes: int = 1536 * MIB  # that must be free for that
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    backend: Literal["auto", "torch", "onnxruntime"] = "auto"  # auto: the faster one, measured
     size: int | str = ""  # height, or WIDTHxHEIGHT; empty: the largest of the pipeline
     max_sessions: int = 8
     load_share: float = 0.75  # of the machine that sessions may fill; above 1 oversells it
@@ -84,6 +85,11 @@ class ServerConfig:
         self.size_of(self.pipeline)
         check(0 <= self.port <= 65535, "port", "must be between 0 and 65535")
         check(self.device in ("auto", "cpu", "cuda"), "device", "must be auto, cpu or cuda")
+        check(
+            self.backend in ("auto", "torch", "onnxruntime"),
+            "backend",
+            "must be auto, torch or onnxruntime",
+        )
         check(1 <= self.max_sessions <= 256, "max_sessions", "must be between 1 and 256")
         check(0.1 <= self.load_share <= 10.0, "load_share", "must be between 0.1 and 10")
         check(

@@ -168,7 +168,8 @@ class Stats(ServerEvent):
     jitter_ms: float
     step_ms: float | None
     size: int  # the longer side of what is drawn now
-    rung: int  # degradation ladder: 0 is full quality
+    rung: int  # degradation ladder, sizes below the wanted one: 0 is full quality
+    slow: bool = False  # the server's machine is too slow: for a while, many pictures were left out
 
 
 class ErrorDetail(BaseModel):

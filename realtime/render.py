@@ -64,6 +64,8 @@ class RenderSummary:
     media_s: float
     wall_s: float
     real_time_factor: float
+    backend: str
+    """What computed the motion: another one's frames differ a little. Empty: there is no choice."""
     look_ahead_ms: float
     step_ms: dict[str, float]
     encode_ms: dict[str, float]
@@ -110,6 +112,7 @@ async def _render(job: RenderJob, sound: Sound, out: Path, progress: bool) -> Re
         config.options_of(pipeline),
         config.data_dir / "identities",
         device=config.device,
+        backend=config.backend,
     )
     step_s: list[float] = []
     engine.on_step = step_s.append
@@ -129,6 +132,7 @@ async def _render(job: RenderJob, sound: Sound, out: Path, progress: bool) -> Re
         media_s=media_s,
         wall_s=round(wall_s, 3),
         real_time_factor=round(wall_s / media_s, 4),
+        backend=engine.backend.name if engine.backend else "",
         look_ahead_ms=handle.look_ahead / HOP_SAMPLES * HOP_S * 1000,
         step_ms=_quantiles_ms(step_s),
         encode_ms=_quantiles_ms(encode_s),

@@ -17,6 +17,28 @@ from realtime.sinks.webrtc.encodings import Encodings
 from realtime.sources.microphone.source import Microphone
 
 _RECENT = 250  # pictures: the last ten seconds
+FEW_FPS = 20
+"""New pictures a second below which everybody sees that it is not fluent."""
+MANY_LEFT_OUT = 4
+"""Pictures in a second that the machine had no time for: not the network, not the speaker."""
+SLOW_AFTER, WELL_AFTER = 3, 5
+"""Reports, one a second, in a row."""
+
+
+class Slowness:
+    """Whether the machine is too slow for a stream. A moment changes nothing."""
+
+    def __init__(self) -> None:
+        self.slow = False
+        self._against = 0  # reports in a row that say otherwise
+
+    def observe(self, new: int, left_out: int) -> bool:
+        """Take in the new pictures of a second and those there was no time for; whether it is."""
+        speaks_slow = new < FEW_FPS and left_out >= MANY_LEFT_OUT
+        self._against = self._against + 1 if speaks_slow != self.slow else 0
+        if self._against == (WELL_AFTER if self.slow else SLOW_AFTER):
+            self.slow, self._against = not self.slow, 0
+        return self.slow
 
 
 class Reporter:
@@ -37,16 +59,19 @@ class Reporter:
         self._metrics = metrics
         self._delays: deque[float] = deque(maxlen=_RECENT)
         self._skews: deque[float] = deque(maxlen=_RECENT)
+        self._slowness = Slowness()
         self._before = self._counts()
 
     def _counts(self) -> dict[str, int]:
         pictures, missed = self._stream.pictures.stats, self._encodings.dropped
+        facts = self._handle.facts()
         return {
             "sent": pictures.shown - missed,
             "repeated": pictures.repeated,
             "dropped": pictures.dropped + pictures.skipped + missed,
             "concealed": self._microphone.stats.concealed_samples,
-            "unheard": self._handle.facts().dropped_hops,
+            "unheard": facts.dropped_hops,
+            "left_out": facts.skipped + facts.dropped_hops + missed,
         }
 
     def report(self) -> Stats:
@@ -60,7 +85,9 @@ class Reporter:
         self._metrics.hops_dropped.inc(since["unheard"])
         _move(self._stream.added_delays, self._delays, self._metrics.added_delay_ms)
         _move(self._stream.skews, self._skews, self._metrics.skew_ms)
-        return self.stats(since["sent"], max(0, since["sent"] - since["repeated"]))
+        new = max(0, since["sent"] - since["repeated"])
+        self._slowness.observe(new, since["left_out"])
+        return self.stats(since["sent"], new)
 
     def stats(self, fps: float = 0, drawn_fps: float = 0) -> Stats:
         """The measurements as they are."""
@@ -80,6 +107,7 @@ class Reporter:
             step_ms=None if facts.step_s is None else round(facts.step_s * 1000, 1),
             size=max(facts.size),
             rung=facts.rung,
+            slow=self._slowness.slow,
         )
 
 

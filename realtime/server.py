@@ -68,6 +68,7 @@ class Server:
                 slots=config.max_sessions,
                 max_sessions=config.max_sessions,
                 device=config.device,
+                backend=config.backend,
                 load_share=config.load_share,
                 cache_bytes=config.identity_cache_bytes,
             ),
@@ -119,15 +120,30 @@ class Server:
         gc.collect()
         gc.freeze()
         self._state = "open"
-        logger.info("ready: measured costs %s", self.engine.health().costs)
+        self._log_speed()
 
     async def _warm_up(self, pipeline: str) -> None:
+        if (backend := self.engine.health().backends.get(pipeline)) is not None:
+            logger.info("the pipeline %s is computed by %s", pipeline, backend)
         try:
             avatar = self.avatars.default(pipeline)
             key = await self.avatars.prepare(avatar, pipeline)
-            await self.engine.warm_up(pipeline, key)
+            await self.engine.warm_up(pipeline, key, self.config.size_of(pipeline))
         except (VivavoceError, ValueError) as error:
             logger.warning("the pipeline %s starts cold: %s", pipeline, error)
+
+    def _log_speed(self) -> None:
+        health = self.engine.health()
+        machine, sizes = health.machine, health.first_sizes
+        logger.info(
+            "ready: %d cores of %.0f GFLOP/s, %.1f us for a small operation; pictures begin at %s; "
+            "milliseconds: %s",
+            machine.cores,
+            machine.matmul_gflops,
+            machine.add_us,
+            ", ".join(f"{name} {w}x{h}" for name, (w, h) in sizes.items()) or "full size",
+            ", ".join(f"{name} {ms:.1f}" for name, ms in health.costs.items()) or "not measured",
+        )
 
     async def drain(self) -> None:
         """Take no new session, tell the running ones, and grant them `drain_timeout_s`."""
@@ -194,11 +210,30 @@ class Server:
                 "device": health.device,
                 "rung": health.rung,
             },
+            "machine": health.machine._asdict(),
             "pipelines": {
-                name: {"state": state, "size": list(self.config.size_of(name))}
+                name: self._describe_engine_pipeline(name, state)
                 for name, state in health.pipelines.items()
             },
             "costs": health.costs,
+            "backends": {name: found.describe() for name, found in health.backends.items()},
+        }
+
+    def _describe_engine_pipeline(self, name: str, state: str) -> dict[str, Any]:
+        """`size` is what a session gets that asks for none, `first_size` what it begins with on
+        this machine, `costs` are milliseconds of one core."""
+        health, size = self.engine.health(), self.config.size_of(name)
+        prefix = f"{name} "
+        costs = {
+            cost.removeprefix(prefix): ms
+            for cost, ms in health.costs.items()
+            if cost.startswith(prefix)
+        }
+        return {
+            "state": state,
+            "size": list(size),
+            "first_size": list(health.first_sizes.get(name, size)),
+            "costs": costs,
         }
 
     def describe_pipelines(self) -> list[dict[str, Any]]:
@@ -234,6 +269,7 @@ class Server:
             ],
             "motion_names": list(system.motion_names),
             "accepts": sorted(system.accepts),
+            "keeps_video": system.keeps_video,
         }
 
     def update_metrics(self) -> None:

@@ -59,8 +59,8 @@ class SessionConfig:
     """Whoever pinged once and then is silent for so long is gone."""
     encoders: Executor | None = None
     """Where video is encoded; None: the event loop's own."""
-    on_encoded: Callable[[Size, float], None] = lambda size, seconds: None
-    """Told each picture's size and the CPU seconds it took to encode."""
+    on_encoded: Callable[[Size, float, float], None] = lambda size, cpu_s, wall_s: None
+    """Told each picture's size, the CPU seconds encoding took, and those it was waited for."""
     connect: Callable[..., Awaitable[rtc.Peer]] = rtc.connect
     """How offers are answered."""
 
@@ -272,9 +272,9 @@ class Session:
 
     # What happens
 
-    def _encoded(self, size: Size, seconds: float) -> None:
-        self._metrics.stage_ms.labels("encode").observe(seconds * 1000)
-        self._config.on_encoded(size, seconds)
+    def _encoded(self, size: Size, cpu_s: float, wall_s: float) -> None:
+        self._metrics.stage_ms.labels("encode").observe(cpu_s * 1000)
+        self._config.on_encoded(size, cpu_s, wall_s)
 
     def _engine_gave_up(self, reason: str) -> None:
         self._tell("engine_unavailable", reason)

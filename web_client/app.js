@@ -10,6 +10,7 @@ import { ServerEvent, errorOf } from "./protocol.js";
 import { RecordButton } from "./record_button.js";
 import { Session } from "./session.js";
 import { Shortcuts } from "./shortcuts.js";
+import { SpeedNote } from "./speed_note.js";
 import { Stage } from "./stage.js";
 import { StatsCollector } from "./stats.js";
 import { StatsPanel } from "./stats_panel.js";
@@ -50,6 +51,7 @@ export class App {
   #errors = new ErrorCard();
   #toasts = new Toasts(byId("toasts"));
   #statsPanel = new StatsPanel(byId("stats-panel"));
+  #speedNote = new SpeedNote();
   #recording = new RecordButton(this.#stage, this.#toasts);
   #readyTimer = 0;
   #controlsTimer = 0;
@@ -149,7 +151,7 @@ export class App {
       this.#microphonePanel,
       this.#controls,
     ];
-    const inner = [this.#errors, this.#recording, this.#statsPanel, this.#toasts];
+    const inner = [this.#errors, this.#recording, this.#statsPanel, this.#speedNote, this.#toasts];
     for (const part of [...outer, ...inner, this.#microphone, this.#stage]) part.destroy();
   }
 
@@ -187,9 +189,11 @@ export class App {
   async #goLive(session) {
     const peer = /** @type {import("./peer.js").Peer} */ (session.peer);
     this.collector = new StatsCollector(peer.pc, this.#stage.video, () => session.serverStats);
-    this.collector.addEventListener("snapshot", (e) =>
-      this.#statsPanel.show(/** @type {CustomEvent} */ (e).detail),
-    );
+    this.collector.addEventListener("snapshot", (e) => {
+      const snapshot = /** @type {CustomEvent} */ (e).detail;
+      this.#statsPanel.show(snapshot);
+      this.#speedNote.observe(snapshot);
+    });
     this.#setState("live");
     this.#faces.session = session;
     const controls = this.#controls.changed();
@@ -210,6 +214,7 @@ export class App {
     this.#microphone.close();
     this.#stage.play(null);
     this.#statsPanel.clear();
+    this.#speedNote.clear();
     byId("tip").hidden = true;
   }
 

@@ -17,10 +17,13 @@
  * @property {number | null} longestGapMs longest time between two shown frames in the last interval
  * @property {number | null} framesDropped by the browser since the start
  * @property {number | null} serverDrawnFps new pictures among those sent, per second
+ * @property {number | null} serverFps all pictures that were sent, per second
+ * @property {boolean} serverSlow its machine had no time for many of them
  * @property {number | null} serverDropped
  * @property {number | null} serverRepeated
  * @property {number | null} serverLate
  * @property {string | null} size such as "512×512"
+ * @property {number | null} widthPx of the pictures that come
  * @property {string | null} codec such as "VP8"
  */
 
@@ -100,6 +103,7 @@ export class StatsCollector extends EventTarget {
       longestGapMs: this.#longestGapMs || null,
       framesDropped: finite(video?.framesDropped),
       size: video?.frameWidth ? `${video.frameWidth}×${video.frameHeight}` : null,
+      widthPx: video?.frameWidth ?? null,
       codec: codec?.mimeType?.split("/")[1] ?? null,
       ...NO_SERVER_NUMBERS,
       endToEndMs: null,
@@ -140,6 +144,8 @@ const NO_SERVER_NUMBERS = {
   addedDelayMs: null,
   serverSkewMs: null,
   serverDrawnFps: null,
+  serverFps: null,
+  serverSlow: false,
   serverDropped: null,
   serverRepeated: null,
   serverLate: null,
@@ -152,6 +158,8 @@ function serverNumbers(event) {
     addedDelayMs: finite(numbers.added_delay_ms),
     serverSkewMs: finite(numbers.av_skew_ms),
     serverDrawnFps: finite(numbers.drawn_fps),
+    serverFps: finite(numbers.fps),
+    serverSlow: numbers.slow === true,
     serverDropped: finite(numbers.dropped),
     serverRepeated: finite(numbers.repeated),
     serverLate: finite(numbers.late),

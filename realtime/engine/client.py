@@ -2,7 +2,7 @@
 
     engine = Engine(EngineConfig(pipelines=(("portrait", options),), identities=folder))
     await engine.start()                      # EngineError if a pipeline cannot be built
-    await engine.warm_up("portrait", key)     # costs are known from here on
+    await engine.warm_up("portrait", key, (512, 512))     # costs are known from here on
     stream = await engine.open("portrait", key, (512, 512), seed=0, controls={})
     stream.on_frame = ...                     # see `realtime.engine.handle.StreamHandle`
 
@@ -20,12 +20,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipelines.machine import Machine
 from realtime.clock import Clock, MonotonicClock
+from realtime.engine.backends import BackendInUse
 from realtime.engine.config import EngineConfig
 from realtime.engine.handle import StreamHandle
 from realtime.engine.link import Link, Observer
 from realtime.engine.supervisor import BackOff, Child, Elsewhere, EngineAddress, Home
-from realtime.engine.wire import Pulse
+from realtime.engine.wire import EncodingTimes, Pulse
 from realtime.errors import EngineError, NotReady, VivavoceError
 from realtime.media import Size
 
@@ -62,6 +64,11 @@ class Health:
     """Of the degradation ladder; 0 is full quality."""
     costs: dict[str, float]
     """Measured, in milliseconds."""
+    machine: Machine
+    first_sizes: dict[str, Size]
+    """By warmed-up pipeline: what the first session's pictures begin with on this machine."""
+    backends: dict[str, BackendInUse]
+    """What computes the pipelines that have a choice, by name."""
 
 
 class Engine:
@@ -82,7 +89,7 @@ class Engine:
     ) -> None:
         self._home: Home
         self._wanted: dict[str, Any] = {}  # pipelines to load, here and after every restart
-        self._warm: dict[str, str] = {}  # faces to warm them up with
+        self._warm: dict[str, tuple[str, Size]] = {}  # faces to warm them up with, and sizes
         if isinstance(where, EngineConfig):
             self._home, self._wanted = Child(where), dict(where.pipelines)
             self._unanswered_s = where.unanswered_s
@@ -98,9 +105,9 @@ class Engine:
         self._reason = "not started"
         self._restarts = 0
         self._building = 0
-        self._pulse = Pulse("", {}, 0, 0, {})
+        self._pulse = Pulse("", {}, 0, 0, {}, Machine(0), {}, {})
         self._answered = self._clock.now()
-        self._encoded: dict[Size, tuple[int, float]] = {}
+        self._encoded: dict[Size, tuple[int, float, float]] = {}
 
     @classmethod
     def attach(
@@ -240,9 +247,9 @@ class Engine:
                 if first or link.lost.done() or failed == len(self._wanted):
                     raise
                 logger.error("%s", error)
-        for name, key in self._warm.items():
+        for name, (key, size) in self._warm.items():
             try:
-                await link.call("warm_up", name, key, timeout_s=BUILD_S)
+                await link.call("warm_up", name, key, size, timeout_s=BUILD_S)
             except VivavoceError as error:
                 if link.lost.done():
                     raise
@@ -297,15 +304,17 @@ class Engine:
         await self._long_call("load", pipeline, options)
         self._wanted[pipeline] = options
 
-    async def warm_up(self, pipeline: str, key: str) -> None:
-        """Step `pipeline` on noise with the face `key` at each of its sizes: first calls are paid
-        for, and admission knows the costs. Again after every restart.
+    async def warm_up(self, pipeline: str, key: str, size: Size) -> None:
+        """Measure the machine, and step `pipeline` on noise with the face `key` at each of its
+        sizes: first calls are paid for, and the costs are known. Again after every restart.
+
+        size: what most sessions will ask for; `Health.first_sizes` says what they begin with.
 
         Raises:
             NotReady, EngineError: as `open`.
         """
-        await self._long_call("warm_up", pipeline, key)
-        self._warm[pipeline] = key
+        await self._long_call("warm_up", pipeline, key, size)
+        self._warm[pipeline] = key, size
 
     async def _long_call(self, method: str, *args: Any) -> None:
         self._building += 1
@@ -350,15 +359,21 @@ class Engine:
             sessions=pulse.sessions,
             rung=pulse.rung,
             costs=pulse.costs,
+            machine=pulse.machine,
+            first_sizes=pulse.first_sizes,
+            backends=pulse.backends,
         )
 
-    def measured_encode(self, size: Size, seconds: float) -> None:
-        """Tell admission how long encoding one picture of `size` took."""
-        count, total = self._encoded.get(size, (0, 0.0))
-        self._encoded[size] = count + 1, total + seconds
+    def measured_encode(self, size: Size, cpu_s: float, wall_s: float) -> None:
+        """Tell what encoding one picture of `size` took, and how long it was waited for."""
+        count, cpu, wall = self._encoded.get(size, (0, 0.0, 0.0))
+        self._encoded[size] = count + 1, cpu + cpu_s, wall + wall_s
 
     def _tell_encoded(self, link: Link) -> None:
-        times = [(size, n, total / n) for size, (n, total) in self._encoded.items()]
+        times = [
+            EncodingTimes(size, n, cpu / n, wall / n)
+            for size, (n, cpu, wall) in self._encoded.items()
+        ]
         self._encoded.clear()
         if times:
             link.tell("encoded", times)

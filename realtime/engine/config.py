@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 DeviceWish = Literal["auto", "cpu", "cuda"]
+BackendWish = Literal["auto", "torch", "onnxruntime"]
 
 MIB = 1024 * 1024
 
@@ -24,6 +25,8 @@ class EngineConfig:
     max_sessions: int = 8
     """Streams open at once, over all pipelines."""
     device: DeviceWish = "auto"
+    backend: BackendWish = "auto"
+    """What computes pipelines that have a choice; "auto": whichever is faster here."""
     load_share: float = 0.75
     """Of the machine that streams may fill; above 1 oversells it."""
     cache_bytes: int = 256 * MIB

@@ -1,7 +1,9 @@
 """Who may enter: what streams cost, as measured, against what the machine has.
 
 One object per way of computing: `CpuCosts` counts CPU time on one inference thread and on all
-cores; `BatchCosts` counts the wall time of one batch over all faces, as a GPU draws them.
+cores; `BatchCosts` counts the wall time of one batch over all faces, as a GPU draws them. Admission
+goes by what computing takes; what to draw goes by what it takes beside everything else that runs on
+this machine, a browser perhaps, or our own encoders.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from typing import Protocol
 from realtime.engine.config import EngineConfig
 from realtime.errors import AtCapacity
 from realtime.media import HOP_S, Size
+
+CROWDING_WEIGHT = 0.05
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,19 @@ class Costs(Protocol):
     def stepped(self, pipeline: str, drawn: Sequence[Size], cpu_s: float, wall_s: float) -> None:
         """Take in what a step took that drew faces at the sizes `drawn`."""
 
-    def encoded(self, size: Size, seconds: float) -> None:
-        """Take in the CPU time that encoding one picture of `size` took."""
+    def encoded(self, size: Size, cpu_s: float, wall_s: float) -> None:
+        """Take in what encoding one picture of `size` took, waits for a processor included."""
 
-    def hop_s(self, faces: Sequence[Face], draw_every: int = 1) -> float:
-        """Seconds of inference per hop that `faces` take with one frame in so many drawn."""
+    def hop_s(self, faces: Sequence[Face]) -> float:
+        """Seconds of inference per hop that `faces` take."""
+
+    def expected_s(self, faces: Sequence[Face]) -> float:
+        """Wall time per hop that `faces` take on the machine as it is now: of inference, or of the
+        slowest encoder if that takes longer."""
+
+    def begin(self, cpu_s: float, wall_s: float) -> None:
+        """Nobody was served for a while: what else runs now shows in something computed just now,
+        and not in what was computed then."""
 
     def check(self, wanted: Face, running: Sequence[Face]) -> None:
         """Admit one more face beside the running ones, or refuse.
@@ -52,6 +64,28 @@ def make_costs(config: EngineConfig, device: str, cores: float) -> Costs:
     return BatchCosts(media) if device == "cuda" else CpuCosts(media)
 
 
+class Crowding:
+    """How much longer than its computing something takes, since others want the processor too."""
+
+    def __init__(self) -> None:
+        self._cpu_s = 0.0
+        self._wall_s = 0.0
+
+    def begin(self, cpu_s: float, wall_s: float) -> None:
+        """Know nothing but this."""
+        self._cpu_s, self._wall_s = cpu_s, wall_s
+
+    def add(self, cpu_s: float, wall_s: float) -> None:
+        """Take in what was computed last; what lies 50 back hardly counts any more."""
+        self._cpu_s += CROWDING_WEIGHT * (cpu_s - self._cpu_s)
+        self._wall_s += CROWDING_WEIGHT * (wall_s - self._wall_s)
+
+    @property
+    def factor(self) -> float:
+        """Wall time by CPU time, at least 1."""
+        return max(1.0, self._wall_s / self._cpu_s) if self._cpu_s > 0.0 else 1.0
+
+
 class _MediaCosts:
     """What a stream costs beside its inference, and the limits that hold for every device."""
 
@@ -63,9 +97,19 @@ class _MediaCosts:
         self.inference_budget_s = load_share * HOP_S
         self._core_budget_s = cores * load_share * HOP_S
         self._encode_s: dict[Size, float] = {}
+        self._crowding = Crowding()
 
-    def encoded(self, size: Size, seconds: float) -> None:
-        self._encode_s[size] = _smooth(self._encode_s.get(size), seconds)
+    def encoded(self, size: Size, cpu_s: float, wall_s: float) -> None:
+        self._encode_s[size] = _smooth(self._encode_s.get(size), cpu_s)
+        self._crowding.add(cpu_s, wall_s)
+
+    def expected_s(self, faces: Sequence[Face]) -> float:
+        """Wall time of encoding the largest picture among `faces`."""
+        encode_s = max((_nearest(self._encode_s, face.size) for face in faces), default=0.0)
+        return encode_s * self._crowding.factor
+
+    def begin(self, cpu_s: float, wall_s: float) -> None:
+        self._crowding.begin(cpu_s, wall_s)
 
     def check_places(self, running: int) -> None:
         """Refuse above `max_sessions`."""
@@ -97,8 +141,10 @@ class CpuCosts:
         self._media = media
         self._motion_s: dict[str, float] = {}
         self._draw_s: dict[str, dict[Size, float]] = {}
+        self._crowding = Crowding()
 
     def stepped(self, pipeline: str, drawn: Sequence[Size], cpu_s: float, wall_s: float) -> None:
+        self._crowding.add(cpu_s, wall_s)
         if not drawn:
             self._motion_s[pipeline] = _smooth(self._motion_s.get(pipeline), cpu_s)
             return
@@ -107,13 +153,20 @@ class CpuCosts:
         for size in drawn:
             known[size] = _smooth(known.get(size), each)
 
-    def encoded(self, size: Size, seconds: float) -> None:
-        self._media.encoded(size, seconds)
+    def encoded(self, size: Size, cpu_s: float, wall_s: float) -> None:
+        self._media.encoded(size, cpu_s, wall_s)
 
-    def hop_s(self, faces: Sequence[Face], draw_every: int = 1) -> float:
+    def hop_s(self, faces: Sequence[Face]) -> float:
         motion = sum(self._motion_s.get(name, 0.0) for name in {face.pipeline for face in faces})
         draw = sum(_nearest(self._draw_s.get(f.pipeline, {}), f.size) for f in faces)
-        return motion + draw / draw_every
+        return motion + draw
+
+    def expected_s(self, faces: Sequence[Face]) -> float:
+        return max(self.hop_s(faces) * self._crowding.factor, self._media.expected_s(faces))
+
+    def begin(self, cpu_s: float, wall_s: float) -> None:
+        self._crowding.begin(cpu_s, wall_s)
+        self._media.begin(cpu_s, wall_s)
 
     def check(self, wanted: Face, running: Sequence[Face]) -> None:
         self._media.check_places(len(running))
@@ -149,14 +202,20 @@ class BatchCosts:
         known = self._step_s.setdefault(pipeline, {})
         known[len(drawn)] = _smooth(known.get(len(drawn)), wall_s)
 
-    def encoded(self, size: Size, seconds: float) -> None:
-        self._media.encoded(size, seconds)
+    def encoded(self, size: Size, cpu_s: float, wall_s: float) -> None:
+        self._media.encoded(size, cpu_s, wall_s)
 
-    def hop_s(self, faces: Sequence[Face], draw_every: int = 1) -> float:
+    def hop_s(self, faces: Sequence[Face]) -> float:
         names = [face.pipeline for face in faces]
-        return sum(self._batch_s(name, names.count(name) / draw_every) for name in set(names))
+        return sum(self._batch_s(name, names.count(name)) for name in set(names))
 
-    def _batch_s(self, pipeline: str, faces: float) -> float:
+    def expected_s(self, faces: Sequence[Face]) -> float:
+        return max(self.hop_s(faces), self._media.expected_s(faces))
+
+    def begin(self, cpu_s: float, wall_s: float) -> None:
+        self._media.begin(0.0, 0.0)  # waiting for a GPU says nothing of encoders
+
+    def _batch_s(self, pipeline: str, faces: int) -> float:
         """Interpolated between the measured numbers of faces; beyond them, as between the two
         furthest apart; a single one is taken to cost as much per face."""
         known = sorted(self._step_s.get(pipeline, {}).items())
@@ -164,7 +223,7 @@ class BatchCosts:
             return 0.0
         if len(known) == 1:
             n, seconds = known[0]
-            return seconds * max(faces, 1.0) / max(n, 1)
+            return seconds * max(faces, 1) / max(n, 1)
         if faces >= known[-1][0]:
             low, high = known[0], known[-1]
         else:

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pipelines.identity import IdentityCache, IdentityFeatures
+from pipelines.machine import Machine, available_cores, measure_machine
 from pipelines.pipeline import Size
 from realtime.engine import wire
 from realtime.engine.config import EngineConfig
 from realtime.engine.costs import Costs, Face
 from realtime.engine.host import PipelineHost, in_words
 from realtime.engine.peers import Peer
-from realtime.engine.scheduler import Scheduler, Slot, WaitingHop, sizes_below
+from realtime.engine.scheduler import (
+    FIRST_SHARE,
+    Scheduler,
+    Slot,
+    WaitingHop,
+    first_fit,
+    sizes_below,
+)
 from realtime.engine.stepper import Stepper, StepResult
 from realtime.engine.warm_up import warm_up
 from realtime.errors import AtCapacity, EngineError, NotReady, VivavoceError
 from realtime.media import HOP_S
 
 logger = logging.getLogger(__name__)
+
+ENCODER_SHARE = 0.8
+"""Of a hop's time: an encoder that takes more on average drops pictures."""
+SEVERAL = 5
+"""Pictures whose mean tells something."""
 
 Answer = Callable[[Any], None]
 """Takes what a call gives, or the `VivavoceError` it raises."""
@@ -56,10 +70,12 @@ class InferenceDesk:
         self._peers: dict[int, Peer] = {}  # stream -> whose it is
         self._readers: dict[tuple[str, int, int], Peer] = {}  # of the picture in a place
         self._at_once = config.slots if device == "cuda" else 1
-        self._scheduler = Scheduler(self._at_once)
+        self._scheduler = Scheduler(self._at_once, self._expected_s)
         self._stepper = Stepper(
             self._scheduler, costs, self._hosts, self._deliver, self._step_failed
         )
+        self._machine = Machine(available_cores())
+        self._first_sizes: dict[str, Size] = {}
         self._serving = False
         self._awaiting: list[Answer] = []
         self._warm_ups: deque[tuple[Iterator[None], Answer]] = deque()
@@ -134,6 +150,9 @@ class InferenceDesk:
                 len(self._slots),
                 self._scheduler.rung,
                 self._costs.describe(),
+                self._machine,
+                self._first_sizes,
+                {name: host.backend for name, host in self._hosts.items() if host.backend},
             )
         )
 
@@ -171,26 +190,37 @@ class InferenceDesk:
                 error = EngineError(f"the pipeline {name!r} cannot be built: {in_words(error)}")
             answer(error)
 
-        host.build(self._config.slots, self._device, done)
+        host.build(self._config, self._device, done)
 
-    def do_warm_up(self, peer: Peer, answer: Answer, pipeline: str, key: str) -> None:
-        """Measure what a pipeline costs."""
+    def do_warm_up(self, peer: Peer, answer: Answer, pipeline: str, key: str, size: Size) -> None:
+        """Measure this machine, and what a pipeline costs on it; `size`: of most sessions."""
         host = self._host(pipeline)
+        sizes = sizes_below(size, host.system.sizes)
 
         def prepared(identity: IdentityFeatures) -> None:
             drawing_s = self._stepper.drawing_s
             steps = warm_up(host, identity, self._costs, drawing_s, at_once=self._at_once)
-            self._warm_ups.append((self._until_done(steps, answer), answer))
+            self._warm_ups.append((self._until_done(host, sizes, steps, answer), answer))
 
         self._prepare(host, key, tuple(host.system.sizes), answer, prepared)
 
-    def _until_done(self, steps: Iterator[None], answer: Answer) -> Iterator[None]:
+    def _until_done(
+        self, host: PipelineHost, sizes: tuple[Size, ...], steps: Iterator[None], answer: Answer
+    ) -> Iterator[None]:
         try:
+            self._measure_machine()
             yield from steps
         finally:
             self._warm_ups.popleft()
+        costs = [self._costs.hop_s([Face(host.name, size)]) for size in sizes]
+        self._first_sizes[host.name] = sizes[first_fit(costs, FIRST_SHARE * HOP_S)]
         answer(None)
         yield
+
+    def _measure_machine(self) -> None:
+        """Once, by the tensor library that a pipeline brought; where none did, it says nothing."""
+        if not self._machine.matmul_gflops and "torch" in sys.modules:
+            self._machine = measure_machine()
 
     def do_check(self, peer: Peer, answer: Answer, pipeline: str, size: Size) -> None:
         """Say whether a stream could be opened."""
@@ -249,9 +279,12 @@ class InferenceDesk:
             peer.send(wire.pack(wire.MEMORY, memory), (host.descriptor,), must=True)
         if slot.stream not in self._slots:  # that told us that its peer has gone
             return
+        begin, cpu = time.monotonic(), time.thread_time()
         batch = host.draw_still(slot.row, slot.sizes[0])
+        if not self._scheduler.slots:
+            self._costs.begin(time.thread_time() - cpu, time.monotonic() - begin)
         self._readers[host.name, batch, slot.row] = peer
-        self._scheduler.add(slot, self._hop_s)
+        self._scheduler.add(slot)
         answer(
             wire.Opened(
                 stream=slot.stream,
@@ -289,11 +322,13 @@ class InferenceDesk:
         self._hosts[slot.pipeline].pipeline.set_controls(slot.row, values)
         answer(None)
 
-    def do_encoded(self, peer: Peer, answer: Answer, times: list[tuple[Size, int, float]]) -> None:
-        """Take in how often pictures of a size were encoded, and the mean seconds it took."""
-        for size, count, seconds in times:
-            for _ in range(min(count, 1000)):
-                self._costs.encoded(size, seconds)
+    def do_encoded(self, peer: Peer, answer: Answer, times: list[wire.EncodingTimes]) -> None:
+        """Take in what encoding took in the last second."""
+        for each in times:
+            for _ in range(min(each.pictures, 1000)):
+                self._costs.encoded(each.size, each.cpu_s, each.wall_s)
+        if any(each.pictures >= SEVERAL and each.wall_s > ENCODER_SHARE * HOP_S for each in times):
+            self._scheduler.encoders_late(time.monotonic())
 
     # Behind the calls
 
@@ -346,10 +381,10 @@ class InferenceDesk:
             self._scheduler.remove(slot)
             self._hosts[slot.pipeline].give_back(slot.row)
 
-    def _hop_s(self, sizes: list[Size], draw_every: int) -> float:
+    def _expected_s(self, sizes: Sequence[Size]) -> float:
         names = [slot.pipeline for slot in self._scheduler.slots.values()]
         faces = [Face(name, size) for name, size in zip(names, sizes, strict=True)]
-        return self._costs.hop_s(faces, draw_every)
+        return self._costs.expected_s(faces)
 
     def _expected_latency_s(self) -> float:
         """On a CPU every stream may have to wait for all the others."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +10,10 @@ from typing import Any
 from pipelines.identity import IdentityCache, IdentityFeatures
 from pipelines.pipeline import Pipeline, Size, System
 from pipelines.registry import find_system
+from realtime.engine.backends import BackendInUse, choose_backend
+from realtime.engine.config import EngineConfig
 from realtime.engine.memory import Layout, PictureMemory, create_memory
+from realtime.processes import take_turns_late
 
 PREPARING_NICE = 10
 """How much the thread that builds and prepares yields to the steps."""
@@ -45,22 +46,28 @@ class PipelineHost:
         self.pipeline: Pipeline
         self.memory: PictureMemory
         self.descriptor: int
+        self.backend: BackendInUse | None = None
         self.free: deque[int] = deque()
         self._cache = cache
         self._post = post
-        self._thread = ThreadPoolExecutor(1, f"prepare-{name}", initializer=_yield_to_steps)
+        self._thread = ThreadPoolExecutor(
+            1, f"prepare-{name}", initializer=take_turns_late, initargs=(PREPARING_NICE,)
+        )
 
     @property
     def ready(self) -> bool:
         """Whether it can be stepped."""
         return self.state == "ready"
 
-    def build(self, slots: int, device: str, done: Callable[[Exception | None], None]) -> None:
+    def build(
+        self, config: EngineConfig, device: str, done: Callable[[Exception | None], None]
+    ) -> None:
         """Build the pipeline and its memory; `done` is told when, in the thread that steps."""
 
         def work() -> tuple[System, Pipeline, int, PictureMemory]:
             system = find_system(self.name)
-            pipeline = system.build(slots, self.options, device)
+            pipeline = system.build(config.slots, self.options, device)
+            self.backend = choose_backend(pipeline, config.backend, measure=True)
             layout = Layout(self.name, pipeline.slots, tuple(system.sizes), pipeline.motion_dim)
             descriptor = create_memory(layout)
             return system, pipeline, descriptor, PictureMemory(layout, descriptor)
@@ -127,7 +134,3 @@ def in_words(error: BaseException) -> str:
     """What went wrong, short enough for a message."""
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return f"{type(error).__name__}: {text}"[:1000]
-
-
-def _yield_to_steps() -> None:
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PREPARING_NICE)

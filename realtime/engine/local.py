@@ -19,7 +19,8 @@ from pipelines.identity import IdentityStore
 from pipelines.motion.space import BEHAVIOURS
 from pipelines.registry import find_system
 from realtime.clock import Clock, MonotonicClock
-from realtime.engine.config import DeviceWish
+from realtime.engine.backends import choose_backend
+from realtime.engine.config import BackendWish, DeviceWish
 from realtime.engine.device import choose_device, use_one_thread
 from realtime.engine.handle import StreamFacts
 from realtime.engine.memory import video_frame
@@ -35,6 +36,8 @@ class LocalEngine:
         pipeline: the system's name.
         options: instance of its `Options`.
         identities: folder of the `IdentityStore`.
+        backend: what computes it; "auto" is the pipeline's own rule, without measuring, so that
+            frames are the same from run to run.
         clock: stamps frames.
 
     Raises:
@@ -49,6 +52,7 @@ class LocalEngine:
         *,
         slots: int = 1,
         device: DeviceWish = "auto",
+        backend: BackendWish = "auto",
         clock: Clock | None = None,
     ) -> None:
         use_one_thread()
@@ -59,6 +63,8 @@ class LocalEngine:
         try:
             self.system = find_system(pipeline)
             self.pipeline = self.system.build(slots, options, choose_device(device))
+            self.backend = choose_backend(self.pipeline, backend, measure=False)
+            """None where the pipeline has no choice."""
         except (ValueError, OSError, RuntimeError) as error:
             raise EngineError(f"the pipeline {pipeline!r} cannot be built: {error}") from error
         self.batch = Batch.of(slots, self.system.sizes, self.pipeline.motion_dim)

@@ -21,7 +21,7 @@ from realtime.engine.costs import make_costs
 from realtime.engine.desk import InferenceDesk
 from realtime.engine.device import choose_device, use_one_thread
 from realtime.engine.peers import Door
-from realtime.processes import die_with_parent
+from realtime.processes import claim_share, die_with_parent, take_turns_early
 
 
 class _Posts:
@@ -48,6 +48,8 @@ def run_inference(
 ) -> None:
     """The process's main function: serve until the process `parent` ends, or ends us."""
     die_with_parent(parent)
+    claim_share()
+    take_turns_early()
     use_one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # our parent ends us, not the terminal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

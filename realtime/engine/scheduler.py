@@ -1,9 +1,11 @@
 """What the engine decides before each step: who is heard, who is drawn, and how large.
 
 Every hop is heard, which is cheap; drawing is what a busy machine shares out. The next picture
-goes to the slot whose last one is longest ago, and shows its newest hop, so that nobody starves and
-no picture is older than a step and a hop. Where that still comes too late, the ladder first makes
-pictures smaller, then rarer. Nothing here does I/O; time comes in as an argument.
+goes to the slot that had the fewest, and shows its newest hop, so that nobody starves and no
+picture is older than a step and a hop. Where that still comes too late, the ladder makes pictures
+smaller. Only on its last rung do they become rarer, and never on purpose: whoever draws as often as
+there is time for draws nearly twice as often as whoever leaves every second picture out. Nothing
+here does I/O; time comes in as an argument.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from realtime.media import FPS, HOP_S, Size
+from realtime.engine.ladder import Ladder
+from realtime.media import HOP_S, Size
 
 INBOX_HOPS = 5
 """200 ms: what is older could not be shown in time anyway, and would hold up what is newer."""
@@ -23,12 +26,19 @@ FLOOR_S = 1.0
 """A slot without a new picture for so long is drawn, however far behind it is."""
 BACKLOG_HOPS = 4
 """A slot so far behind is heard before others are drawn."""
-SMOOTHING = 0.2
+SMOOTHING = 0.3
 """Weight of the last step in what steps are expected to take."""
 LEAST_FPS = 8
-"""New pictures a second below which drawing is never thinned out on purpose."""
-MOST_THINNING = 3
-assert FPS / MOST_THINNING >= LEAST_FPS
+"""New pictures a second that every slot gets while the machine can draw them at any size."""
+LONGEST_S = 1 / (LEAST_FPS + 1)
+"""Of steps between two pictures of a slot."""
+FIRST_SHARE = 0.6
+"""Of a hop's time that steps of the first slot may be expected to take at the size it begins with:
+what comes with it, a browser perhaps, is not measured yet."""
+FULL_SHARE = 0.85
+"""Of a hop's time that steps may be expected to take where all is measured."""
+LITTLE = 1.05
+"""A smaller size that costs as much but for so little gains nothing."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +66,14 @@ class Slot:
     look_ahead: int
     drawn_at: float
     """Local time of its last picture, or of its opening."""
+    round: int = 0
+    """Pictures so far; of one that was silent for a while, as many as the others have had."""
     hops: deque[WaitingHop] = field(default_factory=deque)
-    heard: int = 0
-    """Hops since its last picture."""
+    waited_s: float = 0.0
+    """Time of steps since its last picture, while a hop of its own waited or was heard; below 0
+    where the pictures before came sooner than they must."""
+    slow: int = 0
+    """Pictures in a row that came later than they may."""
     clearing: bool = False
     """Its next step is to forget what was heard and not shown."""
     skipped: int = 0
@@ -100,21 +115,6 @@ class Turn:
     """A picture was due and is left out, because a newer hop waits."""
 
 
-@dataclass(frozen=True)
-class Rung:
-    """One step of the degradation ladder."""
-
-    shrink: int
-    """Draw so many sizes below the one that is wanted."""
-    draw_every: int
-    """Draw one frame in so many."""
-
-
-def rung_of(number: int, shrinks: int) -> Rung:
-    """The rung of that number where pictures can be made smaller `shrinks` times."""
-    return Rung(min(number, shrinks), 1 + max(0, number - shrinks))
-
-
 def sizes_below(size: Size, sizes: Collection[Size]) -> tuple[Size, ...]:
     """`size` and the smaller `sizes` of the same shape, largest first.
 
@@ -129,61 +129,14 @@ def sizes_below(size: Size, sizes: Collection[Size]) -> tuple[Size, ...]:
     return tuple(sorted(alike, reverse=True))
 
 
-class Ladder:
-    """Chooses the rung from how many pictures miss their time. Down fast, up slowly.
+Expect = Callable[[Sequence[Size]], float]
+"""Seconds of steps per hop that the slots, in the order of `Scheduler.slots`, would take if they
+were drawn at such sizes, on the machine as it is now."""
 
-    When more than `down_share` of a window miss, quality goes down a rung, and after `urgent_s`
-    already where most do; when fewer than `up_share` miss for `calm_windows` in a row it goes up
-    again, and each relapse doubles that number, so that a slow machine does not flap.
-    """
 
-    window_s = 4.0
-    urgent_s = 1.0
-    urgent_share = 0.6
-    down_share = 0.25
-    up_share = 0.05
-    calm_windows = 2
-
-    def __init__(self) -> None:
-        self.rung = 0
-        self._since: float | None = None
-        self._pictures = 0
-        self._misses = 0
-        self._calm = 0
-        self._needed = self.calm_windows
-        self._rose = False
-
-    def start_at(self, rung: int) -> None:
-        """Go down to `rung` at once: measured costs say that those above cannot hold."""
-        self.rung = max(self.rung, rung)
-
-    def observe(self, now: float, *, missed: bool, deepest: int) -> None:
-        """Count one picture that was due; the rung becomes `deepest` at most."""
-        if self._since is None:
-            self._since = now
-        self._pictures += 1
-        self._misses += missed
-        share = self._misses / self._pictures
-        urgent = now - self._since >= self.urgent_s and share > self.urgent_share
-        if now - self._since < self.window_s and not urgent:
-            return
-        self._since, self._pictures, self._misses = now, 0, 0
-        if share > self.down_share:
-            self._go_down(deepest)
-        else:
-            self._go_up(calm=share <= self.up_share)
-
-    def _go_down(self, deepest: int) -> None:
-        if self._rose:
-            self._needed = min(self._needed * 2, 16 * self.calm_windows)
-        self._rose, self._calm = False, 0
-        self.rung = min(self.rung + 1, deepest)
-
-    def _go_up(self, *, calm: bool) -> None:
-        self._calm = self._calm + 1 if calm else 0
-        if self.rung > 0 and self._calm >= self._needed:
-            self.rung -= 1
-            self._rose, self._calm = True, 0
+def first_fit(costs: Sequence[float], limit: float) -> int:
+    """The first of falling `costs` within `limit`, or than which the last is hardly less."""
+    return next(n for n, cost in enumerate(costs) if cost <= max(limit, LITTLE * costs[-1]))
 
 
 class Scheduler:
@@ -192,28 +145,23 @@ class Scheduler:
     Args:
         at_once: pictures drawn in one step: one on a CPU, where the first is then out soonest;
             all rows on a GPU, where they cost little more than one.
+        expect: what is known of the costs; nothing is expected before something is.
     """
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, expect: Expect = lambda sizes: 0.0) -> None:
         self.at_once = at_once
         self.slots: dict[int, Slot] = {}
+        self._expect = expect
         self._ladder = Ladder()
         self._hear_s = 0.0  # wall time of a step that draws nothing
         self._draw_s = 0.0  # what drawing adds to it
 
-    def add(self, slot: Slot, hop_s: Callable[[list[Size], int], float]) -> None:
-        """Take a slot in.
-
-        hop_s: seconds of inference per hop that the slots, in the order of `slots`, would take at
-            such sizes with one frame in so many drawn; the ladder starts where that fits.
-        """
+    def add(self, slot: Slot) -> None:
+        """Take a slot in; the ladder starts where all are expected to fit."""
         self.slots[slot.stream] = slot
-        for number in range(self._deepest + 1):
-            rung = rung_of(number, self._shrinks)
-            sizes = [_shrunk(s, rung.shrink) for s in self.slots.values()]
-            if hop_s(sizes, rung.draw_every) <= HOP_S or number == self._deepest:
-                self._ladder.start_at(number)
-                return
+        share = FIRST_SHARE if len(self.slots) == 1 else FULL_SHARE
+        costs = [self._expect(self._sizes(rung)) for rung in range(self._deepest + 1)]
+        self._ladder.start_at(first_fit(costs, share * HOP_S))
 
     def remove(self, slot: Slot) -> None:
         """Let a slot go; the last one to go leaves full quality behind."""
@@ -223,30 +171,29 @@ class Scheduler:
 
     @property
     def rung(self) -> int:
-        """Of the degradation ladder, 0 is full quality."""
+        """Of the degradation ladder: sizes below the wanted one; 0 is full quality."""
         return min(self._ladder.rung, self._deepest)
 
     @property
-    def _shrinks(self) -> int:
+    def _deepest(self) -> int:
         return max((len(slot.sizes) for slot in self.slots.values()), default=1) - 1
 
-    @property
-    def _deepest(self) -> int:
-        return self._shrinks + MOST_THINNING - 1
+    def _sizes(self, rung: int) -> list[Size]:
+        return [_shrunk(slot, rung) for slot in self.slots.values()]
+
+    def _fits(self, rung: int, busy: float) -> bool:
+        """Whether steps that take a share `busy` of the time would leave some on another rung."""
+        more_s = self._expect(self._sizes(rung)) - self._expect(self._sizes(self.rung))
+        return busy + more_s / HOP_S <= FULL_SHARE
 
     def next(self, now: float, has_place: Callable[[Slot], bool]) -> list[Turn]:
         """The turns of the next step, all of one pipeline; none when no hop waits.
 
         has_place: whether there is room for a picture of the slot: one that nobody still reads.
         """
-        rung = rung_of(self.rung, self._shrinks)
         waiting = [slot for slot in self.slots.values() if slot.hops]
-        due = [
-            slot
-            for slot in waiting
-            if not slot.early and slot.heard + 1 >= rung.draw_every and has_place(slot)
-        ]
-        first = min(due, key=lambda slot: slot.drawn_at, default=None)
+        due = [slot for slot in waiting if not slot.early and has_place(slot)]
+        first = self._first(due, now)
         behind = max(waiting, key=lambda slot: len(slot.hops), default=None)
         if behind is None:
             return []
@@ -257,14 +204,23 @@ class Scheduler:
             lead = behind
         else:
             lead, drawn = first, self._drawn(now, first, due)
-        turns = [self._turn(now, slot, rung, draw=True) for slot in drawn]
+        turns = [self._turn(now, slot, draw=True) for slot in drawn]
         return turns + [
-            self._turn(now, slot, rung, draw=False, missed=slot in due)
+            self._turn(now, slot, draw=False, missed=slot in due)
             for slot in waiting
             if slot.pipeline == lead.pipeline
             and slot not in drawn
             and (slot.has_newer or slot not in due)
         ]
+
+    def _first(self, due: Sequence[Slot], now: float) -> Slot | None:
+        """Who is drawn next: of those with the fewest pictures, whose last is longest ago, but
+        rather one that can be drawn at once, while the other hears what it is behind with."""
+        order = sorted(due, key=lambda slot: (slot.round, slot.drawn_at))
+        if not order:
+            return None
+        alike = (s for s in order if s.round == order[0].round and s.pipeline == order[0].pipeline)
+        return next((slot for slot in alike if self._ready(slot, now)), order[0])
 
     def _drawn(self, now: float, first: Slot, due: list[Slot]) -> list[Slot]:
         ready = [s for s in due if s.pipeline == first.pipeline and self._ready(s, now)]
@@ -275,41 +231,67 @@ class Scheduler:
         newest, or hearing the newer ones first would make the picture no better but rarer."""
         if not slot.has_newer or _starved(slot, now):
             return True
-        return slot.heard + 1 >= MOST_THINNING and not self._catches_up(slot)
+        after_one_more_s = slot.waited_s + 2 * self._hear_s + self._draw_s
+        return after_one_more_s > LONGEST_S and not self._catches_up(slot)
 
     def _far_behind(self, slot: Slot) -> bool:
         return len(slot.hops) >= BACKLOG_HOPS and self._catches_up(slot)
 
     def _catches_up(self, slot: Slot) -> bool:
-        """Whether hearing all but the newest hop takes less than drawing one picture."""
-        return self._hear_s * (len(slot.hops) - 1) <= self._draw_s
+        """Whether hearing all but the newest hop takes less than drawing one picture, and ends: it
+        must be well faster than hops come."""
+        rest_s = self._hear_s * (len(slot.hops) - 1)
+        return rest_s <= self._draw_s and self._hear_s <= HOP_S / 2
 
-    def _turn(
-        self, now: float, slot: Slot, rung: Rung, *, draw: bool, missed: bool = False
-    ) -> Turn:
+    def _turn(self, now: float, slot: Slot, *, draw: bool, missed: bool = False) -> Turn:
         early = slot.early
-        turn = Turn(slot, slot.hops.popleft(), _shrunk(slot, rung.shrink), draw, missed)
+        turn = Turn(slot, slot.hops.popleft(), _shrunk(slot, self.rung), draw, missed)
         if draw:
-            slot.drawn_at, slot.heard = now, 0
+            slot.drawn_at = now
+            slot.round = max(slot.round + 1, *(other.round for other in self.slots.values()))
         elif not early:
-            slot.heard += 1
             slot.skipped += 1
         return turn
 
     def done(self, turns: Sequence[Turn], begin: float, end: float) -> None:
         """A step with `turns` is over: learn what it took, count whether pictures came in time.
 
-        One that is late because drawing it took long, not because it waited, does not count: to
-        draw less often would not help it.
+        One that is late because drawing it took long, not because it waited, does not count.
         """
-        if any(turn.draw for turn in turns):
-            self._draw_s += SMOOTHING * (max(end - begin - self._hear_s, 0.0) - self._draw_s)
-        else:
-            self._hear_s += SMOOTHING * (end - begin - self._hear_s)
+        wall_s = end - begin
+        self._ladder.worked(wall_s)
+        stepped = [turn.slot for turn in turns]
+        for slot in self.slots.values():
+            if slot.hops or slot in stepped:
+                slot.waited_s += wall_s
+        self._learn(wall_s, drawn=any(turn.draw for turn in turns))
         for turn in turns:
+            if turn.draw:
+                self._drew(turn.slot, end)
             if turn.draw or turn.missed:
                 late = end - turn.hop.sent > HOP_S and begin - turn.hop.sent > HOP_S / 2
-                self._ladder.observe(end, missed=turn.missed or late, deepest=self._deepest)
+                self._ladder.observe(
+                    end, missed=turn.missed or late, deepest=self._deepest, fits=self._fits
+                )
+
+    def _learn(self, wall_s: float, *, drawn: bool) -> None:
+        if drawn:
+            self._draw_s += SMOOTHING * (max(wall_s - self._hear_s, 0.0) - self._draw_s)
+        elif self._hear_s:
+            self._hear_s += SMOOTHING * (wall_s - self._hear_s)
+        else:  # what drawing took until now had hearing in it
+            self._hear_s, self._draw_s = wall_s, max(self._draw_s - wall_s, 0.0)
+
+    def encoders_late(self, now: float) -> None:
+        """Pictures are drawn in time and not encoded in time: smaller ones help."""
+        self._ladder.fall(now, min(self._ladder.rung + 1, self._deepest))
+
+    def _drew(self, slot: Slot, now: float) -> None:
+        """Keep the pictures of every slot from becoming rarer than they may; one may be late."""
+        slot.slow = slot.slow + 1 if slot.waited_s > LONGEST_S else 0
+        slot.waited_s = min(max(slot.waited_s - LONGEST_S, -LONGEST_S / 2), 0.0)
+        if slot.slow > 1:
+            self._ladder.fall(now, self._deepest)
 
 
 def _starved(slot: Slot, now: float) -> bool:

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.machine import Machine
+from realtime.engine.backends import BackendInUse
 from realtime.engine.memory import Layout
 from realtime.engine.scheduler import WaitingHop
 from realtime.errors import VivavoceError
@@ -76,6 +78,20 @@ class Pulse(NamedTuple):
     sessions: int
     rung: int
     costs: dict[str, float]
+    machine: Machine
+    first_sizes: dict[str, Size]
+    """By pipeline: of the pictures that the first session at the size warmed up for begins with."""
+    backends: dict[str, BackendInUse]
+
+
+class EncodingTimes(NamedTuple):
+    """What encoding pictures of a size took a media process, per picture."""
+
+    size: Size
+    pictures: int
+    cpu_s: float
+    wall_s: float
+    """From the wish to encode to its end."""
 
 
 class Ended(NamedTuple):

@@ -77,10 +77,12 @@ async def running(config: ServerConfig) -> AsyncIterator[RunningServer]:
     service = Server(config)
     app = create_app(config, service)
     await service.start()
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-        yield RunningServer(service, http)
-    await service.stop()
+    try:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            yield RunningServer(service, http)
+    finally:  # else its processes keep this one from ending
+        await service.stop()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

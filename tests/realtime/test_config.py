@@ -30,6 +30,7 @@ def test_flags_lie_over_the_file(tmp_path):
         ("prot = 8080", "unknown setting 'prot'"),
         ("port = true", "must be of type int"),
         ("port = '8080'", "must be of type int"),
+        ("backend = 'onnx'", "must be auto, torch or onnxruntime"),
         ("size = 300", "'portrait' draws 256x256, 512x512"),
         ("host = '0.0.0.0'", "--allow-remote"),
         ("port = ", "cannot read the configuration"),

@@ -270,7 +270,7 @@ async def test_pipelines_are_loaded_beside_running_ones(folder, key):
 
 async def test_warming_up_tells_the_costs_and_disturbs_nobody(engine, key, speak):
     speaker = await speak()
-    await engine.warm_up("echo", key)
+    await engine.warm_up("echo", key, LARGE)
     costs = engine.health().costs
     assert set(costs) >= {"echo motion", "echo draw 64x36", "echo draw 256x144"}
     await speaker.say(0.1, 0.1, 0.1)
@@ -279,7 +279,7 @@ async def test_warming_up_tells_the_costs_and_disturbs_nobody(engine, key, speak
 
 async def test_encoding_times_reach_admission(engine):
     for _ in range(10):
-        engine.measured_encode(LARGE, 0.004)
+        engine.measured_encode(LARGE, 0.004, 0.005)
     await until(lambda: engine.health().costs.get("encode 256x144") == 4.0)
 
 

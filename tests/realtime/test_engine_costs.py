@@ -71,7 +71,6 @@ def test_sessions_of_a_pipeline_share_one_step_of_its_motion_model():
     assert costs.hop_s(faces(2)) == pytest.approx(0.026)
     costs.stepped("p", [LARGE, LARGE], 0.026, 0.026)  # as much for each: nothing changes
     assert costs.hop_s(faces(2)) == pytest.approx(0.026)
-    assert costs.hop_s(faces(2), draw_every=2) == pytest.approx(0.016)
     costs.stepped("q", [], 0.005, 0.005)
     costs.stepped("q", [LARGE], 0.007, 0.007)
     assert costs.hop_s([*faces(2), Face("q", LARGE)]) == pytest.approx(0.033)
@@ -82,7 +81,7 @@ def test_sessions_of_a_pipeline_share_one_step_of_its_motion_model():
 def test_refuses_when_cores_are_spent_on_encoding():
     for costs in (cpu(), gpu(cores=2.0)):
         costs.stepped("p", [SMALL], 0.001, 0.001)
-        costs.encoded(SMALL, 0.020)
+        costs.encoded(SMALL, 0.020, 0.020)
         costs.check(Face("p", SMALL), faces(1, SMALL))
         with pytest.raises(AtCapacity, match="CPU time"):
             costs.check(Face("p", SMALL), faces(2, SMALL))
@@ -143,11 +142,36 @@ def test_batches_of_two_pipelines_add_up():
         costs.check(Face("q", LARGE), faces(8))
 
 
+def test_what_is_expected_counts_the_wait_for_a_processor():
+    costs = cpu()
+    for _ in range(300):
+        costs.stepped("p", [], 0.004, 0.012)
+        costs.stepped("p", [SMALL], 0.008, 0.024)
+    assert costs.hop_s(faces(2, SMALL)) == pytest.approx(0.012)
+    assert costs.expected_s(faces(2, SMALL)) == pytest.approx(0.036)
+    costs.begin(0.005, 0.005)  # an hour later
+    assert costs.expected_s(faces(2, SMALL)) == pytest.approx(0.012)
+    for _ in range(300):
+        costs.stepped("p", [SMALL], 0.008, 0.016)
+    assert costs.expected_s(faces(2, SMALL)) == pytest.approx(0.024, rel=0.01)
+
+
+def test_what_is_expected_counts_the_slowest_encoder():
+    for costs in (cpu(), gpu()):
+        costs.stepped("p", [LARGE], 0.010, 0.010)
+        costs.encoded(SMALL, 0.001, 0.005)
+        assert costs.expected_s(faces(1, LARGE)) == pytest.approx(0.020)  # of four times the pixels
+        costs.encoded(LARGE, 0.002, 0.010)
+        assert costs.expected_s(faces(1, LARGE)) == pytest.approx(0.010)
+        costs.begin(0.0, 0.0)
+        assert costs.expected_s(faces(1, SMALL)) <= 0.010
+
+
 def test_costs_say_what_they_are():
     costs = cpu()
     costs.stepped("p", [], 0.002, 0.002)
     costs.stepped("p", [SMALL], 0.006, 0.006)
-    costs.encoded(SMALL, 0.003)
+    costs.encoded(SMALL, 0.003, 0.003)
     assert costs.describe() == {
         "p motion": 2.0,
         "p draw 256x256": 4.0,

@@ -18,7 +18,7 @@ from realtime.engine.desk import InferenceDesk
 from realtime.engine.scheduler import WaitingHop
 from realtime.errors import AtCapacity, EngineError, VivavoceError
 from realtime.media import HOP_SAMPLES
-from tests.support.engines import LARGE, PATIENCE_S, EchoOptions, face
+from tests.support.engines import LARGE, MEDIUM, PATIENCE_S, EchoOptions, face
 
 
 class Peer:
@@ -156,10 +156,31 @@ def test_several_failures_in_a_row_are_the_process_s_own(gpu):
 
 
 def test_warming_up_on_a_gpu_measures_batches(gpu):
-    gpu.call("warm_up", "echo", gpu.key)
+    gpu.call("warm_up", "echo", gpu.key, LARGE)
     assert set(gpu.costs.describe()) == {f"echo step {n} faces" for n in (0, 1, 2, 4)}
     for _ in range(4):  # every row is free again
         gpu.open()
+
+
+def test_warming_up_tells_what_the_first_session_begins_with(tmp_path):
+    bench = Bench(tmp_path, "cpu")
+    for size, cpu_s in ((LARGE, 0.030), (MEDIUM, 0.020)):
+        bench.costs.stepped("echo", [size], cpu_s, 2 * cpu_s)
+    bench.call("warm_up", "echo", bench.key, LARGE)  # its steps take next to nothing
+    assert bench.call("pulse").first_sizes == {"echo": MEDIUM}
+    assert bench.call("pulse").machine.cores > 0
+
+
+def test_encoders_that_come_late_are_given_smaller_pictures(cpu):
+    opened = cpu.open()
+    cpu.read(opened)
+    late = wire.EncodingTimes(LARGE, 25, 0.004, 0.036)
+    for n, times in enumerate(([], [late._replace(pictures=1)], [late])):
+        cpu.desk.call(cpu.peer, wire.Call(0, "encoded", (times,)))
+        cpu.hear(opened, n)
+        cpu.work()
+        cpu.read(cpu.peer.frames[-1])
+    assert [f.size for f in cpu.peer.frames] == [LARGE, LARGE, MEDIUM]
 
 
 def test_a_gpu_admits_what_its_measured_batches_allow(tmp_path):

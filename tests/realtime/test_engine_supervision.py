@@ -124,7 +124,7 @@ async def test_a_call_under_way_fails_when_it_is_killed(engine, key):
 
 async def test_what_was_loaded_and_measured_later_is_so_again(engine, key):
     await engine.load("echo2", EchoOptions(draw_s=0.001))
-    await engine.warm_up("echo2", key)
+    await engine.warm_up("echo2", key, LARGE)
     await kill(engine)
     await until(lambda: engine.state == "ready")
     assert engine.health().pipelines == {"echo": "ready", "echo2": "ready"}
@@ -134,7 +134,7 @@ async def test_what_was_loaded_and_measured_later_is_so_again(engine, key):
 
 async def test_it_comes_back_without_what_was_deleted_meanwhile(engine, folder, key):
     gone = face(folder, 123)
-    await engine.warm_up("echo", gone)
+    await engine.warm_up("echo", gone, LARGE)
     IdentityStore(folder).path(gone).unlink()
     engine._wanted["echo3"] = None  # as if its package had been removed
     await kill(engine)

@@ -128,7 +128,19 @@ def test_renders_a_clip_with_sound(here):
     assert summary["frames"] == 21
     assert summary["step_ms"]["p50"] > 0
     assert summary["warnings"] == []
+    assert summary["backend"] == "onnxruntime", "its graph ships"
     assert set(files_in(here.out.parent)) == {"out.mp4", "out.json"}
+
+
+def test_the_back_end_is_chosen_by_rule_or_by_name_and_said(here, capsys):
+    clips = {}
+    for backend in ("auto", "onnxruntime", "torch"):
+        assert main(arguments(here, "--force", backend=backend)) == 0
+        assert capsys.readouterr().out.endswith(
+            f", motion by {'onnxruntime' if backend == 'auto' else backend}\n"
+        )
+        clips[backend] = here.out.read_bytes()
+    assert clips["auto"] == clips["onnxruntime"]
 
 
 def test_a_photo_is_enrolled_on_the_way_and_its_features_kept(here, tmp_path):

@@ -63,7 +63,7 @@ async def test_pipelines_are_described_whether_they_are_loaded_or_not(server):
     assert (first["name"], first["loaded"], first["state"]) == ("portrait", True, "ready")
     assert first["sizes"] == [list(size) for size in system.sizes]
     assert first["size"] == [256, 256]
-    assert first["accepts"] == ["photo"]
+    assert (first["accepts"], first["keeps_video"]) == (["photo", "video"], False)
     assert first["motion_names"] == list(system.motion_names)
     assert [(c["name"], c["max"]) for c in first["controls"]] == [
         (c.name, c.high) for c in system.controls
@@ -76,8 +76,16 @@ async def test_health_tells_of_the_engine(server):
     said = (await server.http.get("/health")).json()
     assert (said["status"], said["engine"]["state"]) == ("ok", "ready")
     assert said["engine"]["restarts"] == 0
-    assert said["pipelines"]["portrait"] == {"state": "ready", "size": [256, 256]}
-    assert any("256x256" in name for name in said["costs"])
+    portrait = said["pipelines"]["portrait"]
+    assert (portrait["state"], portrait["size"]) == ("ready", [256, 256])
+    assert portrait["first_size"] == [256, 256]  # there is no smaller one
+    assert set(portrait["costs"]) == {"motion", "draw 256x256", "draw 512x512"}
+    assert portrait["costs"]["motion"] == said["costs"]["portrait motion"]
+    assert set(said["machine"]) == {"matmul_gflops", "add_us", "cores"}
+    assert min(said["machine"].values()) > 0
+    backend = said["backends"]["portrait"]
+    assert backend.keys() == {"name", "torch_ms", "onnxruntime_ms"}
+    assert backend[f"{backend['name']}_ms"] == min(backend["torch_ms"], backend["onnxruntime_ms"])
 
 
 async def test_every_answer_says_what_a_browser_should_refuse(server):
@@ -217,9 +225,9 @@ async def test_uploads_of_the_wrong_form(server):
     response = await http.post("/v1/avatars", files={"photo": ("a.png", plain_png())})
     assert error_of(response, 422) == "avatar_rejected"
     video = {"video": ("a.mp4", b"\x00\x00\x00\x18ftypisom" + bytes(64))}
-    response = await http.post("/v1/avatars", files=video)
+    response = await http.post("/v1/avatars", files=video, data={"pipeline": "anitalker"})
     assert error_of(response, 422) == "unsuited_material"
-    assert "'portrait' makes avatars of photo" in response.json()["error"]["message"]
+    assert "'anitalker' makes avatars of photo" in response.json()["error"]["message"]
     huge = {"image": ("a.png", b"\x89PNG" + bytes(17_000_000))}
     assert error_of(await http.post("/v1/avatars", files=huge), 413) == "body_too_large"
 

@@ -98,17 +98,10 @@ async def test_the_state_moves_on_while_nobody_speaks(server, clips):
 
 
 async def test_faces_that_do_not_suit_are_refused_in_words(server, clips):
-    cases = (
-        (
-            {"pipeline": "toy", "avatar": server.service.avatars.list()[0].id},
-            "of video, not of photo",
-        ),
-        ({"pipeline": "portrait", "avatar": clips[0]["id"]}, "of photo, not of video"),
-    )
-    for body, words in cases:
-        error = await refused(server, body)
-        assert error["code"] == "unsuited_material"
-        assert words in error["message"]
+    photo = server.service.avatars.list()[0].id
+    error = await refused(server, {"pipeline": "toy", "avatar": photo})
+    assert error["code"] == "unsuited_material"
+    assert "of video, not of photo" in error["message"]
 
 
 async def test_a_pipeline_is_loaded_on_demand_where_that_is_allowed(config, tmp_path):

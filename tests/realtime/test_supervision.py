@@ -121,7 +121,7 @@ def test_the_command_line_enrols_by_way_of_a_running_server(start, cast_dir, tmp
     too_large = tmp_path / "large.png"
     too_large.write_bytes(photo.read_bytes() + bytes(64 << 20))
     ended = vivavoce("enrol", str(too_large), "--data-dir", data)
-    assert "the body is larger than" in ended.stderr.splitlines()[-1]
+    assert "the file is larger than" in ended.stderr.splitlines()[-1]
     assert process.stop(LIMIT_S) == 0
 
 

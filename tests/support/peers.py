@@ -175,7 +175,7 @@ class Server:
         self.channels: list[EventChannel] = []
         self.encoded_s: list[float] = []
         self.encodings = Encodings(
-            self.stream, on_encoded=lambda size, seconds: self.encoded_s.append(seconds)
+            self.stream, on_encoded=lambda size, cpu_s, wall_s: self.encoded_s.append(cpu_s)
         )
         self.peer: Peer
         self._config = config

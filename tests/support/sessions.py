@@ -27,6 +27,7 @@ class FakeSystem:
     controls = (Control("gaze", "Eye movement"), Control("warmth", "Of the light", 0, 10, 5))
     motion_names = ("number",)
     accepts = frozenset({"photo"})
+    keeps_video = True
     Options = dict
 
 

@@ -204,12 +204,13 @@ class VideoEncoding(Encoding[Picture]):
 
     async def encode(self, item: Picture) -> list[Encoded]:
         keyframe, self.keyframe_wanted = self.keyframe_wanted, False
-        loop = asyncio.get_running_loop()
-        encoded, seconds = await loop.run_in_executor(
+        loop, begin = asyncio.get_running_loop(), time.monotonic()
+        encoded, cpu_s = await loop.run_in_executor(
             self._owner.executor, self._encode, item, keyframe
         )
         self.start_bps = self.start_bps or self.encoder.target_bps
-        self._owner.on_encoded((item.image.width, item.image.height), seconds)
+        size = item.image.width, item.image.height
+        self._owner.on_encoded(size, cpu_s, time.monotonic() - begin)
         return [encoded] if encoded.payloads else []
 
     def _encode(self, picture: Picture, keyframe: bool) -> tuple[Encoded, float]:
@@ -243,7 +244,7 @@ class Encodings:
         stream: whose pictures and voice are encoded.
         bitrate: of the video.
         executor: where video is encoded; None: the event loop's own.
-        on_encoded: told each picture's size and the CPU seconds it took.
+        on_encoded: told each picture's size, the CPU seconds it took, and those it was waited for.
         spawn: starts the tasks and minds their failures.
     """
 
@@ -253,7 +254,7 @@ class Encodings:
         *,
         bitrate: BitrateConfig | None = None,
         executor: Executor | None = None,
-        on_encoded: Callable[[Size, float], None] = lambda size, seconds: None,
+        on_encoded: Callable[[Size, float, float], None] = lambda size, cpu_s, wall_s: None,
         spawn: Callable[[Coroutine[Any, Any, None]], object] = asyncio.ensure_future,
     ) -> None:
         self.stream = stream

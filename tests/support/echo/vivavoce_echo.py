@@ -30,6 +30,8 @@ class EchoOptions:
     """Why it cannot be built."""
     gate: Path | None = None
     """Steps wait while this file exists."""
+    backends: tuple[tuple[str, float], ...] = ()
+    """What can compute it, and in how many milliseconds it would say that it does."""
 
 
 class EchoSystem:
@@ -40,6 +42,7 @@ class EchoSystem:
     controls = (Control("strength", "goes into the motion"),)
     motion_names = ("level", "heard", "cleared", "strength")
     accepts = frozenset({"photo"})
+    keeps_video = True
     Options = EchoOptions
 
     def __init__(self, name: str) -> None:
@@ -55,7 +58,7 @@ class EchoSystem:
         time.sleep(options.build_s)
         if options.broken:
             raise ValueError(options.broken)
-        return EchoPipeline(slots, options)
+        return (EchoByAny if options.backends else EchoPipeline)(slots, options)
 
 
 class EchoPipeline:
@@ -118,6 +121,20 @@ class EchoPipeline:
         picture[height : height + height // 4] = self._tone[slot]
         picture[height + height // 4 :] = self._seed[slot]
         assert picture.shape == (height * 3 // 2, width)
+
+
+class EchoByAny(EchoPipeline):
+    """One that has a choice of back ends."""
+
+    def __init__(self, slots: int, options: EchoOptions) -> None:
+        super().__init__(slots, options)
+        self.backends = tuple(name for name, _ in options.backends)
+
+    def use_backend(self, name: str) -> None:
+        self.backends = (name,)
+
+    def time_backends(self) -> dict[str, float]:
+        return dict(self._options.backends)
 
 
 SYSTEM = EchoSystem("echo")

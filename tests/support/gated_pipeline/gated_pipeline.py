@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import time
@@ -9,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from pipelines.identity import IdentityFeatures, content_key
+from pipelines.learnt import Learnt
+from pipelines.motion.style import OwnStyle
 from pipelines.photo.errors import EnrolmentError
-from pipelines.pipeline import Control, Material, Pipeline, Progress, Size
+from pipelines.pipeline import Control, Material, Pipeline, Progress, Size, file_digest
 
 STAGES = 4
 
@@ -35,6 +39,7 @@ class GatedSystem:
     controls = (Control("warmth", "How warm the picture is", low=0.0, high=10.0, default=5.0),)
     motion_names = ("stage",)
     accepts = frozenset({"photo", "video", "source"})
+    keeps_video = True
     Options = GatedOptions
 
     def key(self, material: Material, options: GatedOptions) -> str:
@@ -75,4 +80,33 @@ class GatedSystem:
         raise ValueError("the gated pipeline draws nothing")
 
 
+class LearnerSystem(GatedSystem):
+    """Needs no video once it has learnt from it, nor a photo beside it."""
+
+    name = "learner"
+    keeps_video = False
+
+    def key(self, material: Material, options: GatedOptions) -> str:
+        if material.learnt is not None:
+            return content_key(Learnt.load(material.learnt).video.encode(), "", self.name, 1)
+        assert material.video is not None
+        return content_key(file_digest(material.video).encode(), "", self.name, 1)
+
+    def enrol(
+        self, material: Material, options: GatedOptions, progress: Progress
+    ) -> IdentityFeatures:
+        made = super().enrol(material, options, progress)
+        if material.learnt is not None:
+            learnt = Learnt.load(material.learnt)
+        else:
+            assert material.video is not None
+            picture = io.BytesIO()
+            Image.new("RGB", (60, 40), (90, 120, 150)).save(picture, "JPEG")
+            style = OwnStyle(np.array([0.5, 1.0, 0.0, 0.0], np.float32))
+            photo = picture.getvalue() if material.photo is None else None
+            learnt = Learnt(style, "", file_digest(material.video), photo, "It was learnt.")
+        return IdentityFeatures(made.key, made.arrays | learnt.arrays(), learnt.meta())
+
+
 SYSTEM = GatedSystem()
+LEARNER = LearnerSystem()

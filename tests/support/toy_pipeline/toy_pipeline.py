@@ -7,7 +7,9 @@ by its control and tinted by its option. A frame shows the sound of the hop befo
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import av
@@ -33,9 +35,11 @@ Planes = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True)
 class ToyOptions:
-    """tint: added to the blue-difference plane of every picture, in 8-bit steps."""
+    """tint: added to the blue-difference plane of every picture, in 8-bit steps. pace: a file that
+    says how many seconds each picture takes; it may change meanwhile."""
 
     tint: int = 0
+    pace: Path = Path()
 
     def __post_init__(self) -> None:
         if not -100 <= self.tint <= 100:
@@ -51,6 +55,7 @@ class ToySystem:
     controls = (BRIGHTNESS,)
     motion_names = ("place", "loudness")
     accepts = frozenset({"video"})
+    keeps_video = True
     Options = ToyOptions
 
     def key(self, material: Material, options: ToyOptions) -> str:
@@ -154,6 +159,8 @@ class ToyPipeline:
     def _draw(self, state: Slot, target: Planes) -> None:
         frames = state.frames
         assert frames is not None, "drawn before set_identity"
+        if self.options.pace.is_file():
+            time.sleep(float(self.options.pace.read_text() or 0))
         shown = frames[ping_pong(state.place, len(frames))]
         target[:] = picture(shown, state.loudness, state.brightness, self.options.tint)
 
