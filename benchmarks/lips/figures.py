@@ -16,12 +16,13 @@ from training.speech.phones import BILABIALS, OPEN_VOWELS, Phone
 
 Gaps = NDArray[np.float64]
 
-MAX_LAG = 8  # frames
+MAX_LAG = 2  # frames
 NEAR = 2  # frames around a closure in which the lips must meet
 _SHORT_S = 0.06  # open vowels shorter than this are reduced; people need not open for them
 _NARROW = BILABIALS | {"F", "V", "W"}  # sounds that a sentence may begin with on near closed lips
 _PARTED = 2.0 * CLOSED  # clearly open, whatever noise there is in the reading
 _EARLY_S = 0.2  # before the first sound, when lips may part for it
+ON_TIME_MS = 40.0  # after the first sound, by when lips must have parted
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,25 @@ def correlation(a: Gaps, b: Gaps) -> float:
 
 
 def follow(gap: Gaps, reference: Gaps) -> Follow:
-    """The best lag within +-MAX_LAG frames and the correlation there."""
+    """The best lag within +-MAX_LAG frames and the correlation there.
+
+    Frames in which either is NaN do not count.
+
+    Raises:
+        ValueError: of unequal lengths, or too few frames that count.
+    """
     if len(gap) != len(reference):
         raise ValueError(f"{len(gap)} frames measured, {len(reference)} in the reference")
-    if len(gap) <= 3 * MAX_LAG:
-        raise ValueError(f"need more than {3 * MAX_LAG} frames, got {len(gap)}")
+    known = int((~np.isnan(gap) & ~np.isnan(reference)).sum())
+    if known <= 3 * MAX_LAG:
+        raise ValueError(f"need more than {3 * MAX_LAG} frames, got {known}")
     found = []
     for lag in range(-MAX_LAG, MAX_LAG + 1):
         late, early = gap[max(lag, 0) :], reference[max(-lag, 0) :]
         size = min(len(late), len(early))
-        found.append(Follow(correlation(late[:size], early[:size]), lag))
+        both = np.stack([late[:size], early[:size]])
+        both = both[:, ~np.isnan(both).any(0)]
+        found.append(Follow(correlation(*both), lag))
     return max(found, key=lambda one: one.r)
 
 

@@ -1,24 +1,26 @@
 """How well the lips follow speech, read from rendered pixels.
 
     python -m benchmarks.lips [--pipeline P] [--avatar NAME|IMAGE] [--voices V ...] [--signal]
-    python -m benchmarks.lips --compare --runs DIR
-    python -m benchmarks.lips --sweep --runs DIR
+        [--from-motion]
 
 Sentences of held-out synthetic voices go through the pipeline hop by hop, as live speech would;
 MediaPipe FaceMesh reads the inner-lip gap over the face height from every frame. Figures:
 
-    r, lag        Pearson r with the reference gap (phone times through an articulation model) at
-                  the best lag within +-8 frames, over the spoken part of each sentence; positive
+    r, lag        Pearson r with the reference gap (phone times through the articulation model) at
+                  the best lag within +-2 frames, over the spoken part of each sentence; positive
                   lags are late lips
-    closures      p, b, m with the lips closed within +-2 frames; false: open vowels closed at
-                  their middle
-    still         deviation of the gap in the silence around sentences, over that in speech
-    onset         from the first sound to open lips, in sentences that begin with an open sound
+    closures      p, b, m with the lips closed within +-2 frames
+    false         open vowels closed at their middle, of those in which the reference is open; of
+                  all: of all open vowels, though the reference itself closes in some
+    still         deviation of the gap in the silence before sentences, over that in speech
+    onset         from the first sound to open lips, in sentences that begin with an open sound, and
+                  in how many of them no later than 40 ms
 
 and the same through live microphones and in languages that training never heard, r for levels from
--40 to 0 dBFS, stillness in noises, and how alike two seeds are. `--compare` sets motion models side
-by side, `--sweep` takes them through look-ahead and passes; both want the folder of trained
-networks (see `benchmarks.motion.models`), and keep benchmarks/results/lips_compare.json.
+-40 to 0 dBFS, how far the gap moves in noises, how soon lips have closed when the voice is cut
+short, and how alike two seeds are. `--from-motion` reads the motion instead of pixels, in a
+hundredth of the time. Recorded speech and real mouths: `benchmarks.lips.recorded`; trainings side
+by side: `benchmarks.lips.steps`, `benchmarks.lips.leave_out`.
 """
 
 from __future__ import annotations
@@ -36,14 +38,14 @@ from tqdm import tqdm
 from benchmarks.avatars import enrolled, find_photo, size_of
 from benchmarks.baseline.signal_motion import SignalMotion
 from benchmarks.lips import conditions as lip_conditions
-from benchmarks.lips import plot as lip_plot
+from benchmarks.lips.cuts import IN_TIME_MS, measure_cuts
 from benchmarks.lips.diversity import diversity
 from benchmarks.lips.figures import Gaps
+from benchmarks.lips.held_out import synthetic
+from benchmarks.lips.instruments import Mirror, from_motion
 from benchmarks.lips.measure import Watch, figures, followed, table
-from benchmarks.lips.models import Mirror, measure
 from benchmarks.lips.reader import LipReader
 from benchmarks.lips.sounds import Clip, Samples, spoken
-from benchmarks.motion.models import COMPARED, STEPS, Choice, available, swept
 from benchmarks.timing import RESULTS, machine_stamp
 from pipelines.audio.mel import MelConfig
 from pipelines.clip import play
@@ -56,12 +58,9 @@ from pipelines.registry import find_system, known_systems
 from training.speech.sentences import HELD_OUT
 from training.speech.synthesis import HELD_OUT_VOICES, missing, synthesise
 
-ROOT = Path(__file__).parents[2]
 LEVELS_DB = (-40.0, -30.0, -20.0, -10.0, 0.0)  # of the loudest sample
-LOOK_AHEADS = (0, 1, 2, 3)  # frames
 _NOISE_S, _HEAD_S = 6.0, 120.0
-_COMPARED, _SWEPT = 10, 4  # sentences of each voice
-_MIRROR = 256  # pixels of the pictures that motion models are compared by
+_CUT_SENTENCES = 4  # of each voice; each is cut at several places
 
 
 class Bench:
@@ -81,6 +80,16 @@ class Bench:
                 gap, _ = reader.read(shown.picture)
                 read.append(gap if gap == gap or not read else read[-1])
         return np.array(read)
+
+
+def watch_motion(pipeline: Pipeline, size: Size) -> Watch:
+    """The gap of a fresh stream as its motion says it, nothing drawn."""
+
+    def gaps(samples: Samples) -> Gaps:
+        shown = play(pipeline, samples, size, draw=())
+        return from_motion(np.array([one.motion.copy() for one in shown]))
+
+    return gaps
 
 
 def clips_of(voice: str, sentences: Sequence[str]) -> list[Clip]:
@@ -126,12 +135,17 @@ def measure_levels(watch: Watch, voice: str, sentence: str) -> dict[str, float]:
     return found
 
 
-def measure_noises(watch: Watch) -> dict[str, float]:
-    """Deviation of the gap once each noise is known."""
-    return {
-        name: round(float(watch(sound.samples)[sound.begin :].std()), 5)
-        for name, sound in lip_conditions.backgrounds(_NOISE_S).items()
-    }
+def measure_noises(watch: Watch) -> dict[str, dict[str, float]]:
+    """Deviation of the gap once each noise is known, and how far it is at most from its mean."""
+    found = {}
+    for name, sound in lip_conditions.backgrounds(_NOISE_S).items():
+        gap = watch(sound.samples)[sound.begin :]
+        found[name] = {"sd": round(float(gap.std()), 5), "most": round(_most(gap), 5)}
+    return found
+
+
+def _most(gap: Gaps) -> float:
+    return float(np.abs(gap - gap.mean()).max())
 
 
 def signal_pipeline() -> Pipeline:
@@ -140,57 +154,60 @@ def signal_pipeline() -> Pipeline:
     return ComposedPipeline(1, sizes, SignalMotion(MelConfig()), PortraitRenderer(1, sizes))
 
 
-def shipped(args: argparse.Namespace, identity: IdentityFeatures, able: list[str]) -> None:
-    """Everything about one motion model: the system's, unless told otherwise."""
-    system, count = find_system(args.pipeline), args.utterances or len(HELD_OUT)
+def measured(args: argparse.Namespace, able: list[str]) -> dict[str, Any]:
+    """Everything about the system's motion, said as it is known."""
+    system, count = find_system(args.pipeline), args.utterances
     size = size_of(system, args.size)
+    identity = enrolled(system, find_photo(args.avatar))
     few = min(count, args.condition_utterances)
-    stamp = machine_stamp()
 
     def make() -> Pipeline:
         return signal_pipeline() if args.signal else system.build(1, system.Options(), "cpu")
 
-    watch = Bench(make(), identity, size).gaps
+    if args.from_motion:
+        watch = watch_motion(make(), size)
+    else:
+        watch = Bench(make(), identity, size).gaps
+    found: dict[str, Any] = {"avatar": args.avatar, "size": size, "sentences": count}
+    found |= {"read_from": "motion" if args.from_motion else "pixels"}
     voices = {v: watched(watch, clips_of(v, HELD_OUT[:count]), v) for v in able}
     print(table(voices, "voice"))
     levels = measure_levels(watch, able[0], HELD_OUT[0])
     print("r by level:", ", ".join(f"{name} {r:.2f}" for name, r in levels.items()))
     still = measure_noises(watch)
-    print("gap sd in noise:", ", ".join(f"{name} {sd:.4f}" for name, sd in still.items()))
+    print("gap in noise, sd and most:")
+    print("\n".join(f"  {name}: {gap['sd']:.4f} {gap['most']:.4f}" for name, gap in still.items()))
+    found |= {"voices": voices, "r_by_level": levels, "gap_in_noise": still}
+    if _has_cuts(args):
+        found["cut_short"] = cut_short(args, able, identity)
     clips = [clip for v in able for clip in clips_of(v, HELD_OUT[:few])]
     microphones = measure_microphones(watch, clips)
     print(table(microphones, "microphone"))
     languages = measure_languages(watch, few)
     print(table(languages, "language"))
-    seeds = {}
-    if system.motion_names:
-        seeds = diversity(make, identity, size, able, _HEAD_S)
+    found |= {"sentences_per_condition": few, "microphones": microphones, "languages": languages}
+    if system.motion_names and not args.from_motion:
+        found["r_of_two_seeds"] = seeds = diversity(make, identity, size, able, _HEAD_S)
         print("r of two seeds:", ", ".join(f"{name} {r:.2f}" for name, r in seeds.items()))
-    found: dict[str, Any] = {"avatar": args.avatar, "size": size, "sentences": count}
-    found |= {"voices": voices, "r_by_level": levels, "gap_sd_in_noise": still}
-    found |= {"sentences_per_condition": few, "microphones": microphones}
-    found |= {"languages": languages, "r_of_two_seeds": seeds}
-    path = args.out or RESULTS / f"lips_{system.name}.json"
-    path.write_text(json.dumps({"machine": stamp, "figures": found}, indent=2) + "\n")
+    return found
 
 
-def side_by_side(
-    args: argparse.Namespace, identity: IdentityFeatures, able: list[str],
-    part: str, choices: Sequence[Choice], count: int,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Measure these models on the held-out voices and keep the rows as one part of the results."""
-    stamp, size, count = machine_stamp(), args.size or _MIRROR, args.utterances or count
-    can, lack = available(choices, args.runs)
-    for path in lack:
-        print(f"left out for want of weights: {path.parent.name} ({path})")
-    voices = {v: clips_of(v, HELD_OUT[:count]) for v in able}
-    rows = measure(can, args.runs, voices, Mirror(identity, size))
-    path = args.out or RESULTS / "lips_compare.json"
-    held = json.loads(path.read_text()) if path.exists() else {}
-    found = {"avatar": args.avatar, "size": size, "sentences": count, "voices": able, "rows": rows}
-    held[part] = {"machine": stamp, "figures": found}
-    path.write_text(json.dumps(held, indent=2) + "\n")
-    return rows
+def cut_short(
+    args: argparse.Namespace, able: Sequence[str], identity: IdentityFeatures
+) -> dict[str, float]:
+    """How soon the lips of `portrait` have closed when its voice is cut short in mid-word."""
+    said = [one for one in synthetic(min(args.utterances, _CUT_SENTENCES)) if one.speaker in able]
+    found = measure_cuts(said, from_motion if args.from_motion else Mirror(identity))
+    print(
+        f"cut short {found['count']:.0f} times: closed after {found['p50']:.0f} ms at the median, "
+        f"{found['p95']:.0f} at the 95th percentile; {found['in_time']:.0%} within {IN_TIME_MS:.0f}"
+    )
+    return found
+
+
+def _has_cuts(args: argparse.Namespace) -> bool:
+    held_out = any(voice in HELD_OUT_VOICES for voice in args.voices)
+    return args.pipeline == PORTRAIT.name and not args.signal and held_out
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -201,27 +218,19 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--avatar", default="amara", help="one of the cast, or an image")
     parser.add_argument("--voices", nargs="+", default=list(HELD_OUT_VOICES))
     parser.add_argument(
-        "--utterances", type=int,
-        help=f"sentences of each voice: {len(HELD_OUT)}, compare {_COMPARED}, sweep {_SWEPT}",
-    )  # fmt: skip
+        "--utterances", type=int, default=len(HELD_OUT), help="sentences of each voice"
+    )
     parser.add_argument(
         "--condition-utterances", type=int, default=4, help="per microphone and language"
     )
-    parser.add_argument("--size", type=int, help=f"height of pictures; {_MIRROR} side by side")
+    parser.add_argument("--size", type=int, help="height of pictures")
     parser.add_argument("--signal", action="store_true", help="measure the signal-driven motion")
-    parser.add_argument("--compare", action="store_true", help="motion models side by side")
-    parser.add_argument("--sweep", action="store_true", help="look-ahead and passes")
-    parser.add_argument("--runs", type=Path, help="folder of trained networks, for these two")
-    parser.add_argument("--look-aheads", type=int, nargs="+", default=list(LOOK_AHEADS))
-    parser.add_argument("--steps", type=int, nargs="+", default=list(STEPS), choices=STEPS)
-    parser.add_argument("--plot", type=Path, default=ROOT / "docs" / "lips_sweep.png")
+    parser.add_argument("--from-motion", action="store_true", help="read motion, not pixels")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args(arguments)
-    if (args.compare or args.sweep) and args.runs is None:
-        parser.error("--compare and --sweep need --runs DIR")
     own = find_system(args.pipeline).motion_names == PORTRAIT.motion_names
-    if (args.compare or args.sweep or args.signal) and not own:
-        parser.error("--compare, --sweep and --signal draw motion as `portrait` has it")
+    if (args.signal or args.from_motion) and not own:
+        parser.error("--signal and --from-motion need motion as `portrait` has it")
     return args
 
 
@@ -233,15 +242,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"skipping {voice}: {missing(voice)}")
     if not able:
         raise SystemExit("no voice can speak")
-    identity = enrolled(find_system(args.pipeline), find_photo(args.avatar))
-    if args.compare:
-        side_by_side(args, identity, able, "compare", COMPARED, _COMPARED)
-    if args.sweep:
-        choices = swept(args.look_aheads, args.steps)
-        rows = side_by_side(args, identity, able, "sweep", choices, _SWEPT)
-        if not rows:
-            raise SystemExit(f"no networks in {args.runs}: nothing to draw")
-        lip_plot.draw(rows, args.plot)
-        print(f"drawn: {args.plot}")
-    if not args.compare and not args.sweep:
-        shipped(args, identity, able)
+    stamp = machine_stamp()
+    print("this machine:", json.dumps({n: stamp[n] for n in ("matmul_gflops", "add_us")}))
+    found = measured(args, able)
+    name = f"lips_{args.pipeline}" + "_motion" * args.from_motion
+    path = args.out or RESULTS / f"{name}.json"
+    path.write_text(json.dumps({"machine": stamp, "figures": found}, indent=2) + "\n")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.lips.sounds import Samples
-from benchmarks.motion.models import activity
+from benchmarks.motion.hops import activity
 from pipelines.anitalker.config import Playing
 from pipelines.anitalker.generated_codes import GeneratedCodes
 from pipelines.anitalker.published_codes import PublishedCodes, listener

@@ -37,7 +37,7 @@ from benchmarks.lips.figures import correlation, follow, in_speech
 from benchmarks.lips.measure import figures as lip_figures
 from benchmarks.lips.run import Bench, clips_of
 from benchmarks.lips.sounds import Clip
-from benchmarks.motion.models import activity, cost_ms, levels
+from benchmarks.motion.hops import activity, cost_ms
 from benchmarks.motion.sounds import conversation
 from benchmarks.timing import write_result
 from pipelines.anitalker.batched import BatchedNetwork
@@ -49,6 +49,7 @@ from pipelines.anitalker.system import SYSTEM as ANITALKER
 from pipelines.anitalker.weights import load_generator, load_map, load_renderer
 from pipelines.audio.mel import LogMel, MelConfig
 from pipelines.composed import ComposedPipeline
+from pipelines.diffusion.schedule import flow_levels
 from pipelines.motion.controls import control_row
 from pipelines.motion.diffusion import load_motion
 from pipelines.motion.lip_closure import parting_weights
@@ -66,6 +67,12 @@ Array = NDArray[np.float64]
 _STILL = control_row(head_motion=0.0, gaze=0.0, blink_rate=0.0)
 _READ = {"rounding": ("mouthPucker", "mouthFunnel"), "spread": ("mouthStretchLeft",)}
 _SETTLED = 15  # frames of silence before a sentence, less what lips need to rest and to prepare
+_TIMES: dict[int, tuple[float, ...]] = {  # by number of passes; denser where motion takes shape
+    1: (1.0,),
+    2: (1.0, 0.5),
+    4: (1.0, 0.6, 0.3, 0.1),
+    8: (1.0, 0.85, 0.7, 0.5, 0.3, 0.15, 0.07, 0.03),
+}
 _RIDGE = 1e-4  # of each input's energy
 
 
@@ -75,7 +82,7 @@ def models(passes: Sequence[int], generator: str, to_code: MotionToCode) -> dict
     found: dict[str, MotionModel] = {"mapped": MappedCodes(load_motion(), to_code)}
     for count in passes:
         name = f"generator, {count} pass{'es' * (count > 1)}"
-        found[name] = GeneratedCodes(mel, network, levels=levels("velocity", count))
+        found[name] = GeneratedCodes(mel, network, levels=flow_levels(_TIMES[count]))
     return found
 
 

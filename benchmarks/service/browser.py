@@ -74,13 +74,14 @@ class ServerProcess:
         self.log_path = log or data_dir / "server.log"
         data_dir.mkdir(parents=True, exist_ok=True)
         self._log = self.log_path.open("w")
+        path = [str(checkout), *filter(None, [os.environ.get("PYTHONPATH")])]
         command = [sys.executable, "-m", "realtime.cli", "serve", "--port", str(self.port)]
         self.process = subprocess.Popen(
             [*command, "--data-dir", str(data_dir), *flags],
             stderr=self._log,
             stdout=self._log,
             cwd=checkout,
-            env=os.environ | {"GLOG_minloglevel": "2", "PYTHONPATH": str(checkout)},
+            env=os.environ | {"GLOG_minloglevel": "2", "PYTHONPATH": os.pathsep.join(path)},
         )
 
     def wait_ready(self, timeout_s: float = 300) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.lips.sounds import Samples, white
 from benchmarks.motion.code_player import CodePlayer
-from benchmarks.motion.models import activity
+from benchmarks.motion.hops import activity
 from benchmarks.speed.stand_ins import random_generator
 from pipelines.anitalker.config import Playing
 from pipelines.anitalker.generated_codes import GeneratedCodes

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from benchmarks.lips.conditions import MICROPHONES, backgrounds, far_talk, phrases, through
-from benchmarks.lips.figures import Gaps, onset_ms
+from benchmarks.lips.figures import MAX_LAG, Gaps, follow, onset_ms
 from benchmarks.lips.measure import figures, table
-from benchmarks.lips.plot import draw, lines
 from benchmarks.lips.sounds import Clip, Samples
+from tests.support.said import TEXT, phones_of
 from training.motion.articulation import FPS, articulate
 from training.speech.lexicon_languages import LANGUAGES
 from training.speech.phones import RATE_HZ, Phone, Utterance
-
-
-def spoken(text: str, silence_s: float = 0.8, each_s: float = 0.12) -> tuple[Phone, ...]:
-    """Phones of equal length between two silences."""
-    labels = text.split()
-    said = [
-        Phone(p, silence_s + i * each_s, silence_s + (i + 1) * each_s) for i, p in enumerate(labels)
-    ]
-    end = said[-1].end_s
-    return (Phone("SIL", 0.0, silence_s), *said, Phone("SIL", end, end + silence_s))
 
 
 def tone(length_s: float, level: float = 0.1) -> Samples:
@@ -34,7 +22,7 @@ def tone(length_s: float, level: float = 0.1) -> Samples:
 
 
 def clip(text: str) -> Clip:
-    phones = spoken(text)
+    phones = phones_of(text)
     return Clip(tone(round(phones[-1].end_s * FPS) / FPS), phones)
 
 
@@ -44,16 +32,16 @@ def opening(frame: int, frames: int = 60) -> Gaps:
 
 @pytest.mark.parametrize(("frame", "ms"), [(20, 20.0), (22, 100.0), (18, -60.0), (99, 1_600.0)])
 def test_onset_is_from_the_first_sound_to_open_lips(frame: int, ms: float) -> None:
-    found = onset_ms(opening(frame), spoken("AA T AA"))
+    found = onset_ms(opening(frame), phones_of("AA T AA"))
     # lips that never open count as opening after the last frame
     assert found == pytest.approx(ms if frame < 60 else (60.5 / FPS - 0.8) * 1_000.0)
 
 
 def test_no_onset_for_a_sentence_that_begins_with_closed_lips() -> None:
-    assert onset_ms(opening(20), spoken("M AA")) is None
+    assert onset_ms(opening(20), phones_of("M AA")) is None
 
 
-SAID = clip("AA P IY T AE M AA B OW S AY P AA N AE M EH D AA")
+SAID = clip(TEXT)
 
 
 @pytest.mark.parametrize("late", [0, 2])
@@ -68,7 +56,46 @@ def test_figures_of_the_reference_itself(late: int) -> None:
     assert found["stillness"] < 0.1  # lips part before the sound
     onset = found["onset_ms"]
     assert onset["median"] == onset["reference_median"] + late * 40
-    assert "reference" in table({"reference": found}, "mouth")
+    assert onset["reference_on_time"] == 1.0
+    assert onset["on_time"] == float(onset["median"] <= 40.0)
+    lines = table({"reference": found}, "mouth").splitlines()
+    assert lines[1].startswith("reference")
+    assert lines[1].endswith(f"{onset['on_time']:.0%} of 2 within 40")
+
+
+def test_lags_beyond_two_frames_are_not_looked_for() -> None:
+    reference = articulate(SAID.phones, SAID.frames)
+    found = follow(np.roll(reference, 4), reference)
+    assert found.lag == MAX_LAG == 2
+    assert found.r < 0.95
+
+
+def test_frames_without_a_face_do_not_count() -> None:
+    reference = articulate(SAID.phones, SAID.frames)
+    gap, seen = np.roll(reference, 1), reference.copy()
+    seen[30:40] = np.nan
+    found = follow(gap, seen)
+    assert (found.lag, found.r) == (1, pytest.approx(1.0))
+    seen[5:] = np.nan
+    with pytest.raises(ValueError, match="need more than 6 frames, got 5"):
+        follow(gap, seen)
+
+
+def test_speech_that_begins_at_once_has_no_stillness_to_measure() -> None:
+    phones = tuple(
+        Phone(p.label, max(p.start_s - 0.8, 0.0), p.end_s - 0.8) for p in SAID.phones[1:]
+    )
+    begun = Clip(SAID.samples[round(0.8 * RATE_HZ) :], phones)
+    found = figures([(articulate(begun.phones, begun.frames), begun)])
+    assert found["stillness"] is None
+    assert found["r"] > 0.999
+
+
+def test_false_closures_are_counted_where_the_reference_is_open() -> None:
+    gap = articulate(SAID.phones, SAID.frames)
+    gap[:] = np.where(gap > 0.03, 0.0, gap)
+    found = figures([(gap, SAID)])
+    assert found["false_closures_where_reference_open"] > 0.5
 
 
 def test_lips_that_never_move_are_no_success() -> None:
@@ -131,14 +158,3 @@ def test_phrases_are_of_the_language_and_the_same_each_time() -> None:
         said = text.rstrip(".?!").replace(",", "").split()
         assert len(said) >= 5
         assert all(word.isdigit() or word in LANGUAGES["pl"] for word in said)
-
-
-def test_the_sweep_is_drawn_with_a_line_per_network_and_pass(tmp_path: Path) -> None:
-    rows = [
-        {"network": network, "passes": passes, "look_ahead_frames": ahead, "r": 0.7,
-         "closures": 0.9, "stillness": None if ahead else 0.02, "ms_per_frame": 4.0 * passes}
-        for network, passes in (("velocity", 2), ("distil", 1)) for ahead in (1, 0)
-    ]  # fmt: skip
-    assert lines(rows) == [("velocity", 2), ("distil", 1)]
-    draw(rows, tmp_path / "sweep.png")
-    assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")

@@ -277,8 +277,14 @@ def test_expression_scales_the_mouth() -> None:
 
 
 def test_controls_are_checked_and_named() -> None:
-    assert [c.name for c in CONTROLS] == ["expression", "head_motion", "gaze", "blink_rate"]
-    assert control_row(gaze=0.5).tolist() == [1.0, 1.0, 0.5, 1.0]
+    assert [c.name for c in CONTROLS] == [
+        "expression",
+        "head_motion",
+        "gaze",
+        "blink_rate",
+        "articulation",
+    ]
+    assert control_row(gaze=0.5).tolist() == [1.0, 1.0, 0.5, 1.0, 1.0]
     for wrong in (-0.1, 2.1, float("nan"), "1", True):
         with pytest.raises(ValueError, match="gaze"):
             control_row(gaze=wrong)  # type: ignore[arg-type]
