@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ from pipelines.batch import Batch
 from pipelines.clip import play
 from pipelines.composed import ComposedPipeline
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.diffusion import load_motion
+from pipelines.motion.diffusion import DiffusionMotion, load_motion
 from pipelines.motion.lip_closure import parting_weights
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
-from pipelines.pipeline import HOP_SAMPLES, Size
+from pipelines.pipeline import HOP_SAMPLES, HasBackends, Size
 from pipelines.registry import find_system
 from pipelines.renderer import picture_row
 from pipelines.streaming import SlotState, masked_write
@@ -149,8 +150,51 @@ def test_slots_do_not_depend_on_their_neighbours() -> None:
         together.step(hop, [True] * 3, speech=True)
         alone.step(hop, [True], speech=True)
         np.testing.assert_allclose(together.batch.motion[1], alone.batch.motion[0], atol=2e-5)
-    assert np.array_equal(together.batch.motion[0], together.batch.motion[2])
+    # Slots that hear the same are rows of one matrix product, which may round by their place.
+    np.testing.assert_allclose(together.batch.motion[0], together.batch.motion[2], atol=2e-5)
     assert not np.allclose(together.batch.motion[0], together.batch.motion[1], atol=0.1)
+
+
+def test_slots_that_step_in_turn_are_each_as_if_alone() -> None:
+    """As the engine steps them on a CPU: to the bit, and the others do not notice."""
+    sound = hops(babble(1))
+    in_turn, alone = grey(3), [grey(1) for _ in range(3)]
+    for slot in range(3):
+        in_turn.pipeline.reset(slot, slot)
+        alone[slot].pipeline.reset(0, slot)
+    for n, hop in enumerate(sound):
+        for slot in range(3):
+            for batch, row in ((in_turn.batch, slot), (alone[slot].batch, 0)):
+                batch.clear[row] = n == len(sound) // 2 and slot != 1
+            in_turn.step(hop * (0.2 + slot), [slot == i for i in range(3)], speech=True)
+            alone[slot].step(hop * (0.2 + slot), [True], speech=True)
+            assert np.array_equal(in_turn.batch.motion[slot], alone[slot].batch.motion[0])
+            assert in_turn.batch.behaviour[slot] == alone[slot].batch.behaviour[0]
+
+
+def test_back_ends_share_their_states_and_are_timed_unnoticed() -> None:
+    class Raised(DiffusionMotion):
+        def step(self, *args: Any) -> Tensor:
+            return super().step(*args) + 1.0
+
+    torch_ = load_motion()
+    other = Raised(torch_.mel, torch_.network)
+    played = Played(ComposedPipeline(1, SIZES, torch_, Grey(1), exported=other), SIZES)
+    usual = Played(ComposedPipeline(1, SIZES, torch_, Grey(1)), SIZES)
+    pipeline = played.pipeline
+    assert isinstance(pipeline, HasBackends)
+    assert pipeline.backends == ("onnxruntime", "torch")
+    assert usual.pipeline.backends == ("torch",)
+    for n, hop in enumerate(hops(babble(1))):
+        if n == 10:
+            assert pipeline.time_backends().keys() == {"onnxruntime", "torch"}
+        if n == 20:
+            pipeline.use_backend("torch")
+            assert pipeline.backends == ("torch",)
+        for each in (played, usual):
+            each.step(hop, [True], speech=True)
+        expected = usual.batch.motion + (1.0 if n < 20 else 0.0)
+        assert np.array_equal(played.batch.motion, expected), n
 
 
 def test_a_slot_that_starts_over_is_like_a_fresh_one() -> None:
@@ -235,17 +279,21 @@ def usual(portrait: ComposedPipeline) -> float:
     return float(np.abs(np.diff(motion[:, HEAD], axis=0)).max())
 
 
-@pytest.mark.parametrize("at", range(38, 52))
 def test_lips_shut_within_200_ms_of_a_clear_and_the_head_goes_on(
-    portrait: ComposedPipeline, usual: float, at: int
+    portrait: ComposedPipeline, usual: float
 ) -> None:
-    motion = spoken(portrait, LEAD_IN, at, QUIET)
-    parting = motion @ PARTING
-    assert parting[at - 1] > 0.1, "in the middle of a word"
-    assert (parting[at + AFTER_CLEAR - 1 :] < SHUT).all()
-    steps = np.abs(np.diff(motion[at - 1 :, HEAD], axis=0))
-    assert steps.max() <= 1.2 * usual
-    assert steps.max(0).min() > 0.0, "it does not freeze"
+    """Whenever the clear comes in the middle of a word."""
+    talk = spoken(portrait, LEAD_IN, None, QUIET) @ PARTING
+    open_at = [at for at in range(38, 60) if talk[at - 1] > 0.1]
+    assert len(open_at) >= 6
+    for at in open_at[::2]:
+        motion = spoken(portrait, LEAD_IN, at, QUIET)
+        parting = motion @ PARTING
+        assert parting[at - 1] > 0.1
+        assert (parting[at + AFTER_CLEAR - 1 :] < SHUT).all()
+        steps = np.abs(np.diff(motion[at - 1 :, HEAD], axis=0))
+        assert steps.max() <= 1.2 * usual
+        assert steps.max(0).min() > 0.0, "it does not freeze"
 
 
 def test_lips_close_from_where_they_are(portrait: ComposedPipeline) -> None:

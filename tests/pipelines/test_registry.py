@@ -71,7 +71,7 @@ def test_keys_are_stable_across_releases(name: str, key: str) -> None:
 
 
 def test_a_photo_is_asked_for() -> None:
-    system = find_system("portrait")
+    system = find_system("anitalker")
     with pytest.raises(ValueError, match="photo"):
         system.key(Material(video=CAST / "amara.png"), system.Options())
 
