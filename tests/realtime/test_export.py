@@ -86,7 +86,9 @@ def test_an_unknown_pipeline_is_refused_by_name(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as stop:
         main(["export", "dreams"])
     assert stop.value.code == 2
-    assert "'dreams' (choose from 'portrait', 'anitalker')" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "'dreams' (choose from" in said
+    assert "'portrait'" in said
 
 
 def test_motion_that_is_not_ours_alone_is_not_exported(complaint: Callable[[], str]) -> None:
