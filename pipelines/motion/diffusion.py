@@ -54,7 +54,7 @@ class DiffusionState(SlotState):
     frame: Tensor  # [B] int64: number of the next frame to be shown; negative before the first
     cut: Tensor  # [B]: frames since what was heard and not shown was forgotten
     style: Tensor  # [B, STYLE_DIM] of the face
-    readout: Tensor  # [B, RECENT * dim + 1]: the face's own, see `OwnStyle`
+    readout: Tensor  # [B, 2, RECENT * dim + 1]: the face's own, see `OwnStyle`
     recent: Tensor  # [B, RECENT - 1, dim]: what was heard in the frames before, the oldest first
 
     def reset(self, slots: Tensor) -> None:
@@ -143,7 +143,7 @@ class DiffusionMotion(MotionModel):
             frame=torch.full_like(key, -AHEAD),
             cut=torch.full((batch,), _LONG_AGO, device=device),
             style=torch.zeros(batch, STYLE_DIM, device=device),
-            readout=torch.zeros(batch, RECENT * self.network.config.dim + 1, device=device),
+            readout=torch.zeros(batch, 2, RECENT * self.network.config.dim + 1, device=device),
             recent=torch.zeros(batch, RECENT - 1, self.network.config.dim, device=device),
         )
 
@@ -173,12 +173,13 @@ class DiffusionMotion(MotionModel):
     ) -> Tensor:
         rows = self.hearing.step(features, speech, state.voice, active)
         heard = self.network.hear(rows, state.network, active)[:, 0]
-        shapes = self._shapes(heard, controls, state, active)
+        parting, meeting = self._own(heard, state, active)
+        shapes = self._shapes(heard, parting, controls, state)
         forces = self.network.draw(heard, self._noise(state), state.network, active)
         begun = (state.frame >= 0)[:, None]
         latent = torch.where(begun, torch.cat([shapes, forces], 1), self.latent.rest)
         moved, springs = self.latent.decode(latent[:, None], state.springs)
-        meeting = torch.where(begun[:, 0], self.network.shutting(heard), 0.0)
+        meeting = torch.where(begun[:, 0], self.network.shutting(heard) + meeting, 0.0)
         generated: Tensor = self.lip_closure(moved[:, 0], meeting)
         share = _awake(generated, state.voice.gate) * _uncut(state)[:, None]
         face = generated * controls[:, :1] * torch.where(self.mouth, share, self.unposed)
@@ -195,20 +196,22 @@ class DiffusionMotion(MotionModel):
     def behaviour(self, state: DiffusionState) -> Tensor:
         return behaviour(state.voice).to(torch.int8)
 
-    def _shapes(
-        self, heard: Tensor, controls: Tensor, state: DiffusionState, active: Tensor
-    ) -> Tensor:
-        """Latents of mouth and eye rims, [B, 11]: of the style, with the face's own read-out.
+    def _own(self, heard: Tensor, state: DiffusionState, active: Tensor) -> tuple[Tensor, Tensor]:
+        """The face's own read-out: what it adds to the parting of the lips and to the log odds that
+        they meet, each [B]. Nothing without a voice: of other sounds nothing was learnt."""
+        recent = torch.cat([state.recent, heard[:, None]], 1)
+        own = (recent.flatten(1)[:, None] * state.readout[:, :, :-1]).sum(2)
+        own = (own + state.readout[:, :, -1]) * state.voice.gate[:, None]
+        masked_write(state.recent, recent[:, 1:], active)
+        return own[:, 0], own[:, 1]
 
-        That is silent without a voice: nothing was learnt of other sounds.
-        """
+    def _shapes(
+        self, heard: Tensor, parting: Tensor, controls: Tensor, state: DiffusionState
+    ) -> Tensor:
+        """Latents of mouth and eye rims, [B, 11]: of the style, lips parted by so much more [B]."""
         more = controls[:, ARTICULATION, None] - 1.0
         shapes = self.network.lips(heard[:, None], state.style + more * self.articulated)[:, 0]
-        recent = torch.cat([state.recent, heard[:, None]], 1)
-        own = (recent.flatten(1) * state.readout[:, :-1]).sum(1) + state.readout[:, -1]
-        own = own * state.voice.gate * self.latent.jaw_per_parting
-        masked_write(state.recent, recent[:, 1:], active)
-        jaw = shapes[:, :1] + own[:, None]
+        jaw = shapes[:, :1] + parting[:, None] * self.latent.jaw_per_parting
         return torch.cat([jaw, shapes[:, 1:]], 1).clamp(-1.0, 1.0)
 
     def _noise(self, state: DiffusionState) -> Tensor:

@@ -58,12 +58,17 @@ class LipClosure(nn.Module):
 
     def forward(self, motion: Tensor, meeting: Tensor) -> Tensor:
         """Motion float32 [..., MOTION_DIM], its lips met; meeting [...]: log odds that they are."""
-        near = (motion @ self.weights - _SHUT) / (_FREE - _SHUT)
-        apart = (_MEET - meeting) / (_MEET - _PART)
-        share = _smooth(torch.minimum(near, apart))
+        share = kept_share(motion @ self.weights, meeting)
         met = torch.where(self.partly, motion * share[..., None], motion)
         own = (motion[..., _JAW] - motion[..., _CLOSE]).clamp_min(0.0)
         return met + ((1.0 - share) * own)[..., None] * self.closes
+
+
+def kept_share(parting: Tensor, meeting: Tensor) -> Tensor:
+    """The share of a parting that is shown, at these log odds that the lips meet; shape as both."""
+    near = (parting - _SHUT) / (_FREE - _SHUT)
+    apart = (_MEET - meeting) / (_MEET - _PART)
+    return _smooth(torch.minimum(near, apart))
 
 
 def _smooth(share: Tensor) -> Tensor:

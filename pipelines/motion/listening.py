@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from torch import Tensor
 from pipelines.audio.vad import VoiceActivity
 from pipelines.motion.diffusion import DiffusionMotion
 from pipelines.motion.latent import SHAPES
-from pipelines.motion.lip_closure import parting_weights
-from pipelines.motion.style import RECENT
+from pipelines.motion.lip_closure import kept_share, parting_weights
+from pipelines.motion.style import RECENT, OwnStyle
 from pipelines.pipeline import HOP_SAMPLES
 
 Array = NDArray[np.float64]
@@ -31,7 +32,7 @@ class Heard:
     rows: Array
     gate: Array
 
-    @property
+    @cached_property
     def recent(self) -> Array:
         """What a read-out weighs, [T, RECENT * H]: each frame's rows after those before it."""
         before = np.pad(self.rows, ((RECENT - 1, 0), (0, 0)))
@@ -78,9 +79,21 @@ class Lips:
         self._rows = torch.from_numpy(heard.rows.astype(np.float32))[None]
         self._shares = (motion.latent.mixing @ parting_weights())[SHAPES]
 
+    @cached_property
+    @torch.inference_mode()
+    def meeting(self) -> Array:
+        """The log odds that the lips meet in each frame, [T]."""
+        return np.asarray(self._network.shutting(self._rows)[0].numpy(), np.float64)
+
+    @staticmethod
+    def shut(parting: Array, meeting: Array) -> Array:
+        """A parting as it is shown: small ones, and those of lips that meet, are closed; [T]."""
+        share = kept_share(torch.from_numpy(parting), torch.from_numpy(meeting))
+        return np.asarray(parting * share.numpy())
+
     @torch.inference_mode()
     def parting(self, style: NDArray[np.floating[Any]]) -> Array:
-        """In each frame with these style numbers [STYLE_DIM], before small ones are shut: [T]."""
+        """In each frame with these style numbers [STYLE_DIM], before `shut`: [T]."""
         numbers = torch.from_numpy(style.astype(np.float32))[None]
         shapes = self._network.lips(self._rows, numbers)[0].clamp(-1.0, 1.0)
         return np.asarray(((shapes + 1.0) @ self._shares).numpy(), np.float64)
@@ -92,7 +105,15 @@ class Lips:
         less[number] -= step
         return (self.parting(more) - self.parting(less)) / (2.0 * step)
 
-    def read(self, readout: NDArray[np.floating[Any]]) -> Array:
-        """What a read-out adds in each frame, [T]."""
-        own = self._heard.recent @ readout[:-1] + readout[-1]
+    def shown(self, own: OwnStyle) -> Array:
+        """The parting that is shown of somebody with this style, [T]."""
+        parting, meeting = self.parting(own.style), self.meeting
+        if own.readout is not None:
+            parting = np.maximum(parting + self.read(own.readout[0]), 0.0)
+            meeting = meeting + self.read(own.readout[1])
+        return self.shut(parting, meeting)
+
+    def read(self, row: NDArray[np.floating[Any]]) -> Array:
+        """What a row of a read-out adds in each frame, [T]."""
+        own = self._heard.recent @ row[:-1] + row[-1]
         return np.asarray(own * self._heard.gate)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipelines.motion.diffusion import DiffusionMotion
 from pipelines.motion.listening import Heard, Lips, listen
 from pipelines.motion.reading import parting_of
-from pipelines.motion.ridge import Ridge
+from pipelines.motion.ridge import Ridge, Solver
 from pipelines.motion.style import STYLE, STYLE_DIM, STYLE_LIMIT, OwnStyle
 from pipelines.pipeline import FPS, HOP_SAMPLES, Progress
 
@@ -29,7 +29,7 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.bool_]
 
 NO_STYLE = OwnStyle(np.zeros(STYLE_DIM, np.float32))
-LEAST_S = 6.0  # of lips seen while something is said
+LEAST_S = 4.0  # of lips seen while something is said
 
 _VOICED = 0.5  # of the gate
 _AROUND = FPS // 2  # frames before and after a voice whose lips belong to what is said
@@ -52,6 +52,10 @@ _PENALTIES = (
     10_000.0,
 )  # in frames, of features of unit deviation
 _MOST_SPREAD = 1.6  # regression leaves less spread than there was: how much may be made up for
+_ODDS = (-4.0, 2.0)  # beyond these the network is sure that lips part, or meet, and is left so
+_SHUT_ODDS, _APART_ODDS = 0.8, -2.5  # of lips that do; what counts in `lip_closure` lies between
+_MET = 0.12  # share of the way from a gap that is shut to a wide one up to which lips are
+
 _BLOCKS = 5
 _SURE = 1.53  # standard errors that a gain must have: Student's t of 5 blocks at 90 %
 _WORTH = 0.01  # and how large it must be, as r
@@ -146,29 +150,32 @@ class _Fitting:
         self._ridge = Ridge(heard.recent, heard.gate)
         self._person = parting_of(gap)
         self._known = np.isfinite(gap) & _near(heard)
-        self._average = self._lips.parting(np.zeros(STYLE_DIM))
+        self._average = self._lips.parting(NO_STYLE.style)
+        self._meant = _meant_to_meet(gap, self._known)
 
     def best(self, seconds: float, lag: int, told: Callable[[float], None]) -> Fitted:
         """What does best in blocks it was not fitted to, fitted to all of them; no style if nothing
         does better than the average speaker's."""
         blocks = self._blocks()
         choices: tuple[float | None, ...] = (None, *_PENALTIES)
+        average = self._lips.shown(NO_STYLE)
         r = np.zeros((1 + len(choices), _BLOCKS))  # the first row: without a style
         for n, block in enumerate(blocks):
             told(n / (_BLOCKS + 1))
             person, others = self._person[block], self._known & ~block
-            r[0, n] = _correlation(self._average[block], person)
+            r[0, n] = _correlation(average[block], person)
             for k, penalty in enumerate(choices, 1):
-                shown = self._shown(self._fitted(penalty, others))
+                shown = self._lips.shown(self._fitted(penalty, others))
                 r[k, n] = _correlation(shown[block], person)
-        chosen = int(r[1:].mean(1).argmax()) + 1
-        gain = r[chosen] - r[0]
-        before, after = float(r[0].mean()), float(r[chosen].mean())
-        needed = max(_SURE * float(gain.std(ddof=1)) / np.sqrt(_BLOCKS), _WORTH)
-        if gain.mean() < needed or after < _BELONGS:
+        gain, mean = r - r[0], r.mean(1)
+        needed = np.maximum(_SURE * gain.std(1, ddof=1) / np.sqrt(_BLOCKS), _WORTH)
+        sure = (gain.mean(1) >= needed) & (mean >= _BELONGS)
+        before = float(mean[0])
+        if not sure.any():
             return Fitted(NO_STYLE, seconds, before, before, lag)
+        chosen = int(np.where(sure, mean, -np.inf).argmax())
         style = self._fitted(choices[chosen - 1], self._known)
-        return Fitted(style, seconds, before, after, lag)
+        return Fitted(style, seconds, before, float(mean[chosen]), lag)
 
     def _blocks(self) -> list[Rows]:
         """The known frames cut into stretches of one length, each as a mask of all frames."""
@@ -179,7 +186,9 @@ class _Fitting:
         """Style numbers alone (None), or a read-out alone."""
         if penalty is None:
             return OwnStyle(self._style(rows).astype(np.float32))
-        return OwnStyle(NO_STYLE.style, self._readout(penalty, rows).astype(np.float32))
+        solve = self._ridge.solver(penalty, rows)
+        both = np.stack([self._parting(solve, rows), self._meeting(solve, rows)])
+        return OwnStyle(NO_STYLE.style, both.astype(np.float32))
 
     def _style(self, rows: Rows) -> Array:
         """Style numbers [STYLE_DIM] that make the network's lips most like the person's in `rows`,
@@ -200,11 +209,10 @@ class _Fitting:
             style = style.clip(-STYLE_LIMIT, STYLE_LIMIT)
         return style
 
-    def _readout(self, penalty: float, rows: Rows) -> Array:
-        """What brings the average speaker's lips to the person's in `rows`."""
+    def _parting(self, solve: Solver, rows: Rows) -> Array:
+        """What parts the average speaker's lips as the person's part in `rows`."""
         average = self._average[rows]
         person = _brought_to(self._person[rows], average)
-        solve = self._ridge.solver(penalty, rows)
         # The regression of the difference is that of the one less that of the other, and may leave
         # lips that move less; the person's share is taken larger until they move as before.
         level = float(person.mean())
@@ -213,10 +221,15 @@ class _Fitting:
         more = _share_for(left, self._lips.read(of_swing)[rows], float(average.std()))
         return more * of_swing + of_level - of_average
 
-    def _shown(self, own: OwnStyle) -> Array:
-        """The parting that is shown in all frames."""
-        shown = self._lips.parting(own.style)
-        return shown if own.readout is None else np.maximum(shown + self._lips.read(own.readout), 0)
+    def _meeting(self, solve: Solver, rows: Rows) -> Array:
+        """What makes the average speaker's lips meet where the person's do in `rows`."""
+        return solve((self._meant - self._lips.meeting.clip(*_ODDS))[rows])
+
+
+def _meant_to_meet(gap: NDArray[np.float32], known: Rows) -> Array:
+    """The log odds that lips with this gap meet, as they are to be, [T]."""
+    low, high = np.quantile(gap[known], (_OUTLIERS, 0.9))
+    return np.where(gap < low + _MET * (high - low), _SHUT_ODDS, _APART_ODDS)
 
 
 def _share_for(left: Array, swing: Array, spread: float) -> float:

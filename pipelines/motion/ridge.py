@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Solver = Callable[[Array], Array]
+"""Values to weights."""
 
 
 class Ridge:
@@ -20,7 +22,7 @@ class Ridge:
         unit = (rows - self._middle) / self._spread
         self._rows = np.concatenate([unit, np.ones((len(rows), 1))], 1) * gate[:, None]
 
-    def solver(self, penalty: float, chosen: NDArray[np.bool_]) -> Callable[[Array], Array]:
+    def solver(self, penalty: float, chosen: NDArray[np.bool_]) -> Solver:
         """From values of the chosen rows to weights [D + 1], the constant last; linear in them.
 
         penalty: of a weight, in rows; the constant has none.

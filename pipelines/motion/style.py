@@ -31,9 +31,9 @@ class OwnStyle:
     """Of one avatar.
 
     style: float32 [STYLE_DIM].
-    readout: float32 [RECENT * heard + 1], what is added to the parting of the lips, while there is
-        a voice, per unit of what the network heard, the oldest frame first, the constant last; None
-        for nothing.
+    readout: float32 [2, RECENT * heard + 1], what is added while there is a voice to the parting of
+        the lips (jawOpen) and to the log odds that they meet, per unit of what the network heard,
+        the oldest frame first, the constant last; None for nothing.
     """
 
     style: NDArray[np.float32]

@@ -97,3 +97,21 @@ def test_fits_the_window(browser, running, dark, width):
         text = "document.querySelector('#connection-text').textContent = 'Looking for the server'"
         page.evaluate(text)  # the longest, which is there before the server answers
         assert page.evaluate(wide) <= width
+
+
+def test_a_video_is_offered_beside_a_photo_or_in_its_place(page, tmp_path):
+    page.click("#upload-tile")
+    page.wait_for_selector("#upload-talk-file")
+    hint = page.inner_text("#upload-talk-hint")
+    assert "learn how they move their lips" in hint
+    assert "are deleted right after" in hint
+    page.set_input_files("#upload-file", CAST[0])
+    page.wait_for_selector("#upload-preview")
+    assert page.is_visible("#upload-talk")
+    video = tmp_path / "me.mp4"
+    video.write_bytes(b"\x00\x00\x00\x18ftypisom" + bytes(64))
+    page.set_input_files("#upload-file", video)
+    page.wait_for_selector("#upload-video", state="attached")
+    assert not page.is_visible("#upload-talk")
+    assert "Its best picture becomes the photo" in page.inner_text("#upload-talk-hint")
+    page.click("#upload-cancel")

@@ -260,12 +260,11 @@ def test_a_style_is_that_of_its_avatar_alone() -> None:
 
 
 def test_a_read_out_of_its_own_moves_the_lips_and_one_of_another_network_is_left_out() -> None:
-    size = RECENT * model().network.config.dim + 1
-    always = np.zeros(size, np.float32)
-    always[-1] = 0.1  # of parting, whatever is heard
+    always = np.zeros((2, RECENT * model().network.config.dim + 1), np.float32)
+    always[0, -1] = 0.1  # of parting, whatever is heard
     state = model().init_state(1)
     average = np.zeros(STYLE_DIM, np.float32)
-    for readout, own in ((always, 0.1), (always[:-3], 0.0)):
+    for readout, own in ((always, 0.1), (always[:, :-3], 0.0)):
         held = OwnStyle(average, readout).arrays()
         model().set_identity(state, 0, IdentityFeatures("2" * 64, held, {}))
         assert float(state.readout.sum()) == pytest.approx(own)

@@ -106,20 +106,20 @@ def test_a_trait_that_the_network_lacks_is_learnt(
     assert fitted.learnt
     assert fitted.after > fitted.before + 0.1
     assert fitted.style.readout is not None
-    assert fitted.style.readout.shape == (RECENT * heard.rows.shape[1] + 1,)
+    assert fitted.style.readout.shape == (2, RECENT * heard.rows.shape[1] + 1)
     # and holds for what was not said in the video
     fresh = listen(talk(8, 2), motion)
     wanted, lips = person(motion, fresh, AVERAGE, trait), Lips(motion, fresh)
-    plain = lips.parting(np.zeros(STYLE_DIM))
-    shown = lips.parting(fitted.style.style) + lips.read(fitted.style.readout)
+    plain, shown = lips.shown(NO_STYLE), lips.shown(fitted.style)
     assert np.corrcoef(shown, wanted)[0, 1] > np.corrcoef(plain, wanted)[0, 1] + 0.1
     # lips move as far as before, however little the person opens theirs
     assert 0.6 < shown.std() / plain.std() < 1.5
     assert abs(shown.mean() - plain.mean()) < 0.5 * plain.std()
     # and not at all where nobody speaks
     noise = np.random.default_rng(9).normal(0.0, 0.01, 100 * HOP_SAMPLES).astype(np.float32)
-    quiet = Lips(motion, listen(noise, motion)).read(fitted.style.readout)
-    assert np.abs(quiet[50:]).max() < 0.01
+    quiet = Lips(motion, listen(noise, motion))
+    for row in fitted.style.readout:
+        assert np.abs(quiet.read(row)[50:]).max() < 0.01
 
 
 def test_lips_that_have_nothing_to_do_with_the_sound_teach_nothing(
@@ -179,8 +179,8 @@ def test_fitting_can_be_cancelled(motion: DiffusionMotion, sound: np.ndarray) ->
 
 def test_a_style_moves_its_own_avatar_only(motion: DiffusionMotion, sound: np.ndarray) -> None:
     """Two slots hear the same; one has a style, which a change of face takes away again."""
-    readout = np.zeros(RECENT * motion.network.config.dim + 1, np.float32)
-    readout[-1] = 0.1
+    readout = np.zeros((2, RECENT * motion.network.config.dim + 1), np.float32)
+    readout[0, -1] = 0.1
     own = OwnStyle(np.array([0.0, 1.0, 1.0, 0.0], np.float32), readout)
     with_style = IdentityFeatures("1" * 64, own.arrays(), {})
     without = IdentityFeatures("2" * 64, {}, {})

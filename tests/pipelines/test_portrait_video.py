@@ -65,7 +65,7 @@ def test_what_was_learnt_stands_for_the_video(
     learnt = Learnt.of_features(alone)
     assert learnt is not None
     assert learnt.photo is not None
-    readout = np.ones(9, np.float32)
+    readout = np.ones((2, 9), np.float32)
     learnt = replace(learnt, style=replace(learnt.style, readout=readout))
     (tmp_path / "me.learnt").write_bytes(learnt.save())
     (tmp_path / "me.jpg").write_bytes(learnt.photo)
