@@ -11,12 +11,12 @@ python="${PYTHON:-python3.11}"
 jobs="$(nproc)"
 
 corpora=("$dir/corpus")
-"$python" -m training.speech.corpus --out "$dir/corpus" --hours 12 --seed 0 --jobs "$jobs"
+"$python" -m training.speech.corpus --out "$dir/corpus" --hours 16 --seed 0 --jobs "$jobs"
 if [ -n "$recordings" ]; then
-  "$python" -m training.speech.corpus --out "$dir/recorded" --hours 4 --seed 0 --jobs "$jobs" \
+  "$python" -m training.speech.corpus --out "$dir/recorded" --hours 8 --seed 0 --jobs "$jobs" \
     --recordings "$recordings"
   corpora+=("$dir/recorded")
 fi
 "$python" -m training.motion.train --corpus "${corpora[@]}" --out "$dir/motion" \
-  --steps 16000 --threads "$jobs"
+  --steps 24000 --threads "$jobs"
 "$python" -m training.motion.export "$dir/motion" --name portrait-motion

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
-from benchmarks.lips.sounds import Clip, Samples, noises, spoken
+from benchmarks.lips.sounds import Clip, Samples, noises, spoken, white
 from training.motion.articulation import FPS
 from training.speech import noises as training_noises
 from training.speech.lexicon_languages import HELD_OUT_LANGUAGES
@@ -31,9 +31,9 @@ LANGUAGE_VOICES: dict[str, tuple[str, ...]] = {
 # A headset in a quiet room: each of the microphones below changes one thing about it.
 _PLAIN = MicrophoneConfig(
     clean_share=0.0, usual_share=1.0, usual_peak_db=(-9.0, -9.0), digital_share=0.0,
-    floor_db=(-63.0, -63.0), room_share=0.0, steady_share=0.0, typing_share=0.0, babble_share=0.0,
-    music_share=0.0, tilt_share=0.0, band_share=0.0, wander_share=0.0, suppress_share=0.0,
-    clip_share=0.0, opus_share=0.0,
+    floor_db=(-63.0, -63.0), room_share=0.0, steady_share=0.0, typing_share=0.0, blows_share=0.0,
+    babble_share=0.0, music_share=0.0, tilt_share=0.0, band_share=0.0, wander_share=0.0,
+    suppress_share=0.0, clip_share=0.0, opus_share=0.0,
 )  # fmt: skip
 _TELEPHONE = "telephone band"
 _TELEPHONE_HZ = (300.0, 3_400.0)
@@ -51,6 +51,7 @@ MICROPHONES: dict[str, MicrophoneConfig] = {
 _SETTLE = 10  # frames a noise may take to be known for one
 _AFTER_SPEECH = 15  # frames after a speaker until the lips must rest: hangover and closing
 _FAR_DB, _MUSIC_DB = -48.0, (-36.0, -24.0)  # RMS below full scale; a near voice has -23
+_STRUCK, _STRUCK_DB = 6, -6.0
 _FAR_VOICES = ("espeak:en-us+m2", "espeak:en+f4", "espeak:en-gb-scotland+m7", "espeak:en-us+f2")
 
 
@@ -90,6 +91,7 @@ def backgrounds(length_s: float) -> dict[str, Background]:
     for level in _MUSIC_DB:
         sound = training_noises.music(size, np.random.default_rng(3)) * 10.0 ** (level / 20.0)
         made[f"music at {level:.0f} dBFS"] = Background(_sound(sound), _SETTLE)
+    made[f"struck things, peaks at {_STRUCK_DB:.0f} dBFS"] = Background(_struck(size), _SETTLE)
     if all(missing(voice) is None for voice in _FAR_VOICES):
         speaker = synthesise(HELD_OUT[0], _FAR_VOICES[0])
         others = [synthesise(" ".join(HELD_OUT[2:5]), voice).samples for voice in _FAR_VOICES]
@@ -97,6 +99,18 @@ def backgrounds(length_s: float) -> dict[str, Background]:
             speaker, others, length_s
         )
     return made
+
+
+def _struck(size: int) -> Samples:
+    """Mouse buttons, knocks, claps, dishes: one thing after another."""
+    each = -(-size // _STRUCK)
+    parts = []
+    for n in range(_STRUCK):
+        thing = training_noises.blows(each + 2 * RATE_HZ, np.random.default_rng([6, n]))
+        begin = int(np.flatnonzero(thing)[0])  # within two seconds
+        parts.append(thing[begin : begin + each])
+    sound = np.concatenate(parts)[:size] + white(size, -72.0, 1)
+    return _sound(sound * 10.0 ** (_STRUCK_DB / 20.0) / np.abs(sound).max())
 
 
 def far_talk(

@@ -20,6 +20,7 @@ from benchmarks.lips.reader import LipReader
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.lip_closure import parting_weights
 from pipelines.motion.reading import gap_of
+from pipelines.photo.placement import filling
 from pipelines.portrait.bake import bake
 from pipelines.portrait.render import draw_i420
 from pipelines.portrait.system import SYSTEM as PORTRAIT
@@ -42,7 +43,7 @@ class Mirror:
     """Draws motion on one portrait and reads its lips."""
 
     def __init__(self, identity: IdentityFeatures, size: int = _SIZE) -> None:
-        self.baked = bake(identity, size)
+        self.baked = bake(identity, (size, size), filling((size, size)))
         self.planes = torch.empty(1, size * 3 // 2, size, dtype=torch.uint8)
 
     def __call__(self, motion: Motion) -> Gaps:

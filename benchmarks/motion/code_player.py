@@ -113,12 +113,12 @@ class CodePlayer:
             return ddim_levels(steps)
         return flow_levels([1.0 - n / steps for n in range(steps)])
 
-    def play(self, window: Window, steps: int, warm: bool = False) -> tuple[Tensor, float]:
+    def play(self, window: Window, steps: int) -> tuple[Tensor, float]:
         """Codes [T, D] of all frames, and milliseconds per frame."""
         config = self.generator.config
         changes = config.given_dim > 0  # ours draw changes from the face's code, and know no past
         hidden = config.motion_dim if changes else 0
-        player = _Player(self.generator, window, self.levels(steps), warm, hidden)
+        player = _Player(self.generator, window, self.levels(steps), hidden)
         player.scale = self.noise
         rest = torch.zeros_like(self.own) if changes else self.own
         state = player.init_state(self.silence, rest, torch.zeros(1, dtype=torch.int64))

@@ -42,18 +42,17 @@ from training.speech.synthesis import HELD_OUT_VOICES, synthesise
 
 UTTERANCE_STEPS = 50
 COLUMNS = (
-    "context", "ahead", "steps", "warm", "codes", "window", "change", "frames", "ms_per_frame"
+    "context", "ahead", "steps", "codes", "window", "change", "frames", "ms_per_frame"
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Way:
-    """Lengths in frames; `warm` starts a window from the draft of the one before."""
+    """Lengths in frames."""
 
     context: int
     ahead: int
     steps: int
-    warm: bool = False
 
     @property
     def window(self) -> Window:
@@ -64,7 +63,6 @@ PUBLISHED = (
     *(Way(context, 5, 5) for context in (5, 10, 20, 40)),
     *(Way(20, ahead, 5) for ahead in (0, 2, 10)),
     *(Way(20, 5, steps) for steps in (2, 10)),
-    Way(20, 5, 2, warm=True),
     Way(40, 10, 10),
 )
 OURS = (
@@ -121,7 +119,7 @@ def measure(stage: Stage, shown: int) -> Iterator[dict[str, object]]:
     }
     short = {n: player.play(utterance, n)[0] for n in {way.steps for way in stage.ways}}
     for way in stage.ways:
-        codes, took = player.play(way.window, way.steps, way.warm)
+        codes, took = player.play(way.window, way.steps)
         apart = (stage.draw(codes[places]) - pictures).abs().mean()
         found = {
             "codes": _distance(codes, whole) / deviation,

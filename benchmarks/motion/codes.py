@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.avatars import enrolled, find_photo
+from benchmarks.avatars import enrolled, find_photo, size_of
 from benchmarks.lips.figures import correlation, follow, in_speech
 from benchmarks.lips.measure import figures as lip_figures
 from benchmarks.lips.run import Bench, clips_of
@@ -202,7 +202,7 @@ def pixels(model: MotionModel, clips: Sequence[Clip], avatar: str, renderer: str
     identity = enrolled(ANITALKER, find_photo(avatar), options)
     network, sizes = BatchedNetwork(load_renderer(renderer), 1), ANITALKER.sizes
     pipeline = ComposedPipeline(1, sizes, model, AniTalkerRenderer(network, sizes))
-    bench = Bench(pipeline, identity, sizes[-1])
+    bench = Bench(pipeline, identity, size_of(ANITALKER, None))
     return lip_figures([(bench.gaps(clip.samples), clip) for clip in tqdm(clips, leave=False)])
 
 

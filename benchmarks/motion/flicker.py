@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pipelines.identity import IdentityFeatures
 from pipelines.photo.crop import CANVAS
 from pipelines.photo.detect import person_mask
+from pipelines.photo.filling import dilate
 from pipelines.photo.geometry import measure
-from pipelines.photo.matte import dilate
 
 Mask = NDArray[np.bool_]
 

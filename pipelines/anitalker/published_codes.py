@@ -167,7 +167,7 @@ class PublishedCodes(MotionModel):
         state.start[slot] = identity.tensors["start"].to(state.start)
         stream.rest[slot] = code
         if bool(stream.frame[slot] == stream.first[slot]):
-            for held in (state.code, stream.motion, stream.draft):
+            for held in (state.code, stream.motion):
                 held[slot] = code
 
     def step(

@@ -116,16 +116,13 @@ def sample(
     noise: Tensor,
     levels: Sequence[Level],
     known: Known | None = None,
-    draft: Tensor | None = None,
 ) -> Tensor:
     """Motion codes [B, T, D] in [-1, 1] from `noise` [B, T, D] (unit normal).
 
     Known frames are written into the noisy window before every step, with their own noise at that
-    step's level, or clean and at time 0 where the model was trained so. With a `draft` [B, T, D]
-    the walk starts from it, at the first of `levels`; else from `noise` itself.
+    step's level, or clean and at time 0 where the model was trained so.
     """
-    first = levels[0]
-    x = noise if draft is None else first.alpha * draft + first.sigma * noise
+    x = noise
     clean = model.config.known_clean
     for level, following in pairwise(levels):
         time = torch.full((1, 1), level.time, dtype=x.dtype, device=x.device)

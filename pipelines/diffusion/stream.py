@@ -27,7 +27,7 @@ class Window:
 
     context: int
     new: int = 1  # emitted per step
-    ahead: int = 0  # heard and drafted, but not yet emitted
+    ahead: int = 0  # heard and drawn, but not yet emitted
 
     def __post_init__(self) -> None:
         if self.context < 0 or self.new < 1 or self.ahead < 0:
@@ -46,7 +46,6 @@ class StreamState(SlotState):
     first: Tensor  # [B] int64: what `frame` starts at
     audio: Tensor  # [B, ..., rows of the window, F]
     motion: Tensor  # [B, 1 + context, D]: the frame before the window, then its context
-    draft: Tensor  # [B, ahead, D]
     silence: Tensor  # as `audio`: what a fresh stream has heard
     unseen: Tensor  # [B, rows of the window] bool: sound of the frames ahead
     rest: Tensor  # [B, D]: the motion before the stream
@@ -55,11 +54,10 @@ class StreamState(SlotState):
         masked_write(self.key, self.home, slots)
         masked_write(self.frame, self.first, slots)
         masked_write(self.audio, self.silence, slots)
-        for held in (self.motion, self.draft):
-            masked_write(held, self.rest[:, None].expand_as(held), slots)
+        masked_write(self.motion, self.rest[:, None].expand_as(self.motion), slots)
 
     def clear(self, slots: Tensor) -> None:
-        """Forget what was heard and drafted beyond the frame emitted last.
+        """Forget what was heard beyond the frame emitted last.
 
         The sound before it stays, so that the generator sees a voice stop in mid-word and closes
         the lips as it learned to; over silence alone it would snap them shut in one frame.
@@ -68,7 +66,6 @@ class StreamState(SlotState):
             len(slots), *([1] * (self.audio.dim() - 3)), -1, 1
         )
         self.audio.copy_(torch.where(rows, self.silence, self.audio))
-        masked_write(self.draft, self.motion[:, -1:].expand_as(self.draft), slots)
 
     def set_seed(self, slots: Tensor, seeds: Tensor) -> None:
         """From the next frame on, key the noise of `slots` (bool [B]) by `seeds` (int64 [B])."""
@@ -83,8 +80,7 @@ _FIELDS = fields(StreamState)
 class StreamingSampler(nn.Module):
     """Motion codes from sound features, `window.new` frames per step, `window.ahead` late.
 
-    levels: the noise levels walked for every window, noisiest first, `CLEAN` last. With `warm`, a
-    window starts from the draft of the one before, at `levels[0]`, and not from pure noise.
+    levels: the noise levels walked for every window, noisiest first, `CLEAN` last.
     hidden: of the past, the first channels that are not shown to the network (0 in their place),
     where it was trained so: what sound alone decides need not depend on what was drawn before.
     With all hidden, nothing of a window is known: it is drawn whole, and agrees with the window
@@ -97,7 +93,6 @@ class StreamingSampler(nn.Module):
         model: MotionGenerator,
         window: Window,
         levels: Sequence[Level],
-        warm: bool = False,
         hidden: int = 0,
     ) -> None:
         super().__init__()
@@ -105,7 +100,6 @@ class StreamingSampler(nn.Module):
         self.hidden = hidden
         self.window = window
         self.levels = tuple(levels)
-        self.warm = warm
         size = model.config.motion_dim
         self.offsets: Tensor
         self.channels: Tensor
@@ -138,7 +132,6 @@ class StreamingSampler(nn.Module):
             first=first,
             audio=heard.clone(),
             motion=rest[:, None].repeat(1, window.context + 1, 1),
-            draft=rest[:, None].repeat(1, window.ahead, 1),
             silence=heard.contiguous(),
             unseen=(torch.arange(rows, device=rest.device) >= seen).repeat(batch, 1),
             rest=rest.clone(),
@@ -197,13 +190,11 @@ class StreamingSampler(nn.Module):
             self.noise(state),
             self.levels,
             self._known(state),
-            self._draft(state) if self.warm else None,
         )
         end = window.context + window.new
         known = torch.cat([state.motion, out[:, window.context : end]], 1)
         masked_write(state.audio, heard, active)
         masked_write(state.motion, known[:, window.new :], active)
-        masked_write(state.draft, out[:, end:], active)
         masked_write(state.frame, state.frame + window.new, active)
         return out[:, window.context : end]
 
@@ -220,10 +211,3 @@ class StreamingSampler(nn.Module):
             (place < window.context) | (number < 0),
             self.hidden,
         )
-
-    def _draft(self, state: StreamState) -> Tensor:
-        """The window as the last one left it; frames it did not hold repeat its last."""
-        window = self.window
-        held = torch.cat([state.motion[:, 1:], state.draft], 1)
-        last = held[:, -1:] if held.shape[1] else state.motion[:, -1:]
-        return torch.cat([held, last.expand(-1, window.frames - held.shape[1], -1)], 1)

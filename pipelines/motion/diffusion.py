@@ -18,13 +18,14 @@ from torch import Tensor
 from pipelines.audio.mel import MelConfig
 from pipelines.checkpoints import check_tensors
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.controls import ARTICULATION
+from pipelines.motion.controls import ARTICULATION, EXPRESSION
 from pipelines.motion.hearing import Hearing, behaviour
 from pipelines.motion.idle import IdleMotion, IdleState
 from pipelines.motion.latent import DRIVEN, MotionLatent
 from pipelines.motion.lip_closure import LipClosure
 from pipelines.motion.model import MotionModel
 from pipelines.motion.network import AHEAD, MotionNetwork, NetworkConfig, NetworkState
+from pipelines.motion.reach import Reach
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX, PORTRAIT_WEIGHTS
 from pipelines.motion.style import RECENT, STYLE, STYLE_DIM, STYLE_LIMIT, OwnStyle
 from pipelines.motion.voice import VoiceState
@@ -110,6 +111,7 @@ class DiffusionMotion(MotionModel):
         self.network = network
         self.latent = MotionLatent()
         self.lip_closure = LipClosure()
+        self.reach = Reach()
         self.idle = IdleMotion()
         self.channels: Tensor
         self.articulated: Tensor
@@ -182,7 +184,8 @@ class DiffusionMotion(MotionModel):
         meeting = torch.where(begun[:, 0], self.network.shutting(heard) + meeting, 0.0)
         generated: Tensor = self.lip_closure(moved[:, 0], meeting)
         share = _awake(generated, state.voice.gate) * _uncut(state)[:, None]
-        face = generated * controls[:, :1] * torch.where(self.mouth, share, self.unposed)
+        face: Tensor = self.reach(generated, controls[:, EXPRESSION])
+        face = face * torch.where(self.mouth, share, self.unposed)
         still = torch.zeros_like(controls[:, 0])
         idle = self.idle.step(
             behaviour(state.voice), still, controls, state.idle, active, generated[:, _POSE]

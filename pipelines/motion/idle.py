@@ -61,9 +61,9 @@ _BREATH_FRAMES, _BREATH = 103, 0.006  # about 15 a minute; interocular distances
 _SPRING, _DAMPING = 9.0, 0.75  # of stress nods: rad/s, ratio
 _KICK = 32.0  # degrees per second that a full stress sets the head in motion by
 # Of the drift, under a head that another model moves: what is drawn frame by frame has too little
-# slow motion. Without it FaceMesh read sd of 1.3, 1.7, 0.9 degrees in two minutes of talk, with it
-# 1.7, 1.8, 1.9.
-_SLOW_SHARE = 0.8
+# slow motion. Without it FaceMesh read sd of 1.3, 1.7, 0.9 degrees in two minutes of talk, with 0.8
+# of all of it 1.7, 1.8, 1.9; of yaw less, for a head that sways wide draws the eye from the lips.
+_SLOW_SHARE = (0.7, 0.8, 0.8, 0.8, 0.8, 0.8)  # yaw, pitch, roll, x, y, z
 _LIMITS = (12.0, 8.0, 8.0)  # degrees of yaw, pitch, roll that renderers support
 
 _REST = {"blink_age": 99.0, "blink_length": 5.0, "nod_age": 99.0}
@@ -127,6 +127,7 @@ class IdleMotion(nn.Module):
             "blinks": torch.tensor(_BLINKS_PER_MIN) / 60.0 * FRAME_S,
             "aversion": torch.tensor(_AVERSION),
             "limits": torch.tensor(_LIMITS),
+            "slow_share": torch.tensor(_SLOW_SHARE),
             "glance": torch.tensor(_GLANCE),
             "settle": torch.tensor(_SETTLE),
             "powers": powers,
@@ -142,6 +143,7 @@ class IdleMotion(nn.Module):
         self.blinks: Tensor
         self.aversion: Tensor
         self.limits: Tensor
+        self.slow_share: Tensor
         self.glance: Tensor
         self.settle: Tensor
         self.powers: Tensor
@@ -179,7 +181,7 @@ class IdleMotion(nn.Module):
         none = torch.zeros_like(nod)
         upon = torch.stack([none, nod, none, none, breath.sin() * _BREATH, none], 1)
         own = head is None
-        moved = drift[:, :6] if head is None else head + _SLOW_SHARE * drift[:, :6]
+        moved = drift[:, :6] if head is None else head + self.slow_share * drift[:, :6]
         pose = (moved + upon) * head_motion[:, None]
         # Bent smoothly, so that it stays within the limits.
         angles = torch.tanh(pose[:, :3] / self.limits) * self.limits

@@ -48,7 +48,7 @@ class NetworkConfig:
     mouth: int = 96  # hidden width of the lips' read-out
     memory: int = 64  # of what was drawn
     flow: int = 128
-    dropout: float = 0.05
+    dropout: float = 0.1
 
 
 @dataclass

@@ -139,7 +139,7 @@ def test_the_past_is_held_on_to() -> None:
 
 
 def test_reset_starts_over_and_clear_goes_on_from_the_face_as_it_is() -> None:
-    stream = StreamingSampler(network(SMALL), Window(context=3, new=1, ahead=2), FLOW, warm=True)
+    stream = StreamingSampler(network(SMALL), Window(context=3, new=1, ahead=2), FLOW)
     audio, on = sound(8), torch.tensor([True])
     state = fresh(stream)
     first = play(stream, state, audio)

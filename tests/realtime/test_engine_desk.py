@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -53,10 +53,10 @@ class Bench:
     def __init__(self, folder: Any, device: str, **settings: Any) -> None:
         chosen = {"slots": 4, "max_sessions": 100, "load_share": 1e6} | settings
         config = EngineConfig(pipelines=(), identities=folder, **chosen)
-        self.posts: deque[Callable[[], None]] = deque()
+        self.posts: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self.costs = make_costs(config, device, 64.0)
         cache = IdentityCache(IdentityStore(folder), 1 << 20)
-        self.desk = InferenceDesk(config, device, self.costs, cache, self.posts.append)
+        self.desk = InferenceDesk(config, device, self.costs, cache, self.posts.put)
         self.peer: Any = Peer()
         self.key = face(folder, 77)
         self._number = 0
@@ -81,13 +81,17 @@ class Bench:
         self.desk.call(peer, wire.Call(self._number, method, args))
         deadline = time.monotonic() + PATIENCE_S
         while self._number not in peer.replies and time.monotonic() < deadline:
-            if self.posts:
-                self.posts.popleft()()
+            if not self.posts.empty():
+                self.next_post()
             self.desk.work()
         reply = peer.replies[self._number]
         if isinstance(reply.error, VivavoceError):
             raise reply.error
         return reply.value
+
+    def next_post(self) -> None:
+        """Run what a thread of the desk has posted, or will."""
+        self.posts.get(timeout=PATIENCE_S)()
 
     def open(self, peer: Any = None) -> wire.Opened:
         opened: wire.Opened = self.call("open", "echo", self.key, LARGE, 0, {}, peer=peer)
@@ -248,10 +252,7 @@ def test_opening_ends_with_its_peer(gpu):
     other: Any = Peer()
     gpu.desk.call(other, wire.Call(1, "open", ("echo", gpu.key, LARGE, 0, {})))
     gpu.desk.gone(other)
-    deadline = time.monotonic() + PATIENCE_S
-    while not gpu.posts and time.monotonic() < deadline:
-        time.sleep(0.001)
-    gpu.posts.popleft()()
+    gpu.next_post()
     assert not other.replies
     for _ in range(4):
         gpu.open()
@@ -261,10 +262,7 @@ def test_a_peer_found_gone_while_it_is_welcomed_leaves_nothing(gpu):
     other: Any = Peer()
     other.on_send = lambda: gpu.desk.gone(other)
     gpu.desk.call(other, wire.Call(1, "open", ("echo", gpu.key, LARGE, 0, {})))
-    deadline = time.monotonic() + PATIENCE_S
-    while not gpu.posts and time.monotonic() < deadline:
-        time.sleep(0.001)
-    gpu.posts.popleft()()
+    gpu.next_post()
     assert not gpu.desk._scheduler.slots
     assert not gpu.host.memory.taken.any()
     for _ in range(4):

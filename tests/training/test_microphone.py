@@ -43,8 +43,8 @@ def lag_samples(heard: NDArray[Any], original: NDArray[Any]) -> int:
 
 @pytest.mark.parametrize(
     "step",
-    ["clean", "room", "steady", "typing", "babble", "music", "tilt", "band", "wander", "suppress",
-     "clip", "opus"],
+    ["clean", "room", "steady", "typing", "blows", "babble", "music", "tilt", "band", "wander",
+     "suppress", "clip", "opus"],
 )  # fmt: skip
 def test_nothing_moves_the_sound_in_time(step: str) -> None:
     original = voice()
@@ -91,13 +91,24 @@ def test_silence_is_digital_or_a_room() -> None:
     assert -45.0 < 20.0 * np.log10(level) < -10.0
 
 
-@pytest.mark.parametrize("name", [*noises.STEADY, "music", "typing"])
+def test_keys_and_blows_alone_are_as_loud_as_a_voice_and_short() -> None:
+    quiet = np.zeros(8 * RATE_HZ, dtype=np.float32)
+    config = MicrophoneConfig(**(NOTHING | {"blows_alone_share": 1.0}))
+    heard = [record(quiet, np.random.default_rng(n), config) for n in range(40)]
+    peaks = 20.0 * np.log10([np.abs(one).max() for one in heard])
+    assert (peaks > -6.0).mean() > 0.15
+    assert (peaks < -20.0).mean() > 0.15
+    lasting = [(np.abs(one) > 0.1 * np.abs(one).max()).mean() for one in heard]
+    assert np.median(lasting) < 0.1
+
+
+@pytest.mark.parametrize("name", [*noises.STEADY, "music", "typing", "blows"])
 def test_noises_have_the_level_they_say(name: str) -> None:
     maker = getattr(noises, name)
     sound = maker(3 * RATE_HZ, np.random.default_rng(4))
     assert sound.shape == (3 * RATE_HZ,)
     assert np.array_equal(sound, maker(3 * RATE_HZ, np.random.default_rng(4)))
-    if name == "typing":
+    if name in {"typing", "blows"}:
         assert 0.4 < np.abs(sound).max() < 1.5
     else:
         assert np.sqrt(np.mean(sound**2)) == pytest.approx(1.0, rel=0.05)

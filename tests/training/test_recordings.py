@@ -216,6 +216,19 @@ def test_a_stretch_holds_every_clip_of_one_speaker(tmp_path: Path) -> None:
     assert len(stretch.texts) > 5
 
 
+def test_only_who_was_not_filmed_is_made_larger_or_smaller(tmp_path: Path) -> None:
+    people = RecordedVoices(store(tmp_path, 3))
+
+    def vowel_s(voice: str, speed: float) -> float:
+        stretch = people.stretch(
+            voice, np.random.default_rng(0), StretchConfig(), listening=False, speed=speed
+        )
+        return float(np.median([p.length_s for p in stretch.phones if p.label == "AA"]))
+
+    assert vowel_s("books:1", 1.2) == pytest.approx(1.8 / 1.2, rel=0.01)
+    assert vowel_s("grid:s1", 1.2) == pytest.approx(vowel_s("grid:s1", 1.0), rel=0.001)
+
+
 def test_every_speaker_is_heard_as_often_as_there_is_speech_of_them(tmp_path: Path) -> None:
     people = RecordedVoices(store(tmp_path, 12))
     chance = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from pipelines.motion.lip_closure import parting_weights
 from pipelines.motion.network import MotionNetwork, NetworkConfig
 from pipelines.motion.style import STYLE_DIM
 from tests.support.small_corpus import write_corpus
-from training.motion.objectives import PhoneHead, Spoken, parted
+from training.motion.objectives import PhoneHead, Spoken, parted, telling
 from training.motion.train import Schedule, Trainer
 from training.motion.windows import Windows
 from training.speech.corpus_store import LABEL_LIST
@@ -86,6 +86,15 @@ def test_the_parting_of_latents_is_that_of_the_motion_they_stand_for() -> None:
     latent = torch.rand(3, LATENT_DIM) * 2.0 - 1.0
     motion, _ = MotionLatent().decode(latent[:, None], MotionLatent().at_rest(3))
     torch.testing.assert_close(parted(latent[:, SHAPES]), motion[:, 0] @ parting_weights())
+
+
+def test_frames_around_the_first_sound_count_more() -> None:
+    rows, frames, first = 4, 20, 10
+    phones = torch.full((1, rows * frames), LABEL_LIST.index("SIL"))
+    phones[:, rows * first :] = LABEL_LIST.index("S")  # is neither a closure nor an open vowel
+    more = torch.where(telling(phones, frames)[0] > 1.0)[0]
+    # Two frames before it, which are shown when it has been heard, and two from it on.
+    assert more.tolist() == [first - 2, first - 1, first, first + 1]
 
 
 def test_filmed_lips_count_where_there_are_any(corpus: Path) -> None:

@@ -38,6 +38,7 @@ _PARTING_WEIGHT = 4.0  # what the eye sees first counts once more, as a whole
 _TELLING = torch.tensor([LABEL_LIST.index(label) for label in sorted(BILABIALS | OPEN_VOWELS)])
 _SILENCE = LABEL_LIST.index("SIL")
 _BEGINNING = 4  # frames that begin to speak, and of silence before them
+_BEFORE = AHEAD  # of those frames, before the sound: heard by then, and lips part before a voice
 _TELLING_MORE = 2.0  # p, b, m and open vowels count so much more: eyes look for them
 _REAL = 0.3  # how much a real mouth counts where one was filmed
 _FLOW = 0.3  # what is drawn, against the lips
@@ -175,11 +176,12 @@ def counts(batch: Batch, known: Tensor) -> Tensor:
 def telling(phones: Tensor, frames: int) -> Tensor:
     """How much each frame counts by its sounds: phones int64 [B, rows * T] -> [B, T], 1 or more.
 
-    Open vowels, p, b, m, and the frames in which somebody begins to speak.
+    Open vowels, p, b, m, and the frames around the first sound of somebody who begins to speak.
     """
     rows = phones.view(len(phones), frames, -1)
     found = (rows[..., None] == _TELLING).any(3).any(2)
     spoken = (rows != _SILENCE).any(2)
     silent = F.max_pool1d(F.pad(spoken.float(), (_BEGINNING, 0)), _BEGINNING, 1)[:, :frames] == 0
-    begins = F.max_pool1d(F.pad((spoken & silent).float(), (_BEGINNING - 1, 0)), _BEGINNING, 1) > 0
+    starts = F.pad((spoken & silent).float(), (_BEGINNING - 1 - _BEFORE, _BEFORE))
+    begins = F.max_pool1d(starts, _BEGINNING, 1) > 0
     return 1.0 + _TELLING_MORE * (found | begins)

@@ -22,7 +22,7 @@ _TERMS = 4
 _CONTRAST = 0.08  # of the distance from the loudest
 _BLUR = 5  # bands
 _NOISE = 2.6  # above the lowest: the loudest steady noise
-_MASKED = (10, 10)  # bands hidden at most, twice, and rows, once (SpecAugment, Park et al. 2019)
+_MASKED = (14, 14)  # bands hidden at most, twice, and rows, once (SpecAugment, Park et al. 2019)
 _MASKED_ROWS = 4
 _POWER = 2.0 * math.log(10.0)  # natural log of power to the unit
 

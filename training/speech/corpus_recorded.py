@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from training.speech.corpus_stretches import Chance, Stretch, StretchConfig, lay_out
 from training.speech.phones import RATE_HZ, Utterance
 from training.speech.recordings import Clip, Recordings
+from training.speech.synthesis import at_speed
 
 _HELD_OUT_OF = 10  # one speaker in so many
 _CURVES_WEIGHT = 3.0  # clips with real lips are few, so each is heard as often as three
@@ -59,21 +60,31 @@ class RecordedVoices:
         shares = np.cumsum([self._weight(voice) for voice in self.training])
         place = (number * _GOLDEN) % 1.0 * shares[-1]
         voice = self.training[int(np.searchsorted(shares, place, side="right"))]
-        return self.stretch(
-            voice, chance, config, listening=chance.random() < config.listening_share
-        )
+        listening = chance.random() < config.listening_share
+        speed = float(chance.uniform(*config.speed))
+        return self.stretch(voice, chance, config, listening=listening, speed=speed)
 
     def stretch(
-        self, voice: str, chance: Chance, config: StretchConfig, *, listening: bool
+        self,
+        voice: str,
+        chance: Chance,
+        config: StretchConfig,
+        *,
+        listening: bool,
+        speed: float = 1.0,
     ) -> Stretch:
-        """The clips of one speaker in random order, and pauses."""
+        """The clips of one speaker in random order, and pauses.
+
+        At a speed, a larger or smaller person says what has no real lips beside.
+        """
         ready: list[Clip] = []
 
         def say(chance: Chance) -> Utterance:
             if not ready:
                 clips = self.clips[voice]
                 ready.extend(clips[int(n)] for n in chance.permutation(len(clips)))
-            return self._utterance(ready.pop(), voice)
+            said = self._utterance(ready.pop(), voice)
+            return said if said.gap is not None or speed == 1.0 else at_speed(said, speed)
 
         return lay_out(say, "en", chance, config, listening=listening)
 

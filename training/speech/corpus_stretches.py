@@ -31,17 +31,17 @@ class StretchConfig:
 
     voices: dict[str, float] = field(
         default_factory=lambda: {
-            "english": 0.35, "foreign": 0.14, "flite:rms": 0.11, "flite:slt": 0.08,
-            "flite:kal16": 0.02, "festival:kal_diphone": 0.05,
-            "festival:cmu_us_slt_arctic_hts": 0.08, "festival": 0.17,
+            "english": 0.34, "foreign": 0.14, "flite:rms": 0.10, "flite:slt": 0.08,
+            "flite:kal16": 0.02, "festival:kal_diphone": 0.10,
+            "festival:cmu_us_slt_arctic_hts": 0.08, "festival": 0.14,
         }
     )  # fmt: skip
-    speechless_share: float = 0.08
+    speechless_share: float = 0.12
     listening_share: float = 0.15  # of stretches with silences of 5 to 12 s
     amid_share: float = 0.3  # of stretches that begin within an utterance
     rate: tuple[float, float] = (0.75, 1.4)
     pitch: tuple[float, float] = (0.6, 1.5)  # espeak-ng only
-    speed: tuple[float, float] = (0.85, 1.18)
+    speed: tuple[float, float] = (0.85, 1.18)  # of a tape: pitch and formants follow
     effort_db: tuple[float, float] = (-5.0, 4.0)  # of one utterance against the next
 
 

@@ -40,6 +40,10 @@ class MicrophoneConfig:
     typing_share: float = 0.15
     babble_share: float = 0.12
     music_share: float = 0.12
+    blows_share: float = 0.25  # keys or struck things, near: often louder than the voice
+    blows_db: Range = (-20.0, 10.0)  # their peaks over the voice's
+    blows_alone_share: float = 0.5  # where nobody speaks, so that they alone never move lips
+    blows_alone_db: Range = (-10.0, 20.0)
     snr_db: Range = (0.0, 40.0)  # steady noise and keys; the upper end is likelier
     rival_snr_db: Range = (8.0, 35.0)  # babble and music: nearer, and the voice is no longer sole
     tilt_share: float = 0.5
@@ -103,7 +107,7 @@ def _surroundings(
     talk: Sequence[NDArray[np.float32]],
 ) -> Sound:
     """The voice in a room, among noises."""
-    size, rms = len(sound), voice_rms(sound)
+    size, rms, alone = len(sound), voice_rms(sound), not np.any(sound)
     if _happens(config.room_share, chance):
         response = room_response(
             chance.uniform(*config.rt60_s), chance.uniform(*config.direct_db), chance
@@ -116,6 +120,10 @@ def _surroundings(
     if _happens(config.typing_share, chance):
         keys = noises.typing(size, chance)  # peaks at 1: a voice's peaks are 4 times its RMS
         sound += 4.0 * rms / _ratio(config.snr_db, chance) * keys
+    if _happens(config.blows_alone_share if alone else config.blows_share, chance):
+        kind = noises.typing if chance.random() < 0.5 else noises.blows
+        over = _gain(config.blows_alone_db if alone else config.blows_db, chance)
+        sound += 4.0 * rms * over * kind(size, chance)
     if talk and _happens(config.babble_share, chance):
         babble = noises.babble(size, chance, talk)
         sound += rms / _gain(config.rival_snr_db, chance) * babble

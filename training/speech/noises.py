@@ -1,6 +1,6 @@
-"""Sounds that are not the speaker's: hiss, fans, hum, keys, music, other people talking.
+"""Sounds that are not the speaker's: hiss, fans, hum, keys, blows, music, other people talking.
 
-All are float64 [size] at 16 kHz, at an RMS of 1 (`typing`: with peaks at 1), and seeded.
+All are float64 [size] at 16 kHz, at an RMS of 1 (`typing`, `blows`: with peaks at 1), and seeded.
 """
 
 from __future__ import annotations
@@ -56,6 +56,20 @@ def typing(size: int, chance: Chance) -> Sound:
             _add(sound, 0.4 * click, at + int(chance.uniform(0.05, 0.10) * RATE_HZ))
         pause = chance.uniform(0.08, 0.35) if chance.random() < 0.93 else chance.uniform(0.5, 3.0)
         at += int(pause * RATE_HZ)
+    return sound
+
+
+def blows(size: int, chance: Chance) -> Sound:
+    """One thing that is struck now and then, one to five times in a row; peaks at 1."""
+    strike = _STRIKES[int(chance.integers(len(_STRIKES)))]
+    sound = np.zeros(size)
+    at = int(chance.uniform(0.0, 2.0) * RATE_HZ)
+    while at < size:
+        apart = chance.uniform(0.09, 0.35)
+        for _ in range(int(chance.integers(1, 6))):
+            _add(sound, strike(chance) * chance.uniform(0.4, 1.0), at)
+            at += int(apart * chance.uniform(0.8, 1.2) * RATE_HZ)
+        at += int(chance.uniform(0.3, 4.0) * RATE_HZ)
     return sound
 
 
@@ -122,6 +136,42 @@ def _click(chance: Chance) -> Sound:
     ring = np.sin(2.0 * np.pi * chance.uniform(800.0, 3_000.0) * _times(length))
     click = (chance.standard_normal(length) + ring) * np.exp(-4.0 * np.arange(length) / length)
     return np.asarray(click / np.abs(click).max())
+
+
+def _mouse(chance: Chance) -> Sound:
+    """A button pressed and let go: two clicks of a few ms."""
+    sound = np.zeros(int(0.15 * RATE_HZ))
+    for at in (0.0, chance.uniform(0.04, 0.12)):
+        click = _ring(chance, 0.004, chance.uniform(1_500.0, 4_500.0), 0.7)
+        _add(sound, click * chance.uniform(0.6, 1.0), int(at * RATE_HZ))
+    return sound
+
+
+def _knock(chance: Chance) -> Sound:
+    """Knuckles on wood, a cup set down, a finger on the microphone: low and short."""
+    return _ring(chance, chance.uniform(0.015, 0.06), chance.uniform(70.0, 450.0), 0.3)
+
+
+def _clap(chance: Chance) -> Sound:
+    return _ring(chance, chance.uniform(0.008, 0.025), chance.uniform(900.0, 1_800.0), 0.9)
+
+
+def _dish(chance: Chance) -> Sound:
+    """Glass, metal, crockery: rings for longer."""
+    return _ring(chance, chance.uniform(0.03, 0.12), chance.uniform(1_200.0, 5_000.0), 0.15)
+
+
+def _ring(chance: Chance, decay_s: float, hz: float, hiss: float) -> Sound:
+    """A struck thing: a tone, its uneven overtone and a share of noise, that die away; peak 1."""
+    times = _times(int(5.0 * decay_s * RATE_HZ))
+    tone = np.sin(2.0 * np.pi * hz * times)
+    tone += chance.uniform(0.2, 0.8) * np.sin(2.0 * np.pi * chance.uniform(1.6, 2.9) * hz * times)
+    noise = chance.standard_normal(len(times)) * np.exp(-times / (0.4 * decay_s))
+    sound = (1.0 - hiss) * tone * np.exp(-times / decay_s) + hiss * noise
+    return np.asarray(sound / np.abs(sound).max())
+
+
+_STRIKES: tuple[Callable[[Chance], Sound], ...] = (_mouse, _knock, _knock, _clap, _dish)
 
 
 def _thump() -> Sound:
