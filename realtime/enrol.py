@@ -45,7 +45,8 @@ def enrol(
     on_progress: OnProgress,
     on_server: Callable[[str], None],
 ) -> tuple[str, str]:
-    """Make an avatar; its id, and a note on what was learnt from a video, if any. Where a server
+    """Make an avatar; its id, and what is to be said of it: what was learnt from a video,
+    what would make it better. Where a server
     holds the data folder, that one is asked to do it by its own settings, and `on_server` is told
     its URL.
 
@@ -82,7 +83,7 @@ async def _enrol_here(
                 pipeline=job.pipeline,
             )
             said = library.describe(await library.create(upload, on_progress=on_progress))
-            return said["id"], said.get("note", "")
+            return said["id"], _remarks(said)
     finally:
         await library.close()
 
@@ -105,7 +106,13 @@ def _enrol_there(job: EnrolJob, url: str, on_progress: OnProgress) -> tuple[str,
         raise KeyboardInterrupt(f"the server goes on with it, as {said['id']}") from None
     if said["state"] == "failed":
         raise ValueError(said["error"]["message"])
-    return str(said["id"]), str(said.get("note", ""))
+    return str(said["id"]), _remarks(said)
+
+
+def _remarks(said: Mapping[str, Any]) -> str:
+    """The note on an avatar, and what would make it better, a line each."""
+    advice = [str(each["message"]) for each in said.get("advice", ())]
+    return "\n".join(filter(None, (str(said.get("note", "")), *advice)))
 
 
 def _ask(

@@ -23,8 +23,9 @@ FORBIDDEN = {
     "training": {"realtime", "benchmarks", "tests"},
     "benchmarks": {"tests"},
 }
-MAY_DECODE = {  # what enrolment reads videos with, in a process of its own
-    f"pipelines.photo.video.{name}" for name in ("container", "sound", "upright")
+MAY_DECODE = {  # what enrolment reads photos and videos with, in a process of its own
+    f"pipelines.photo.{name}"
+    for name in ("heif", "video.container", "video.sound", "video.upright")
 }
 KERNELS_MAY_IMPORT = {"torch", "numpy", "triton", "kernels"}
 EVENT_LOOP = "realtime.http.run"

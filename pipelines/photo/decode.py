@@ -1,27 +1,45 @@
-"""Uploaded bytes to pixels, with every limit checked before anything is decoded."""
+"""Uploaded bytes to pixels in sRGB, with every limit checked before anything is decoded.
+
+The limits keep a decoder below 250 MB: a JPEG is decoded reduced, others are reduced strip by strip
+from the one copy that their decoder makes.
+"""
 
 from __future__ import annotations
 
 import io
 import struct
-from typing import Literal
+import warnings
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from pipelines.photo.errors import EnrolmentError
+from pipelines.photo.headers import Header, ImageType, read_header, sniff
+from pipelines.photo.heif import HeifFile, decode_frame
 
-MAX_BYTES = 15_000_000
-MAX_PIXELS = 40_000_000
+MAX_BYTES = 30_000_000
+MAX_JPEG_PIXELS = 100_000_000
+MAX_PIXELS = 50_000_000
+MAX_SIDE = 16384
+MAX_HELD_BYTES = 202_000_000  # by a decoder: 50 megapixels of four bytes
+MAX_SCANS = 100  # of a JPEG; each is work over all of the picture
 WORK_SIDE = 2048  # pixels; larger photos are reduced to this, more does not help the portrait
+_PILLOW_WEBP_PIXELS = 16_000_000  # its decoder holds three copies of a WebP, FFmpeg's one
+_BACKDROP = (232, 234, 238)  # behind transparent parts
+_STRIP = 128  # rows of the reduced picture at a time
 
-ImageType = Literal["jpeg", "png", "webp"]
 Image8 = npt.NDArray[np.uint8]
 
 
 def decode(photo: bytes) -> Image8:
-    """Decode a JPEG, PNG or WebP into upright RGB pixels uint8 [H, W, 3], metadata dropped."""
+    """Decode a photo of any kind that `sniff` knows into RGB pixels uint8 [H, W, 3] in sRGB, as its
+    file says it is upright, at most `WORK_SIDE` wide and high; of several pictures the first.
+
+    Raises:
+        EnrolmentError: it cannot be read, or is too large; the message says what to do.
+    """
     if len(photo) > MAX_BYTES:
         raise EnrolmentError(
             "image_too_large",
@@ -29,104 +47,154 @@ def decode(photo: bytes) -> Image8:
             "accepted. Save it as a JPEG or make it smaller.",
         )
     kind = sniff(photo)
-    width, height = header_size(photo, kind)
-    if width * height > MAX_PIXELS or max(width, height) > 16384:
-        raise EnrolmentError(
-            "image_too_large",
-            f"The picture is {width} x {height} pixels; at most {MAX_PIXELS / 1e6:.0f} million "
-            "are accepted. Make it smaller.",
-        )
+    header = read_header(photo, kind)
+    _check(photo, kind, header)
     try:
-        return _pixels(photo, kind)
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+        return _pixels(photo, kind, header)
+    except (OSError, SyntaxError, ValueError, EOFError, LookupError, struct.error) as error:
+        if isinstance(error, EnrolmentError):
+            raise
         raise EnrolmentError(
-            "not_an_image", f"The {kind.upper()} file is damaged and cannot be read: {error}."
+            "not_an_image",
+            f"The {_named(kind)} file is damaged and cannot be read: {error}. Send the original, "
+            "or open it in any program and save it anew as a JPEG.",
         ) from error
 
 
 def clean(photo: bytes) -> bytes:
     """Return the same picture as a JPEG of our own: upright, at most `WORK_SIDE`, no metadata."""
+    return as_jpeg(decode(photo))
+
+
+def as_jpeg(pixels: Image8) -> bytes:
+    """`pixels`, uint8 [H, W, 3], as a JPEG of high quality."""
     out = io.BytesIO()
-    Image.fromarray(decode(photo)).save(out, "JPEG", quality=95, subsampling=0)
+    Image.fromarray(pixels).save(out, "JPEG", quality=95, subsampling=0)
     return out.getvalue()
 
 
-def _pixels(photo: bytes, kind: ImageType) -> Image8:
-    image: Image.Image = Image.open(io.BytesIO(photo), formats=[kind])
-    image.draft("RGB", (WORK_SIDE, WORK_SIDE))
-    image = ImageOps.exif_transpose(image)
-    image.thumbnail((WORK_SIDE, WORK_SIDE), Image.Resampling.LANCZOS)
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (232, 234, 238, 255)), image)
-    return np.asarray(image.convert("RGB"))
+def _named(kind: ImageType) -> str:
+    return {"heif": "HEIC or AVIF", "webp": "WebP"}.get(kind, kind.upper())
 
 
-def sniff(photo: bytes) -> ImageType:
-    """Tell the image type from the first bytes, whatever name or content type it came with."""
-    if photo.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if photo.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if photo[:4] == b"RIFF" and photo[8:12] == b"WEBP":
-        return "webp"
-    known = {b"GIF8": "GIF", b"BM": "BMP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"%PDF": "PDF"}
-    for magic, name in known.items():
-        if photo.startswith(magic):
-            raise EnrolmentError(
-                "unsupported_type", f"This is a {name} file. Use a JPEG, PNG or WebP photo."
-            )
-    if photo[4:8] == b"ftyp":
+def _check(photo: bytes, kind: ImageType, header: Header) -> None:
+    pixels = header.width * header.height
+    most = MAX_JPEG_PIXELS if kind == "jpeg" else MAX_PIXELS
+    if pixels > most or max(header.width, header.height) > MAX_SIDE:
         raise EnrolmentError(
-            "unsupported_type",
-            "This is a HEIC, AVIF or video file. Save the photo as JPEG, PNG or WebP.",
+            "image_too_large",
+            f"The picture is {header.width} x {header.height} pixels; at most {most / 1e6:.0f} "
+            f"million are accepted of a {_named(kind)} file, {MAX_SIDE} on a side. Make it smaller"
+            + ("." if kind == "jpeg" else ", or save it as a JPEG."),
         )
-    raise EnrolmentError("not_an_image", "This is not an image. Use a JPEG, PNG or WebP photo.")
+    if header.held > MAX_HELD_BYTES:
+        raise EnrolmentError(
+            "image_too_large",
+            f"The picture of {pixels / 1e6:.0f} million pixels is stored in a way that takes too "
+            "much memory to read. Save it as an ordinary JPEG (not a progressive one), or make it "
+            "smaller.",
+        )
+    if kind == "jpeg" and photo.count(b"\xff\xda") > MAX_SCANS:
+        raise EnrolmentError(
+            "image_too_large",
+            "The JPEG is stored in too many passes. Save it as an ordinary JPEG.",
+        )
 
 
-def header_size(photo: bytes, kind: ImageType) -> tuple[int, int]:
-    """Read (width, height) from the header alone."""
-    reader = {"jpeg": _jpeg_size, "png": _png_size, "webp": _webp_size}[kind]
+def _pixels(photo: bytes, kind: ImageType, header: Header) -> Image8:
+    profile: bytes | None
+    if kind == "heif":
+        file = HeifFile(photo)
+        image, profile, orientation = file.pixels(WORK_SIDE), file.icc, 1
+    elif kind == "webp" and header.width * header.height > _PILLOW_WEBP_PIXELS:
+        image, profile, orientation = _large_webp(photo, header), None, 1
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the limits here are below Pillow's, and exact
+            opened = Image.open(io.BytesIO(photo), formats=[kind])
+            if opened.width * opened.height > header.width * header.height:
+                raise ValueError("it is larger than it says")
+            opened.draft("RGB", (WORK_SIDE, WORK_SIDE))
+            profile = opened.info.get("icc_profile")
+            opened.load()
+            orientation = _orientation(opened)
+        image = _reduced(opened)
+    image.thumbnail((WORK_SIDE, WORK_SIDE), Image.Resampling.LANCZOS)
+    image = _flat(_in_srgb(image, profile))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image.info["exif"] = exif.tobytes()
+    return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def _orientation(image: Image.Image) -> int:
+    """As EXIF has it; 1 where that is damaged."""
     try:
-        width, height = reader(photo)
-    except (struct.error, IndexError) as error:
-        raise EnrolmentError("not_an_image", f"The {kind.upper()} header is cut short.") from error
-    if width < 1 or height < 1:
-        raise EnrolmentError("not_an_image", f"The {kind.upper()} header gives no picture size.")
-    return width, height
+        return int(image.getexif().get(0x0112, 1))
+    except (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error):
+        return 1
 
 
-def _png_size(photo: bytes) -> tuple[int, int]:
-    width, height = struct.unpack_from(">II", photo, 16)
-    return width, height
+def _large_webp(photo: bytes, header: Header) -> Image.Image:
+    if photo[12:16] == b"VP8X" and photo[20] & 2:
+        raise EnrolmentError(
+            "image_too_large", "The animated WebP is too large. Save one picture of it as a JPEG."
+        )
+    size = (header.width, header.height)
+    scale = min(1.0, WORK_SIDE / max(size))
+    shown = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+    return decode_frame("webp", b"", photo, size, shown)
 
 
-def _jpeg_size(photo: bytes) -> tuple[int, int]:
-    at = 2
-    while True:
-        marker, length = struct.unpack_from(">HH", photo, at)
-        if marker >> 8 != 0xFF:
-            raise EnrolmentError("not_an_image", "The JPEG header is damaged.")
-        code = marker & 0xFF
-        if code == 0xFF:  # fill byte
-            at += 1
-        elif 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):  # start of frame
-            height, width = struct.unpack_from(">HH", photo, at + 5)
-            return width, height
-        else:
-            at += 2 + max(length, 2)
+def _reduced(image: Image.Image) -> Image.Image:
+    """`image` in a mode of 8 bits, reduced to hardly more than `WORK_SIDE`, strip by strip, so that
+    no second copy of all of it is made."""
+    step = max(1, int(max(image.size) / (1.5 * WORK_SIDE)))
+    strips = []
+    for top in range(0, image.height, _STRIP * step):
+        box = (0, top, image.width, min(image.height, top + _STRIP * step))
+        strips.append(_eight_bits(image.crop(box)).reduce(step))
+    whole = Image.new(strips[0].mode, (strips[0].width, sum(strip.height for strip in strips)))
+    for n, strip in enumerate(strips):
+        whole.paste(strip, (0, n * _STRIP))
+    return whole
 
 
-def _webp_size(photo: bytes) -> tuple[int, int]:
-    chunk = photo[12:16]
-    if chunk == b"VP8X":
-        width = int.from_bytes(photo[24:27], "little") + 1
-        height = int.from_bytes(photo[27:30], "little") + 1
-        if len(photo) < 30:
-            raise IndexError
-        return width, height
-    if chunk == b"VP8L":
-        (bits,) = struct.unpack_from("<I", photo, 21)
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack_from("<HH", photo, 26)
-    return width & 0x3FFF, height & 0x3FFF
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """In L, RGB, RGBA or CMYK."""
+    if image.mode.startswith(("I", "F")):  # 16 bits of grey
+        grey = np.asarray(image).astype(np.float32) * (1 / 257)
+        return Image.fromarray(grey.round().clip(0, 255).astype(np.uint8))
+    if image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        return image.convert("RGBA")
+    return image if image.mode in ("L", "RGB", "RGBA", "CMYK") else image.convert("RGB")
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Colours by the file's own profile; one that is damaged or of other colours is left out."""
+    alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    colours = image.convert("RGB") if alpha is not None else image
+    converted = None
+    if profile:
+        with suppress(ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(
+                colours,
+                own,
+                ImageCms.createProfile("sRGB"),
+                ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                outputMode="RGB",
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+    colours = colours.convert("RGB") if converted is None else converted
+    if alpha is not None:
+        colours.putalpha(alpha)
+    return colours
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """On a plain backdrop where it is transparent."""
+    if image.mode != "RGBA":
+        return image
+    backdrop = Image.new("RGBA", image.size, (*_BACKDROP, 255))
+    return Image.alpha_composite(backdrop, image).convert("RGB")

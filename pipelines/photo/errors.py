@@ -1,7 +1,9 @@
-"""Why a photo or video cannot become an avatar, in words for the person who chose it."""
+"""Why a photo or video cannot become an avatar, or no better one, in words for who chose it."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Literal
 
 EnrolmentCode = Literal[
@@ -12,6 +14,8 @@ EnrolmentCode = Literal[
     "several_faces",
     "face_too_small",
     "face_turned",
+    "too_dark",
+    "too_blurred",
     "not_a_video",
     "video_too_large",
     "video_too_long",
@@ -27,3 +31,10 @@ class EnrolmentError(ValueError):
     def __init__(self, code: EnrolmentCode, message: str) -> None:
         super().__init__(message)
         self.code: EnrolmentCode = code
+
+
+def advice_from_meta(meta: Mapping[str, str]) -> list[dict[str, str]]:
+    """What would make an avatar better, as `pipelines.photo.advice` kept it in the strings of its
+    identity features: `{"code", "message"}` each, the gravest first. Needs no picture."""
+    kept = json.loads(meta.get("advice", "[]"))
+    return [{"code": str(code), "message": str(message)} for code, message in kept]

@@ -6,6 +6,7 @@ Features are content-addressed and a cache: what is missing, of whatever reason,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import time
 from collections.abc import Awaitable, Callable
@@ -13,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines.identity import IdentityStore
+from pipelines.photo.errors import advice_from_meta as from_meta
 from pipelines.pipeline import Material
 from pipelines.registry import find_system
 from realtime.avatars import worker
@@ -140,6 +142,7 @@ class Features:
         """See `AvatarLibrary.ensure`."""
         key = await self.key(avatar, pipeline)
         if await self._is_sound(key):
+            await self._on_key(avatar, key)  # made of another avatar of the same photo, perhaps
             return key
         if not self._exists(avatar):  # deleted meanwhile: its enrolment would outlive it
             raise UnknownAvatar(f"avatar {avatar.id!r} was deleted")
@@ -195,9 +198,20 @@ class Features:
         photo = picture if given is None else given
         return replace(avatar.material, photo=photo, video=None, learnt=learnt), note
 
+    async def advice(self, key: str) -> tuple[dict[str, str], ...]:
+        """What would make the avatar of `key` better; nothing where its features are gone."""
+        with contextlib.suppress(KeyError, ValueError):
+            found = await asyncio.to_thread(self.store.load, key)
+            return tuple(from_meta(found.meta))
+        return ()
+
     async def run(self, work: Callable[..., Any], *args: Any) -> Any:
         """Carry out a quick job of `worker`; see `EnrolmentProcess.run`."""
         return await self._quick.run(work, *args)
+
+    async def draw(self, work: Callable[..., Any], *args: Any) -> Any:
+        """Carry out a job of `worker` that draws, where photos are enrolled: PyTorch is there."""
+        return await self._photos.run(work, *args)
 
     async def cancel(self, avatar: Avatar, *, keep_work: bool = False) -> None:
         """End the enrolments of an avatar, save those that another one needs too."""

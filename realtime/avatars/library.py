@@ -27,6 +27,7 @@ from pipelines.pipeline import Material
 from pipelines.registry import find_system
 from realtime.avatars.features import Features, takes
 from realtime.avatars.pictures import Pictures
+from realtime.avatars.previews import Previews, clip_path
 from realtime.avatars.process import OnProgress
 from realtime.avatars.records import Avatar, Record, kinds_of, read_record, write_record
 from realtime.avatars.uploads import Upload, choose_pipeline, keep
@@ -59,6 +60,7 @@ class AvatarLibrary:
             config, metrics, self._remember_key, lambda avatar: avatar.id in self._avatars
         )
         self._pictures = Pictures(config.data_dir / "pictures", self._features)
+        self._previews = Previews(self._features)
         self._lock = FolderLock(config.data_dir)
         self._avatars: dict[str, Avatar] = {}
         self._records: dict[str, Record] = {}  # of uploads, by avatar id
@@ -143,8 +145,10 @@ class AvatarLibrary:
         elif state == "failed":
             record = self._records[avatar.id]
             said["error"] = {"code": record.code, "message": record.message}
-        elif avatar.id in self._records and self._records[avatar.id].note:
-            said["note"] = self._records[avatar.id].note
+        elif avatar.id in self._records:
+            record = self._records[avatar.id]
+            said |= {"note": record.note} if record.note else {}
+            said |= {"advice": list(record.advice)} if record.advice else {}
         return said
 
     async def picture(self, avatar: Avatar) -> bytes:
@@ -155,6 +159,15 @@ class AvatarLibrary:
         """
         record = self._records.get(avatar.id)
         return await self._pictures.get(avatar, record.keys if record is not None else ())
+
+    async def preview(self, avatar: Avatar, pipeline: str) -> bytes:
+        """Two seconds of the avatar as the pipeline draws it, an animated WebP that loops.
+
+        Raises:
+            as `ensure`.
+            UnknownAvatar: the pipeline draws none.
+        """
+        return await self._previews.get(await self.ensure(avatar, pipeline), pipeline)
 
     # Features
 
@@ -377,6 +390,7 @@ class AvatarLibrary:
                 return  # deleted meanwhile
             try:
                 key = await self._features.ensure(avatar, record.pipeline, on_progress=on_progress)
+                outcome["advice"] = await self._features.advice(key)
                 await self._let_go_of_video(avatar, key)
             except VivavoceError as error:
                 outcome = {"state": "failed", "code": error.code, "message": str(error)}
@@ -444,6 +458,7 @@ class AvatarLibrary:
             self._uploads / f"{avatar_id}.json",
             *self._uploads.glob(f"{avatar_id}.*"),
             *(self._features.store.path(key) for key in keys),
+            *(clip_path(self._features.store.path(key)) for key in keys),
         ):
             path.unlink(missing_ok=True)
         self._pictures.forget(avatar_id)
@@ -457,5 +472,6 @@ class AvatarLibrary:
         await self._features.close()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._pictures.close()
+        await self._previews.close()
         async with self._disk:  # what is being written is, before anybody else may
             self._lock.release()

@@ -23,6 +23,7 @@ from PIL import Image
 
 from pipelines.identity import IdentityStore
 from pipelines.photo.errors import EnrolmentError
+from pipelines.photo.headers import sniff as sniff_photo
 from pipelines.photo.video.sniff import HEAD_BYTES, VideoType, sniff
 from pipelines.pipeline import Material
 from realtime.errors import AvatarRejected
@@ -66,6 +67,8 @@ class Record:
     state: State = "ready"
     code: str = ""
     message: str = ""
+    advice: tuple[dict[str, str], ...] = ()
+    """What would make it better: `{"code", "message"}` each, the gravest first."""
     note: str = ""
     """What was learnt from a video that is not kept, in a sentence for the user."""
 
@@ -91,6 +94,8 @@ def write_record(path: Path, record: Record) -> None:
         "pipeline": record.pipeline,
         "state": record.state,
     }
+    if record.advice:
+        fields["advice"] = list(record.advice)
     if record.note:
         fields["note"] = record.note
     if record.state == "failed":
@@ -123,6 +128,10 @@ def read_record(path: Path, store: IdentityStore) -> Record:
             state=fields["state"] if fields.get("state") in get_args(State) else "ready",
             code=str(fields.get("code", "")),
             message=str(fields.get("message", "")),
+            advice=tuple(
+                {"code": str(each["code"]), "message": str(each["message"])}
+                for each in fields.get("advice", [])
+            ),
             note=str(fields.get("note", "")),
         )
     except (OSError, KeyError, TypeError, AttributeError) as error:
@@ -140,6 +149,20 @@ def _photo_of_features(store: IdentityStore, key: str, photo: Path) -> None:
     picture = io.BytesIO()
     Image.fromarray(store.load(key).preview).save(picture, "JPEG", quality=95, subsampling=0)
     write_durably(photo, picture.getvalue())
+
+
+def check_photo(photo: BinaryIO) -> None:
+    """Refuse what is no photo by its first bytes, before a process is started for it.
+
+    Raises:
+        AvatarRejected: it is none that is taken.
+    """
+    photo.seek(0)
+    try:
+        sniff_photo(photo.read(64))
+    except EnrolmentError as error:
+        raise AvatarRejected(str(error), error.code) from error
+    photo.seek(0)
 
 
 def sniff_video(video: BinaryIO) -> str:

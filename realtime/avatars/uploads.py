@@ -10,7 +10,7 @@ from typing import BinaryIO
 from pipelines.pipeline import Material
 from realtime.avatars import worker
 from realtime.avatars.features import Features, describe_unsuited, takes
-from realtime.avatars.records import Avatar, sniff_video
+from realtime.avatars.records import Avatar, check_photo, sniff_video
 from realtime.config import ServerConfig
 from realtime.errors import AvatarRejected, UnknownPipeline
 from realtime.storage import copy_durably
@@ -51,6 +51,9 @@ class Upload:
             raise AvatarRejected(
                 f"{self.source.name} has no photo to take a face from", "unsuited_material"
             )
+        for photo in (self.photo, self.source):
+            if photo is not None and not isinstance(photo, Avatar):
+                check_photo(photo)
         if self.video is not None:
             sniff_video(self.video)
 

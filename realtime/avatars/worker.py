@@ -26,6 +26,9 @@ NICE = 15
 of 0.3 s took 70 beside four busy processes, and nobody was served by it."""
 REPORT_EVERY_S = 0.1
 PICTURE_PX = 384
+PREVIEW_BYTES = 300_000
+PREVIEW_QUALITIES = (72, 50, 25)
+"""Of the clips of avatars: the first that keeps them small. Photos full of detail need less."""
 CANCEL = "cancel"
 
 
@@ -118,6 +121,35 @@ def draw_picture(report: Reporter, photo: Path | None, store: Path, keys: list[s
         raise EnrolmentError("not_a_video", "There is no picture of this avatar yet.")
     with Image.open(photo) as image:
         return _jpeg(image.convert("RGB"))
+
+
+def draw_preview(report: Reporter, system: str, store: Path, key: str, target: Path) -> None:
+    """Write a short clip of an avatar that moves, an animated WebP, as the file `target`."""
+    from PIL import Image
+
+    from pipelines.identity import IdentityStore
+    from pipelines.pipeline import FPS, Previews
+    from pipelines.registry import find_system
+
+    drawing = find_system(system)
+    assert isinstance(drawing, Previews), "checked"
+    frames = [Image.fromarray(frame) for frame in drawing.preview(IdentityStore(store).load(key))]
+    for quality in PREVIEW_QUALITIES:
+        out = io.BytesIO()
+        frames[0].save(
+            out,
+            "WEBP",
+            save_all=True,
+            append_images=frames[1:],
+            duration=1000 // FPS,
+            loop=0,
+            quality=quality,
+            method=1,
+            minimize_size=False,
+        )
+        if out.tell() < PREVIEW_BYTES:
+            break
+    write_durably(target, out.getvalue())
 
 
 def _jpeg(image: Any) -> str:

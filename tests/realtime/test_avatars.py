@@ -350,6 +350,12 @@ async def test_two_of_one_photo_leave_nothing_either(library, config, gate):
     assert files(config) == set()
 
 
+async def test_a_second_avatar_of_one_photo_is_pictured_as_it_will_be_drawn(library, gate):
+    gate.open()
+    one, two = [await library.create(photo(name), wait_s=LIMIT_S) for name in ("One", "Two")]
+    assert await library.picture(two) == await library.picture(one)
+
+
 async def test_a_picture_being_drawn_of_a_deleted_avatar_is_not_kept(
     library, config, gate, monkeypatch
 ):

@@ -109,7 +109,7 @@ def test_the_command_line_enrols_by_way_of_a_running_server(start, cast_dir, tmp
     ended = vivavoce("enrol", str(photo), "--name", "Guest", "--data-dir", data)
     assert ended.returncode == 0, ended.stderr
     assert f"the server at {process.url}, which is running, does it" in ended.stderr
-    avatar = ended.stdout.split("enrolled as ")[1].strip()
+    avatar = ended.stdout.split("enrolled as ")[1].split()[0]
     assert ask(process, f"/v1/avatars/{avatar}")[1]["state"] == "ready"
     for arguments, words in (
         ((__file__,), "vivavoce enrol: " + __file__),

@@ -1,0 +1,121 @@
+"""What would make an avatar better, from the photo and its face mesh, in words for the user."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipelines.photo.decode import Image8
+from pipelines.photo.detect import FaceMesh
+from pipelines.photo.errors import EnrolmentError
+
+Code = Literal["small", "blurred", "dark", "turned", "mouth_open", "tight"]
+Advice = tuple[Code, str]
+
+_SCALE = 192  # pixels, forehead to chin, at which the photo is judged
+SMALL_PX = 160  # forehead to chin; at 512 pixels a face is drawn 235 high
+EDGE_BLURRED, EDGE_HOPELESS = 0.05, 0.12
+"""Width of the eyes' edges in face heights: sharp portraits have 0.010 to 0.026, blurred by 0.02 of
+the face height 0.036 to 0.070, by 0.06 0.077 to 0.121."""
+DARK, HOPELESSLY_DARK = 85, 22  # of 255, of the brightest twentieth of the face
+_TURNED_DEG, _NOD_DEG = 18.0, 18.0
+_OPEN = 0.035  # lips apart, in face heights
+_ROOM = 0.1  # above the forehead, in face heights, for the hair
+_LIPS, _OVAL = (13, 14), (10, 338, 284, 454, 361, 379, 152, 150, 132, 234, 54, 109)
+_EYES = (33, 133, 159, 145, 263, 362, 386, 374)
+
+
+def advise(photo: Image8, face: FaceMesh) -> list[Advice]:
+    """What the user could do better than `photo` (uint8 [H, W, 3]), the gravest first.
+
+    Raises:
+        EnrolmentError: it is so dark or blurred that no avatar is worth making.
+    """
+    grey, points = _at_scale(photo, face)
+    light, edge = brightness(grey, points), edge_width(grey, points)
+    if light < HOPELESSLY_DARK:
+        raise EnrolmentError(
+            "too_dark", "The face is almost black. Use a photo taken in daylight or with a lamp on."
+        )
+    if edge > EDGE_HOPELESS:
+        raise EnrolmentError(
+            "too_blurred",
+            "The photo is too blurred to make out the eyes. Use a sharp one: hold still, and let "
+            "the camera focus on the face.",
+        )
+    height, width = photo.shape[:2]
+    found: list[Advice] = []
+    if face.height < SMALL_PX:
+        words = f"The face is only {face.height:.0f} pixels high. One of {SMALL_PX} or more looks"
+        found.append(("small", f"{words} sharper: go closer, or send the original photo."))
+    if edge > EDGE_BLURRED:
+        words = "The photo is blurred. Hold still and let the camera focus on the face."
+        found.append(("blurred", words))
+    if light < DARK:
+        found.append(("dark", "The face is dark. Turn it to a window or a lamp."))
+    if abs(face.yaw_deg) > _TURNED_DEG or abs(face.pitch_deg) > _NOD_DEG:
+        found.append(("turned", "The face is turned. Look straight into the camera."))
+    if np.linalg.norm(np.subtract(*face.points[_LIPS, :2])) > _OPEN * face.height:
+        found.append(("mouth_open", "The mouth is open. With lips closed it moves best."))
+    if _is_tight(face, width, height):
+        words = "The picture is cut close to the face. Leave room for hair and shoulders."
+        found.append(("tight", words))
+    return found
+
+
+def to_meta(advice: list[Advice]) -> dict[str, str]:
+    """For the strings of identity features."""
+    return {"advice": json.dumps(advice)} if advice else {}
+
+
+def brightness(grey: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -> float:
+    """Of the brightest twentieth of the face, 0 to 255: skin of every colour has highlights."""
+    low, high = points[_OVAL, :].min(axis=0), points[_OVAL, :].max(axis=0)
+    return float(np.percentile(_cut(grey, low, high), 95))
+
+
+def edge_width(grey: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -> float:
+    """How wide the steepest edges of the eyes are, in face heights: rims and pupils are sharp in
+    every sharp photo, however smooth its skin."""
+    widths = []
+    for corners in (_EYES[:4], _EYES[4:]):
+        low, high = points[corners, :].min(axis=0), points[corners, :].max(axis=0)
+        margin = 0.25 * (high[0] - low[0])
+        eye = _cut(grey, low - margin, high + margin)
+        slope = np.hypot(*np.gradient(eye))
+        contrast = np.percentile(eye, 98) - np.percentile(eye, 2)
+        widths.append(contrast / max(float(np.percentile(slope, 99)), 1e-3))
+    return float(min(widths)) / _SCALE
+
+
+def _at_scale(
+    photo: Image8, face: FaceMesh
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The face in grey, float32 [H, W], at a fixed scale, and the mesh upon it, [478, 2]."""
+    points = face.points[:, :2]
+    margin = 0.1 * face.height
+    left, top = (max(0, int(v)) for v in points.min(axis=0) - margin)
+    right, bottom = (int(v) for v in points.max(axis=0) + margin)
+    image = Image.fromarray(photo[top : bottom + 1, left : right + 1]).convert("L")
+    scale = _SCALE / face.height
+    size = (max(8, round(image.width * scale)), max(8, round(image.height * scale)))
+    grey = np.asarray(image.resize(size, Image.Resampling.BICUBIC)).astype(np.float32)
+    return grey, ((points - (left, top)) * scale).astype(np.float32)
+
+
+def _cut(
+    grey: npt.NDArray[np.float32], low: npt.NDArray[np.float32], high: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    x0, y0 = (max(0, int(v)) for v in low)
+    x1, y1 = (max(lowest + 2, int(v) + 1) for lowest, v in zip((x0, y0), high, strict=True))
+    return grey[y0:y1, x0:x1]
+
+
+def _is_tight(face: FaceMesh, width: int, height: int) -> bool:
+    low, high = face.points[:, :2].min(axis=0), face.points[:, :2].max(axis=0)
+    room = _ROOM * face.height
+    return bool(low[1] < room or low[0] < 0.0 or high[0] > width or high[1] + room > height)
