@@ -9,10 +9,13 @@ from PIL import Image
 
 from pipelines.photo.decode import Image8
 from pipelines.photo.detect import FaceMesh, Points
+from pipelines.photo.geometry import Mask
 
-CANVAS = 512  # pixels, side of the stored canvas
+CANVAS = 512  # pixels, side of the stored canvas, at least,
+MAX_CANVAS = 768  # and at most: where the photo has them, 720 lines are sharp
+_CANVAS_STEP = 64
 FACE_SHARE = 0.46  # forehead to chin, of the canvas height, where the photo allows
-MAX_FACE_SHARE = 0.64  # beyond this the photo is extended at its edges
+MAX_FACE_SHARE = 0.66  # beyond this the photo is extended at its edges
 FACE_CENTRE_Y = 0.47  # where the face's middle goes, of the canvas height
 
 
@@ -41,6 +44,12 @@ def _kept_inside(start: float, side: float, length: int) -> float:
     return min(max(start, 0.0), length - side)
 
 
+def canvas_side(crop: Crop) -> int:
+    """Pixels of a canvas's side that hold what the photo has to show in `crop`."""
+    whole = _CANVAS_STEP * round(crop.side / _CANVAS_STEP)
+    return min(max(CANVAS, whole), MAX_CANVAS)
+
+
 def cut(photo: Image8, crop: Crop, size: int = CANVAS) -> Image8:
     """Resample `crop` of `photo` to uint8 [size, size, 3]; edges are extended if need be."""
     height, width = photo.shape[:2]
@@ -56,6 +65,17 @@ def cut(photo: Image8, crop: Crop, size: int = CANVAS) -> Image8:
         box=(box[0], box[1], box[0] + crop.side, box[1] + crop.side),
     )
     return np.asarray(image)
+
+
+def inside(crop: Crop, width: int, height: int, size: int = CANVAS) -> Mask:
+    """Which pixels of the canvas show the photo of `width` x `height`: bool [size, size]."""
+    step = crop.side / size
+    middles = (np.arange(size) + 0.5) * step
+    across = (crop.left + middles > step) & (crop.left + middles < width - step)
+    down = (crop.top + middles > step) & (crop.top + middles < height - step)
+    across |= (crop.left >= 0.0) & (crop.left + crop.side <= width)
+    down |= (crop.top >= 0.0) & (crop.top + crop.side <= height)
+    return np.asarray(down[:, None] & across[None, :])
 
 
 def to_canvas(points: Points, crop: Crop) -> Points:

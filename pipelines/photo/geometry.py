@@ -9,6 +9,7 @@ hold for every face. The subject's right is the left of the picture.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -103,7 +104,7 @@ class Face:
         """Displacements [..., 2] in face units to canvas units."""
         return single(face @ self.axes * self.unit)
 
-    @property
+    @cached_property
     def interocular(self) -> float:
         """Distance of the outer eye corners, face units."""
         return float(np.linalg.norm(self.points[33, :2] - self.points[263, :2]))
@@ -119,10 +120,11 @@ class Face:
         return float(self.points[NOSE_BASE, 1])
 
 
-def measure(landmarks: Array, eye_rims: Array | None = None) -> Face:
+def measure(landmarks: Array, eye_rims: Array | None = None, lip_line: Array | None = None) -> Face:
     """Read frame and curves off `landmarks` [478, 3] in canvas coordinates.
 
-    `eye_rims` [2, 3, n] (x, upper, lower; right eye, left eye) replaces the mesh's own.
+    `eye_rims` [2, 3, n] (x, upper, lower; right eye, left eye) and `lip_line` [3, n] (x, upper,
+    lower) replace the mesh's own.
     """
     eye_line = landmarks[263, :2] - landmarks[33, :2]
     axis_x = eye_line / np.linalg.norm(eye_line)
@@ -137,7 +139,7 @@ def measure(landmarks: Array, eye_rims: Array | None = None) -> Face:
         origin=origin.astype(np.float32),
         axes=axes,
         unit=unit,
-        mouth=_rim(points, UPPER_INNER, LOWER_INNER),
+        mouth=_rim(points, UPPER_INNER, LOWER_INNER) if lip_line is None else Rim(*lip_line),
         lips=_rim(points, UPPER_OUTER, LOWER_OUTER),
         eyes=_mesh_eyes(points) if eye_rims is None else _found_eyes(eye_rims),
     )

@@ -9,6 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pipelines.photo.continuation import continued
+from pipelines.photo.filling import blur, dilate, push_pull
+
 _GUIDE_RADIUS = 9  # pixels at 512
 _GUIDE_EPS = 3e-4
 
@@ -48,52 +51,12 @@ def separate(matte: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
     In a band around the person, whatever differs from the background behind is person too: strands
     of hair, and what the mask missed.
     """
-    behind = fill_behind(picture, matte)
-    reach = max(3, picture.shape[-1] // 48)
-    band = blur(dilate((matte > 0.02).to(picture.dtype), reach), 2.0)
-    unlike = (picture - behind).abs().amax(dim=0, keepdim=True)
-    missed = ((blur(unlike, 0.7) - 0.05) / 0.10).clamp(0.0, 1.0) * band
-    return torch.maximum(matte, missed), behind
-
-
-def fill_behind(picture: Tensor, matte: Tensor) -> Tensor:
-    """Paint [3, H, W] over the person with what surrounds them, with no halo of the person."""
     reach = max(3, picture.shape[-1] // 48)
     person = dilate((matte > 0.02).to(picture.dtype), reach)
-    filled = push_pull(picture, 1.0 - person)
-    soft = blur(filled, picture.shape[-1] / 80)
-    inside = blur(dilate(person, 2), 2.0)
-    return filled * (1.0 - inside) + soft * inside
-
-
-def push_pull(picture: Tensor, known: Tensor) -> Tensor:
-    """Fill `picture` [C, H, W] where `known` [1, H, W] is 0, smoothly from all around."""
-    height, width = picture.shape[-2:]
-    if min(height, width) <= 2:
-        weight = known.sum().clamp_min(1e-6)
-        mean = (picture * known).sum(dim=(1, 2), keepdim=True) / weight
-        return picture * known + mean * (1.0 - known)
-    pooled = F.avg_pool2d((picture * known)[None], 2, ceil_mode=True, count_include_pad=False)[0]
-    weight = F.avg_pool2d(known[None], 2, ceil_mode=True, count_include_pad=False)[0]
-    small = push_pull(pooled / weight.clamp_min(1e-4), (weight * 4.0).clamp_max(1.0))
-    large = F.interpolate(small[None], (height, width), mode="bilinear", align_corners=False)[0]
-    return picture * known + large * (1.0 - known)
-
-
-def dilate(mask: Tensor, radius: int) -> Tensor:
-    """Grow the ones in `mask` [1, H, W] by `radius` pixels (square)."""
-    side = 2 * radius + 1
-    rows = F.max_pool2d(mask[None], (side, 1), stride=1, padding=(radius, 0))
-    return F.max_pool2d(rows, (1, side), stride=1, padding=(0, radius))[0]
-
-
-def blur(picture: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of [C, H, W], edges replicated; `sigma` in pixels."""
-    radius = max(1, round(2.5 * sigma))
-    x = torch.arange(-radius, radius + 1, dtype=picture.dtype)
-    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-    kernel = (kernel / kernel.sum()).view(1, 1, -1)
-    channels = picture[:, None]  # [C, 1, H, W]
-    padded = F.pad(channels, (radius, radius, radius, radius), mode="replicate")
-    rows = F.conv2d(padded, kernel[..., None, :])
-    return F.conv2d(rows, kernel[..., :, None])[:, 0]
+    smooth = push_pull(picture, 1.0 - person)
+    band = blur(person, 2.0)
+    unlike = (picture - smooth).abs().amax(dim=0, keepdim=True)
+    missed = ((blur(unlike, 0.7) - 0.05) / 0.10).clamp(0.0, 1.0) * band
+    return torch.maximum(matte, missed), continued(
+        picture, 1.0 - blur(dilate(person, 3), 1.5), mirror=False
+    )

@@ -14,95 +14,172 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.i420 import rgb_to_i420
 from pipelines.baked import BakedCache
 from pipelines.identity import IdentityFeatures
+from pipelines.photo.framing import SQUARE, moving, place
 from pipelines.photo.geometry import Array, Face, measure, single
+from pipelines.photo.placement import Box, Placement
+from pipelines.photo.surroundings import around
 from pipelines.pipeline import Size
 from pipelines.portrait.basis import basis, lids_of, lips_of
 from pipelines.portrait.erase_mouth_and_eyes import lips_only, without_mouth_and_eyes
 from pipelines.portrait.eyeball import Eyeballs, paint_eyeballs
+from pipelines.portrait.inside_mouth import InsideMouth, inside_mouth, lip_line
 from pipelines.portrait.lips_and_lids import LipsOrLids
+from pipelines.portrait.picture_bytes import rgb_to_i420
 from pipelines.portrait.pose import pose_fields
-from pipelines.portrait.teeth import MILLIMETRE, lower_teeth, tongue, upper_teeth
 
 T = TypeVar("T")
 
-NODES = 65  # lattice of the whole picture: NODES x NODES points, edge to edge
-_MOUTH_BACK = 0.05  # how far the teeth lie behind the lips, face units
+NODES = 65  # lattice of the canvas: NODES x NODES points, edge to edge
+_STILL = 1e-6  # canvas units, or of the light: nothing
+_MARGIN = 0.15  # of the canvas's side: as far as a head cut by the photo's edge may move away
 
 
 @dataclass(frozen=True)
 class Baked:
     """One identity, ready to render at one size. Never written to, so sessions share it."""
 
-    size: int
+    size: Size  # of the frame
+    placement: Placement  # of the canvas in it
+    visible: Box  # of the frame: what the canvas covers
     face: Face
-    person: Tensor  # [1, 4, S, S] premultiplied
-    behind: Tensor  # [1, 3, S, S]
-    behind_i420: Tensor  # uint8 [S * 3 / 2, S]: the same
-    present: Tensor  # [1, 1, NODES, NODES] above 0 where the person is, or near
-    fields: Tensor  # [K + 1, 3 * NODES * NODES]: dx, dy in canvas units, shade
+    person: Tensor  # uint8 [side + 2 * margin, same, 4] premultiplied: the canvas and around it
+    margin: int  # pixels
+    behind: Tensor  # uint8 [H, W, 3]: the frame without the person, and all that never moves
+    behind_i420: Tensor  # uint8 [H * 3 / 2, W]: the same
+    nodes: Tensor  # [1, h, w, 2] canvas coordinates of the frame's lattice over its visible part
+    present: Tensor  # [1, 2, NODES, NODES]: above 0 where the person is, or near; 1 well inside
+    moved: Box  # of the canvas's lattice: beyond it, nothing moves but by the pose
+    fields: Tensor  # [K, 3 * h * w] in that box: dx, dy in canvas units, shade
     pose: Tensor  # [4, NODES * NODES]
     mouth: LipsOrLids
     eyes: LipsOrLids
-    eyeballs: Eyeballs
-    teeth: Tensor  # [3, 4, h, w] tongue, lower and upper teeth, premultiplied
-    teeth_anchor: tuple[float, ...]  # pose fields of the teeth
-    lit: tuple[slice, slice]  # rows and columns around the face, where shading can change
-    cavity: Tensor  # [3, 1, 1] colour of the dark behind
+    eyeballs: Tensor  # uint8 [8, h, w, 4] as `Eyeballs.pictures`
+    lid_edges: Tensor  # float32 [2, h, w, 4] as `Eyeballs.edges`
+    lashes: tuple[float, float, float]  # as `Eyeballs.lashes`
+    eye_corners: tuple[tuple[int, int], ...]  # as `Eyeballs.corners`
+    inside: InsideMouth
 
 
-def bake(identity: IdentityFeatures, size: int) -> Baked:
-    """Build everything that depends on the identity and the frame size."""
-    face = measure(identity.arrays["landmarks"], identity.arrays["eye_rims"])
+def bake(
+    identity: IdentityFeatures, size: Size, placement: Placement, beyond: Tensor | None = None
+) -> Baked:
+    """Build everything that depends on the identity, the frame's size and the canvas's place in it.
+
+    beyond: what the frame shows beside the canvas, uint8 [H, W, 3]; nothing moves at edges that it
+        goes on from. None goes on from them with the canvas's last pixels.
+
+    Raises:
+        ValueError: the canvas lies outside of the frame.
+    """
+    visible, side = placement.visible(size), placement.side
+    margin = max(1, round(_MARGIN * side))
+    face = measure(*(identity.arrays[n] for n in ("landmarks", "eye_rims", "lip_line")))
     blur_px = face.unit * len(identity.arrays["canvas"]) / 2 / float(identity.meta["face_px"])
+    shown = face
     face = lips_only(face, blur_px)
     picture = _picture(identity.tensors["canvas"])
     matte = identity.tensors["matte"].float()[None, None] / 255.0
     behind = _picture(identity.tensors["background"])
     skin = without_mouth_and_eyes(face, picture[0])[None]
     person = (skin - (1 - matte) * behind).clamp(min=0.0).minimum(matte.expand_as(picture))
+    line = lip_line(face, skin[0])
     x, y = _nodes(face)
     shapes = basis(face, x, y, "auto", "auto")
-    moved = face.vectors(np.stack([shapes[:, 0], shapes[:, 1]], axis=-1))
-    shapes = np.stack([moved[..., 0], moved[..., 1], shapes[:, 3]], axis=1)
-    scale = float(np.clip(1.3 * MILLIMETRE * face.unit * size / 2, 0.8, 5.0))  # pixels per mm
-    eyeballs = paint_eyeballs(face, _resized(picture, size)[0])
+    vectors = face.vectors(np.stack([shapes[:, 0], shapes[:, 1]], axis=-1))
+    shapes = np.stack([vectors[..., 0], vectors[..., 1], shapes[:, 3]], axis=1)
+    share = moving(size, placement, NODES, beyond is not None)
+    moved, fields = _boxed(shapes * share)
+    eyeballs = paint_eyeballs(face, _resized(picture, side)[0])
     tint = _tint(face, picture[0], eyeballs)
-    parts = [tongue(scale, tint), lower_teeth(scale, tint), upper_teeth(scale, tint)]
-    zero = np.zeros(1, dtype=np.float32)
-    anchor = pose_fields(face, zero, zero, _MOUTH_BACK)[:, 0]
+    still = _still(_bytes(_resized(behind, side))[0], size, placement, beyond)
     return Baked(
         size=size,
+        placement=placement,
+        visible=visible,
         face=face,
-        person=_resized(torch.cat([person, matte], dim=1), size),
-        behind=_resized(behind, size),
-        behind_i420=rgb_to_i420(_resized(behind, size))[0],
+        person=_bytes(_continued(_resized(torch.cat([person, matte], dim=1), side), margin))[0],
+        margin=margin,
+        behind=still,
+        behind_i420=torch.from_numpy(rgb_to_i420(still.numpy())),
+        nodes=_frame_nodes(visible, placement),
         present=_present(matte),
-        fields=_tensor(shapes).reshape(len(shapes), -1),
-        pose=_tensor(pose_fields(face, x, y)),
-        mouth=lips_of(face, size),
-        eyes=lids_of(face, size),
-        eyeballs=eyeballs,
-        teeth=torch.stack(parts),
-        lit=_around(face, size),
-        teeth_anchor=tuple(float(v) for v in anchor),
-        cavity=torch.tensor([0.16, 0.055, 0.055]).view(3, 1, 1) * float(tint.mean()),
+        moved=moved,
+        fields=fields,
+        pose=_tensor(pose_fields(face, x, y) * share),
+        mouth=lips_of(face, side, line),
+        eyes=lids_of(face, side),
+        eyeballs=_bytes(eyeballs.pictures),
+        lid_edges=eyeballs.edges.permute(0, 2, 3, 1).contiguous(),
+        lashes=eyeballs.lashes,
+        eye_corners=eyeballs.corners,
+        inside=inside_mouth(face, skin[0], tint, side, blur_px, line, (shown, picture[0])),
     )
 
 
+def _continued(person: Tensor, margin: int) -> Tensor:
+    """Add `margin` pixels around [1, 4, S, S]: mirrored where the edge cuts the person.
+
+    A head that moves away from the photo's edge shows mirrored hair there, not streaks.
+    """
+    around = (margin, margin, margin, margin)
+    cut = (2.0 * person[:, 3:] - 1.0).clamp(min=0.0)  # what only just touches the edge is not
+    wide = F.pad(person, around, mode="reflect") * F.pad(cut, around, mode="replicate")
+    wide[..., margin:-margin, margin:-margin] = person
+    return wide
+
+
 def _present(matte: Tensor) -> Tensor:
-    """Spread the matte [1, 1, S, S] to the nodes around each of its pixels."""
-    cells = F.adaptive_max_pool2d(matte, NODES - 1)
-    return F.max_pool2d(F.pad(cells, (2, 2, 2, 2)), 4, stride=1)
+    """Spread the matte [1, 1, S, S], and what it leaves, to the nodes around each of its pixels.
+
+    Nodes at the photo's edge do not count as well inside: what lies beyond may not be.
+    """
+    cells = F.adaptive_max_pool2d(torch.cat([matte, 1.0 - matte], dim=1), NODES - 1)
+    cells = torch.cat(
+        [F.pad(cells[:, :1], (2, 2, 2, 2)), F.pad(cells[:, 1:], (2, 2, 2, 2), value=1.0)], dim=1
+    )
+    spread = F.max_pool2d(cells, 4, stride=1)
+    spread[:, 1] = 1.0 - spread[:, 1]
+    return spread
 
 
-def _around(face: Face, size: int) -> tuple[slice, slice]:
-    """Rows and columns of the frame that hold the face in any pose."""
-    corners = face.to_canvas(np.array([[-0.62, -1.0], [0.62, 0.62]], dtype=np.float32))
-    (left, top), (right, bottom) = np.clip((np.sort(corners, axis=0) + 1) / 2, 0, 1) * size
-    return slice(int(top), int(bottom)), slice(int(left), int(right))
+def _still(behind: Tensor, size: Size, placement: Placement, beyond: Tensor | None) -> Tensor:
+    """What never moves, uint8 [H, W, 3]: `behind` [side, side, 3] in its place in `beyond`, or with
+    its edges extended."""
+    width, height = size
+    line = [
+        (torch.arange(count) - start).clamp(0, placement.side - 1)
+        for count, start in ((height, placement.top), (width, placement.left))
+    ]
+    still = behind[line[0]][:, line[1]].contiguous()
+    if beyond is None:
+        return still
+    box = placement.visible(size)
+    whole = beyond.clone()
+    whole[box] = still[box]
+    return whole
+
+
+def _boxed(shapes: Array) -> tuple[Box, Tensor]:
+    """See `Baked.moved` and `Baked.fields`; `shapes` is [K, 3, NODES * NODES]."""
+    lattice = shapes.reshape(len(shapes), 3, NODES, NODES)
+    moves = np.abs(lattice).max(axis=(0, 1)) > _STILL
+    rows, columns = (np.flatnonzero(moves.any(axis=axis)) for axis in (1, 0))
+    box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+    return box, _tensor(lattice[:, :, box[0], box[1]]).reshape(len(shapes), -1)
+
+
+def _frame_nodes(visible: Box, placement: Placement) -> Tensor:
+    """See `Baked.nodes`: `placement.step` pixels apart, from the first visible pixel's edge on."""
+    rows, columns = (
+        (torch.arange(-(-(part.stop - part.start) // placement.step) + 1) * placement.step)
+        + (part.start - corner)
+        for part, corner in zip(visible, (placement.top, placement.left), strict=True)
+    )
+    scale = 2.0 / placement.side
+    x, y = columns * scale - 1.0, rows * scale - 1.0
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
 
 
 def _tint(face: Face, picture: Tensor, eyes: Eyeballs) -> Array:
@@ -135,9 +212,20 @@ def _picture(pixels: Tensor) -> Tensor:
 
 
 def _resized(picture: Tensor, size: int) -> Tensor:
+    """[1, C, S, S] to [1, C, size, size], premultiplied colours staying below their alpha."""
     if picture.shape[-1] == size:
         return picture.contiguous()
-    return F.interpolate(picture, (size, size), mode="area")
+    if picture.shape[-1] > size:
+        return F.interpolate(picture, (size, size), mode="area")
+    larger = F.interpolate(picture, (size, size), mode="bicubic", align_corners=False)
+    larger = larger.clamp(0.0, 1.0)
+    return larger if larger.shape[1] == 3 else larger.minimum(larger[:, 3:])
+
+
+def _bytes(picture: Tensor) -> Tensor:
+    """[N, C, H, W] in [0, 1] to uint8 [N, H, W, C]."""
+    rounded = (picture * 255.0).round().clamp(0.0, 255.0).to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).contiguous()
 
 
 def placed(part: T, device: torch.device) -> T:
@@ -147,19 +235,15 @@ def placed(part: T, device: torch.device) -> T:
         value = getattr(part, field.name)
         if isinstance(value, Tensor):
             changes[field.name] = value.to(device)
-        elif isinstance(value, LipsOrLids | Eyeballs):
+        elif isinstance(value, LipsOrLids | InsideMouth):
             changes[field.name] = placed(value, device)
     return replace(part, **changes)  # type: ignore[type-var]
 
 
 def _bake(identity: IdentityFeatures, size: Size, device: torch.device) -> Baked:
-    width, height = size
-    if width != height or width % (NODES - 1):
-        raise ValueError(
-            f"portraits are square, in steps of {NODES - 1} pixels, not {width} x {height}"
-        )
+    beyond = None if identity.frame == SQUARE else torch.tensor(around(identity, size))
     with torch.inference_mode():
-        return placed(bake(identity, width), device)
+        return placed(bake(identity, size, place(identity, size), beyond), device)
 
 
 CACHE = BakedCache(_bake)

@@ -5,17 +5,25 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.motion.space import BLENDSHAPES
-from pipelines.photo.geometry import SIDES, Array, Face, Mask, Side, single
-from pipelines.portrait.lids import brow_shapes, lid_shapes
+from pipelines.photo.geometry import SIDES, Array, Face, Mask, Side, single, smoothstep
+from pipelines.portrait.lids import brow_shapes, lid_shapes, patch_room
 from pipelines.portrait.lips_and_lids import Box, LayerFields, LipsOrLids, build
-from pipelines.portrait.mouth import SHAPES, mouth_space, rest_closure
+from pipelines.portrait.mouth import SHAPES, held_together, mouth_space, rest_closure
+from pipelines.portrait.neutral import neutral
+
+FIELDS: tuple[str, ...] = (*BLENDSHAPES, "lipsStick", "middleParted", "sidesParted", "rest")
+"""What the fields of a face are of: blendshapes, what follows from how far the lips part, and what
+closes the mouth of the photo."""
 
 _MOUTH_STEP = 3.0  # pixels at 512 between lattice points
 _EYE_STEP = 2.5
+# Of the dark line that parted lips lose, what is made up for: FaceMesh then reads the gaps it read
+# while the line was still there (`pipelines.motion.reading`).
+_CLOSER = 0.35
 
 
 def basis(face: Face, x: Array, y: Array, mouth: str, lids: str) -> Array:
-    """Fields of every blendshape, then of the resting face: [K + 1, 4, P], face units.
+    """All of `FIELDS`: [K, 4, P], face units.
 
     `mouth` and `lids` choose the layer: "upper", "lower", or "auto" by where the point lies.
     """
@@ -34,8 +42,8 @@ def basis(face: Face, x: Array, y: Array, mouth: str, lids: str) -> Array:
             rows[name] = np.where(over, layered.upper, layered.lower)
     zero = np.zeros((4, x.size), dtype=np.float32)
     closed = rest_closure(space)
-    rest = np.where(above, closed.upper, closed.lower)
-    return single(np.stack([rows.get(n, zero) for n in BLENDSHAPES] + [rest]))
+    rows["rest"] = np.where(above, closed.upper, closed.lower) + neutral(face, x, y)
+    return single(np.stack([rows.get(name, zero) for name in FIELDS]))
 
 
 def _choose(layer: str, above: Mask) -> Mask:
@@ -44,8 +52,12 @@ def _choose(layer: str, above: Mask) -> Mask:
     return np.full(above.shape, layer == "upper")
 
 
-def lips_of(face: Face, size: int) -> LipsOrLids:
-    """The one opening of the lips."""
+def lips_of(face: Face, size: int, line: tuple[float, float]) -> LipsOrLids:
+    """The one opening of the lips.
+
+    `line`: how far into the upper and the lower lip the dark line between closed lips reaches, face
+    units. Parted lips lose it, for it is no part of their skin, and what is left takes its place.
+    """
     rim = face.mouth
     half = 1.22 * rim.half_width + 0.02
     box = (rim.middle - half, -0.13, rim.middle + half, 0.33)
@@ -53,22 +65,41 @@ def lips_of(face: Face, size: int) -> LipsOrLids:
     def layer(name: str, x: Array, y: Array) -> Array:
         field = basis(face, x, y, name, "auto")
         field[-1, 2] = rim.upper_at(x) - y if name == "upper" else y - rim.lower_at(x)
+        middle, sides = (FIELDS.index(part) for part in ("middleParted", "sidesParted"))
+        field[middle], field[sides] = _without_line(face, name, x, y, line)
         return field
 
     return build(face, [box], [layer], _MOUTH_STEP, size, 5, 3 if size > 256 else 2)
 
 
+def _without_line(
+    face: Face, layer: str, x: Array, y: Array, line: tuple[float, float]
+) -> tuple[Array, Array]:
+    """What takes the dark line off the middle and off the sides of a lip, each [4, P]."""
+    rim = face.mouth
+    gone = np.zeros((4, x.size), dtype=np.float32)
+    if layer == "upper":
+        closer = _CLOSER * (1.0 - smoothstep(0.0, -0.8 * face.nose, rim.upper_at(x) - y))
+        gone[1], gone[2] = line[0] * closer, -line[0]
+    else:
+        closer = _CLOSER * (1.0 - smoothstep(0.0, 0.6 * face.chin, y - rim.lower_at(x)))
+        gone[1], gone[2] = -line[1] * closer, -line[1]
+    gone *= smoothstep(0.0, 0.03, np.minimum(x - rim.left, rim.right - x))
+    aside = held_together(face, x)
+    return gone * (1.0 - aside), gone * aside
+
+
 def lids_of(face: Face, size: int) -> LipsOrLids:
     """The two openings of the lids: right, then left."""
     parts = [_eye(face, side) for side in SIDES]
-    return build(face, [p[0] for p in parts], [p[1] for p in parts], _EYE_STEP, size, 3, 2)
+    return build(face, [p[0] for p in parts], [p[1] for p in parts], _EYE_STEP, size, 2, 2)
 
 
 def _eye(face: Face, side: Side) -> tuple[Box, LayerFields]:
     rim = face.eyes[side]
     half = 1.3 * rim.half_width
     top, bottom = float(rim.upper.min()), float(rim.lower.max())
-    room = 0.8 * (bottom - top) + 0.012
+    room = patch_room(rim)
     box = (rim.middle - half, top - room, rim.middle + half, bottom + room)
 
     def layer(name: str, x: Array, y: Array) -> Array:

@@ -15,25 +15,31 @@ from torch import Tensor
 
 from pipelines.identity import IdentityFeatures
 from pipelines.learnt import Learnt
-from pipelines.photo.crop import choose_crop, cut, to_canvas
-from pipelines.photo.decode import Image8, decode
-from pipelines.photo.detect import FaceMesh, find_face, person_mask
+from pipelines.photo.advice import advise, to_meta
+from pipelines.photo.crop import canvas_side, choose_crop, cut, inside, to_canvas
+from pipelines.photo.decode import Image8
+from pipelines.photo.detect import FaceMesh, person_mask
 from pipelines.photo.geometry import measure
 from pipelines.photo.matte import refine_matte, separate
+from pipelines.photo.surroundings import surroundings
+from pipelines.photo.tight import complete_person
+from pipelines.photo.upright import read_portrait
 from pipelines.pipeline import Material, Progress
 from pipelines.portrait.eye_rims import find_eye_rims
+from pipelines.portrait.lip_line import find_lip_line
 from pipelines.weights import weights_digest
 
 
 def enrol(photo: bytes, key: str) -> IdentityFeatures:
-    """Turn a JPEG, PNG or WebP of one face into identity features; raises `EnrolmentError`.
+    """Turn a photo of one face, of any kind that `decode` takes, into identity features; raises
+    `EnrolmentError`.
 
     Arrays: canvas uint8 [S, S, 3] (also the preview), matte uint8 [S, S], background uint8
     [S, S, 3], landmarks float32 [478, 3] (canvas coordinates, see `geometry`), eye_rims float32
-    [2, 3, n].
+    [2, 3, n], lip_line float32 [3, n] (both x, upper, lower in face units), and those of
+    `surroundings`.
     """
-    pixels = decode(photo)
-    return describe(pixels, find_face(pixels), key)
+    return describe(*read_portrait(photo), key)
 
 
 def enrol_with_video(
@@ -63,12 +69,16 @@ def enrol_with_video(
 def describe(photo: Image8, face: FaceMesh, key: str) -> IdentityFeatures:
     """Build the features of a photo whose face is known."""
     crop = choose_crop(face, photo.shape[1], photo.shape[0])
-    canvas = cut(photo, crop)
-    picture = torch.from_numpy(canvas.copy()).permute(2, 0, 1).float() / 255.0
-    mask = torch.from_numpy(person_mask(canvas))[None]
-    matte = refine_matte(mask, picture)
-    matte, background = separate(matte, picture)
+    canvas = cut(photo, crop, canvas_side(crop))
     landmarks = to_canvas(face.points, crop)
+    mask = person_mask(canvas)
+    known = inside(crop, photo.shape[1], photo.shape[0], len(canvas))
+    if not known.all():
+        canvas, mask = complete_person(canvas, known, mask, landmarks)
+    picture = torch.from_numpy(canvas.copy()).permute(2, 0, 1).float() / 255.0
+    matte = refine_matte(torch.from_numpy(mask)[None], picture)
+    matte, background = separate(matte, picture)
+    measured = measure(landmarks)
     return IdentityFeatures(
         key=key,
         arrays={
@@ -76,9 +86,11 @@ def describe(photo: Image8, face: FaceMesh, key: str) -> IdentityFeatures:
             "matte": _bytes(matte[0]),
             "background": _bytes(background.permute(1, 2, 0)),
             "landmarks": landmarks,
-            "eye_rims": find_eye_rims(measure(landmarks), picture).numpy(),
+            "eye_rims": find_eye_rims(measured, picture).numpy(),
+            "lip_line": find_lip_line(measured, picture).numpy(),
+            **surroundings(photo, face, crop, canvas),
         },
-        meta={"face_px": str(round(face.height))},
+        meta={"face_px": str(round(face.height))} | to_meta(advise(photo, face)),
     )
 
 

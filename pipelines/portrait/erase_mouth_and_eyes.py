@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.photo.geometry import SIDES, Array, Face, Rim, smoothstep
-from pipelines.photo.matte import push_pull
+from pipelines.photo.geometry import SIDES, Array, Face, Rim, single, smoothstep
+from pipelines.portrait.inside_mouth import colourfulness
+from pipelines.portrait.lip_line import APART
+from pipelines.portrait.neutral import stretched
 
-_APART = 0.012  # face units: lips further apart than this show what is behind them
+# What stretched lips are multiplied with, as they become fuller: colours, and grey photos. Lips
+# that lost a quarter of their green looked painted on dark and on pale skin alike.
+_FULLER_RED, _FULLER_GREY = (0.97, 0.90, 0.91), (0.93, 0.93, 0.93)
 
 
 def lips_only(face: Face, blur_px: float) -> Face:
@@ -23,7 +27,7 @@ def lips_only(face: Face, blur_px: float) -> Face:
     rim = face.mouth
     gap = rim.lower - rim.upper
     pixel = 2.0 / 512 / face.unit
-    fringe = np.minimum((0.6 + 0.45 * max(1.0, blur_px)) * pixel, 2.0 * gap) * (gap.max() > _APART)
+    fringe = np.minimum((0.6 + 0.45 * max(1.0, blur_px)) * pixel, 2.0 * gap) * (gap.max() > APART)
     mouth = Rim(rim.x, rim.upper - fringe, rim.lower + fringe)
     return replace(face, mouth=mouth)
 
@@ -34,27 +38,40 @@ def without_mouth_and_eyes(face: Face, picture: Tensor) -> Tensor:
     at = _grid(face, size)
     filled = picture
     for side in SIDES:
-        filled = _draw_lids(face, face.eyes[side], filled, at)
-    if face.mouth.gap > _APART:
-        filled = _fill(_relaxed_lips(face, filled, at), _within(face.mouth, at), 0.78)
+        filled = _continue(face, face.eyes[side], filled, at, _LIDS)
+    if face.mouth.gap > APART:
+        filled = _continue(face, face.mouth, _relaxed_lips(face, filled, at), at, _LIPS)
     return filled
 
 
 def _relaxed_lips(face: Face, picture: Tensor, at: Array) -> Tensor:
-    """Give lips that a smile has stretched pale their red back."""
+    """Give lips that a smile has stretched pale their red back; in a grey photo, their shade."""
     x, y = at[..., 0], at[..., 1]
     soft = 0.008
     top = smoothstep(0.0, soft, y - face.lips.upper_at(x)) * (y < face.mouth.upper_at(x) + soft)
     low = smoothstep(0.0, soft, face.lips.lower_at(x) - y) * (y > face.mouth.lower_at(x) - soft)
     ends = smoothstep(0.0, 0.03, np.minimum(x - face.lips.left, face.lips.right - x))
-    amount = float(smoothstep(_APART, 0.05, np.array(face.mouth.gap)))
-    mask = torch.from_numpy(amount * np.maximum(top, low) * ends)
-    redder = picture * picture.new_tensor([0.92, 0.76, 0.78]).view(3, 1, 1)
-    return torch.lerp(picture, redder, mask)
+    mask = torch.from_numpy(stretched(face) * np.maximum(top, low) * ends)
+    red, grey = picture.new_tensor([_FULLER_RED, _FULLER_GREY])
+    fuller = torch.lerp(grey, red, colourfulness(face, picture))
+    return torch.lerp(picture, picture * fuller.view(3, 1, 1), mask)
 
 
-def _draw_lids(face: Face, rim: Rim, picture: Tensor, at: Array) -> Tensor:
-    """Carry the edge of each lid inward over its half of the eye."""
+@dataclass(frozen=True)
+class _Edge:
+    """How the skin beside an opening goes on into it."""
+
+    away: tuple[float, ...]  # where colours are taken, pixels from the opening
+    across: tuple[float, ...]  # and along its edge
+    turned: float  # light left where the skin has turned inwards by 4 pixels
+
+
+_LIDS = _Edge(away=(1.0, 1.75), across=(-2.0, -1.0, 0.0, 1.0, 2.0), turned=1.0)
+_LIPS = _Edge(away=(1.5, 2.5), across=(-4.0, -2.0, 0.0, 2.0, 4.0), turned=0.72)
+
+
+def _continue(face: Face, rim: Rim, picture: Tensor, at: Array, edge: _Edge) -> Tensor:
+    """Carry the skin at each edge of an opening inward over its half of it."""
     pixel = 2.0 / picture.shape[-1] / face.unit
     x, y = at[..., 0], at[..., 1]
     upper, lower = rim.upper_at(x), rim.lower_at(x)
@@ -62,37 +79,21 @@ def _draw_lids(face: Face, rim: Rim, picture: Tensor, at: Array) -> Tensor:
     across = np.abs(x - rim.middle) < rim.half_width
     rows, columns = np.nonzero(across & (depth > -1.0))
     over = (y - upper < lower - y)[rows, columns]
-    edge = np.where(over, upper[rows, columns], lower[rows, columns])
+    start = np.where(over, upper[rows, columns], lower[rows, columns])
     away = np.where(over, -pixel, pixel)
     skin = torch.zeros(3, len(rows))
-    for across_px in (-2.0, -1.0, 0.0, 1.0, 2.0):
-        for away_px in (1.0, 1.75):
-            point = np.stack([x[rows, columns] + across_px * pixel, edge + away_px * away], axis=-1)
-            where = torch.from_numpy(face.to_canvas(point))[None, None]
-            skin += F.grid_sample(picture[None], where, align_corners=False)[0, :, 0] / 10
-    share = torch.from_numpy(np.clip(depth[rows, columns] + 1.0, 0.0, 1.0).astype(np.float32))
+    for across_px in edge.across:
+        for away_px in edge.away:
+            point = [x[rows, columns] + across_px * pixel, start + away_px * away]
+            where = torch.from_numpy(face.to_canvas(np.stack(point, axis=-1)))[None, None]
+            seen = F.grid_sample(picture[None], where, align_corners=False)[0, :, 0]
+            skin += seen / (len(edge.across) * len(edge.away))
+    deep = depth[rows, columns]
+    skin *= torch.from_numpy(single(1.0 - (1.0 - edge.turned) * np.clip(deep / 4.0, 0.0, 1.0)))
+    share = torch.from_numpy(single(np.clip(deep + 1.0, 0.0, 1.0)))
     result = picture.clone()
     r, c = torch.from_numpy(rows), torch.from_numpy(columns)
     result[:, r, c] = torch.lerp(picture[:, r, c], skin, share)
-    return result
-
-
-def _within(rim: Rim, at: Array) -> Tensor:
-    x, y = at[..., 0], at[..., 1]
-    inside = (y > rim.upper_at(x)) & (y < rim.lower_at(x)) & (x > rim.left) & (x < rim.right)
-    return torch.from_numpy(inside.astype(np.float32))[None]
-
-
-def _fill(picture: Tensor, mask: Tensor, level: float) -> Tensor:
-    """Paint over `mask` [1, S, S] from its border, times `level`, in a small part of [3, S, S]."""
-    rows, columns = (torch.nonzero(mask[0].amax(dim=d))[:, 0] for d in (1, 0))
-    if not len(rows) or not len(columns):
-        return picture
-    r = slice(max(0, int(rows[0]) - 6), int(rows[-1]) + 7)
-    c = slice(max(0, int(columns[0]) - 6), int(columns[-1]) + 7)
-    part, hole = picture[:, r, c], mask[:, r, c]
-    result = picture.clone()
-    result[:, r, c] = part * (1 - hole) + push_pull(part, 1 - hole) * level * hole
     return result
 
 

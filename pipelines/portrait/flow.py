@@ -21,42 +21,21 @@ def invert(displacement: Tensor, points: Tensor, start: Tensor, iterations: int)
     has their shape.
     """
     rows, columns = displacement.shape[-2:]
-    field = torch.empty(
-        displacement.shape[0], 4, rows, columns, dtype=displacement.dtype, device=points.device
-    )
+    field = displacement.new_empty(displacement.shape[0], 4, rows, columns)
     field[:, :2] = displacement
     slope = field[:, 2:]
     slope.fill_(1.0)
     x, y = displacement[:, 0], displacement[:, 1]
     slope[:, 0, :, 1:-1].add_(x[:, :, 2:] - x[:, :, :-2], alpha=(columns - 1) / 4)
     slope[:, 1, 1:-1].add_(y[:, 2:] - y[:, :-2], alpha=(rows - 1) / 4)
-    slope.clamp_(min=_LEAST_SLOPE)
+    slope.clamp_(min=_LEAST_SLOPE).reciprocal_()
     target = points.permute(0, 3, 1, 2)
     where = start.permute(0, 3, 1, 2)
     for _ in range(iterations):
         found = sample(field, where.permute(0, 2, 3, 1))
-        where = where - (where + found[:, :2] - target) / found[:, 2:]
+        miss = found[:, :2].add_(where).sub_(target)
+        where = torch.addcmul(where, miss, found[:, 2:], value=-1.0)
     return where.permute(0, 2, 3, 1)
-
-
-def refine_across(nodes: Tensor, size: int) -> Tensor:
-    """Interpolate [C, h, n + 1], edge to edge, linearly along x to `size` pixels: [C, h, size]."""
-    rise = nodes[..., 1:] - nodes[..., :-1]
-    between = _between(nodes, size // (nodes.shape[-1] - 1))
-    wide = torch.addcmul(nodes[..., :-1, None], rise[..., None], between)
-    return wide.view(*nodes.shape[:-1], size)
-
-
-def refine_down(nodes: Tensor, each: int) -> Tensor:
-    """Interpolate [C, n + 1, W], edge to edge, linearly along y: [C, n * each, W]."""
-    rise = nodes[:, 1:] - nodes[:, :-1]
-    between = _between(nodes, each).view(-1, 1)
-    return torch.addcmul(nodes[:, :-1, None], rise[:, :, None], between).flatten(1, 2)
-
-
-def _between(like: Tensor, count: int) -> Tensor:
-    """Where pixel centres lie between two nodes: [count]."""
-    return (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) / count
 
 
 def affine_grid(maps: Tensor, height: int, width: int) -> Tensor:

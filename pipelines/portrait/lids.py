@@ -10,7 +10,19 @@ import numpy as np
 from pipelines.photo.geometry import BROW, SIDES, Array, Face, Rim, Side, bump, smoothstep
 from pipelines.portrait.mouth import Layered
 
-_MEET = 0.86  # of the opening: where the lids meet, measured from the upper one
+_SINK, _RISE = 0.10, 0.13  # of the opening: the skin over and under a closing eye moves so far
+
+_TALL = 0.55  # of half the width: an eye that opens less has lashes and a crease of that size
+
+
+def lid_height(rim: Rim) -> float:
+    """Of an eye, for its lashes and crease: its opening, unless that is narrow; face units."""
+    return max(rim.gap, _TALL * rim.half_width)
+
+
+def patch_room(rim: Rim) -> float:
+    """How far above and below the opening an eye's patch of the frame goes, face units."""
+    return 0.8 * lid_height(rim) + 0.012
 
 
 def lid_shapes(face: Face, side: Side, x: Array, y: Array) -> dict[str, Layered]:
@@ -27,9 +39,7 @@ def lid_shapes(face: Face, side: Side, x: Array, y: Array) -> dict[str, Layered]
         upper[1], lower[1] = up * upper_fall, low * lower_fall
         return Layered(upper, lower)
 
-    blink = layered(_MEET * gap, -(1.0 - _MEET) * gap)
-    blink.upper[3] = -0.40 * bump(y - rim.upper_at(x), 0.0, 0.014) * inside  # the lashes meet
-    blink.lower[3] = -0.25 * bump(y - rim.lower_at(x), 0.0, 0.012) * inside
+    blink = layered(_SINK * gap, -_RISE * gap)  # the lid itself: `closed_lid`
     arch = np.sqrt(np.clip(gap / max(size, 1e-4), 0.0, 1.0))
     return {
         f"eyeBlink{side}": blink,

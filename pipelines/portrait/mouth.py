@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.photo.geometry import Array, Face, bump, single, smoothstep
+from pipelines.portrait.neutral import stretched
 
 JAW_DROP = 0.168  # lower lip at jawOpen 1, face units
 LIP_LIFT = 0.012  # upper lip at jawOpen 1
@@ -45,7 +46,7 @@ class MouthSpace:
     lip_lower: float
     gap: Array  # opening in the photo at this x
     half: float  # half the distance of the corners
-    corner_lift: float  # height of the corners above the middle of the lips
+    stretched: float  # 0 to 1: how thin a smile has drawn parted lips
 
 
 def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
@@ -63,16 +64,22 @@ def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
         u=u,
         above=np.maximum(upper - y, 0.0),
         below=np.maximum(y - lower, 0.0),
-        open=((1.0 - inside**2.7) ** 0.66).astype(np.float32),
-        beside=np.exp(-((beyond / 0.13) ** 2)).astype(np.float32),
+        open=_rounded(1.0 - inside**2.1),
+        beside=np.exp(-((beyond / 0.15) ** 2)).astype(np.float32),
         nose=max(0.08, -face.nose),
         chin=max(0.15, face.chin),
         lip_upper=max(0.015, float(rim.upper[middle] - face.lips.upper[middle])),
         lip_lower=max(0.02, float(face.lips.lower[middle] - rim.lower[middle])),
         gap=np.maximum(lower - upper, 0.0),
         half=rim.half_width,
-        corner_lift=-float(rim.upper[0] + rim.upper[-1]) / 2,
+        stretched=stretched(face),
     )
+
+
+def _rounded(rise: Array) -> Array:
+    """The root of `rise`, but with a finite slope at 0: corners are round, not blunt."""
+    least = 0.02
+    return single((np.sqrt(rise + least) - least**0.5) / ((1.0 + least) ** 0.5 - least**0.5))
 
 
 Shape = Callable[[MouthSpace], Layered]
@@ -120,19 +127,56 @@ def jaw_open(m: MouthSpace) -> Layered:
     upper[1] = (JAW_DROP * line_up - LIP_LIFT * m.open) * _upper_fall(m)
     lower[1] = JAW_DROP * _lower_share(m, line_low)
     narrow = -0.13 * m.x * bump(m.x, 0.0, 0.26) * bump(m.y, 0.03, 0.16)
-    upper[0] = lower[0] = narrow
-    fold = bump(np.abs(m.u), 1.35, 0.28) * bump(m.y, -0.02, 0.10)
-    upper[3] = lower[3] = -0.10 * fold
+    hollow = bump(np.abs(m.x), 0.27, 0.10) * bump(m.y, 0.02, 0.15)  # cheeks are drawn in
+    upper[0] = lower[0] = narrow - 0.016 * np.sign(m.x) * hollow
+    under = bump(m.x, 0.0, 0.17) * bump(m.y, m.chin - 0.01, 0.06)  # the chin turns down
+    upper[3] = lower[3] = _fold(m, -0.17, 0.06) - 0.09 * hollow - 0.08 * under
+    return Layered(upper, lower)
+
+
+def _fold(m: MouthSpace, crease: float, cheek: float) -> Array:
+    """Shading of the nasolabial folds: `crease` along them, `cheek` beside them."""
+    side = np.abs(m.x)
+    down = (m.y + 0.75 * m.nose) / (0.05 + 0.75 * m.nose)  # 0 at the nose's wings, 1 below corners
+    line = 0.105 + (m.half + 0.035 - 0.105) * np.clip(down, 0.0, 1.2)
+    along = smoothstep(-0.15, 0.30, down) * (1.0 - smoothstep(0.9, 1.5, down))
+    near = crease * np.exp(-(((side - line) / 0.020) ** 2))
+    return single(along * (near + cheek * np.exp(-(((side - line - 0.055) / 0.035) ** 2))))
+
+
+def held_together(face: Face, x: Array) -> Array:
+    """1 towards the corners, where lips stick together longest, 0 in the middle."""
+    return _aside(np.where(x < 0, x / -face.mouth.left, x / face.mouth.right))
+
+
+def _aside(u: Array) -> Array:
+    return smoothstep(0.25, 0.80, np.abs(u))
+
+
+def stick(m: MouthSpace) -> Layered:
+    """Holds together, towards the corners, lips that part by as much as jawOpen 1 would.
+
+    Lips part in the middle first, and the opening grows outwards.
+    """
+    upper, lower = _zeros(m), _zeros(m)
+    held = (JAW_DROP + LIP_LIFT) * m.open * _aside(m.u)
+    upper[1] = 0.45 * held * _upper_fall(m)
+    reach = 1.0 - smoothstep(m.lip_lower, m.lip_lower + 0.7 * (m.chin - m.lip_lower), m.below)
+    lower[1] = -0.55 * held * reach
     return Layered(upper, lower)
 
 
 def mouth_close(m: MouthSpace) -> Layered:
-    """Undoes the opening of an equal jawOpen: lips meet a little below their place at rest."""
+    """Undoes the opening of an equal jawOpen: lips meet a little below their place at rest.
+
+    The corners come up with the lower lip, for the line of the lips stays as straight as it was.
+    """
     upper, lower = _zeros(m), _zeros(m)
     gap = (JAW_DROP + LIP_LIFT) * m.open
-    upper[1] = 0.22 * gap * _upper_fall(m)
+    corners = -0.6 * CORNER_SHARE * JAW_DROP * (1.0 - m.open) * m.beside
+    upper[1] = (0.22 * gap + corners) * _upper_fall(m)
     reach = 1.0 - smoothstep(m.lip_lower, m.lip_lower + 0.7 * (m.chin - m.lip_lower), m.below)
-    lower[1] = -0.78 * gap * reach
+    lower[1] = (-0.78 * gap + corners) * reach
     return Layered(upper, lower)
 
 
@@ -170,17 +214,33 @@ def _roll(m: MouthSpace, upper_share: float, lower_share: float, where: Array) -
     upper, lower = _zeros(m), _zeros(m)
     up, low = upper_share * m.lip_upper * where, lower_share * m.lip_lower * where
     upper[2], lower[2] = -up, -low
-    upper[1] = up * (1.0 - smoothstep(0.5 * m.lip_upper, m.nose, m.above))
-    lower[1] = -low * (1.0 - smoothstep(0.5 * m.lip_lower, 0.8 * m.chin, m.below))
+    # A little further than they recede: nothing shows between lips that are pressed together.
+    upper[1] = 1.1 * up * (1.0 - smoothstep(0.5 * m.lip_upper, m.nose, m.above))
+    lower[1] = -1.1 * low * (1.0 - smoothstep(0.5 * m.lip_lower, 0.8 * m.chin, m.below))
     return Layered(upper, lower)
 
 
 def funnel(m: MouthSpace) -> Layered:
-    return _sum(_gather(m, 0.32), _part(m, 0.0, 0.036), _thicken(m, 0.014))
+    return _sum(_gather(m, 0.32), _part(m, 0.0, 0.036), _thicken(m, 0.014), _forward(m, 0.8))
 
 
 def pucker(m: MouthSpace) -> Layered:
-    return _sum(_gather(m, 0.38), _thicken(m, 0.016), _part(m, -0.006, 0.006))
+    return _sum(_gather(m, 0.38), _thicken(m, 0.016), _part(m, -0.006, 0.006), _forward(m, 1.0))
+
+
+def _forward(m: MouthSpace, amount: float) -> Layered:
+    """Shade lips that come forward: light on their middle, shadow beside and below them."""
+    field = _both(m)
+    beside = bump(np.abs(m.u), 1.05, 0.30) * bump(m.y, 0.0, 0.08)
+    below = bump(m.x, 0.0, 0.10) * bump(m.y, 1.6 * m.lip_lower, 0.6 * m.lip_lower)
+    middle = bump(m.u, 0.0, 0.55)
+    for layer, away, red in (
+        (field.upper, m.above, m.lip_upper),
+        (field.lower, m.below, m.lip_lower),
+    ):
+        light = 0.10 * middle * bump(away, 0.55 * red, 0.4 * red)
+        layer[3] = amount * (light - 0.14 * beside - 0.10 * below)
+    return field
 
 
 def smile(m: MouthSpace, sign: float) -> Layered:
@@ -249,21 +309,15 @@ def rest_closure(m: MouthSpace) -> Layered:
     within = parted * smoothstep(0.0, 0.1, m.open)
     upper[3] = -0.20 * within * bump(m.above, 0.0, 0.012)  # the line where the lips meet
     lower[3] = -0.12 * within * bump(m.below, 0.0, 0.010)
-    return _sum(Layered(upper, lower), relax_smile(m))
+    return _sum(Layered(upper, lower), _fuller(m))
 
 
-def relax_smile(m: MouthSpace) -> Layered:
-    """Take most of an open smile out of the photo, so that vowels can be round."""
-    amount = float(smoothstep(0.012, 0.05, np.array(m.gap.max())))
-    pull = 0.8 * amount * max(0.0, 1.0 - 0.135 / m.half)
-    beyond = np.exp(-((np.abs(m.x) / (1.75 * m.half)) ** 3)) * bump(m.y, -0.02, 0.17)
-    drop = 0.75 * amount * max(0.0, m.corner_lift - 0.010)
-    bow = np.minimum(m.u**2, 1.0) * np.exp(-((np.maximum(np.abs(m.u) - 1, 0) / 0.55) ** 2))
-    relaxed = _both(m, -pull * m.x * beyond, drop * bow * bump(m.y, -0.02, 0.14))
+def _fuller(m: MouthSpace) -> Layered:
+    """Give lips that an open smile has drawn thin some of their height back: all was a pout."""
     fuller = _thicken(m, 1.0)
-    fuller.upper[1] *= 0.45 * amount * m.lip_upper
-    fuller.lower[1] *= 0.30 * amount * m.lip_lower
-    return _sum(relaxed, fuller)
+    fuller.upper[1] *= 0.22 * m.stretched * m.lip_upper
+    fuller.lower[1] *= 0.15 * m.stretched * m.lip_lower
+    return fuller
 
 
 SHAPES: dict[str, Shape] = {
@@ -290,4 +344,5 @@ SHAPES: dict[str, Shape] = {
     "mouthUpperUpLeft": lambda m: _part(m, 0.040, 0.0, 0.5, 0.62),
     "mouthUpperUpRight": lambda m: _part(m, 0.040, 0.0, -0.5, 0.62),
     "cheekPuff": cheek_puff,
+    "lipsStick": stick,
 }

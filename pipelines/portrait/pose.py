@@ -79,7 +79,8 @@ class Pose:
 
     def displace(self, field: Sequence[float]) -> tuple[float, float]:
         """Displacement of a point whose pose fields are `field` [4]."""
-        x, y = (sum(c * f for c, f in zip(row, field, strict=True)) for row in self.rows[:2])
+        a, b, c, d = field
+        x, y = (r[0] * a + r[1] * b + r[2] * c + r[3] * d for r in self.rows[:2])
         return x, y
 
 
@@ -92,21 +93,18 @@ def head_pose(motion: Sequence[float], face: Face, device: torch.device | str = 
     scale = 1.0 + values[5] * face.interocular / _CAMERA
     yx, yy, yz = cy, 0.0, sy  # yaw, then pitch: rows x and y of the rotation
     px, py, pz = sp * sy, cp, -sp * cy
-    rotation = np.array(
-        [
-            [cr * yx - sr * px, cr * yy - sr * py, cr * yz - sr * pz],
-            [sr * yx + cr * px, sr * yy + cr * py, sr * yz + cr * pz],
-        ]
-    )
-    rotation *= scale
-    shift = np.array([values[3], values[4]]) * face.interocular
-    moved = np.concatenate([rotation - np.eye(2, 3), shift[:, None]], axis=1)
-    axes = face.axes.astype(np.float64)
-    coefficients = axes.T @ moved * face.unit
-    turned = axes.T @ rotation[:, :2] @ axes
-    return Pose(
-        torch.from_numpy(single(coefficients)).to(device),
-        torch.from_numpy(single(turned)).to(device),
-        tuple(tuple(row) for row in np.concatenate([coefficients]).tolist())
-        + tuple(tuple(row) for row in turned.tolist()),
-    )
+    turn = [
+        [cr * yx - sr * px, cr * yy - sr * py, cr * yz - sr * pz],
+        [sr * yx + cr * px, sr * yy + cr * py, sr * yz + cr * pz],
+    ]
+    shift = [value * face.interocular for value in values[3:5]]
+    moved = [[scale * v for v in row] + [by] for row, by in zip(turn, shift, strict=True)]
+    axes, unit = face.axes.tolist(), face.unit
+    rows = [[axes[0][i] * x + axes[1][i] * y for x, y in zip(*moved, strict=True)] for i in (0, 1)]
+    coefficients = [
+        [unit * (a - axes[0][i]), unit * (b - axes[1][i]), unit * c, unit * d]
+        for i, (a, b, c, d) in enumerate(rows)
+    ]
+    turned = [[a * axes[0][j] + b * axes[1][j] for j in (0, 1)] for a, b, _, _ in rows]
+    both = torch.tensor([c + t for c, t in zip(coefficients, turned, strict=True)], device=device)
+    return Pose(both[:, :4], both[:, 4:], tuple(tuple(row) for row in coefficients + turned))

@@ -1,31 +1,39 @@
 """The `portrait` renderer: motion and cached identities to frames, slot by slot.
 
 Two layers of skin part at the lips and at each pair of lids. All motion is a displacement of the
-photo, kept on coarse lattices; each layer's displacement is inverted there (fixed point), brought
-to pixels, and the person is sampled once. What lies behind the openings is painted into small
-windows that follow the head. The background never moves.
+photo, kept on coarse lattices; each layer's displacement is inverted there (Newton), brought to
+pixels, and the person is sampled once: as bytes on a CPU, as tensors elsewhere. What lies behind
+the openings is painted into small windows that follow the head. The background never moves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from kernels.i420 import write_i420
 from pipelines.baked import SlotFaces
 from pipelines.batch import Batch
 from pipelines.identity import IdentityFeatures
+from pipelines.motion.lip_closure import parting_weights
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
 from pipelines.pipeline import Size
+from pipelines.portrait import draw_bytes, draw_tensors
 from pipelines.portrait.bake import CACHE, Baked
-from pipelines.portrait.frame import Box, draw, plan
+from pipelines.portrait.eye_composite import raised
+from pipelines.portrait.frame import Plan, plan
 from pipelines.portrait.pose import head_pose
 from pipelines.renderer import picture_row
 from pipelines.streaming import SlotState, Stateless
 
 _SHAPES = len(BLENDSHAPES)
+_PARTING: list[float] = parting_weights()[:_SHAPES].tolist()
+# Partings in units of jawOpen: up to the first, lips part in their middle only; from the second on
+# up to the corners.
+_HELD, _WHOLE = 0.06, 0.32
+_LINE = (0.02, 0.14)  # partings by which the dark line between closed lips starts and has gone
+_WIDE = (MOTION_INDEX["eyeWideRight"], MOTION_INDEX["eyeWideLeft"])
 _OPEN, _CLOSE = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
 
 
@@ -65,42 +73,49 @@ class PortraitRenderer:
 
 @torch.inference_mode()
 def draw_i420(baked: Baked, motion: Tensor, planes: Tensor) -> None:
-    """Draw one frame of motion [MOTION_DIM] into I420 `planes` (uint8 [1, S * 3 / 2, S])."""
-    planes[0] = baked.behind_i420
-    for (rows, columns), rgb in _boxes(baked, motion):
-        write_i420(rgb, planes, rows.start, columns.start)
+    """Draw one frame of motion [MOTION_DIM] into I420 `planes` (uint8 [1, H * 3 / 2, W])."""
+    draw = draw_bytes if _on_cpu(baked) else draw_tensors
+    draw.draw_i420(baked, planned(baked, motion), planes)
 
 
 @torch.inference_mode()
 def draw_rgb(baked: Baked, motion: Tensor) -> Tensor:
-    """One frame of motion [MOTION_DIM] as RGB uint8 [S, S, 3]."""
-    picture = torch.empty(baked.size, baked.size, 3, dtype=torch.uint8, device=baked.behind.device)
-    picture[:] = _bytes(baked.behind)
-    for (rows, columns), rgb in _boxes(baked, motion):
-        picture[rows, columns] = _bytes(rgb)
+    """One frame of motion [MOTION_DIM] as RGB uint8 [H, W, 3]."""
+    draw = draw_bytes if _on_cpu(baked) else draw_tensors
+    picture: Tensor = draw.draw_rgb(baked, planned(baked, motion))
     return picture
 
 
-def _boxes(baked: Baked, motion: Tensor) -> Iterator[tuple[Box, Tensor]]:
+def _on_cpu(baked: Baked) -> bool:
+    return baked.person.device.type == "cpu"
+
+
+def planned(baked: Baked, motion: Tensor) -> Plan:
+    """Work out a frame of motion [MOTION_DIM]."""
     if motion.shape != (MOTION_DIM,):
         raise ValueError(f"motion must be [{MOTION_DIM}], got {list(motion.shape)}")
     values = motion.tolist()
     device = baked.person.device
-    weights = shape_weights(motion.to(device))
-    pose = head_pose(values, baked.face, device)
-    return draw(baked, plan(baked, weights, pose, values))
+    weights = shape_weights(values).to(device)
+    return plan(baked, weights, head_pose(values, baked.face, device), values)
 
 
-def _bytes(rgb: Tensor) -> Tensor:
-    """RGB float32 [1, 3, h, w] in [0, 1] to bytes [h, w, 3]."""
-    return (rgb[0] * 255.0).round().clamp_(0, 255).permute(1, 2, 0)
+def shape_weights(values: Sequence[float]) -> Tensor:
+    """Weights of `pipelines.portrait.basis.FIELDS`, [1, K], for the `values` [D] of a motion.
 
-
-def shape_weights(motion: Tensor) -> Tensor:
-    """Weights of the fields, [1, K + 1]: the blendshapes of `motion` [D], then the resting face.
-
-    The lips cannot close further than the jaw has opened them.
+    The lips cannot close further than the jaw has opened them. They part in the middle first. Upper
+    lids rise with the gaze.
     """
-    weights = torch.cat([motion[:_SHAPES], motion.new_ones(1)])
-    weights[_CLOSE] = torch.minimum(weights[_CLOSE], weights[_OPEN].clamp(min=0.0))
-    return weights[None]
+    weights = [float(v) for v in values[:_SHAPES]]
+    weights[_CLOSE] = min(weights[_CLOSE], max(0.0, weights[_OPEN]))
+    for eye, wide in enumerate(_WIDE):
+        weights[wide] += raised(values, eye)
+    parting = sum(w * share for w, share in zip(weights, _PARTING, strict=True))
+    held = 1.0 - _smooth((parting - _HELD) / (_WHOLE - _HELD))
+    parted = _smooth((parting - _LINE[0]) / (_LINE[1] - _LINE[0]))
+    return torch.tensor([[*weights, max(0.0, parting) * held, parted, parted * (1.0 - held), 1.0]])
+
+
+def _smooth(t: float) -> float:
+    t = min(max(t, 0.0), 1.0)
+    return t * t * (3.0 - 2.0 * t)

@@ -6,6 +6,7 @@ A video of the person talking, if there is one, teaches it how they move their l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,16 +14,22 @@ from pipelines.identity import IdentityFeatures, content_key
 from pipelines.learnt import Learnt
 from pipelines.motion.controls import CONTROLS
 from pipelines.motion.space import MOTION_NAMES, PORTRAIT_WEIGHTS
-from pipelines.photo.crop import CANVAS
+from pipelines.photo.crop import MAX_CANVAS
+from pipelines.photo.framing import FRAMES, SQUARE, sizes_for
 from pipelines.pipeline import Material, Pipeline, Progress, Size, file_digest
 from pipelines.weights import find_weights, weights_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipelines.motion.model import MotionModel
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 STYLE_VERSION = 1
-CROP_RULE = f"head-and-shoulders-{CANVAS}"
+CROP_RULE = f"head-and-shoulders-{MAX_CANVAS}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +48,8 @@ class PortraitSystem:
 
     name = "portrait"
     summary = "one photo, warped in layers by its face mesh; real time on a CPU"
-    sizes: tuple[Size, ...] = ((256, 256), (512, 512))
+    sizes: tuple[Size, ...] = FRAMES[SQUARE].sizes
+    frames = FRAMES
     controls = CONTROLS
     motion_names = MOTION_NAMES
     accepts = frozenset({"photo", "video"})
@@ -66,13 +74,19 @@ class PortraitSystem:
     def enrol(
         self, material: Material, options: PortraitOptions, progress: Progress
     ) -> IdentityFeatures:
-        from pipelines.portrait.enrol import enrol, enrol_with_video
-
         key = self.key(material, options)
         if material.video is None and material.learnt is None:
+            from pipelines.photo.upright import read_portrait
+
             progress(0.0, "finding the face")
-            found = enrol(material.photo_bytes(), key)
+            photo, face = read_portrait(material.photo_bytes())
+            progress(0.4, "cutting out the person")
+            from pipelines.portrait.enrol import describe  # and PyTorch: not for what is refused
+
+            found = describe(photo, face, key)
         else:
+            from pipelines.portrait.enrol import enrol_with_video
+
             found = enrol_with_video(material, options.motion_weights, key, progress)
         progress(1.0, "done")
         return found
@@ -85,7 +99,14 @@ class PortraitSystem:
         motion, weights = self.motion_to_export(options)
         exported = load_graph(motion, weights, device)
         renderer = PortraitRenderer(slots, self.sizes, device)
-        return ComposedPipeline(slots, self.sizes, motion, renderer, device, exported)
+        sizes = partial(sizes_for, self)
+        return ComposedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
+
+    def preview(self, identity: IdentityFeatures) -> Iterator[NDArray[np.uint8]]:
+        """See `pipelines.pipeline.Previews`."""
+        from pipelines.portrait.preview import draw_preview
+
+        return draw_preview(identity)
 
     def motion_to_export(self, options: PortraitOptions) -> tuple[MotionModel, Path]:
         """See `pipelines.pipeline.Exports`."""

@@ -6,89 +6,125 @@ Pictures are premultiplied RGBA, float32 [4, H, W] in [0, 1].
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.photo.geometry import Array
+from pipelines.photo.geometry import Array, single, smoothstep
 
 MILLIMETRE = 0.0074  # in face units
 
-# Edges between teeth as seen from the front, mm from the midline: the arch turns away sideways.
-_UPPER_EDGES = (0.0, 8.4, 14.8, 21.0, 25.6, 29.2, 31.8, 33.6)
-_LOWER_EDGES = (0.0, 5.2, 10.8, 16.8, 22.4, 26.6, 29.8, 32.0)
-_UPPER_LENGTH = (10.2, 8.9, 10.0, 8.4, 7.6, 7.0, 6.5)
-_LOWER_LENGTH = (8.4, 8.6, 9.4, 8.2, 7.4, 6.8, 6.2)
 
+@dataclass(frozen=True)
+class _Row:
+    """Teeth from the midline outwards, as seen from the front, mm: the arch turns away sideways."""
+
+    edges: tuple[float, ...]  # between teeth, and beside the last
+    length: tuple[float, ...]
+    drop: tuple[float, ...]  # how much shorter than the incisors at the biting edge
+    rounding: tuple[float, ...]  # how far the corners of the biting edge are rounded off
+    sharpness: tuple[float, ...]  # of these corners: large is square, 2 a point
+    curve: float  # of the biting edge, per mm
+
+
+_UPPER = _Row(
+    edges=(0.0, 8.5, 15.0, 21.4, 26.2, 29.8, 32.2, 33.6),
+    length=(10.4, 9.0, 10.2, 8.6, 7.6, 7.0, 6.5),
+    drop=(0.0, 0.75, 0.05, 0.6, 0.9, 1.0, 1.0),
+    rounding=(0.5, 0.75, 1.6, 1.5, 1.3, 1.0, 1.0),
+    sharpness=(6.0, 4.0, 2.0, 2.2, 2.5, 3.0, 3.0),
+    curve=0.0022,
+)
+_LOWER = _Row(
+    edges=(0.0, 5.3, 11.0, 17.2, 22.6, 26.6, 29.8, 32.0),
+    length=(8.4, 8.6, 9.4, 8.2, 7.4, 6.8, 6.2),
+    drop=(0.0, 0.1, -0.3, 0.3, 0.5, 0.6, 0.6),
+    rounding=(0.45, 0.6, 1.6, 1.3, 1.0, 1.0, 1.0),
+    sharpness=(6.0, 4.0, 2.0, 2.2, 2.5, 3.0, 3.0),
+    curve=0.0012,
+)
+ENAMEL = (1.0, 0.955, 0.885)
+_NECK = (0.93, 0.83, 0.70)  # enamel is thin at the gum: the dentine shows
+_GUM = (0.74, 0.42, 0.41)
+_TONGUE = (0.84, 0.45, 0.45)
 
 # All three pictures cover the same extent, so that one batched sampling reads them: x right, y
 # down, origin at the incisal midline (of the tongue: the middle of its back).
 HALF_WIDTH, TOP, BOTTOM = 36.0, -20.0, 28.0  # mm
 
 
-def _grid(scale: float) -> tuple[Array, Array]:
+def width_scale(half_width: float) -> float:
+    """How wide this mouth's millimetre is across, for a mouth of `half_width` face units."""
+    return 0.5 + 0.5 * min(half_width, 0.15) / (28.0 * MILLIMETRE)
+
+
+def mm_grid(scale: float) -> tuple[Array, Array]:
+    """x and y, mm, of the pixels of these pictures at `scale` pixels per mm."""
     width, height = round(2 * HALF_WIDTH * scale), round((BOTTOM - TOP) * scale)
     x = ((np.arange(width) + 0.5) / width - 0.5) * 2 * HALF_WIDTH
     y = TOP + (np.arange(height) + 0.5) / height * (BOTTOM - TOP)
-    gx, gy = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+    gx, gy = np.meshgrid(single(x), single(y))
     return gx, gy
 
 
 def upper_teeth(scale: float, tint: Array) -> Tensor:
     """The upper row with its gum, `scale` pixels per mm, lit by `tint` [3]."""
-    x, y = _grid(scale)
-    return _row(x, -y, _UPPER_EDGES, _UPPER_LENGTH, tint, scale, curve=0.0022)
+    x, y = mm_grid(scale)
+    return _row(x, -y, _UPPER, tint, scale)
 
 
 def lower_teeth(scale: float, tint: Array) -> Tensor:
     """The lower row with its gum, seen a little from above."""
-    x, y = _grid(scale)
-    return _row(x, y, _LOWER_EDGES, _LOWER_LENGTH, tint * 0.9, scale, curve=0.0016)
+    x, y = mm_grid(scale)
+    return _row(x, y, _LOWER, tint * 0.92, scale)
 
 
-def _row(
-    x: Array,
-    height: Array,
-    edges: tuple[float, ...],
-    lengths: tuple[float, ...],
-    tint: Array,
-    scale: float,
-    curve: float,
-) -> Tensor:
-    """Teeth whose edge is at `height` 0 and whose gum lies at their length, mm."""
+def _row(x: Array, height: Array, row: _Row, tint: Array, scale: float) -> Tensor:
+    """Teeth whose biting edge is at `height` 0 and whose gum lies at their length, mm."""
     side = np.abs(x)
-    index = np.clip(np.searchsorted(np.array(edges), side, side="right") - 1, 0, len(lengths) - 1)
-    start, end = np.array(edges)[index], np.array([*edges[1:], edges[-1]])[index]
-    width = np.maximum(end - start, 0.5)
-    across = (side - (start + end) / 2) / (width / 2)  # -1..1 within a tooth
-    length = np.array(lengths, dtype=np.float32)[index]
-    drop = np.array([0.0, 0.7, 0.15, 0.7, 0.9, 1.0, 1.0])[index]
-    edge = curve * side**2 + drop + 0.55 * np.abs(across) ** 5 * np.minimum(width / 6, 1)
+    edges = np.array(row.edges)
+    index = np.clip(np.searchsorted(edges, side, side="right") - 1, 0, len(row.length) - 1)
+    width = (edges[1:] - edges[:-1])[index]
+    across = (side - (edges[:-1] + edges[1:])[index] / 2) / (width / 2)  # -1..1 within a tooth
+    corner = np.abs(across) ** np.array(row.sharpness)[index]
+    edge = row.curve * side**2 + np.array(row.drop)[index] + np.array(row.rounding)[index] * corner
     tooth = height - edge
-    gum = length - 1.3 * across**2 * np.minimum(width / 7, 1) + 0.4 * curve * side**2
+    neck = np.array(row.length)[index] + 0.4 * row.curve * side**2 - 2.2 * across**2
     soft = 0.5 / scale + 0.12
-    alpha = np.clip(tooth / (2 * soft) + 0.5, 0, 1)
-    in_gum = np.clip((height - gum) / 0.7 + 0.5, 0, 1)
-    seam = np.exp(-(((1 - np.abs(across)) * width / 2 / 0.42) ** 2))
-    turn = np.clip(1.0 - (side / 38.0) ** 2.0, 0.12, 1.0)  # the arch turns from the light
-    round_ = 1.0 - 0.10 * across**2
-    light = turn * round_ * (1.0 - 0.20 * seam) * (0.92 + 0.08 * np.clip(tooth / 4.0, 0, 1))
-    enamel = np.array([1.0, 0.955, 0.885], np.float32)[:, None, None] * light
-    flesh = np.array([0.70, 0.38, 0.37], np.float32)[:, None, None] * (turn * 0.85)
-    colour = (enamel * (1 - in_gum) + flesh * in_gum) * tint[:, None, None]
-    alpha = alpha * np.clip((edges[-1] - side) / 1.5, 0, 1)
-    picture = np.concatenate([np.clip(colour, 0, 1) * alpha, alpha[None]])
-    return torch.from_numpy(picture.astype(np.float32))
+    alpha = np.clip(tooth / (2 * soft) + 0.5, 0, 1) * np.clip((row.edges[-1] - side) / 1.5, 0, 1)
+    in_gum = np.clip((height - neck) / 0.7 + 0.5, 0, 1)
+    # The arch turns from the light, the more so behind the canines.
+    turn = 1.0 - 0.32 * smoothstep(4.0, 20.0, side) - 0.50 * smoothstep(17.0, 33.0, side)
+    gap = (1.0 - np.abs(across)) * width / 2  # to the next tooth, mm
+    seam = 0.20 * np.exp(-((gap / 0.45) ** 2)) + 0.09 * np.exp(-((gap / 1.3) ** 2))
+    body = 1.0 - 0.08 * across**2 + 0.05 * np.exp(-(((across + 0.25) / 0.4) ** 2))
+    rim = 1.0 - 0.10 * np.exp(-((tooth / 1.1) ** 2))  # translucent: what is behind is dark
+    upward = smoothstep(2.0, 9.0, tooth)
+    enamel = _colour(ENAMEL) * (1 - upward) + _colour(_NECK) * upward
+    flesh = _colour(_GUM) * (1.0 - 0.25 * np.exp(-(((height - neck) / 0.6) ** 2)))
+    light = turn * ((1 - seam) * body * rim * (1 - in_gum) + 0.9 * in_gum)
+    colour = (enamel * (1 - in_gum) + flesh * in_gum) * light * single(tint)[:, None, None]
+    return _premultiplied(colour, alpha)
 
 
 def tongue(scale: float, tint: Array) -> Tensor:
-    """A tongue seen from the front: a dome with a shallow groove."""
-    x, y = _grid(scale)
-    top = 0.018 * x**2 + 1.1 * np.exp(-((x / 2.5) ** 2))
-    depth = y - top
-    alpha = np.clip(depth * scale / 2 + 0.5, 0, 1) * np.clip((25 - np.abs(x)) / 3, 0, 1)
-    groove = 1.0 - 0.16 * np.exp(-((x / 1.6) ** 2))
-    light = groove * (0.55 + 0.45 * np.clip(depth / 9.0, 0, 1)) * (1 - (np.abs(x) / 34) ** 2)
-    colour = np.array([0.74, 0.38, 0.38], np.float32)[:, None, None] * light * tint[:, None, None]
-    picture = np.concatenate([np.clip(colour, 0, 1) * alpha, alpha[None]])
-    return torch.from_numpy(picture.astype(np.float32))
+    """A tongue seen from the front: its tip and sides near, its back far and dark."""
+    x, y = mm_grid(scale)
+    depth = y - 0.020 * x**2 - 0.8 * np.exp(-((x / 3.0) ** 2))
+    alpha = smoothstep(-0.8, 2.2, depth) * np.clip((25 - np.abs(x)) / 4, 0, 1)
+    groove = 1.0 - 0.14 * np.exp(-((x / 1.8) ** 2)) * smoothstep(0.0, 3.0, depth)
+    near = 0.60 + 0.40 * smoothstep(0.0, 9.0, depth)
+    wet = 0.10 * np.exp(-(((np.abs(x) - 5.0) / 2.6) ** 2) - ((depth - 6.5) / 1.6) ** 2)
+    light = groove * near * (1 - 0.7 * (x / 27) ** 2).clip(0, 1)
+    colour = (_colour(_TONGUE) * light + wet) * single(tint)[:, None, None]
+    return _premultiplied(colour, alpha)
+
+
+def _colour(rgb: tuple[float, float, float]) -> Array:
+    return np.array(rgb, np.float32)[:, None, None]
+
+
+def _premultiplied(colour: Array, alpha: Array) -> Tensor:
+    return torch.from_numpy(single(np.concatenate([np.clip(colour, 0, 1) * alpha, alpha[None]])))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 pytest.importorskip("mediapipe")
 data = pytest.importorskip("skimage.data")
 
+from pipelines.photo.detect import FaceMesh, find_meshes  # noqa: E402
 from pipelines.photo.errors import EnrolmentError  # noqa: E402
 from pipelines.portrait.enrol import enrol  # noqa: E402
 
@@ -86,7 +89,7 @@ def test_a_small_face_in_the_background_is_ignored(astronaut: np.ndarray) -> Non
     scene = np.full((700, 1000, 3), 180, dtype=np.uint8)
     scene[40:700, 20:680] = np.asarray(face.resize((660, 660)))
     scene[20:160, 840:980] = np.asarray(face.resize((140, 140)))
-    assert enrol(png(scene), KEY).preview.shape == (512, 512, 3)
+    assert enrol(png(scene), KEY).preview.shape == (704, 704, 3)  # of the large face
 
 
 def test_a_face_that_is_small_in_a_large_photo_is_found(astronaut: np.ndarray) -> None:
@@ -114,3 +117,49 @@ def test_a_sideways_photo_is_turned_upright(astronaut: np.ndarray) -> None:
     Image.fromarray(np.rot90(astronaut).copy()).save(buffer, "JPEG", quality=92, exif=exif)
     points = enrol(buffer.getvalue(), KEY).arrays["landmarks"]
     assert points[152, 1] > points[10, 1] + 0.6  # the chin is below the forehead
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_photos_without_exif_are_turned_upright(astronaut: np.ndarray, quarters: int) -> None:
+    upright = enrol(png(astronaut), KEY)
+    turned = enrol(png(np.rot90(astronaut, quarters)), KEY)
+    assert np.array_equal(upright.preview, turned.preview)
+
+
+def advice_on(photo: np.ndarray) -> set[str]:
+    return {code for code, _ in json.loads(enrol(png(photo), KEY).meta.get("advice", "[]"))}
+
+
+def blurred(photo: np.ndarray, sigma: float) -> np.ndarray:
+    return np.asarray(Image.fromarray(photo).filter(ImageFilter.GaussianBlur(sigma)))
+
+
+def test_advice_says_what_is_wrong_and_only_that(astronaut: np.ndarray) -> None:
+    near = np.asarray(Image.fromarray(astronaut).resize((1024, 1024)))  # a face of 212 pixels
+    assert not advice_on(near) & {"small", "blurred", "dark", "turned", "tight"}
+    assert "small" in advice_on(astronaut)
+    assert "blurred" in advice_on(blurred(near, 8))
+    assert "dark" in advice_on((near * 0.25).astype(np.uint8))
+    top = int(find_meshes(near, most=1)[0].points[:, 1].min())
+    assert "tight" in advice_on(near[top - 8 :])
+
+
+def test_hopeless_photos_are_refused(astronaut: np.ndarray) -> None:
+    near = np.asarray(Image.fromarray(astronaut).resize((1024, 1024)))
+    assert code_of(png((near * 0.06).astype(np.uint8))) in ("too_dark", "no_face")
+    assert code_of(png(blurred(near, 24))) in ("too_blurred", "no_face")
+
+
+def test_a_mesh_in_a_pattern_is_no_second_person(
+    astronaut: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = find_meshes(astronaut, most=1)
+    phantom = FaceMesh(found[0].points * np.float32(0.8) + np.float32([0, 250, 0]))
+    monkeypatch.setattr("pipelines.photo.detect.find_meshes", with_first([*found, phantom]))
+    assert enrol(png(astronaut), KEY).preview.ndim == 3
+
+
+def with_first(faces: list[FaceMesh]) -> Callable[..., list[FaceMesh]]:
+    """The detector, that gives `faces` the first time."""
+    answers = [faces]
+    return lambda photo, most: answers.pop() if answers else find_meshes(photo, most)

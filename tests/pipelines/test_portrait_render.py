@@ -21,9 +21,17 @@ from kernels.i420 import rgb_to_i420  # noqa: E402
 from pipelines.batch import Batch  # noqa: E402
 from pipelines.identity import IdentityFeatures, IdentityStore  # noqa: E402
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX  # noqa: E402
+from pipelines.photo.placement import Placement, filling  # noqa: E402
+from pipelines.pipeline import Size  # noqa: E402
+from pipelines.portrait import draw_tensors  # noqa: E402
 from pipelines.portrait.bake import Baked, bake  # noqa: E402
 from pipelines.portrait.enrol import enrol  # noqa: E402
-from pipelines.portrait.render import PortraitRenderer, draw_i420, draw_rgb  # noqa: E402
+from pipelines.portrait.render import (  # noqa: E402
+    PortraitRenderer,
+    draw_i420,
+    draw_rgb,
+    planned,
+)
 from pipelines.portrait.system import SYSTEM  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -53,9 +61,13 @@ def mirrored() -> IdentityFeatures:
     return features(np.asarray(data.astronaut())[:, ::-1].copy())
 
 
+def baked_at(identity: IdentityFeatures, size: int) -> Baked:
+    return bake(identity, (size, size), filling((size, size)))
+
+
 @pytest.fixture(scope="module")
 def baked(identity: IdentityFeatures) -> Baked:
-    return bake(identity, 512)
+    return baked_at(identity, 512)
 
 
 def drawn(baked: Baked, **values: float) -> np.ndarray:
@@ -63,7 +75,8 @@ def drawn(baked: Baked, **values: float) -> np.ndarray:
 
 
 def planes(baked: Baked, row: Tensor) -> Tensor:
-    held = torch.zeros(1, baked.size * 3 // 2, baked.size, dtype=torch.uint8)
+    width, height = baked.size
+    held = torch.zeros(1, height * 3 // 2, width, dtype=torch.uint8)
     draw_i420(baked, row, held)
     return held
 
@@ -181,9 +194,9 @@ def test_stored_features_render_the_same(
     store = IdentityStore(tmp_path)
     store.save(identity)
     loaded = store.load(identity.key)
-    assert bake(loaded, 512).face.unit == bake(identity, 512).face.unit
+    assert baked_at(loaded, 512).face.unit == baked_at(identity, 512).face.unit
     row = motion(jawOpen=0.4, headYaw=5.0, eyeBlinkLeft=0.5)
-    assert torch.equal(planes(bake(loaded, 512), row), planes(baked, row))
+    assert torch.equal(planes(baked_at(loaded, 512), row), planes(baked, row))
 
 
 def test_lips_cannot_close_further_than_the_jaw_is_open(baked: Baked) -> None:
@@ -198,8 +211,90 @@ def test_i420_is_the_rgb_converted(baked: Baked) -> None:
     assert difference.abs().max() <= 1
 
 
+@pytest.mark.parametrize("size", [256, 512])
+def test_bytes_are_drawn_as_tensors_are(identity: IdentityFeatures, size: int) -> None:
+    """What a CPU draws agrees with the definition, to less than half a step in the mean."""
+    baked = baked_at(identity, size)
+    chance = np.random.default_rng(size)
+    for _ in range(12):
+        row = torch.from_numpy(chance.uniform(0.0, 0.7, MOTION_DIM).astype(np.float32))
+        row *= torch.from_numpy(chance.random(MOTION_DIM) < 0.3)
+        row[MOTION_INDEX["headYaw"] : MOTION_INDEX["headX"]] = torch.from_numpy(
+            chance.normal(0.0, 6.0, 3).astype(np.float32)
+        )
+        with torch.inference_mode():
+            frame = planned(baked, row)
+            right = draw_tensors.draw_rgb(baked, frame).float()
+            wrong = (draw_rgb(baked, row).float() - right).abs().amax(2)[None, None]
+            assert wrong.mean() <= 0.5
+            assert torch.nn.functional.avg_pool2d(wrong, 8).max() <= 3.0  # of 255
+            held = torch.zeros(1, size * 3 // 2, size, dtype=torch.uint8)
+            draw_tensors.draw_i420(baked, frame, held)
+            assert (planes(baked, row).float() - held.float()).abs().mean() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("size", "placement"),
+    [
+        ((720, 720), Placement(0, 0, 720)),
+        ((300, 300), Placement(0, 0, 300)),
+        ((640, 360), Placement(180, 40, 300)),
+        ((640, 360), Placement(130, -30, 420)),
+        ((200, 240), Placement(-60, 20, 360)),
+    ],
+    ids=str,
+)
+def test_a_canvas_is_drawn_where_it_is_placed(
+    identity: IdentityFeatures, size: Size, placement: Placement
+) -> None:
+    row = motion(jawOpen=0.6, headYaw=5.0, eyeBlinkLeft=0.7, browInnerUp=0.5)
+    placed, alone = bake(identity, size, placement), baked_at(identity, placement.side)
+    frame, rest = draw_rgb(placed, row).int(), draw_rgb(alone, row).int()
+    here, there = placed.visible, canvas_part(placed)
+    difference = (frame[here] - rest[there]).abs().float()
+    assert difference.mean() < 0.2  # lattices begin elsewhere, so that bytes differ a little
+    assert difference.max() < 40
+    outside = torch.ones(frame.shape[:2], dtype=torch.bool)
+    outside[here] = False
+    assert torch.equal(frame[outside], placed.behind[outside].int())
+    with torch.inference_mode():
+        right = draw_tensors.draw_rgb(placed, planned(placed, row)).int()
+    assert (frame - right).abs().float().mean() <= 0.5
+    rgb = frame.permute(2, 0, 1)[None].float() / 255
+    assert (planes(placed, row).int() - rgb_to_i420(rgb.contiguous()).int()).abs().max() <= 2
+
+
+def canvas_part(baked: Baked) -> tuple[slice, slice]:
+    """What is visible of the canvas, in the canvas."""
+    rows, columns = baked.visible
+    left, top = baked.placement.left, baked.placement.top
+    return slice(rows.start - top, rows.stop - top), slice(
+        columns.start - left, columns.stop - left
+    )
+
+
+def test_a_person_is_continued_where_the_edge_of_the_photo_cuts_it(
+    baked: Baked, identity: IdentityFeatures
+) -> None:
+    margin = baked.margin
+    alpha = baked.person[..., 3].numpy()
+    matte = identity.arrays["matte"]
+    assert np.array_equal(alpha[margin:-margin, margin:-margin], matte)
+    below, beside = alpha[-margin:, margin:-margin], alpha[margin:-margin, :margin]
+    assert below.any()
+    assert np.all(below[:, matte[-1] == 0] == 0)
+    assert np.all(beside[matte[:, 0] == 0] == 0)
+
+
+def test_a_placement_is_even_and_in_the_frame(identity: IdentityFeatures) -> None:
+    with pytest.raises(ValueError, match="even"):
+        Placement(1, 0, 256)
+    with pytest.raises(ValueError, match="outside"):
+        bake(identity, (256, 256), Placement(256, 0, 256))
+
+
 def test_the_small_size_shows_the_same_picture(baked: Baked, identity: IdentityFeatures) -> None:
-    small = bake(identity, 256)
+    small = baked_at(identity, 256)
     row = {"jawOpen": 0.5, "headYaw": 6.0, "eyeBlinkLeft": 0.5}
     little = drawn(small, **row)
     large = drawn(baked, **row).reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
@@ -228,13 +323,13 @@ def test_the_renderer_draws_each_slot_into_its_row(
     active = torch.tensor([True, False, True])
     renderer.step(rows, renderer.init_state(3), active, [2, 0], batch)
     assert np.array_equal(batch.picture(0), planes(baked, rows[0])[0])
-    assert np.array_equal(batch.picture(2), planes(bake(mirrored, 256), rows[2])[0])
+    assert np.array_equal(batch.picture(2), planes(baked_at(mirrored, 256), rows[2])[0])
     assert not batch.planes[1].any()
     renderer.still(0, batch)
     assert np.array_equal(batch.picture(0), planes(baked, motion())[0])
     renderer.set_identity(0, mirrored, SYSTEM.sizes)
     renderer.still(0, batch)
-    assert np.array_equal(batch.picture(0), planes(bake(mirrored, 512), motion())[0])
+    assert np.array_equal(batch.picture(0), planes(baked_at(mirrored, 512), motion())[0])
 
 
 def test_wrong_calls_say_what_is_wrong(identity: IdentityFeatures, baked: Baked) -> None:
@@ -245,8 +340,7 @@ def test_wrong_calls_say_what_is_wrong(identity: IdentityFeatures, baked: Baked)
     renderer.set_identity(0, identity, SYSTEM.sizes[:1])
     with pytest.raises(ValueError, match="not prepared for 512 x 512"):
         renderer.still(0, batch)
-    for size in ((320, 180), (300, 300)):
-        with pytest.raises(ValueError, match="square"):
-            renderer.prepare(identity, size)
+    with pytest.raises(ValueError, match="square"):
+        renderer.prepare(identity, (320, 180))
     with pytest.raises(ValueError, match="motion must be"):
         draw_rgb(baked, torch.zeros(1, MOTION_DIM))

@@ -1,0 +1,268 @@
+"""What shows between parted lips: teeth, tongue and cavity, lit through the opening, and the wet
+inner side of the lips.
+
+The pictures lie on rigid pieces of the head, so one affine map each brings a patch of the frame to
+them, and all are sampled in one batch. Light comes in from outside: what lies deep is dark behind a
+slit and lit behind a wide opening, and the upper lip casts its shadow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pipelines.motion.space import MOTION_INDEX
+from pipelines.photo.geometry import Array, Face, single
+from pipelines.portrait.lips_and_lids import Patch
+from pipelines.portrait.mouth import JAW_DROP
+from pipelines.portrait.own_teeth import own_teeth
+from pipelines.portrait.pose import Pose, pose_fields
+from pipelines.portrait.teeth import (
+    BOTTOM,
+    HALF_WIDTH,
+    MILLIMETRE,
+    TOP,
+    lower_teeth,
+    tongue,
+    upper_teeth,
+    width_scale,
+)
+from pipelines.portrait.window import Affine, from_window, inverse
+
+# Where the pictures lie with the jaw shut, mm below the line of the lips, and how far they go with
+# a jaw fully open: lips are drawn off the lower teeth, so these follow less.
+_UPPER_EDGE, _LOWER_EDGE, _TONGUE_TOP = 2.2, 0.4, -1.5
+_LOWER_TRAVEL, _TONGUE_TRAVEL = (share * JAW_DROP / MILLIMETRE for share in (0.75, 0.56))
+_TONGUE_TIP = 6.0  # mm that `tongueOut` 0.3 lifts the tip
+_FRONT, _BACK = 3.5, 3.0  # mm that the tongue rises in spread vowels and sinks in round ones
+_JAW_SIDE = 8.0  # mm at jawLeft 1
+
+_LIT_HALF = (1.4, 6.0)  # mm of opening that let half of the light in: on teeth, deeper
+_LEAST = (0.74, 0.26)  # light left behind a slit
+_SHADOW = (0.20, 0.36, 0.42)  # of the upper lip, next to it: reddish, for lips shine through
+_SHADOW_MM = (2.4, 1.0)  # in which it and the lower lip's fade
+_WET_MM = (0.8, 1.5)  # of the inner side of the upper and the lower lip that shows
+_WET_LIGHT = (0.60, 0.86)  # of the light on their outside
+_CAVITY = (0.22, 0.075, 0.07)
+_BACK_MM = 0.05  # how far the teeth lie behind the lips, face units
+_LINE = (0.004, 0.013)  # least and most of the dark line between lips, face units
+_STRIP = 96  # points from corner to corner
+
+_OPEN, _CLOSE = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
+_LEFT, _RIGHT = MOTION_INDEX["jawLeft"], MOTION_INDEX["jawRight"]
+_TONGUE = MOTION_INDEX["tongueOut"]
+_SPREAD, _ROUND = MOTION_INDEX["mouthStretchLeft"], MOTION_INDEX["mouthFunnel"]
+
+
+@dataclass(frozen=True)
+class InsideMouth:
+    """Of one identity, at one frame size."""
+
+    pictures: Tensor  # uint8 [3, h, w, 4] tongue, lower and upper teeth, premultiplied
+    cavity: Tensor  # [3, 1, 1] colour of what is behind them all
+    shadow: Tensor  # [3, 1, 1] light that the lips take, next to them
+    lips: Tensor  # [2, 3, _STRIP] inner side of the upper and the lower lip, right to left corner
+    across: Tensor  # [3] canvas x, y, 1 to the position along the strip
+    anchor: tuple[float, ...]  # pose fields of the teeth
+    pixels_per_mm: float
+
+
+def inside_mouth(
+    face: Face,
+    skin: Tensor,
+    tint: Array,
+    size: int,
+    blur_px: float,
+    line: tuple[float, float],
+    shown: tuple[Face, Tensor],
+) -> InsideMouth:
+    """Paint it for a face whose photo `skin` is [3, S, S], lit by `tint` [3]; `line` as `lip_line`.
+
+    `blur_px` is how many canvas pixels one pixel of the photo covers: nothing drawn is sharper.
+    `shown` are the face, its mouth as found, and the photo: teeth that show in it are used.
+    """
+    per_mm = MILLIMETRE * face.unit * size / 2
+    scale = float(np.clip(1.3 * per_mm, 0.8, 5.0))
+    own = own_teeth(*shown, scale)
+    tint = tint if own is None else own.tint
+    parts = torch.stack([tongue(scale, tint), lower_teeth(scale, tint), upper_teeth(scale, tint)])
+    blur = 0.45 * blur_px * size / skin.shape[-1] * scale / per_mm
+    grey = 1.0 - colourfulness(face, skin)
+    parts = _blurred(parts, blur)
+    if own is not None:
+        parts[2] = own.upper
+    parts[:, :3] = torch.lerp(parts[:, :3], _grey(parts[:, :3]), grey)
+    cavity = torch.tensor(_CAVITY).view(1, 3, 1, 1) * torch.from_numpy(tint).view(1, 3, 1, 1)
+    shadow = torch.tensor(_SHADOW).view(1, 3, 1, 1)
+    zero = np.zeros(1, dtype=np.float32)
+    row = np.append(face.axes[0], -face.origin @ face.axes[0]) / face.unit
+    row[2] -= face.mouth.left
+    return InsideMouth(
+        pictures=_bytes(parts),
+        cavity=torch.lerp(cavity, _grey(cavity), grey)[0],
+        shadow=torch.lerp(shadow, shadow.mean(1, True).expand_as(shadow), grey)[0],
+        lips=_inner_lips(face, skin, line),
+        across=torch.from_numpy(single(row * (_STRIP - 1) / (2 * face.mouth.half_width))),
+        anchor=tuple(float(v) for v in pose_fields(face, zero, zero, _BACK_MM)[:, 0]),
+        pixels_per_mm=per_mm,
+    )
+
+
+def colourfulness(face: Face, picture: Tensor) -> float:
+    """0 for a grey photo, 1 for skin as colourful as most: how colourful the mouth may be."""
+    size = picture.shape[-1]
+    at = (face.to_canvas(face.points[[50, 280, 117, 346, 4, 17, 0], :2]) + 1) / 2 * size
+    x, y = np.clip(at, 2, size - 3).astype(int).T
+    colours = picture[:, y, x]
+    high, low = colours.amax(dim=0), colours.amin(dim=0)
+    return float(((high - low) / high.clamp(min=0.05)).median().div(0.22).clamp(0.0, 1.0))
+
+
+def paint_mouth(inside: InsideMouth, patch: Patch, pictures: Tensor) -> Tensor:
+    """What the patch of the mouth shows where there is no skin: [3, H, W].
+
+    pictures: `InsideMouth.pictures` as `place_pictures` puts them, [3, 4, H, W] in [0, 1].
+    """
+    below, above = patch.inside.clamp(max=0.0).neg() / inside.pixels_per_mm  # mm to the lips
+    gap = below + above
+    front, deep = (
+        least + (1.0 - least) * gap / (gap + half)
+        for least, half in zip(_LEAST, _LIT_HALF, strict=True)
+    )
+    tongue, lower, upper = pictures
+    shown = torch.addcmul(tongue[:3], inside.cavity, 1.0 - tongue[3:]) * deep
+    for teeth in (lower, upper):
+        shown = torch.addcmul(teeth[:3] * front, shown, 1.0 - teeth[3:])
+    dark = inside.shadow
+    shown = shown * (1.0 - dark * torch.exp(below / -_SHADOW_MM[0]))
+    shown = shown * (1.0 - 0.7 * dark * torch.exp(above / -_SHADOW_MM[1]))
+    return _lips_turned_in(inside, patch, shown, (below, above))
+
+
+def _lips_turned_in(
+    inside: InsideMouth, patch: Patch, shown: Tensor, away: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Continue the red of both lips inwards by a millimetre or so, never by under a pixel.
+
+    The less so, and the darker, the narrower the opening is there.
+    """
+    x, y = patch.source
+    a, b, c = inside.across.tolist()
+    place = (a * x + b * y + c).round_().long().clamp_(0, _STRIP - 1)
+    gap = away[0] + away[1]
+    lit = 0.6 + 0.4 * gap / (gap + 1.5)
+    for i in (0, 1):
+        reach = torch.clamp(0.3 * gap, min=0.8 / inside.pixels_per_mm, max=_WET_MM[i])
+        share = torch.exp(-((away[i] / reach) ** 2))
+        shown = torch.lerp(shown, inside.lips[i][:, place] * lit, share)
+    return shown
+
+
+def place_pictures(
+    inside: InsideMouth, face: Face, values: Sequence[float], pose: Pose, patch: Patch
+) -> list[Affine]:
+    """From the patch to tongue, lower and upper teeth."""
+    jaw = max(0.0, values[_OPEN] - 0.25 * values[_CLOSE])
+    side = _JAW_SIDE * (values[_LEFT] - values[_RIGHT])
+    middle = face.mouth.middle / MILLIMETRE
+    wide = width_scale(face.mouth.half_width)
+    room = min(1.0, 4.0 * jaw)  # a tongue has no place to move in a shut mouth
+    lift = _TONGUE_TIP * min(values[_TONGUE] / 0.3, 1.0) * min(1.0, 2.0 * jaw + 0.2)
+    lift += room * (_FRONT * values[_SPREAD] - _BACK * values[_ROUND])
+    places = (
+        (middle + 0.7 * side, _TONGUE_TOP + _TONGUE_TRAVEL * jaw - lift),
+        (middle + side, _LOWER_EDGE + _LOWER_TRAVEL * jaw),
+        (middle, _UPPER_EDGE),
+    )
+    back = _to_mouth(inside, face, pose, patch)
+    return [_to_picture(back, x, y, wide) for x, y in places]
+
+
+def _to_mouth(inside: InsideMouth, face: Face, pose: Pose, patch: Patch) -> Affine:
+    """Map the patch (-1..1) to millimetres in the mouth's frame."""
+    dx, dy = pose.displace(inside.anchor)
+    back = inverse(pose.rows[2:])
+    axes = face.axes.tolist()
+    unit = face.unit * MILLIMETRE
+    matrix = [[sum(axes[i][k] * back[k][j] for k in (0, 1)) / unit for j in (0, 1)] for i in (0, 1)]
+    return from_window(matrix, (float(face.origin[0]) + dx, float(face.origin[1]) + dy), patch)
+
+
+def _to_picture(back: Affine, x: float, y: float, wide: float) -> Affine:
+    """From millimetres to the coordinates of a mouth picture with its origin at (x, y)."""
+    across, down, middle = 1 / (wide * HALF_WIDTH), 2 / (BOTTOM - TOP), (TOP + BOTTOM) / 2
+    (a, b, c), (d, e, f) = back
+    return [
+        [a * across, b * across, (c - x) * across],
+        [d * down, e * down, (f - y - middle) * down],
+    ]
+
+
+def _inner_lips(face: Face, skin: Tensor, line: tuple[float, float]) -> Tensor:
+    """Colours just outside the dark line between the lips, darkened as their inner side is."""
+    rim = face.mouth
+    pixel = 2.0 / skin.shape[-1] / face.unit
+    x = np.linspace(rim.left, rim.right, _STRIP, dtype=np.float32)
+    strips = []
+    for edge, outwards, light, dark in zip(
+        (rim.upper_at(x), rim.lower_at(x)), (-1.0, 1.0), _WET_LIGHT, line, strict=True
+    ):
+        away = [outwards * (dark + n * pixel) for n in range(3)]
+        points = np.stack([np.stack([x, edge + d], axis=-1) for d in away])
+        where = torch.from_numpy(face.to_canvas(points))[None]
+        red = F.grid_sample(skin[None], where, align_corners=False)[0].mean(dim=1)  # [3, _STRIP]
+        smooth = F.avg_pool1d(F.pad(red[None], (4, 4), mode="replicate"), 9, stride=1)[0]
+        strips.append(smooth * light)
+    return torch.stack(strips)
+
+
+def lip_line(face: Face, picture: Tensor) -> tuple[float, float]:
+    """How far the dark line between closed lips reaches into the upper and the lower lip, in face
+    units: to where the lips are nearly as bright as further out."""
+    rim, n = face.mouth, 12
+    pixel = 2.0 / picture.shape[-1] / face.unit
+    x = np.linspace(0.7 * rim.left, 0.7 * rim.right, 25, dtype=np.float32)
+    found = []
+    for edge, outwards in ((rim.upper_at(x), -1.0), (rim.lower_at(x), 1.0)):
+        away = single(np.arange(n) * 0.75 * pixel)
+        points = np.stack(
+            [np.broadcast_to(x, (n, len(x))), edge + outwards * away[:, None]], axis=-1
+        )
+        where = torch.from_numpy(face.to_canvas(points))[None]
+        level = F.grid_sample(picture[None], where, align_corners=False)[0].mean(0).median(1)[0]
+        darker = torch.nonzero(level[: int(level.argmax())] < 0.88 * level.max()).flatten()
+        last = int(darker[-1]) + 1 if len(darker) else 0
+        found.append(float(np.clip(away[min(last, n - 1)], _LINE[0], _LINE[1])))
+    return found[0], found[1]
+
+
+def _bytes(pictures: Tensor) -> Tensor:
+    """[N, 4, H, W] in [0, 1] to uint8 [N, H, W, 4]."""
+    rounded = (pictures * 255.0).round().clamp(0.0, 255.0).to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).contiguous()
+
+
+def _blurred(pictures: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of [N, C, H, W], none below a third of a pixel."""
+    if sigma < 0.33:
+        return pictures
+    reach = max(1, round(2.5 * sigma))
+    at = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (at / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    n, c, h, w = pictures.shape
+    flat = F.pad(pictures.reshape(n * c, 1, h, w), (reach,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(flat, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1)).view(
+        n, c, h, w
+    )
+
+
+def _grey(colours: Tensor) -> Tensor:
+    """Luma of [N, 3, H, W], in all three channels."""
+    luma = (colours * colours.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, True)
+    return luma.expand_as(colours)

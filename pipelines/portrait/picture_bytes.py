@@ -1,0 +1,64 @@
+"""Pictures of bytes on a CPU: put over each other, and converted for encoders, by OpenCV.
+
+All are uint8 [h, w, C], RGB or premultiplied RGBA. OpenCV's own I420 takes the colour of one pixel
+in four, half a pixel off; here it is the mean of four, as in `kernels.reference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.reference import BT601, OFFSET
+from pipelines.photo.geometry import Array
+
+Bytes = NDArray[np.uint8]
+
+# To Cb and Cr of limited range, and nothing: OpenCV is fastest at three channels to three.
+_CHROMA = np.zeros((3, 4), np.float32)
+_CHROMA[:2, :3] = np.array(BT601[1:]) / 255.0
+_CHROMA[:2, 3] = OFFSET[1:]
+
+
+def composite(layer: Bytes, behind: Bytes) -> Bytes:
+    """Put `layer` RGBA over `behind` RGB: RGBA [h, w, 4], opaque."""
+    below = cv2.cvtColor(behind, cv2.COLOR_RGB2RGBA)
+    cv2.insertChannel(cv2.bitwise_not(cv2.extractChannel(layer, 3)), below, 3)
+    return _bytes(cv2.add(layer, cv2.cvtColor(below, cv2.COLOR_RGBA2mRGBA)))
+
+
+def lit(picture: Bytes, gains: Sequence[Array]) -> Bytes:
+    """Multiply the colours of `picture` RGBA by `gains`, three of [h, w]."""
+    whole = cv2.merge([*gains, np.ones_like(gains[0])])
+    return _bytes(cv2.multiply(picture, whole, dtype=cv2.CV_8U))
+
+
+def write_i420(rgba: Bytes, planes: Bytes, top: int, left: int) -> None:
+    """Convert an opaque box of a frame into I420 `planes` [H * 3 / 2, W] at (`top`, `left`).
+
+    `top`, `left` and the sides of the box are even.
+    """
+    rows, columns = rgba.shape[:2]
+    height, width = planes.shape[0] * 2 // 3, planes.shape[1]
+    luma = cv2.cvtColor(rgba, cv2.COLOR_RGBA2YUV_I420)[:rows]
+    planes[top : top + rows, left : left + columns] = luma
+    small = cv2.resize(rgba, (columns // 2, rows // 2), interpolation=cv2.INTER_AREA)
+    chroma = cv2.transform(cv2.cvtColor(small, cv2.COLOR_RGBA2RGB), _CHROMA)
+    held = planes.reshape(-1)[height * width :].reshape(2, height // 2, width // 2)
+    box = slice(top // 2, (top + rows) // 2), slice(left // 2, (left + columns) // 2)
+    held[0][box] = chroma[..., 0]
+    held[1][box] = chroma[..., 1]
+
+
+def rgb_to_i420(rgb: Bytes) -> Bytes:
+    """A whole picture [H, W, 3] to I420 planes [H * 3 / 2, W]."""
+    planes = np.empty((rgb.shape[0] * 3 // 2, rgb.shape[1]), np.uint8)
+    write_i420(_bytes(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)), planes, 0, 0)
+    return planes
+
+
+def _bytes(picture: object) -> Bytes:
+    return np.asarray(picture, np.uint8)

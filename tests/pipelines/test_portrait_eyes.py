@@ -1,0 +1,134 @@
+"""Lids, gaze and tight crops, on drawn people and the portrait of scikit-image."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+mediapipe = pytest.importorskip("mediapipe")
+data = pytest.importorskip("skimage.data")
+
+from pipelines.identity import IdentityFeatures  # noqa: E402
+from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX  # noqa: E402
+from pipelines.photo.curves import lid_opening  # noqa: E402
+from pipelines.photo.detect import find_face, find_meshes  # noqa: E402
+from pipelines.photo.placement import filling  # noqa: E402
+from pipelines.portrait.bake import Baked, bake  # noqa: E402
+from pipelines.portrait.enrol import describe  # noqa: E402
+from pipelines.portrait.render import draw_rgb, shape_weights  # noqa: E402
+from training.faces import draw_portrait  # noqa: E402
+from training.faces.sampling import random_params  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+
+PEOPLE = (-1, 3, 11)  # -1 is the photo, the others are drawn
+
+
+@cache
+def person(seed: int) -> tuple[IdentityFeatures, Baked]:
+    photo = np.asarray(data.astronaut()) if seed < 0 else draw_portrait(random_params(seed), 512)
+    identity = describe(photo, find_face(photo), "0" * 64)
+    return identity, bake(identity, (512, 512), filling((512, 512)))
+
+
+def motion(**values: float) -> torch.Tensor:
+    row = torch.zeros(MOTION_DIM)
+    for name, value in values.items():
+        row[MOTION_INDEX[name]] = value
+    return row
+
+
+def drawn(baked: Baked, **values: float) -> np.ndarray:
+    return np.asarray(draw_rgb(baked, motion(**values)).numpy())
+
+
+def lids(frame: np.ndarray) -> float:
+    return lid_opening(find_meshes(frame, most=1)[0].points)
+
+
+def eye_box(identity: IdentityFeatures) -> tuple[slice, slice]:
+    points = (identity.arrays["landmarks"][:, :2] + 1) * 256
+    eyes = points[[33, 133, 159, 145, 362, 263, 386, 374]]
+    (left, top), (right, bottom) = eyes.min(axis=0), eyes.max(axis=0)
+    return slice(int(top), int(bottom)), slice(int(left), int(right))
+
+
+@pytest.mark.parametrize("seed", PEOPLE)
+def test_lids_close_for_an_observer(seed: int) -> None:
+    _, baked = person(seed)
+    rest = lids(drawn(baked))
+    half = lids(drawn(baked, eyeBlinkLeft=0.5, eyeBlinkRight=0.5))
+    closed = lids(drawn(baked, eyeBlinkLeft=1.0, eyeBlinkRight=1.0))
+    assert closed < half < rest
+    assert closed <= 0.35 * rest, "what the mesh reads on photos of closed eyes"
+
+
+@pytest.mark.parametrize("seed", PEOPLE)
+def test_a_closed_lid_goes_over_into_the_skin_above_it_without_an_outline(seed: int) -> None:
+    identity, baked = person(seed)
+    closed = drawn(baked, eyeBlinkLeft=1.0, eyeBlinkRight=1.0).astype(float).mean(axis=2)
+    points = (identity.arrays["landmarks"][:, :2] + 1) * 256
+    for top, low in ((159, 145), (386, 374)):
+        x, gap = round(points[top, 0]), points[low, 1] - points[top, 1]
+        rows = slice(round(points[top, 1] - 0.5 * gap), round(points[top, 1] + 0.5 * gap))
+        down = closed[rows, x - 2 : x + 3].mean(axis=1)
+        # lashes left over above the lid would be half as bright as the skin; a crease is not
+        assert down.min() > 0.75 * np.median(down)
+
+
+def test_upper_lids_rise_with_the_gaze_unless_they_are_shut() -> None:
+    up = {"gazePitch": 15.0}
+    wide = [BLENDSHAPES.index(f"eyeWide{side}") for side in ("Right", "Left")]
+    weights = [
+        shape_weights(motion(**values).tolist())[0, wide].tolist()
+        for values in (up, {"gazePitch": -15.0}, up | {"eyeBlinkRight": 1.0, "eyeBlinkLeft": 1.0})
+    ]
+    assert weights == [[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]]
+    still = up | {"eyeWideRight": -0.5, "eyeWideLeft": -0.5}  # takes it back
+    baked = person(3)[1]
+    assert lids(drawn(baked, **up)) > lids(drawn(baked, **still))
+
+
+@pytest.mark.parametrize("seed", PEOPLE)
+def test_eyes_taken_apart_add_up_to_the_photo(seed: int) -> None:
+    identity, baked = person(seed)
+    box = eye_box(identity)
+    wrong = np.abs(drawn(baked)[box].astype(float) - identity.arrays["canvas"][box])
+    # rims are redrawn with soft edges, a pixel or two wide: 3.3 on the photo, 5.8 on drawn lids
+    assert wrong.mean() < 6.8
+    assert np.quantile(wrong, 0.7) < 4.0, "the eye itself is the photo's"
+
+
+def test_the_catch_light_stays_while_the_iris_moves() -> None:
+    for seed in PEOPLE:
+        light = person(seed)[1].eyeballs[4:6, ..., :3].float().amax(dim=-1)
+        if light.max() > 40:
+            break
+    else:
+        pytest.fail("somebody's eyes mirror a light")
+    corners = person(seed)[1].eye_corners
+    eye = int(light.flatten(1).amax(dim=1).argmax())
+    at = divmod(int(light[eye].argmax()), light.shape[-1])
+    row, column = at[0] + corners[eye][1], at[1] + corners[eye][0]
+    around = slice(row - 4, row + 5), slice(column - 4, column + 5)
+    for yaw in (0.0, 4.0, -4.0):  # the light stays on an iris that moves a quarter of its width
+        near = drawn(person(seed)[1], gazeYaw=yaw)[around].mean(axis=2)
+        brightest = np.unravel_index(near.argmax(), near.shape)
+        assert np.hypot(brightest[0] - 4, brightest[1] - 4) <= 2.0
+
+
+def test_a_tight_crop_is_completed_without_stripes() -> None:
+    photo = np.asarray(data.astronaut())
+    points = find_face(photo).points[:, :2]
+    (left, top), (right, bottom) = points.min(axis=0) - 4, points.max(axis=0) + 4
+    tight = np.ascontiguousarray(photo[int(top) : int(bottom), int(left) : int(right)])
+    face = find_face(tight)
+    identity = describe(tight, face, "0" * 64)
+    canvas = identity.arrays["canvas"].astype(float)
+    matte = identity.arrays["matte"]
+    assert matte[-1].mean() > 200, "shoulders as wide as the picture"
+    across = np.abs(np.diff(canvas[-20:].mean(axis=(0, 2))))
+    assert np.quantile(across, 0.95) < 6.0, "no stripe has an edge down here"
