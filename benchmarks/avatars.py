@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.identity import IdentityFeatures
+from pipelines.photo.framing import choose_size
 from pipelines.pipeline import Material, QuietProgress, Size, System
 
 CAST = Path(__file__).parents[1] / "cast"
@@ -30,11 +31,9 @@ def enrolled(system: System, photo: Path, options: Any = None) -> IdentityFeatur
 
 
 def size_of(system: System, height: int | None) -> Size:
-    """The system's pictures of so many lines; its default ones for None."""
-    if height is None:
-        return system.sizes[-1]
-    for size in system.sizes:
-        if size[1] == height:
-            return size
-    known = ", ".join(str(size[1]) for size in system.sizes)
-    raise SystemExit(f"{system.name} draws no pictures {height} pixels high; there are {known}")
+    """The system's pictures of so many lines; its default ones for None. SystemExit names those
+    that there are."""
+    try:
+        return choose_size(system, height)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error

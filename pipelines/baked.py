@@ -27,7 +27,7 @@ class BakedCache(Generic[Baked]):
     ) -> None:
         self.make = make
         self.most = most
-        self._held: OrderedDict[tuple[str, Size, str], Baked] = OrderedDict()
+        self._held: OrderedDict[tuple[str, str, Size, str], Baked] = OrderedDict()
         self._lock = threading.Lock()
 
     def make_room(self, most: int) -> None:
@@ -36,7 +36,7 @@ class BakedCache(Generic[Baked]):
 
     def get(self, identity: IdentityFeatures, size: Size, device: torch.device) -> Baked:
         """What was made of `identity` for `size` on `device`; made now if it is not there."""
-        key = (identity.key, size, str(device))
+        key = (identity.key, identity.frame, size, str(device))
         with self._lock:
             held = self._held.get(key)
             if held is not None:

@@ -9,6 +9,8 @@ motion may be computed by more than one library ("back end"), each on the same s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -23,6 +25,8 @@ from pipelines.pipeline import HOP_SAMPLES, Size
 from pipelines.renderer import Renderer
 from pipelines.streaming import SlotState, masked_write, slot_views
 
+SizesFor = Callable[[IdentityFeatures], tuple[Size, ...]]
+"""Picture sizes that an identity may be drawn at, smallest first."""
 TIMED_HOPS = 30
 """Of each back end, to see which is faster."""
 
@@ -32,6 +36,7 @@ class ComposedPipeline:
 
     Args:
         sizes: that the renderer draws, smallest first.
+        sizes_for: those of an identity in its frame, where they are not `sizes`.
         motion, renderer: for this pipeline alone; the renderer has `slots` slots.
         exported: `motion` computed by ONNX Runtime, which is then used unless told otherwise.
 
@@ -47,11 +52,12 @@ class ComposedPipeline:
         renderer: Renderer,
         device: torch.device | str = "cpu",
         exported: MotionModel | None = None,
+        sizes_for: SizesFor | None = None,
     ) -> None:
         if slots < 1:
             raise ValueError(f"slots must be at least 1, got {slots}")
         self.slots = slots
-        self.sizes = sizes
+        self._sizes_for = sizes_for or (lambda identity: sizes)
         self.device = device
         self._one_by_one = torch.device(device).type == "cpu"
         self._motions = {} if exported is None else {"onnxruntime": exported.to(device)}
@@ -94,11 +100,11 @@ class ComposedPipeline:
         return self._features_state, self._motion_state, self._renderer_state
 
     def prepare(self, identity: IdentityFeatures, size: Size) -> None:
-        for each in self._up_to(size):
+        for each in self._up_to(identity, size):
             self.renderer.prepare(identity, each)
 
     def set_identity(self, slot: int, identity: IdentityFeatures, size: Size) -> None:
-        self.renderer.set_identity(slot, identity, self._up_to(size))
+        self.renderer.set_identity(slot, identity, self._up_to(identity, size))
         with torch.inference_mode():
             self.motion.set_identity(self._motion_state, slot, identity)
 
@@ -155,9 +161,10 @@ class ComposedPipeline:
         )
         return self._moved
 
-    def _up_to(self, size: Size) -> tuple[Size, ...]:
+    def _up_to(self, identity: IdentityFeatures, size: Size) -> tuple[Size, ...]:
         """What a slot of `size` may be drawn at."""
-        if size not in self.sizes:
-            known = ", ".join(f"{width} x {height}" for width, height in self.sizes)
+        sizes = self._sizes_for(identity)
+        if size not in sizes:
+            known = ", ".join(f"{width} x {height}" for width, height in sizes)
             raise ValueError(f"pictures of {size[0]} x {size[1]}; there are {known}")
-        return self.sizes[: self.sizes.index(size) + 1]
+        return sizes[: sizes.index(size) + 1]

@@ -41,11 +41,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class IdentityFeatures:
-    """Arrays that describe one avatar for one pipeline; `meta` holds strings only."""
+    """Arrays that describe one avatar for one pipeline; `meta` holds strings only.
+
+    frame: what its pictures show around the face, see `pipelines.photo.framing`; not stored.
+    """
 
     key: str
     arrays: Arrays
     meta: dict[str, str]
+    frame: str = "square"
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:

@@ -17,6 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipelines.batch import Batch
     from pipelines.identity import IdentityFeatures
     from pipelines.motion.model import MotionModel
@@ -145,7 +150,8 @@ class System(Protocol):
 
     @property
     def sizes(self) -> tuple[Size, ...]:
-        """Picture sizes it draws, smallest first; the last is the default."""
+        """Picture sizes it draws, smallest first; the last is the default. A system that can show
+        more of a photo than that has `frames` too, see `pipelines.photo.framing`."""
 
     @property
     def controls(self) -> tuple[Control, ...]:
@@ -228,6 +234,15 @@ class Pipeline(Protocol):
         Reads hops, speech, active, draw, clear and size; writes planes and drawn of the slots
         drawn, motion and behaviour of the active ones. The frame lies `look_ahead` before the hop.
         """
+
+
+@runtime_checkable
+class Previews(Protocol):
+    """A system that can show, without any sound, how an avatar will move."""
+
+    def preview(self, identity: IdentityFeatures) -> Iterator[NDArray[np.uint8]]:
+        """Frames [H, W, 3] at `FPS` of about two seconds that loop; small, and drawn as sessions
+        draw them."""
 
 
 @runtime_checkable

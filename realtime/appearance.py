@@ -60,14 +60,15 @@ class Appearance:
         self._faces = faces
         self._handle: StreamHandle | None = None
 
-    async def open(self, opener: StreamOpener, size: Size, seed: int) -> StreamHandle:
+    async def open(self, opener: StreamOpener, size: Size, frame: str, seed: int) -> StreamHandle:
         """Take a slot.
 
         Raises:
             VivavoceError: the face cannot be had, or the engine takes no more or is gone.
         """
         key = await self._key(self.avatar)
-        self._handle = await opener.open(self.system.name, key, size, seed, dict(self.values))
+        values = dict(self.values)
+        self._handle = await opener.open(self.system.name, key, size, seed, values, frame)
         return self._handle
 
     def check(self, wish: Wish) -> None:

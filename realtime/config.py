@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.pipeline import Size, System
+from pipelines.photo.framing import SQUARE, choose_size, find_frame, frames_of
+from pipelines.pipeline import Size
 from pipelines.registry import find_system, known_systems, read_options
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,8 @@ class ServerConfig:
     load_memory_bytes: int = 1536 * MIB  # that must be free for that
     device: Literal["auto", "cpu", "cuda"] = "auto"
     backend: Literal["auto", "torch", "onnxruntime"] = "auto"  # auto: the faster one, measured
-    size: int | str = ""  # height, or WIDTHxHEIGHT; empty: the largest of the pipeline
+    size: int | str = ""  # height, or WIDTHxHEIGHT; empty: what is usual for the frame
+    frame: str = SQUARE  # what a session shows that asks for none: square, photo, 16:9
     max_sessions: int = 8
     load_share: float = 0.75  # of the machine that sessions may fill; above 1 oversells it
     video_codec: Literal["auto", "VP8", "H264"] = "auto"
@@ -64,7 +66,7 @@ class ServerConfig:
     cast_dir: Path = field(default_factory=shipped_cast_dir)
     identity_cache_bytes: int = 256 * MIB
     max_sdp_bytes: int = 64 * 1024
-    max_image_bytes: int = 15 * MIB
+    max_image_bytes: int = 30 * MIB
     max_video_bytes: int = 512 * MIB
     max_avatars: int = 200
     enrol_wait_s: float = 60.0  # for features being made, before a caller is told to come again
@@ -116,41 +118,37 @@ class ServerConfig:
         """
         return read_options(find_system(name), self.options.get(name, {}))
 
-    def size_of(self, name: str) -> Size:
-        """The picture size of a session of this pipeline that asks for none: `size` where it has
-        that one, else its largest.
+    def frame_of(self, name: str) -> str:
+        """The frame of a session of this pipeline that asks for none: `frame` where it has that
+        one, else the square.
 
         Raises:
-            ValueError: the default pipeline has no such size.
+            ValueError: the default pipeline has no such frame.
         """
         system = find_system(name)
+        if name == self.pipeline:
+            find_frame(system, self.frame)
+        return self.frame if self.frame in frames_of(system) else SQUARE
+
+    def size_of(self, name: str, frame: str | None = None) -> Size:
+        """The picture size of a session of this pipeline, in `frame` or its usual one, that asks
+        for none: `size` where there is that one, else what is usual there.
+
+        Raises:
+            ValueError: the default pipeline has no such size in its usual frame, or no such frame.
+        """
+        system, usual = find_system(name), self.frame_of(name)
         try:
-            return choose_size(system, self.size)
+            return choose_size(system, self.size, frame or usual)
         except ValueError:
-            if name == self.pipeline:
+            if name == self.pipeline and (frame or usual) == usual:
                 raise
-            return system.sizes[-1]
+            return find_frame(system, frame or usual).default
 
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return self.host.lower() in ("127.0.0.1", "localhost", "::1")
-
-
-def choose_size(system: System, wish: int | str | None) -> Size:
-    """The size of `system` that is `wish`: a height in pixels, or "WIDTHxHEIGHT"; its largest for
-    None or "".
-
-    Raises:
-        ValueError: it has none such; the message lists what it has.
-    """
-    if wish is None or wish == "":
-        return system.sizes[-1]
-    for size in system.sizes:
-        if str(wish).lower() in (f"{size[0]}x{size[1]}", str(size[1])):
-            return size
-    known = ", ".join(f"{width}x{height}" for width, height in system.sizes)
-    raise ValueError(f"size = {wish!r}: the pipeline {system.name!r} draws {known}")
 
 
 def load_config(

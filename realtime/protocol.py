@@ -83,6 +83,7 @@ class SessionInfo(BaseModel):
     size: int  # the longer side
     width: int
     height: int
+    frame: str
     controls: dict[str, float]
     playout_delay_ms: int
 

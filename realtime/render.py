@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RenderJob:
-    """What to render. The pipeline, its options, the size and the folders are `config`'s."""
+    """What to render. The pipeline, its options, frame, size and the folders are `config`'s."""
 
     avatar: str
     """The name of an avatar, or the path of what one can be made of."""
@@ -116,12 +116,12 @@ async def _render(job: RenderJob, sound: Sound, out: Path, progress: bool) -> Re
     )
     step_s: list[float] = []
     engine.on_step = step_s.append
-    size = config.size_of(pipeline)
-    handle = await engine.open(pipeline, key, size, job.seed, {})
+    size, frame = config.size_of(pipeline), config.frame_of(pipeline)
+    handle = await engine.open(pipeline, key, size, job.seed, {}, frame)
     stream = AvatarStream(FileSource(sound.chunks(), sound.mix), handle, VirtualClock())
     begin = time.monotonic()
     with (
-        Mp4Sink(out, size, sound.channels) as sink,
+        Mp4Sink(out, handle.largest, sound.channels) as sink,
         tqdm(total=sound.hops, unit="frame", disable=not progress) as bar,
     ):
         encode_s = await _play(stream, sink, bar)

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.photo.framing import choose_size, find_frame, frames_of
 from pipelines.pipeline import Size
 from pipelines.registry import find_system, known_systems
 from realtime.avatars.library import AvatarLibrary
 from realtime.clock import MonotonicClock
-from realtime.config import ServerConfig, choose_size
+from realtime.config import ServerConfig
 from realtime.engine.client import Engine
 from realtime.engine.config import EngineConfig
 from realtime.errors import (
@@ -50,6 +51,7 @@ class SessionRequest:
     pipeline: str | None = None
     size: int | str | None = None
     seed: int | None = None
+    frame: str | None = None
 
 
 class Server:
@@ -128,7 +130,8 @@ class Server:
         try:
             avatar = self.avatars.default(pipeline)
             key = await self.avatars.prepare(avatar, pipeline)
-            await self.engine.warm_up(pipeline, key, self.config.size_of(pipeline))
+            size, frame = self.config.size_of(pipeline), self.config.frame_of(pipeline)
+            await self.engine.warm_up(pipeline, key, size, frame)
         except (VivavoceError, ValueError) as error:
             logger.warning("the pipeline %s starts cold: %s", pipeline, error)
 
@@ -190,7 +193,7 @@ class Server:
         """
         self.check_open()
         name = self.config.pipeline
-        await self.engine.check(name, self.config.size_of(name))
+        await self.engine.check(name, self.config.size_of(name), self.config.frame_of(name))
 
     def describe_health(self) -> tuple[bool, dict[str, Any]]:
         """Whether the server is alive or will be so again by itself; and what there is to say."""
@@ -257,6 +260,15 @@ class Server:
             "loaded": state == "ready",
             "sizes": [list(size) for size in system.sizes],
             "size": list(self.config.size_of(name)),
+            "frame": self.config.frame_of(name),
+            "frames": [
+                {
+                    "name": frame,
+                    "sizes": [list(size) for size in sizes.sizes],
+                    "size": list(self.config.size_of(name, frame)),
+                }
+                for frame, sizes in frames_of(system).items()
+            ],
             "controls": [
                 {
                     "name": control.name,
@@ -299,9 +311,9 @@ class Server:
 
     async def _open_session(self, request: SessionRequest) -> tuple[Session, Peer]:
         self.check_open()
-        pipeline, size = self._choose(request)
+        pipeline, size, frame = self._choose(request)
         offer = parse_offer(request.sdp, max_bytes=self.config.max_sdp_bytes)
-        await self.engine.check(pipeline, size)
+        await self.engine.check(pipeline, size, frame)
         library = self.avatars
         asked = request.avatar
         session = Session(
@@ -309,6 +321,7 @@ class Server:
             avatar=library.default(pipeline) if asked is None else library.get(asked),
             system=find_system(pipeline),
             size=size,
+            frame=frame,
             seed=request.seed if request.seed is not None else secrets.randbits(31),
             opener=self.engine,
             avatars=library,
@@ -326,7 +339,7 @@ class Server:
             raise
         return session, peer
 
-    def _choose(self, request: SessionRequest) -> tuple[str, Size]:
+    def _choose(self, request: SessionRequest) -> tuple[str, Size, str]:
         name = request.pipeline or self.config.pipeline
         try:
             system = find_system(name)
@@ -334,8 +347,11 @@ class Server:
             raise UnknownPipeline(str(error)) from error
         self._check_loaded(name)
         try:
-            asked = request.size is not None
-            return name, choose_size(system, request.size) if asked else self.config.size_of(name)
+            frame = request.frame or self.config.frame_of(name)
+            find_frame(system, frame)
+            if request.size is None:
+                return name, self.config.size_of(name, frame), frame
+            return name, choose_size(system, request.size, frame), frame
         except ValueError as error:
             raise BadRequest(str(error)) from error
 

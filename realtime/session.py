@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any, Self
 
+from pipelines.photo.framing import SQUARE
 from pipelines.pipeline import System
 from realtime.announcer import Announcer
 from realtime.appearance import Appearance, Face, Faces, Wish
@@ -70,6 +71,7 @@ class Session:
 
     Args:
         avatar: from `avatars.get`.
+        size: one of those of the system's `frame`.
         speech: what the avatar says; the microphone of the first peer that has one is then only
             listened to. None: that microphone is what it says.
         on_closed: called once everything is given back.
@@ -82,6 +84,7 @@ class Session:
         avatar: Face,
         system: System,
         size: Size,
+        frame: str = SQUARE,
         seed: int,
         opener: StreamOpener,
         avatars: Faces,
@@ -93,13 +96,14 @@ class Session:
     ) -> None:
         self.id = id
         self.appearance = Appearance(system, avatar, avatars)
-        self.size = size
+        self.frame = frame
         self.life = Life.NEW
         self.speech = speech
         self.microphone = Microphone()
         self.hub = ControlHub(self, clock)
         self.parties = Parties(self.hub, self._has_left, self._end_soon)
         self.stream: AvatarStream
+        self._asked = size
         self._seed = seed
         self._opener = opener
         self._metrics = metrics
@@ -126,7 +130,8 @@ class Session:
             VivavoceError: the face cannot be had, or the engine is gone.
         """
         try:
-            self._build(await self.appearance.open(self._opener, self.size, self._seed))
+            look = self._asked, self.frame
+            self._build(await self.appearance.open(self._opener, *look, self._seed))
             self._become(Life.OPEN)
             self._tasks.spawn(self.hub.run())
         except BaseException:
@@ -154,7 +159,7 @@ class Session:
         self._reporter = Reporter(
             self.stream, handle, self._encodings, self.microphone, self._metrics
         )
-        self._metrics.sessions.labels(size_label(self.size)).inc()
+        self._metrics.sessions.labels(size_label(self._asked)).inc()
         self._metrics.sessions_opened.inc()
 
     def begin(self) -> None:
@@ -175,7 +180,7 @@ class Session:
             await self._give_back()
         finally:
             if self._handle is not None:
-                self._metrics.sessions.labels(size_label(self.size)).dec()
+                self._metrics.sessions.labels(size_label(self._asked)).dec()
                 self._metrics.sessions_ended.labels(reason).inc()
             logger.info("%s closed: %s", self.id, reason)
             self._become(Life.CLOSED)
@@ -309,6 +314,11 @@ class Session:
         """The delay of picture and voice behind the speech, in milliseconds."""
         return round(self.stream.playout.delay_s * 1000)
 
+    @property
+    def size(self) -> Size:
+        """Of its pictures, as long as there is time for such."""
+        return self._asked if self._handle is None else self._handle.largest
+
     def info(self) -> SessionInfo:
         """What a client may know of it."""
         width, height = self.size
@@ -319,6 +329,7 @@ class Session:
             size=max(width, height),
             width=width,
             height=height,
+            frame=self.frame,
             controls=self.appearance.values,
             playout_delay_ms=self.playout_delay_ms,
         )

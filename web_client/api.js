@@ -5,13 +5,14 @@ import { ClientError } from "./errors.js";
  *   id: string, name: string, kind: "cast" | "upload", image: string, pipelines: string[],
  *   state: "ready" | "enrolling" | "failed", progress?: number, stage?: string,
  *   error?: {code: string, message: string}, note?: string,
+ *   advice?: {code: string, message: string}[],
  * }} Avatar
  */
 /** @typedef {{name: string, summary: string, min: number, max: number, default: number}} Control */
 /**
  * @typedef {{
  *   name: string, summary: string, loaded: boolean, controls: Control[], accepts: string[],
- *   keeps_video: boolean,
+ *   keeps_video: boolean, frame: string, frames?: {name: string}[],
  * }} Pipeline
  */
 /** @typedef {{id: string, sdp: string, type: "answer", playout_delay_ms?: number}} SessionAnswer */

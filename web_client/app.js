@@ -3,6 +3,7 @@ import { byId } from "./dom.js";
 import { ErrorCard } from "./error_card.js";
 import { asClientError } from "./errors.js";
 import { FacePicker } from "./face_picker.js";
+import { FramePicker } from "./frame_picker.js";
 import { Microphone } from "./microphone.js";
 import { MicrophonePanel } from "./microphone_panel.js";
 import { PipelinePicker } from "./pipeline_picker.js";
@@ -57,6 +58,7 @@ export class App {
   #controlsTimer = 0;
   #microphonePanel;
   #faces;
+  #frames;
   #pipelines;
   #theme;
   #shortcuts;
@@ -72,6 +74,7 @@ export class App {
     this.preferences = preferences;
     this.#microphonePanel = new MicrophonePanel(this.#microphone, preferences);
     this.#faces = new FacePicker(api, this.#toasts);
+    this.#frames = new FramePicker(preferences);
     this.#pipelines = new PipelinePicker(preferences);
     this.#theme = new ThemeToggle(byId("theme"), preferences);
     this.#shortcuts = new Shortcuts({
@@ -111,7 +114,8 @@ export class App {
     const avatar = this.#faces.chosen;
     if (!avatar || this.session) return;
     this.#errors.hide();
-    const choice = { avatar: avatar.id, pipeline: this.#pipelines.chosen?.name };
+    const pipeline = this.#pipelines.chosen?.name;
+    const choice = { avatar: avatar.id, pipeline, frame: this.#frames.chosen };
     const session = new Session(this.api, this.#microphone, choice);
     this.session = session;
     this.#setState("connecting");
@@ -148,6 +152,7 @@ export class App {
       this.#theme,
       this.#faces,
       this.#pipelines,
+      this.#frames,
       this.#microphonePanel,
       this.#controls,
     ];
@@ -238,7 +243,8 @@ export class App {
     this.#stage.setPhase(state === "failed" ? "ready" : state);
     byId("welcome").hidden = state === "failed";
     const inSession = state === "live" || state === "connecting";
-    this.#microphonePanel.inSession = this.#pipelines.inSession = inSession;
+    for (const part of [this.#microphonePanel, this.#pipelines, this.#frames])
+      part.inSession = inSession;
     if (state !== "failed") this.#errors.hide();
     this.#showConnection();
   }
@@ -294,6 +300,7 @@ export class App {
   /** @param {import("./api.js").Pipeline} pipeline */
   #usePipeline(pipeline) {
     this.#controls.show(pipeline.controls);
+    this.#frames.show(pipeline);
     this.#faces.usePipeline(pipeline);
   }
 

@@ -2,17 +2,22 @@
 const LONG_SIDE_PX = 160;
 /** Outer share of the picture whose colours go on to the sides. */
 const EDGE = 0.03;
+/** So many of them along an edge: of more, what the photo's edge cuts goes on as stripes. */
+const TONES = 9;
+/** Over the tones behind a picture. */
+const SHADE = "#0b0d0f99";
 /** Share of the picture over which it fades into its surroundings. */
 const SEAM = 0.09;
 
 /**
- * Fills the stage around the square picture with the picture's own edges, so that it seems to go on.
+ * Fills the stage around the picture: with its own edges, so that a square face seems to go on; in
+ * another frame with its tones alone, darker, because what the frame shows is to be seen.
  *
  * Drawn once per face or size into a small canvas over the picture: blur filters and masks would be
  * applied again to every video frame, at several times the cost of the video itself.
  */
 export class Backdrop {
-  /** @type {HTMLImageElement | null} */ #image = null;
+  /** What is drawn from. @type {HTMLImageElement | HTMLCanvasElement | null} */ #image = null;
   #resize;
 
   /** @param {HTMLCanvasElement} canvas covers the stage */
@@ -27,12 +32,25 @@ export class Backdrop {
     const image = new Image();
     image.src = url;
     this.#image = image;
+    delete this.canvas.dataset.behind;
     try {
       await image.decode();
     } catch {
       return; // a broken picture: the stage stays plain
     }
     if (image === this.#image) this.#draw();
+  }
+
+  /** @param {HTMLVideoElement} video whose present frame gives the tones */
+  follow(video) {
+    const still = document.createElement("canvas");
+    const scale = LONG_SIDE_PX / Math.max(video.videoWidth, video.videoHeight);
+    still.width = Math.round(video.videoWidth * scale);
+    still.height = Math.round(video.videoHeight * scale);
+    still.getContext("2d")?.drawImage(video, 0, 0, still.width, still.height);
+    this.#image = still;
+    this.canvas.dataset.behind = "";
+    this.#draw();
   }
 
   destroy() {
@@ -43,30 +61,44 @@ export class Backdrop {
   #draw() {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     const image = this.#image;
-    if (!image?.naturalWidth || !width || !height) return;
+    if (!image || !width || !height) return;
+    const [imageWidth, imageHeight] = sizeOf(image);
+    if (!imageWidth) return;
     const scale = LONG_SIDE_PX / Math.max(width, height);
-    const wide = width >= height;
+    const wide = width * imageHeight >= height * imageWidth;
     this.canvas.width = Math.max(1, Math.round(width * scale));
     this.canvas.height = Math.max(1, Math.round(height * scale));
     const context = this.canvas.getContext("2d");
     if (!context) return;
-    if (!wide) context.transform(0, 1, 1, 0, 0, 0); // draw along the long side in either case
+    if ("behind" in this.canvas.dataset) return this.#drawTones(context, image);
+    if (!wide) context.transform(0, 1, 1, 0, 0, 0); // draw along the free side in either case
     const [along, across] = wide
       ? [this.canvas.width, this.canvas.height]
       : [this.canvas.height, this.canvas.width];
+    const shape = wide ? imageWidth / imageHeight : imageHeight / imageWidth;
     for (const side of ["near", "far"])
-      this.#drawSide(context, image, wide, side === "far", along, across);
+      this.#drawSide(context, image, wide, side === "far", along, across, across * shape);
+  }
+
+  /** @param {CanvasRenderingContext2D} context @param {HTMLImageElement | HTMLCanvasElement} image */
+  #drawTones(context, image) {
+    const { width, height } = this.canvas;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(shrunk(image, [0, 0, ...sizeOf(image)], TONES, TONES), 0, 0, width, height);
+    context.fillStyle = SHADE;
+    context.fillRect(0, 0, width, height);
   }
 
   /**
    * @param {CanvasRenderingContext2D} context
-   * @param {HTMLImageElement} image square
+   * @param {HTMLImageElement | HTMLCanvasElement} image
    * @param {boolean} wide whether the free space is left and right
    * @param {boolean} far right or bottom
-   * @param {number} along @param {number} across canvas pixels along and across the long side
+   * @param {number} along @param {number} across canvas pixels along the free side, and across it
+   * @param {number} filled of those along it, by the picture
    */
-  #drawSide(context, image, wide, far, along, across) {
-    const free = (along - across) / 2;
+  #drawSide(context, image, wide, far, along, across, filled) {
+    const free = (along - filled) / 2;
     const seam = across * SEAM;
     if (free < 1) return;
     const side = document.createElement("canvas");
@@ -74,35 +106,15 @@ export class Backdrop {
     side.height = Math.ceil(across);
     const pen = /** @type {CanvasRenderingContext2D} */ (side.getContext("2d"));
     pen.imageSmoothingQuality = "high";
-    const size = image.naturalWidth;
-    const from = far ? size * (1 - EDGE) : 0;
-    if (wide)
-      pen.drawImage(
-        image,
-        from,
-        0,
-        size * EDGE,
-        image.naturalHeight,
-        0,
-        0,
-        side.width,
-        side.height,
-      );
-    else {
-      pen.setTransform(0, 1, 1, 0, 0, 0);
-      pen.drawImage(
-        image,
-        0,
-        from,
-        size,
-        image.naturalHeight * EDGE,
-        0,
-        0,
-        side.height,
-        side.width,
-      );
-      pen.resetTransform();
-    }
+    const [width, height] = sizeOf(image);
+    const [left, top] = far ? [width * (1 - EDGE), height * (1 - EDGE)] : [0, 0];
+    const tones = wide
+      ? shrunk(image, [left, 0, width * EDGE, height], 1, TONES)
+      : shrunk(image, [0, top, width, height * EDGE], TONES, 1);
+    if (!wide) pen.setTransform(0, 1, 1, 0, 0, 0);
+    const [long, high] = wide ? [side.width, side.height] : [side.height, side.width];
+    pen.drawImage(tones, 0, 0, long, high);
+    pen.resetTransform();
     const fade = far
       ? pen.createLinearGradient(seam, 0, 0, 0)
       : pen.createLinearGradient(free, 0, free + seam, 0);
@@ -113,4 +125,26 @@ export class Backdrop {
     pen.fillRect(0, 0, side.width, side.height);
     context.drawImage(side, far ? along - side.width : 0, 0);
   }
+}
+
+/**
+ * @param {HTMLImageElement | HTMLCanvasElement} image
+ * @param {[number, number, number, number]} part left, top, width, height in it
+ * @param {number} width @param {number} height of what comes back
+ */
+function shrunk(image, part, width, height) {
+  const small = document.createElement("canvas");
+  small.width = width;
+  small.height = height;
+  const pen = /** @type {CanvasRenderingContext2D} */ (small.getContext("2d"));
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(image, ...part, 0, 0, width, height);
+  return small;
+}
+
+/** @param {HTMLImageElement | HTMLCanvasElement} image @returns {[number, number]} in pixels */
+function sizeOf(image) {
+  return image instanceof HTMLImageElement
+    ? [image.naturalWidth, image.naturalHeight]
+    : [image.width, image.height];
 }

@@ -27,7 +27,7 @@ export class CleanView {
 
   /**
    * @param {import("./api.js").Api} api
-   * @param {URLSearchParams} query `view`, `avatar`, `pipeline`, `background`, `voice=off`
+   * @param {URLSearchParams} query `view`, `avatar`, `pipeline`, `frame`, `background`, `voice=off`
    */
   constructor(api, query) {
     this.api = api;
@@ -69,7 +69,8 @@ export class CleanView {
     this.state = "connecting";
     const avatar = await this.#find(this.query.get("avatar"));
     const pipeline = this.query.get("pipeline") ?? undefined;
-    const session = new Session(this.api, this.#microphone, { avatar, pipeline });
+    const frame = this.query.get("frame") ?? undefined;
+    const session = new Session(this.api, this.#microphone, { avatar, pipeline, frame });
     this.session = session;
     session.addEventListener("lost", (e) => this.#fail(/** @type {CustomEvent} */ (e).detail));
     await session.start("");

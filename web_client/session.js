@@ -36,7 +36,7 @@ export class Session extends EventTarget {
   /**
    * @param {import("./api.js").Api} api
    * @param {import("./microphone.js").Microphone} microphone
-   * @param {{avatar?: string, pipeline?: string}} choice
+   * @param {{avatar?: string, pipeline?: string, frame?: string}} choice
    */
   constructor(api, microphone, choice) {
     super();

@@ -24,13 +24,16 @@ export class Stage {
   #backdrop = new Backdrop(/** @type {HTMLCanvasElement} */ (byId("backdrop")));
   #steps = new StepList(byId("steps"));
   #restTimer = 0;
+  #poster = "";
   #onMove = () => this.#wake();
+  #onShape = () => this.#showShape();
   #onFullscreen = () => this.#showFullscreen();
 
   constructor() {
     this.#root.addEventListener("pointermove", this.#onMove);
     this.#root.addEventListener("keydown", this.#onMove);
     document.addEventListener("fullscreenchange", this.#onFullscreen);
+    for (const type of ["resize", "playing"]) this.video.addEventListener(type, this.#onShape);
   }
 
   /** @param {import("./api.js").Avatar} avatar */
@@ -38,7 +41,8 @@ export class Stage {
     const poster = /** @type {HTMLImageElement} */ (byId("poster"));
     poster.src = image;
     poster.hidden = false;
-    this.#backdrop.show(image);
+    this.#poster = image;
+    if (!this.video.srcObject) this.#backdrop.show(image);
     byId("avatar-name").textContent = name;
   }
 
@@ -75,7 +79,10 @@ export class Stage {
    */
   async play(stream) {
     this.video.srcObject = stream;
-    if (!stream) return true;
+    if (!stream) {
+      this.#showShape();
+      return true;
+    }
     try {
       await this.video.play();
       return true;
@@ -84,6 +91,15 @@ export class Stage {
       await this.video.play().catch(() => undefined); // a stream replaced meanwhile: nothing to play
       return false;
     }
+  }
+
+  /** Gives the picture the shape of what comes: the video's, or the square of a still face. */
+  #showShape() {
+    const { videoWidth, videoHeight, srcObject } = this.video;
+    const live = Boolean(srcObject && videoHeight);
+    this.#root.style.setProperty("--aspect", String(live ? videoWidth / videoHeight : 1));
+    if (live && videoWidth !== videoHeight) this.#backdrop.follow(this.video);
+    else if (this.#poster) this.#backdrop.show(this.#poster);
   }
 
   /** @param {number | null} seconds null when nothing is being recorded */
@@ -133,6 +149,7 @@ export class Stage {
     document.removeEventListener("fullscreenchange", this.#onFullscreen);
     this.#steps.destroy();
     this.#backdrop.destroy();
+    for (const type of ["resize", "playing"]) this.video.removeEventListener(type, this.#onShape);
     this.video.srcObject = null;
   }
 

@@ -1,14 +1,15 @@
 import { byId } from "./dom.js";
 import { asClientError, explain, isExplained } from "./errors.js";
+import { UploadResult } from "./upload_result.js";
 
 /** By name: browsers disagree about the types of videos. @type {Record<string, string[]>} */
 const ENDINGS = {
-  photo: [".jpg", ".jpeg", ".png", ".webp"],
+  photo: [".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".mpo"],
   video: [".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi"],
 };
 /** @type {Record<string, string>} */
 const RULES = {
-  photo: "One face, looking at the camera, well lit, mouth closed. JPEG, PNG or WebP.",
+  photo: "One face, looking at the camera, well lit, mouth closed. JPEG, PNG, WebP, HEIC or AVIF.",
   video: "Videos: MP4, MOV, WebM, MKV or AVI.",
 };
 /** What becomes of a video, by whether the pipeline keeps it. */
@@ -23,7 +24,7 @@ const MAX_NAME = 40;
 
 /**
  * The dialog that turns a photo or a video into an avatar: drop, pick or paste, preview, name,
- * a video of the person talking beside a photo, progress.
+ * a video of the person talking beside a photo, progress, and what became of it.
  *
  * Events: `created` (CustomEvent of an Avatar).
  */
@@ -35,6 +36,7 @@ export class UploadDialog extends EventTarget {
   #video = /** @type {HTMLVideoElement} */ (byId("upload-video"));
   #talk = /** @type {HTMLInputElement} */ (byId("upload-talk-file"));
   #submit = /** @type {HTMLButtonElement} */ (byId("upload-submit"));
+  #result = new UploadResult();
   /** @type {File | null} */ #chosen = null;
   #keepsVideo = true;
   /** @type {string[]} kinds of material that are taken */ #kinds = ["photo"];
@@ -57,6 +59,12 @@ export class UploadDialog extends EventTarget {
     on(this.#dialog, "close", () => this.#reset());
     on(this.#file, "change", () => this.#choose(this.#file.files?.[0]));
     on(this.#talk, "change", () => this.#showError(""));
+    on(byId("upload-again"), "click", () => {
+      this.#reset();
+      this.#file.click();
+    });
+    on(byId("upload-done"), "click", () => this.#dialog.close());
+    on(this.#preview, "error", () => this.#showName());
     on(byId("upload-form"), "submit", (e) => {
       e.preventDefault();
       this.#send();
@@ -73,7 +81,7 @@ export class UploadDialog extends EventTarget {
     this.#keepsVideo = keepsVideo;
     this.#kinds = Object.keys(ENDINGS).filter((kind) => accepts.includes(kind));
     this.#file.accept = this.#kinds.flatMap((kind) => ENDINGS[kind]).join(",");
-    byId("upload-what").textContent = `Drop a ${this.#kinds.join(" or a ")} here, or choose one`;
+    this.#prompt();
     byId("upload-rules").textContent = this.#kinds.map((kind) => RULES[kind]).join(" ");
     this.#talk.accept = ENDINGS.video.join(",");
     this.#offerVideo("");
@@ -90,6 +98,18 @@ export class UploadDialog extends EventTarget {
       : (chosen === "video" ? alone : "") + TALK.learnt;
   }
 
+  #prompt() {
+    byId("upload-what").textContent = `Drop a ${this.#kinds.join(" or a ")} here, or choose one`;
+    byId("upload-prompt").hidden = false;
+  }
+
+  /** Of a photo of a kind that the browser cannot show, such as HEIC. */
+  #showName() {
+    this.#hidePreview();
+    this.#prompt();
+    byId("upload-what").textContent = this.#chosen?.name ?? "";
+  }
+
   /** @param {File} [file] */
   open(file) {
     if (!this.#dialog.open) this.#dialog.showModal();
@@ -100,6 +120,7 @@ export class UploadDialog extends EventTarget {
     this.#listeners.abort();
     this.#dialog.close();
     this.#reset();
+    this.#result.destroy();
   }
 
   /** @param {File | undefined} file */
@@ -140,7 +161,8 @@ export class UploadDialog extends EventTarget {
         (sent) => this.#showProgress(sent),
         this.#sending.signal,
       );
-      this.#dialog.close();
+      if (avatar.state === "ready") this.#showResult(avatar);
+      else this.#dialog.close();
       this.dispatchEvent(new CustomEvent("created", { detail: avatar }));
     } catch (error) {
       this.#onError(asClientError(error));
@@ -149,6 +171,14 @@ export class UploadDialog extends EventTarget {
       byId("upload-progress").hidden = true;
       this.#submit.disabled = !this.#chosen;
     }
+  }
+
+  /** @param {import("./api.js").Avatar} avatar */
+  #showResult(avatar) {
+    this.#reset();
+    byId("upload-ask").hidden = true;
+    this.#result.show(avatar, this.#pipeline);
+    byId("upload-done").focus();
   }
 
   /** @param {import("./errors.js").ClientError} error */
@@ -187,8 +217,10 @@ export class UploadDialog extends EventTarget {
 
   #reset() {
     this.#sending?.abort();
+    this.#result.hide();
+    byId("upload-ask").hidden = false;
     this.#hidePreview();
-    byId("upload-prompt").hidden = false;
+    this.#prompt();
     this.#chosen = null;
     this.#file.value = this.#name.value = this.#talk.value = "";
     this.#offerVideo("");

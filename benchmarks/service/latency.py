@@ -35,8 +35,8 @@ from benchmarks.service.browser import (
 )
 from benchmarks.service.signals import clicks_and_vowels, write_wav
 from benchmarks.timing import quantiles, write_result
+from pipelines.photo.framing import choose_size
 from pipelines.registry import find_system
-from realtime.config import choose_size
 
 PROBE = Path(__file__).parent / "probe.js"
 

@@ -30,8 +30,8 @@ from benchmarks.service.browser import (
 from benchmarks.service.peer import AvatarClient
 from benchmarks.service.signals import clicks_and_vowels
 from benchmarks.timing import write_result
+from pipelines.photo.framing import choose_size
 from pipelines.registry import find_system
-from realtime.config import choose_size
 
 SPEECH = (clicks_and_vowels(4) * 25_000).astype(np.int16)
 

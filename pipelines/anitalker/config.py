@@ -92,5 +92,5 @@ class RendererConfig:
 
 
 OFFICIAL = RendererConfig()
-SMALL = RendererConfig(size=128, widths=(16, 32, 48, 64, 96, 128), latent_dim=128, paints=True)
+SMALL = RendererConfig(size=256, widths=(8, 16, 32, 48, 64, 96, 128), latent_dim=128, paints=True)
 RENDERERS = {"official": OFFICIAL, "small": SMALL}

@@ -9,11 +9,13 @@ from torch import Tensor
 from pipelines.anitalker.batched import BatchedNetwork
 from pipelines.anitalker.crop import in_photo, square_on_canvas, surroundings
 from pipelines.identity import Arrays, IdentityFeatures
-from pipelines.photo.crop import CANVAS, Crop, choose_crop, cut, to_canvas
-from pipelines.photo.decode import Image8, decode
-from pipelines.photo.detect import FaceMesh, find_face, person_mask
+from pipelines.photo.crop import CANVAS, Crop, canvas_side, choose_crop, cut, to_canvas
+from pipelines.photo.decode import Image8
+from pipelines.photo.detect import FaceMesh, person_mask
+from pipelines.photo.filling import blur, dilate
 from pipelines.photo.geometry import Array, measure, single, smoothstep
-from pipelines.photo.matte import blur, dilate
+from pipelines.photo.surroundings import surroundings as around_canvas
+from pipelines.photo.upright import read_portrait
 
 BAKED = "baked."  # prefix of the renderer's own tensors
 
@@ -26,22 +28,24 @@ _EDGE = (0.005, 0.06)  # from the edge of the square's surroundings, of their si
 
 
 def enrol(photo: bytes, renderer: BatchedNetwork, key: str) -> IdentityFeatures:
-    """Turn a JPEG, PNG or WebP of one face into identity features; raises `EnrolmentError`.
+    """Turn a photo of one face, of any kind that `decode` takes, into identity features; raises
+    `EnrolmentError`.
 
-    Arrays: canvas uint8 [S, S, 3] (also the preview), mask uint8 [S, S] and square int64 [3]
-    (left, top, side; canvas pixels) of what is drawn; seen and rest float16 [3, R, R], look
-    [2, R, R] and shown [1, R, R]: that square as the renderer sees and draws it, where its pixels
-    look and how much of that they show; code [motion_dim] and start [latent_dim] of the photo, and
-    what `renderer` caches. Its slot 0 is used.
+    Arrays: those of `photo.surroundings`, canvas uint8 [S, S, 3] (also the preview), mask uint8
+    [CANVAS, CANVAS] and square int64 [3] (left, top, side; pixels of the mask) of what is drawn;
+    seen and rest float16 [3, R, R], look [2, R, R] and shown [1, R, R]: that square as the
+    renderer sees and draws it, where its pixels look and how much of that they show; code
+    [motion_dim] and start [latent_dim] of the photo, and what `renderer` caches, whose slot 0 is
+    used.
     """
-    pixels = decode(photo)
-    return describe(pixels, find_face(pixels), renderer, key)
+    return describe(*read_portrait(photo), renderer, key)
 
 
 def describe(photo: Image8, face: FaceMesh, renderer: BatchedNetwork, key: str) -> IdentityFeatures:
     """Build the features of a photo whose face is known."""
     crop = choose_crop(face, photo.shape[1], photo.shape[0])
     canvas = cut(photo, crop)
+    finer = cut(photo, crop, canvas_side(crop))
     landmarks = to_canvas(face.points, crop)
     square = square_on_canvas(landmarks)
     size = renderer.config.size
@@ -60,9 +64,10 @@ def describe(photo: Image8, face: FaceMesh, renderer: BatchedNetwork, key: str) 
     }
     tensors |= {BAKED + name: held[name] for name in held if name not in ("code", "start")}
     arrays: Arrays = {
-        "canvas": canvas.copy(),
+        "canvas": finer.copy(),
         "mask": changing(canvas, landmarks, square),
         "square": np.array([square.left, square.top, square.side], np.int64),
+        **around_canvas(photo, face, crop, finer),
     }
     arrays |= {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     return IdentityFeatures(key, arrays, meta={})

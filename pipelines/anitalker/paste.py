@@ -1,21 +1,23 @@
 """The drawn square back into the photo: the head moves, everything else is the photo itself.
 
-    frame = mask * (drawn + correction + alike * moved detail) + (1 - mask) * photo
+    frame = mask * (drawn + moved correction + sure * moved detail) + (1 - mask) * photo
 
 The mask is 1 over head and neck and 0 well inside the square's edge and over shoulders and
 background, so there is no seam to see. Correction and detail are what the renderer, drawing the
-photo's own motion, leaves out of the photo: the wide differences in colour, which stay where they
-are, and the fine ones, which its small picture cannot hold and which go where it says that the skin
-goes. Where it draws something else than what was there (an open mouth, a closed eye), or says that
-it shows nothing of the photo, the detail would be wrong; there `alike` is 0. At rest the frame is
-the photo. Toward the square's edge what is drawn fades out and the detail is all of the photo;
-around the square, where hair may reach, it moves as the edge does. All but the drawn square is
-prepared once per identity and frame size.
+photo's own motion, leaves out of the photo: the wide differences in colour and the fine ones, which
+its small picture cannot hold. Both go where it says that the skin goes: a correction that stayed
+would light up the wall where dark hair was. Where the renderer draws something else than what was
+there (an open mouth, a closed eye), says that it shows nothing of the photo, or bends the skin so
+much that it cannot know where each pore is, the detail would be wrong; there `sure` is 0. At rest
+the frame is the photo. Toward the square's edge what is drawn fades out and the detail is all of
+the photo; around the square, where hair may reach, it moves as the edge does. All but the drawn
+square is prepared once per identity and frame size.
 """
 
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -27,11 +29,15 @@ from pipelines.anitalker.crop import AROUND, surroundings
 from pipelines.baked import BakedCache
 from pipelines.identity import IdentityFeatures
 from pipelines.photo.crop import Crop
-from pipelines.photo.matte import blur
+from pipelines.photo.filling import blur
+from pipelines.photo.framing import SQUARE, even, moving, place
+from pipelines.photo.placement import Box
+from pipelines.photo.surroundings import around as around_canvas
 from pipelines.pipeline import Size
 
 _WIDE = 1 / 30  # of the square, standard deviation: differences wider than this are corrected
-_UNLIKE = 0.3  # difference of colours in [-1, 1] at which a third of the detail is left
+_UNLIKE = 0.2  # difference of colours in [-1, 1] at which a third of the detail is left
+_BENT = 0.5  # change of where neighbours look, over their distance, at which a third is left
 _FADING = 1 / 8  # of the square from its edge
 _SHARE = AROUND / (AROUND + 2)  # of the square in the side of its surroundings
 _FAINT = 0.05  # a mask below which a pixel counts as showing nothing
@@ -46,32 +52,37 @@ class Backing:
     change. Places in it are x and y in [-1, 1], as in `grid_sample`.
     """
 
-    i420: Tensor  # uint8 [size * 3 / 2, size], the photo
+    i420: Tensor  # uint8 [H * 3 / 2, W], the photo
     side: int
     top: int  # of the box in the frame, like `left` even
     left: int
     rows: slice  # of the box in the square
     columns: slice
     mask: Tensor  # [1, 1, h, w]
-    fixed: Tensor  # [1, 3, h, w] RGB in [0, 1]: mask * correction + (1 - mask) * photo
+    fixed: Tensor  # [1, 3, h, w] RGB in [0, 1]: (1 - mask) * photo
     detail: Tensor  # [1, 3, side, side]
     places: Tensor  # [1, 2, h, w] of the box's pixels
     fade: Tensor  # [1, 1, R, R] how much of what is drawn is shown
     rest: Tensor  # [1, 3, R, R] in [-1, 1], the photo's own motion as drawn
+    wrong: Tensor  # [1, 3, R, R], the correction: in [-1, 1] of colours in [0, 1]
     look: Tensor  # [1, 2, R, R], where its pixels look
     shown: Tensor  # [1, 1, R, R], how much they show of what they see there
 
 
-def back(identity: IdentityFeatures, size: int, device: torch.device) -> Backing:
-    """Prepare the backing of an enrolled photo for frames of `size` pixels."""
-    names = ("canvas", "mask", "rest", "look", "shown", "seen")
-    tensors = {name: identity.tensors[name].to(device) for name in names}
-    canvas = tensors["canvas"].permute(2, 0, 1)[None].float() / 255.0
-    mask = tensors["mask"][None, None].float() / 255.0
-    square = Crop(*(float(v) for v in identity.tensors["square"]))
-    left, top, side = (int(v * size / canvas.shape[-1]) for v in astuple(surroundings(square)))
-    photo, mask = (F.interpolate(x, (size, size), mode="area") for x in (canvas, mask))
-    rest, look, shown, seen = (tensors[name][None].float() for name in names[2:])
+def back(identity: IdentityFeatures, size: Size, device: torch.device) -> Backing:
+    """Prepare the backing of an enrolled photo for pictures of `size`, in the identity's frame.
+
+    Raises:
+        ValueError: the size does not fit the frame.
+    """
+    names = ("rest", "look", "shown", "seen")
+    rest, look, shown, seen = (identity.tensors[name].to(device)[None].float() for name in names)
+    photo, mask = (x.to(device) for x in _photo_and_mask(identity, size))
+    placed, mask_side = place(identity, size), len(identity.tensors["mask"])
+    square = surroundings(Crop(*(float(v) for v in identity.tensors["square"])))
+    left, top, side = (even(v * placed.side / mask_side) for v in astuple(square))
+    left, top = left + placed.left, top + placed.top
+    mask = _only(mask, (slice(max(top, 0), top + side), slice(max(left, 0), left + side)))
     wrong = blur((seen - rest)[0] * 0.5, rest.shape[-1] * _WIDE)[None]
     fade = _fade(rest.shape[-1], device)
     drawn, correction = (enlarged(around(part * fade), side) for part in (rest * 0.5 + 0.5, wrong))
@@ -79,7 +90,7 @@ def back(identity: IdentityFeatures, size: int, device: torch.device) -> Backing
     rows, columns = _span(mask[0, 0].amax(1)), _span(mask[0, 0].amax(0))
     box = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
     mask = mask[:, :, rows, columns]
-    fixed = photo[:, :, rows, columns] * (1.0 - mask) + correction[:, :, *box] * mask
+    fixed = photo[:, :, rows, columns] * (1.0 - mask)
     return Backing(
         i420=rgb_to_i420(photo)[0],
         side=side,
@@ -93,16 +104,51 @@ def back(identity: IdentityFeatures, size: int, device: torch.device) -> Backing
         places=_places(side, device)[:, :, *box].contiguous(),
         fade=fade,
         rest=rest,
+        wrong=wrong,
         look=look,
         shown=shown,
     )
 
 
+def _photo_and_mask(identity: IdentityFeatures, size: Size) -> tuple[Tensor, Tensor]:
+    """The picture at rest [1, 3, H, W] in [0, 1], and the mask in it [1, 1, H, W]."""
+    placed, beyond = place(identity, size), identity.frame != SQUARE
+    canvas, mask = (identity.tensors[name].float() / 255.0 for name in ("canvas", "mask"))
+    canvas = _resized(canvas.permute(2, 0, 1)[None], placed.side)
+    mask = _resized(mask[None, None], placed.side)
+    if not beyond:
+        return canvas, mask
+    share = torch.from_numpy(moving(size, placed, placed.side, beyond)).view_as(mask)
+    photo = torch.tensor(around_canvas(identity, size)).permute(2, 0, 1)[None].float() / 255.0
+    whole = torch.zeros(1, 1, size[1], size[0])
+    rows, columns = placed.visible(size)
+    down = slice(rows.start - placed.top, rows.stop - placed.top)
+    across = slice(columns.start - placed.left, columns.stop - placed.left)
+    photo[:, :, rows, columns] = canvas[:, :, down, across]
+    whole[:, :, rows, columns] = (mask * share)[:, :, down, across]
+    return photo, whole
+
+
+def _only(mask: Tensor, box: Box) -> Tensor:
+    """0 outside of `box`: it may have moved by a pixel, to be even."""
+    kept = torch.zeros_like(mask)
+    kept[:, :, *box] = mask[:, :, *box]
+    return kept
+
+
+def _resized(picture: Tensor, side: int) -> Tensor:
+    """[1, C, S, S] to [1, C, side, side], values staying in [0, 1]."""
+    if side <= picture.shape[-1]:
+        return F.interpolate(picture, (side, side), mode="area")
+    larger = F.interpolate(picture, (side, side), mode="bicubic", align_corners=False)
+    return larger.clamp(0.0, 1.0)
+
+
 def _square(photo: Tensor, left: int, top: int, side: int) -> Tensor:
-    """Cut a square out of a photo [1, 3, S, S]; its edges are extended if need be."""
+    """Cut a square out of a photo [1, 3, H, W]; its edges are extended if need be."""
     line = torch.arange(side, device=photo.device)
-    last = photo.shape[-1] - 1
-    return photo[:, :, (line + top).clamp(0, last)][:, :, :, (line + left).clamp(0, last)]
+    last, right = photo.shape[-2] - 1, photo.shape[-1] - 1
+    return photo[:, :, (line + top).clamp(0, last)][:, :, :, (line + left).clamp(0, right)]
 
 
 def _span(marked: Tensor) -> slice:
@@ -127,18 +173,15 @@ def _fade(size: int, device: torch.device) -> Tensor:
 
 
 def _make(identity: IdentityFeatures, size: Size, device: torch.device) -> Backing:
-    width, height = size
-    if width != height:
-        raise ValueError(f"frames are square, not {width} x {height}")
     with torch.inference_mode():
-        return back(identity, width, device)
+        return back(identity, size, device)
 
 
 BACKINGS = BakedCache(_make)
 
 
 def paste(drawn: Squares, backing: Backing, planes: Tensor) -> None:
-    """Draw one frame into I420 `planes` (uint8 [1, size * 3 / 2, size])."""
+    """Draw one frame into I420 `planes` (uint8 [1, H * 3 / 2, W])."""
     planes[0] = backing.i420
     write_i420(blended(drawn, backing), planes, backing.top, backing.left)
 
@@ -146,8 +189,9 @@ def paste(drawn: Squares, backing: Backing, planes: Tensor) -> None:
 def blended(drawn: Squares, backing: Backing) -> Tensor:
     """The box that can change, as RGB [1, 3, h, w] in [0, 1]; one frame is drawn."""
     moved = drawn.looks - backing.look
-    shown = (drawn.pictures * 0.5 + 0.5) * backing.fade
-    lost = (1.0 - alike(drawn, moved, backing)) * backing.fade
+    before = _before(moved, backing)
+    shown = (drawn.pictures * 0.5 + 0.5 + before.wrong) * backing.fade
+    lost = (1.0 - _sure(drawn, moved, before)) * backing.fade
     box = enlarged(around(torch.cat([shown, moved * _SHARE, 1.0 - lost], 1)), backing.side)
     box = box[:, :, backing.rows, backing.columns]
     places = (backing.places + box[:, 3:5]).permute(0, 2, 3, 1)
@@ -156,18 +200,39 @@ def blended(drawn: Squares, backing: Backing) -> Tensor:
     return torch.addcmul(backing.fixed, whole, backing.mask).clamp_(0.0, 1.0)
 
 
-def alike(drawn: Squares, moved: Tensor, backing: Backing) -> Tensor:
-    """How much a frame shows what was there at rest, [1, 1, R, R] in [0, 1].
+def sure(drawn: Squares, moved: Tensor, backing: Backing) -> Tensor:
+    """How sure it is that a frame shows what was there at rest, [1, 1, R, R] in [0, 1].
 
     moved: [1, 2, R, R], by how much its pixels look elsewhere than at rest.
     """
+    return _sure(drawn, moved, _before(moved, backing))
+
+
+class _Before(NamedTuple):
+    """What was at rest where a frame's pixels look."""
+
+    picture: Tensor  # [1, 3, R, R]
+    shown: Tensor  # [1, 1, R, R]
+    wrong: Tensor  # [1, 3, R, R]
+
+
+def _before(moved: Tensor, backing: Backing) -> _Before:
     places = (_places(moved.shape[-1], moved.device) + moved).permute(0, 2, 3, 1)
-    rest = torch.cat([backing.rest, backing.shown], 1)
-    before = F.grid_sample(rest, places, padding_mode="border", align_corners=False)
-    unlike = (drawn.pictures - before[:, :3]).abs().mean(1, keepdim=True)
-    unlike = F.avg_pool2d(unlike, _SPREAD, 1, _SPREAD // 2, count_include_pad=False)
-    kept = (drawn.masks / before[:, 3:].clamp_min(_FAINT)).clamp_max(1.0)
-    return torch.exp(-((unlike / _UNLIKE) ** 2)) * kept
+    rest = torch.cat([backing.rest, backing.shown, backing.wrong], 1)
+    found = F.grid_sample(rest, places, padding_mode="border", align_corners=False)
+    return _Before(found[:, :3], found[:, 3:4], found[:, 4:])
+
+
+def _sure(drawn: Squares, moved: Tensor, before: _Before) -> Tensor:
+    unlike = (drawn.pictures - before.picture).abs().mean(1, keepdim=True)
+    kept = (drawn.masks / before.shown.clamp_min(_FAINT)).clamp_max(1.0)
+    size = moved.shape[-1]
+    across = F.pad(moved[..., 1:] - moved[..., :-1], (0, 1, 0, 0), mode="replicate")
+    down = F.pad(moved[..., 1:, :] - moved[..., :-1, :], (0, 0, 0, 1), mode="replicate")
+    bent = (across.square() + down.square()).sum(1, keepdim=True) * (size / 2) ** 2
+    both = torch.cat([unlike, bent], 1)
+    both = F.avg_pool2d(both, _SPREAD, 1, _SPREAD // 2, count_include_pad=False)
+    return torch.exp(-((both[:, :1] / _UNLIKE) ** 2) - both[:, 1:] / _BENT**2) * kept
 
 
 def around(square: Tensor) -> Tensor:

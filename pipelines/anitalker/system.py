@@ -5,6 +5,7 @@ Small weights of our own ship; published ones can be imported. Imports no torch.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,14 @@ from pipelines.anitalker.pair import find_pair
 from pipelines.identity import IdentityFeatures, content_key
 from pipelines.motion.controls import CONTROLS
 from pipelines.photo.crop import CANVAS
+from pipelines.photo.framing import FRAMES, SQUARE, sizes_for
 from pipelines.pipeline import Material, Pipeline, Progress, Size
 from pipelines.weights import weights_digest
 
 if TYPE_CHECKING:
     from pipelines.motion.model import MotionModel
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class AniTalkerSystem:
@@ -27,7 +29,8 @@ class AniTalkerSystem:
 
     name = "anitalker"
     summary = "one photo, redrawn by a network that warps its features"
-    sizes: tuple[Size, ...] = ((256, 256), (512, 512))
+    sizes: tuple[Size, ...] = FRAMES[SQUARE].sizes
+    frames = FRAMES
     controls = CONTROLS
     motion_names: tuple[str, ...] = ()
     accepts = frozenset({"photo"})
@@ -70,7 +73,8 @@ class AniTalkerSystem:
         renderer = AniTalkerRenderer(network, self.sizes, device)
         motion = load_motion(options)
         exported = load_exported(motion, device)
-        return ComposedPipeline(slots, self.sizes, motion, renderer, device, exported)
+        sizes = partial(sizes_for, self)
+        return ComposedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
 
     def motion_to_export(self, options: AniTalkerOptions) -> tuple[MotionModel, Path]:
         """See `pipelines.pipeline.Exports`."""

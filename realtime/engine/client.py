@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipelines.machine import Machine
+from pipelines.photo.framing import SQUARE
 from realtime.clock import Clock, MonotonicClock
 from realtime.engine.backends import BackendInUse
 from realtime.engine.config import EngineConfig
@@ -89,7 +90,7 @@ class Engine:
     ) -> None:
         self._home: Home
         self._wanted: dict[str, Any] = {}  # pipelines to load, here and after every restart
-        self._warm: dict[str, tuple[str, Size]] = {}  # faces to warm them up with, and sizes
+        self._warm: dict[str, tuple[str, Size, str]] = {}  # by pipeline: face, size and frame
         if isinstance(where, EngineConfig):
             self._home, self._wanted = Child(where), dict(where.pipelines)
             self._unanswered_s = where.unanswered_s
@@ -247,9 +248,9 @@ class Engine:
                 if first or link.lost.done() or failed == len(self._wanted):
                     raise
                 logger.error("%s", error)
-        for name, (key, size) in self._warm.items():
+        for name, asked in self._warm.items():
             try:
-                await link.call("warm_up", name, key, size, timeout_s=BUILD_S)
+                await link.call("warm_up", name, *asked, timeout_s=BUILD_S)
             except VivavoceError as error:
                 if link.lost.done():
                     raise
@@ -304,17 +305,17 @@ class Engine:
         await self._long_call("load", pipeline, options)
         self._wanted[pipeline] = options
 
-    async def warm_up(self, pipeline: str, key: str, size: Size) -> None:
+    async def warm_up(self, pipeline: str, key: str, size: Size, frame: str = SQUARE) -> None:
         """Measure the machine, and step `pipeline` on noise with the face `key` at each of its
         sizes: first calls are paid for, and the costs are known. Again after every restart.
 
-        size: what most sessions will ask for; `Health.first_sizes` says what they begin with.
+        size, frame: what most sessions ask for; `Health.first_sizes` says what they begin with.
 
         Raises:
             NotReady, EngineError: as `open`.
         """
-        await self._long_call("warm_up", pipeline, key, size)
-        self._warm[pipeline] = key, size
+        await self._long_call("warm_up", pipeline, key, size, frame)
+        self._warm[pipeline] = key, size, frame
 
     async def _long_call(self, method: str, *args: Any) -> None:
         self._building += 1
@@ -326,18 +327,24 @@ class Engine:
             self._building -= 1
 
     async def open(
-        self, pipeline: str, key: str, size: Size, seed: int, controls: Mapping[str, float]
+        self,
+        pipeline: str,
+        key: str,
+        size: Size,
+        seed: int,
+        controls: Mapping[str, float],
+        frame: str = SQUARE,
     ) -> StreamHandle:
         """See `StreamOpener.open`."""
-        return await self._ready().open(pipeline, key, size, seed, controls)
+        return await self._ready().open(pipeline, key, size, seed, controls, frame)
 
-    async def check(self, pipeline: str, size: Size) -> None:
+    async def check(self, pipeline: str, size: Size, frame: str = SQUARE) -> None:
         """Ask the inference process whether it would take one more stream now. A fresh answer.
 
         Raises:
             AtCapacity, NotReady, EngineError: as `open`; nothing is taken.
         """
-        await self._ready().call("check", pipeline, size, timeout_s=CHECK_S)
+        await self._ready().call("check", pipeline, size, frame, timeout_s=CHECK_S)
 
     def _ready(self) -> Link:
         if self._state in ("starting", "restarting"):

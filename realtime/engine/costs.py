@@ -8,7 +8,7 @@ this machine, a browser perhaps, or our own encoders.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -158,7 +158,7 @@ class CpuCosts:
 
     def hop_s(self, faces: Sequence[Face]) -> float:
         motion = sum(self._motion_s.get(name, 0.0) for name in {face.pipeline for face in faces})
-        draw = sum(_nearest(self._draw_s.get(f.pipeline, {}), f.size) for f in faces)
+        draw = sum(_nearest(self._draw_s.get(f.pipeline, {}), f.size, _moving) for f in faces)
         return motion + draw
 
     def expected_s(self, faces: Sequence[Face]) -> float:
@@ -254,15 +254,24 @@ class BatchCosts:
         return costs | self._media.describe()
 
 
-def _nearest(known: dict[Size, float], size: Size) -> float:
-    """What is known of `size`, or of the nearest size in proportion to its pixels."""
+def _pixels(size: Size) -> int:
+    return size[0] * size[1]
+
+
+def _moving(size: Size) -> int:
+    """Pixels of a picture that are drawn at the most: the canvas is no larger than its shorter
+    side, and what lies around it is copied."""
+    return min(size) ** 2
+
+
+def _nearest(known: dict[Size, float], size: Size, work: Callable[[Size], int] = _pixels) -> float:
+    """What is known of `size`, or of the nearest size in proportion to the work for it."""
     if size in known:
         return known[size]
     if not known:
         return 0.0
-    pixels = size[0] * size[1]
-    near = min(known, key=lambda s: abs(s[0] * s[1] - pixels))
-    return known[near] * pixels / (near[0] * near[1])
+    near = min(known, key=lambda s: abs(work(s) - work(size)))
+    return known[near] * work(size) / work(near)
 
 
 def _smooth(held: float | None, new: float, weight: float = 0.02) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipelines.identity import IdentityCache, IdentityFeatures
 from pipelines.machine import Machine, available_cores, measure_machine
+from pipelines.photo.framing import SQUARE, check_size, framed, rungs
 from pipelines.pipeline import Size
 from realtime.engine import wire
 from realtime.engine.config import EngineConfig
@@ -24,7 +25,6 @@ from realtime.engine.scheduler import (
     Slot,
     WaitingHop,
     first_fit,
-    sizes_below,
 )
 from realtime.engine.stepper import Stepper, StepResult
 from realtime.engine.warm_up import warm_up
@@ -192,17 +192,20 @@ class InferenceDesk:
 
         host.build(self._config, self._device, done)
 
-    def do_warm_up(self, peer: Peer, answer: Answer, pipeline: str, key: str, size: Size) -> None:
-        """Measure this machine, and what a pipeline costs on it; `size`: of most sessions."""
+    def do_warm_up(
+        self, peer: Peer, answer: Answer, pipeline: str, key: str, size: Size, frame: str = SQUARE
+    ) -> None:
+        """Measure this machine, and what a pipeline costs on it; `size`, `frame`: of most
+        sessions."""
         host = self._host(pipeline)
-        sizes = sizes_below(size, host.system.sizes)
 
         def prepared(identity: IdentityFeatures) -> None:
+            sizes = rungs(host.system, framed(identity, frame), size)
             drawing_s = self._stepper.drawing_s
             steps = warm_up(host, identity, self._costs, drawing_s, at_once=self._at_once)
             self._warm_ups.append((self._until_done(host, sizes, steps, answer), answer))
 
-        self._prepare(host, key, tuple(host.system.sizes), answer, prepared)
+        self._prepare(host, key, SQUARE, tuple(host.system.sizes), answer, prepared)
 
     def _until_done(
         self, host: PipelineHost, sizes: tuple[Size, ...], steps: Iterator[None], answer: Answer
@@ -222,9 +225,11 @@ class InferenceDesk:
         if not self._machine.matmul_gflops and "torch" in sys.modules:
             self._machine = measure_machine()
 
-    def do_check(self, peer: Peer, answer: Answer, pipeline: str, size: Size) -> None:
+    def do_check(
+        self, peer: Peer, answer: Answer, pipeline: str, size: Size, frame: str = SQUARE
+    ) -> None:
         """Say whether a stream could be opened."""
-        self._admit(pipeline, size)
+        self._admit(pipeline, size, frame)
         answer(None)
 
     def do_open(
@@ -236,16 +241,17 @@ class InferenceDesk:
         size: Size,
         seed: int,
         controls: dict[str, float],
+        frame: str = SQUARE,
     ) -> None:
         """Open a stream: its row is taken at once, its face comes when it is prepared."""
-        host = self._admit(pipeline, size)
-        slot = self._take(peer, host, size)
+        host = self._admit(pipeline, size, frame)
+        slot = self._take(peer, host, size, frame)
 
         def prepared(identity: IdentityFeatures) -> None:
             if slot.stream not in self._slots:  # its peer has gone meanwhile
                 return
             host.pipeline.reset(slot.row, seed)
-            host.pipeline.set_identity(slot.row, identity, size)
+            self._show(host, slot, identity)
             if controls:
                 host.pipeline.set_controls(slot.row, controls)
             self._welcome(peer, answer, host, slot)
@@ -254,9 +260,9 @@ class InferenceDesk:
             self._close(slot)
             answer(error)
 
-        self._prepare(host, key, (size,), refuse, prepared)
+        self._prepare(host, key, frame, (size,), refuse, prepared)
 
-    def _take(self, peer: Peer, host: PipelineHost, size: Size) -> Slot:
+    def _take(self, peer: Peer, host: PipelineHost, size: Size, frame: str) -> Slot:
         row = host.take_row()
         if row is None:
             raise AtCapacity(f"every slot of the pipeline {host.name!r} is taken")
@@ -264,13 +270,21 @@ class InferenceDesk:
             stream=next(self._numbers),
             pipeline=host.name,
             row=row,
-            sizes=sizes_below(size, host.system.sizes),
+            sizes=(size,),
             look_ahead=host.pipeline.look_ahead,
             drawn_at=time.monotonic(),
+            frame=frame,
+            asked=size,
         )
         self._slots[slot.stream] = slot
         self._peers[slot.stream] = peer
         return slot
+
+    def _show(self, host: PipelineHost, slot: Slot, identity: IdentityFeatures) -> None:
+        """Give a slot a prepared face, and the sizes that it has in the slot's frame."""
+        sizes = rungs(host.system, identity, slot.asked)
+        host.pipeline.set_identity(slot.row, identity, sizes[0])
+        slot.sizes = sizes
 
     def _welcome(self, peer: Peer, answer: Answer, host: PipelineHost, slot: Slot) -> None:
         if host.number not in peer.memories:
@@ -293,6 +307,7 @@ class InferenceDesk:
                 row=slot.row,
                 look_ahead=slot.look_ahead,
                 expected_latency_s=self._expected_latency_s(),
+                size=slot.sizes[0],
             )
         )
 
@@ -303,16 +318,16 @@ class InferenceDesk:
         answer(None)
 
     def do_set_identity(self, peer: Peer, answer: Answer, stream: int, key: str) -> None:
-        """Change the face of a stream."""
+        """Change the face of a stream; answers the largest size of its pictures from now on."""
         slot = self._open_slot(peer, stream)
         host = self._hosts[slot.pipeline]
 
         def prepared(identity: IdentityFeatures) -> None:
             if slot.stream in self._slots:
-                host.pipeline.set_identity(slot.row, identity, slot.sizes[0])
-            answer(None)
+                self._show(host, slot, identity)
+            answer(slot.sizes[0])
 
-        self._prepare(host, key, (slot.sizes[0],), answer, prepared)
+        self._prepare(host, key, slot.frame, (slot.asked,), answer, prepared)
 
     def do_set_controls(
         self, peer: Peer, answer: Answer, stream: int, values: dict[str, float]
@@ -336,6 +351,7 @@ class InferenceDesk:
         self,
         host: PipelineHost,
         key: str,
+        frame: str,
         sizes: tuple[Size, ...],
         refuse: Answer,
         prepared: Callable[[IdentityFeatures], None],
@@ -346,7 +362,7 @@ class InferenceDesk:
             else:
                 self._answering(refuse, lambda: prepared(result))
 
-        host.prepare(key, sizes, done)
+        host.prepare(key, frame, sizes, done)
 
     def _host(self, pipeline: str) -> PipelineHost:
         host = self._hosts.get(pipeline)
@@ -356,10 +372,10 @@ class InferenceDesk:
             raise NotReady(f"the pipeline {pipeline!r} is not ready: {host.state}")
         return host
 
-    def _admit(self, pipeline: str, size: Size) -> PipelineHost:
+    def _admit(self, pipeline: str, size: Size, frame: str) -> PipelineHost:
         host = self._host(pipeline)
         try:
-            sizes_below(size, host.system.sizes)
+            check_size(host.system, size, frame)
         except ValueError as error:
             raise EngineError(f"the pipeline {pipeline!r}: {error}") from error
         running = [Face(slot.pipeline, slot.sizes[0]) for slot in self._slots.values()]

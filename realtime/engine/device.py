@@ -30,7 +30,9 @@ def use_one_thread() -> None:
 
     A step is a few hundred short calls: their threads would wait for each other, and for encoders.
     """
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         os.environ[name] = "1"  # read when a library is imported, which is mostly later
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(1)

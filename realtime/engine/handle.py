@@ -13,6 +13,7 @@ from typing import Protocol
 
 import av
 
+from pipelines.photo.framing import SQUARE
 from realtime.media import Frame, Hop, Size
 
 
@@ -39,6 +40,9 @@ class StreamHandle(Protocol):
     """Samples after a frame's own hop that must be heard before it is drawn."""
     expected_latency_s: float
     """Seconds from a hop to its frame that few frames will exceed, as of when it was opened."""
+    largest: Size
+    """Of its pictures, as long as there is time for such: what was asked for, in the shape that the
+    face's frame has. A change of the face may change it."""
     still: av.VideoFrame
     """The face before any sound, at the size asked for: shown until the first frame is drawn."""
     on_frame: Callable[[Frame], None]
@@ -74,9 +78,17 @@ class StreamOpener(Protocol):
     """Opens streams: the engine, as a session sees it."""
 
     async def open(
-        self, pipeline: str, key: str, size: Size, seed: int, controls: Mapping[str, float]
+        self,
+        pipeline: str,
+        key: str,
+        size: Size,
+        seed: int,
+        controls: Mapping[str, float],
+        frame: str = SQUARE,
     ) -> StreamHandle:
         """A slot of `pipeline` with the identity `key`; hops may be submitted at once.
+
+        size: one of those of the system's `frame`, see `pipelines.photo.framing`.
 
         Raises:
             AtCapacity: one more stream would make others late.

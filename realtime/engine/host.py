@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from pipelines.identity import IdentityCache, IdentityFeatures
+from pipelines.photo.framing import framed, largest_sizes, rungs
 from pipelines.pipeline import Pipeline, Size, System
 from pipelines.registry import find_system
 from realtime.engine.backends import BackendInUse, choose_backend
@@ -68,7 +69,7 @@ class PipelineHost:
             system = find_system(self.name)
             pipeline = system.build(config.slots, self.options, device)
             self.backend = choose_backend(pipeline, config.backend, measure=True)
-            layout = Layout(self.name, pipeline.slots, tuple(system.sizes), pipeline.motion_dim)
+            layout = Layout(self.name, pipeline.slots, largest_sizes(system), pipeline.motion_dim)
             descriptor = create_memory(layout)
             return system, pipeline, descriptor, PictureMemory(layout, descriptor)
 
@@ -88,15 +89,17 @@ class PipelineHost:
     def prepare(
         self,
         key: str,
+        frame: str,
         sizes: tuple[Size, ...],
         done: Callable[[IdentityFeatures | Exception], None],
     ) -> None:
-        """Load a face and make it ready to draw at `sizes`; `done` gets it, or what went wrong."""
+        """Load a face and make it ready to draw in a frame at some of its `sizes`; `done` gets it,
+        or what went wrong."""
 
         def work() -> IdentityFeatures:
-            identity = self._cache.get(key)
+            identity = framed(self._cache.get(key), frame)
             for size in sizes:
-                self.pipeline.prepare(identity, size)
+                self.pipeline.prepare(identity, rungs(self.system, identity, size)[0])
             return identity
 
         def prepared(result: Future[IdentityFeatures]) -> None:

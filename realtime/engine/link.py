@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipelines.photo.framing import SQUARE
 from realtime.clock import Clock
 from realtime.engine import wire
 from realtime.engine.memory import PictureMemory
@@ -121,15 +122,21 @@ class Link:
         self._send(wire.pack(wire.CALL, wire.Call(number, method, args)), must=True)
 
     async def open(
-        self, pipeline: str, key: str, size: Size, seed: int, controls: Mapping[str, float]
+        self,
+        pipeline: str,
+        key: str,
+        size: Size,
+        seed: int,
+        controls: Mapping[str, float],
+        frame: str = SQUARE,
     ) -> EngineStream:
         """Open a stream; see `StreamOpener.open`."""
-        args = (pipeline, key, size, seed, dict(controls))
+        args = (pipeline, key, size, seed, dict(controls), frame)
         opened: wire.Opened = await self.call("open", *args)
         if self.lost.done():  # between its answer and this line
             raise EngineError(self.lost.result())
-        still = self._memories[opened.memory].take(opened.batch, opened.row, size)
-        stream = EngineStream(self, opened, size, still, self._clock)
+        still = self._memories[opened.memory].take(opened.batch, opened.row, opened.size)
+        stream = EngineStream(self, opened, still, self._clock)
         self._streams[opened.stream] = stream
         return stream
 

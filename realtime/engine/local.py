@@ -17,6 +17,7 @@ import av
 from pipelines.batch import Batch
 from pipelines.identity import IdentityStore
 from pipelines.motion.space import BEHAVIOURS
+from pipelines.photo.framing import SQUARE, check_size, framed, largest_sizes, rungs
 from pipelines.registry import find_system
 from realtime.clock import Clock, MonotonicClock
 from realtime.engine.backends import choose_backend
@@ -24,7 +25,7 @@ from realtime.engine.config import BackendWish, DeviceWish
 from realtime.engine.device import choose_device, use_one_thread
 from realtime.engine.handle import StreamFacts
 from realtime.engine.memory import video_frame
-from realtime.engine.scheduler import Quantile, sizes_below
+from realtime.engine.scheduler import Quantile
 from realtime.errors import AtCapacity, EngineError, NotReady
 from realtime.media import Frame, Hop, Size
 
@@ -67,11 +68,17 @@ class LocalEngine:
             """None where the pipeline has no choice."""
         except (ValueError, OSError, RuntimeError) as error:
             raise EngineError(f"the pipeline {pipeline!r} cannot be built: {error}") from error
-        self.batch = Batch.of(slots, self.system.sizes, self.pipeline.motion_dim)
+        self.batch = Batch.of(slots, largest_sizes(self.system), self.pipeline.motion_dim)
         self._free = deque(range(slots))
 
     async def open(
-        self, pipeline: str, key: str, size: Size, seed: int, controls: Mapping[str, float]
+        self,
+        pipeline: str,
+        key: str,
+        size: Size,
+        seed: int,
+        controls: Mapping[str, float],
+        frame: str = SQUARE,
     ) -> LocalStream:
         """See `StreamOpener.open`."""
         if pipeline != self.system.name:
@@ -79,10 +86,10 @@ class LocalEngine:
         if not self._free:
             raise AtCapacity(f"all {self.pipeline.slots} slots are taken")
         try:
-            sizes_below(size, self.system.sizes)
+            check_size(self.system, size, frame)
         except ValueError as error:
             raise EngineError(str(error)) from error
-        stream = LocalStream(self, self._free[0], size)
+        stream = LocalStream(self, self._free[0], size, frame)
         self.pipeline.reset(stream.row, seed)
         await stream.set_identity(key)
         if controls:
@@ -95,14 +102,16 @@ class LocalEngine:
         """Free a row."""
         self._free.append(row)
 
-    def set_identity(self, row: int, key: str, size: Size) -> None:
-        """Give a row the face of `key`."""
+    def set_identity(self, row: int, key: str, size: Size, frame: str) -> Size:
+        """Give a row the face of `key`; returns how large its pictures are."""
         try:
-            identity = self._identities.load(key)
+            identity = framed(self._identities.load(key), frame)
+            largest = rungs(self.system, identity, size)[0]
         except (KeyError, ValueError) as error:
             raise EngineError(f"cannot load the avatar: {error}") from error
-        self.pipeline.prepare(identity, size)
-        self.pipeline.set_identity(row, identity, size)
+        self.pipeline.prepare(identity, largest)
+        self.pipeline.set_identity(row, identity, largest)
+        return largest
 
 
 class LocalStream:
@@ -111,13 +120,14 @@ class LocalStream:
     expected_latency_s = 0.0
     still: av.VideoFrame
 
-    def __init__(self, engine: LocalEngine, row: int, size: Size) -> None:
+    def __init__(self, engine: LocalEngine, row: int, size: Size, frame: str) -> None:
         self.row = row
         self.look_ahead = engine.pipeline.look_ahead
         self.on_frame: Callable[[Frame], None] = lambda frame: None
         self.on_end: Callable[[str], None] = lambda reason: None
         self._engine = engine
-        self._size = size
+        self.largest = size
+        self._asked = size, frame
         self._clearing = self._closed = False
         self._arrivals: dict[int, float] = {}
         self._step_s = Quantile(500)
@@ -125,9 +135,9 @@ class LocalStream:
     def draw_still(self) -> None:
         """Draw the face before any sound."""
         batch = self._engine.batch
-        batch.size[self.row] = self._size
+        batch.size[self.row] = self.largest
         self._engine.pipeline.still(self.row, batch)
-        self.still = video_frame(batch.planes[self.row], self._size)
+        self.still = video_frame(batch.planes[self.row], self.largest)
 
     def submit(self, hop: Hop) -> None:
         """See `StreamHandle.submit`; the frame, if there is one, comes before this returns."""
@@ -150,7 +160,7 @@ class LocalStream:
         batch.active[row] = True
         batch.draw[row] = draw
         batch.clear[row] = self._clearing
-        batch.size[row] = self._size
+        batch.size[row] = self.largest
         self._engine.pipeline.step(batch)
         self._clearing = False
         step_s = time.monotonic() - begin
@@ -161,7 +171,7 @@ class LocalStream:
         batch, row = self._engine.batch, self.row
         return Frame(
             start=start,
-            picture=video_frame(batch.planes[row], self._size) if batch.drawn[row] else None,
+            picture=video_frame(batch.planes[row], self.largest) if batch.drawn[row] else None,
             motion=batch.motion[row].copy(),
             behaviour=BEHAVIOURS[int(batch.behaviour[row])],
             arrived=arrived,
@@ -174,7 +184,7 @@ class LocalStream:
 
     async def set_identity(self, key: str) -> None:
         """See `StreamHandle.set_identity`."""
-        self._engine.set_identity(self.row, key, self._size)
+        self.largest = self._engine.set_identity(self.row, key, *self._asked)
 
     async def set_controls(self, values: Mapping[str, float]) -> None:
         """See `StreamHandle.set_controls`."""
@@ -182,7 +192,7 @@ class LocalStream:
 
     def facts(self) -> StreamFacts:
         """See `StreamHandle.facts`."""
-        return StreamFacts(size=self._size, step_s=self._step_s.at(0.5))
+        return StreamFacts(size=self.largest, step_s=self._step_s.at(0.5))
 
     async def close(self) -> None:
         """See `StreamHandle.close`."""

@@ -11,12 +11,13 @@ here does I/O; time comes in as an argument.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.photo.framing import SQUARE
 from realtime.engine.ladder import Ladder
 from realtime.media import HOP_S, Size
 
@@ -78,6 +79,10 @@ class Slot:
     """Its next step is to forget what was heard and not shown."""
     skipped: int = 0
     dropped: int = 0
+    frame: str = SQUARE
+    """What its pictures show around the face."""
+    asked: Size = (0, 0)
+    """The one of the frame's sizes that it is to have."""
 
     def put(self, hop: WaitingHop) -> None:
         """Queue a hop; the oldest goes unheard where too many wait, and is counted. Those before
@@ -113,20 +118,6 @@ class Turn:
     draw: bool
     missed: bool = False
     """A picture was due and is left out, because a newer hop waits."""
-
-
-def sizes_below(size: Size, sizes: Collection[Size]) -> tuple[Size, ...]:
-    """`size` and the smaller `sizes` of the same shape, largest first.
-
-    Raises:
-        ValueError: `size` is not among them.
-    """
-    if size not in sizes:
-        known = ", ".join(f"{w}x{h}" for w, h in sizes)
-        raise ValueError(f"size must be one of {known}, got {size[0]}x{size[1]}")
-    width, height = size
-    alike = {s for s in sizes if s[0] * height == s[1] * width and s[0] <= width}
-    return tuple(sorted(alike, reverse=True))
 
 
 Expect = Callable[[Sequence[Size]], float]

@@ -23,11 +23,10 @@ if TYPE_CHECKING:
 class EngineStream:
     """A `StreamHandle` over a link to the inference process."""
 
-    def __init__(
-        self, link: Link, opened: Opened, size: Size, still: av.VideoFrame, clock: Clock
-    ) -> None:
+    def __init__(self, link: Link, opened: Opened, still: av.VideoFrame, clock: Clock) -> None:
         self.look_ahead = opened.look_ahead
         self.expected_latency_s = opened.expected_latency_s
+        self.largest: Size = opened.size
         self.still = still
         self.on_frame: Callable[[Frame], None] = lambda frame: None
         self.on_end: Callable[[str], None] = lambda reason: None
@@ -36,7 +35,7 @@ class EngineStream:
         self._clock = clock
         self._closed = False
         self._arrivals: dict[int, float] = {}  # hop start -> arrival, within the look-ahead
-        self._size = size
+        self._size = opened.size
         self._step_s = Quantile(100)
         self._rung = self._skipped = self._dropped = self._unsent = 0
 
@@ -58,7 +57,7 @@ class EngineStream:
 
     async def set_identity(self, key: str) -> None:
         """See `StreamHandle.set_identity`."""
-        await self._link.call("set_identity", self._number, key)
+        self.largest = await self._link.call("set_identity", self._number, key)
 
     async def set_controls(self, values: Mapping[str, float]) -> None:
         """See `StreamHandle.set_controls`."""

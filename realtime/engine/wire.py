@@ -68,6 +68,8 @@ class Opened(NamedTuple):
     row: int
     look_ahead: int
     expected_latency_s: float
+    size: Size
+    """The largest of its pictures."""
 
 
 class Pulse(NamedTuple):

@@ -13,7 +13,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from realtime.avatars.records import Avatar
 from realtime.avatars.uploads import Upload
-from realtime.errors import AvatarRejected, UnsupportedType
+from realtime.errors import AvatarRejected, PipelineNotLoaded, UnsupportedType
 from realtime.http.bodies import content_type
 from realtime.server import Server
 from realtime.storage import storing
@@ -55,14 +55,27 @@ def avatar_routes(server: Server) -> APIRouter:
 
     @routes.get("/{avatar_id}/image")
     async def avatar_image(avatar_id: str, request: Request) -> Response:
-        picture = await library.picture(library.get(avatar_id))
-        tag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
-        headers = {"Cache-Control": "private, no-cache", "ETag": tag}  # what is deleted is gone
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
-        return Response(picture, media_type="image/jpeg", headers=headers)
+        return _cached(request, await library.picture(library.get(avatar_id)), "image/jpeg")
+
+    @routes.get("/{avatar_id}/preview")
+    async def avatar_preview(avatar_id: str, request: Request, pipeline: str = "") -> Response:
+        avatar = library.get(avatar_id)
+        suiting = [name for name in server.config.loaded if library.suits(avatar, name)]
+        chosen = pipeline or next(iter(suiting), server.config.pipeline)
+        if chosen not in server.config.loaded:
+            raise PipelineNotLoaded(f"the pipeline {chosen!r} is not loaded here", None)
+        return _cached(request, await library.preview(avatar, chosen), "image/webp")
 
     return routes
+
+
+def _cached(request: Request, picture: bytes, media_type: str) -> Response:
+    """`picture`, or that it has not changed since the caller had it."""
+    tag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
+    headers = {"Cache-Control": "private, no-cache", "ETag": tag}  # what is deleted is gone
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(picture, media_type=media_type, headers=headers)
 
 
 def _close(form: FormData) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from realtime.errors import BadOffer, BadRequest, UnsupportedType
 
 Body = TypeVar("Body", bound=BaseModel)
-_QUERY = ("avatar", "pipeline", "audio", "size", "seed")
+_QUERY = ("avatar", "pipeline", "audio", "frame", "size", "seed")
 
 
 class OfferBody(BaseModel):
@@ -23,6 +23,7 @@ class OfferBody(BaseModel):
     avatar: str | None = Field(None, max_length=128)
     pipeline: str | None = Field(None, max_length=64)
     audio: Literal["microphone"] = "microphone"
+    frame: str | None = Field(None, min_length=1, max_length=16)
     size: int | str | None = None
     seed: int | None = Field(None, ge=0, lt=2**31)
 

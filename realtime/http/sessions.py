@@ -20,7 +20,7 @@ def session_routes(server: Server) -> APIRouter:
     async def create_session(request: Request) -> Response:
         body = await read_offer(request)
         session, peer = await server.open_session(
-            SessionRequest(body.sdp, body.avatar, body.pipeline, body.size, body.seed)
+            SessionRequest(body.sdp, body.avatar, body.pipeline, body.size, body.seed, body.frame)
         )
         headers = {"Location": f"/v1/sessions/{session.id}"}
         if content_type(request) == "application/sdp":

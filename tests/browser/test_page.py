@@ -3,7 +3,9 @@
 import urllib.error
 from contextlib import ExitStack
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.pages import (
     CAST,
@@ -115,3 +117,21 @@ def test_a_video_is_offered_beside_a_photo_or_in_its_place(page, tmp_path):
     assert not page.is_visible("#upload-talk")
     assert "Its best picture becomes the photo" in page.inner_text("#upload-talk-hint")
     page.click("#upload-cancel")
+
+
+def test_an_upload_is_shown_as_it_will_be_drawn_with_advice(page, tmp_path):
+    small = Image.open(CAST[1]).convert("RGB").resize((200, 200))
+    dark = np.asarray(small).astype(float) * 0.3
+    photo = tmp_path / "someone.png"
+    Image.fromarray(np.rot90(dark.astype(np.uint8))).save(photo)
+    page.click("#upload-tile")
+    page.set_input_files("#upload-file", photo)
+    page.click("#upload-submit")
+    page.wait_for_selector("#upload-result:not([aria-busy])")
+    assert page.evaluate("document.querySelector('#upload-clip').naturalWidth") == 256
+    said = page.inner_text("#upload-advice")
+    assert "dark" in said
+    assert "pixels high" in said
+    page.click("#upload-done")
+    page.wait_for_selector("#upload-dialog", state="hidden")
+    assert page.inner_text("#avatar-name") == "Someone"

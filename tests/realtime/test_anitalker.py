@@ -67,7 +67,7 @@ async def server(config):
 async def test_says_what_it_runs(server):
     first, *_ = (await server.http.get("/v1/pipelines")).json()["pipelines"]
     assert (first["name"], first["loaded"]) == ("anitalker", True)
-    assert first["sizes"] == [[256, 256], [512, 512]]
+    assert first["sizes"] == [[256, 256], [512, 512], [720, 720]]
 
 
 async def test_a_face_speaks_and_changes_live(server):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.photo.framing import choose_size
 from pipelines.registry import find_system
-from realtime.config import ServerConfig, choose_size, load_config
+from realtime.config import ServerConfig, load_config
 from tests.support.toy import toy_installed
 
 

@@ -95,6 +95,21 @@ async def test_the_face_changes_live(server):
         assert response.status_code == 404
 
 
+async def test_a_session_in_16_9(server):
+    first, second = (a["id"] for a in (await server.http.get("/v1/avatars")).json()["avatars"])
+    async with server.client(SPEECH, avatar=first, frame="16:9", size=720) as client:
+        await until(lambda: len(client.pictures) > 10)
+        size = lambda picture: (picture.width, picture.height)  # noqa: E731
+        assert size(client.pictures[0]) == (1280, 720)
+        where = f"/v1/sessions/{client.session['id']}"
+        session = (await server.http.get(where)).json()
+        assert (session["frame"], session["width"], session["height"]) == ("16:9", 1280, 720)
+        assert (await server.http.patch(where, json={"avatar": second})).json()["width"] == 1280
+        count = len(client.pictures)
+        await until(lambda: len(client.pictures) > count + 10)
+        assert size(client.pictures[-1]) in ((1280, 720), (848, 480), (640, 360))
+
+
 async def test_nothing_crosses_between_sessions_and_one_too_many_is_refused(server):
     tones = (300.0, 500.0)
     faces = [a["id"] for a in (await server.http.get("/v1/avatars")).json()["avatars"]]

@@ -132,6 +132,24 @@ def test_renders_a_clip_with_sound(here):
     assert set(files_in(here.out.parent)) == {"out.mp4", "out.json"}
 
 
+@pytest.mark.parametrize(
+    ("frame", "size", "shape"),
+    [("16:9", 720, (1280, 720)), ("16:9", 256, (640, 360)), ("photo", 512, (512, 512))],
+)
+def test_renders_other_frames(here, frame, size, shape):
+    assert main(arguments(here, frame=frame, size=size)) == 0
+    with av.open(str(here.out)) as clip:
+        first, *_, last = [picture.to_ndarray(format="rgb24") for picture in clip.decode(video=0)]
+    assert first.shape == (*shape[::-1], 3)
+    assert np.abs(first.astype(int) - last)[:, shape[0] // 2].max() > 30, "the face moves"
+
+
+def test_an_unknown_frame_is_refused_in_words(here, capsys):
+    assert main(arguments(here, frame="round")) == 1
+    said = "frame = 'round': the pipeline 'portrait' draws square, photo, 16:9"
+    assert said in complaint_of(capsys)
+
+
 def test_the_back_end_is_chosen_by_rule_or_by_name_and_said(here, capsys):
     clips = {}
     for backend in ("auto", "onnxruntime", "torch"):

@@ -19,7 +19,6 @@ from realtime.engine.scheduler import (
     Turn,
     WaitingHop,
     first_fit,
-    sizes_below,
 )
 from realtime.media import HOP_S, HOP_SAMPLES, Size
 
@@ -288,15 +287,6 @@ def test_a_slot_that_was_silent_is_not_taken_for_a_slow_one():
     made.slots[2] = two
     machine.run(5.0)
     assert made.rung == 0
-
-
-def test_smaller_sizes_have_the_same_shape():
-    sizes = ((256, 256), (320, 180), (512, 512), (640, 360), (1280, 720))
-    assert sizes_below((1280, 720), sizes) == ((1280, 720), (640, 360), (320, 180))
-    assert sizes_below((512, 512), sizes) == ((512, 512), (256, 256))
-    assert sizes_below((320, 180), sizes) == ((320, 180),)
-    with pytest.raises(ValueError, match="one of 256x256, 320x180"):
-        sizes_below((300, 300), sizes)
 
 
 def test_a_slot_that_is_behind_hears_everything_and_draws_the_newest():

@@ -63,6 +63,12 @@ async def test_pipelines_are_described_whether_they_are_loaded_or_not(server):
     assert (first["name"], first["loaded"], first["state"]) == ("portrait", True, "ready")
     assert first["sizes"] == [list(size) for size in system.sizes]
     assert first["size"] == [256, 256]
+    assert first["frame"] == "square"
+    assert [(each["name"], each["size"]) for each in first["frames"]] == [
+        ("square", [256, 256]),
+        ("photo", [456, 256]),
+        ("16:9", [640, 360]),
+    ]
     assert (first["accepts"], first["keeps_video"]) == (["photo", "video"], False)
     assert first["motion_names"] == list(system.motion_names)
     assert [(c["name"], c["max"]) for c in first["controls"]] == [
@@ -79,7 +85,7 @@ async def test_health_tells_of_the_engine(server):
     portrait = said["pipelines"]["portrait"]
     assert (portrait["state"], portrait["size"]) == ("ready", [256, 256])
     assert portrait["first_size"] == [256, 256]  # there is no smaller one
-    assert set(portrait["costs"]) == {"motion", "draw 256x256", "draw 512x512"}
+    assert set(portrait["costs"]) == {"motion", "draw 256x256", "draw 512x512", "draw 720x720"}
     assert portrait["costs"]["motion"] == said["costs"]["portrait motion"]
     assert set(said["machine"]) == {"matmul_gflops", "add_us", "cores"}
     assert min(said["machine"].values()) > 0
@@ -145,6 +151,8 @@ async def test_an_offer_without_audio_is_refused(server):
         ({"pipeline": "anitalker"}, 503, "pipeline_not_loaded"),
         ({"size": 300}, 400, "bad_request"),
         ({"size": "512x256"}, 400, "bad_request"),
+        ({"frame": "round"}, 400, "bad_request"),
+        ({"frame": "16:9", "size": "512x512"}, 400, "bad_request"),
         ({"audio": "telepathy"}, 400, "bad_request"),
     ],
 )
@@ -152,6 +160,14 @@ async def test_wishes_that_cannot_be_met(server, change, status, code):
     body = {"sdp": await offer(), "type": "offer"} | change
     response = await server.http.post("/v1/sessions", json=body)
     assert error_of(response, status) == code
+
+
+async def test_an_unknown_frame_is_named_beside_the_known_ones(server):
+    body = {"sdp": await offer(), "type": "offer", "frame": "round"}
+    response = await server.http.post("/v1/sessions", json=body)
+    assert error_of(response, 400) == "bad_request"
+    said = response.json()["error"]["message"]
+    assert said == "frame = 'round': the pipeline 'portrait' draws square, photo, 16:9"
 
 
 async def test_unknown_session(server):
@@ -228,7 +244,7 @@ async def test_uploads_of_the_wrong_form(server):
     response = await http.post("/v1/avatars", files=video, data={"pipeline": "anitalker"})
     assert error_of(response, 422) == "unsuited_material"
     assert "'anitalker' makes avatars of photo" in response.json()["error"]["message"]
-    huge = {"image": ("a.png", b"\x89PNG" + bytes(17_000_000))}
+    huge = {"image": ("a.png", plain_png() + bytes(34_000_000))}
     assert error_of(await http.post("/v1/avatars", files=huge), 413) == "body_too_large"
 
 

@@ -60,11 +60,20 @@ class FakeOpener:
     def __init__(self, handle: FakeHandle) -> None:
         self.handle = handle
         self.asked: list[tuple[Any, ...]] = []
+        self.frames: list[str] = []
         self.error: VivavoceError | None = None
 
     async def open(
-        self, pipeline: str, key: str, size: Size, seed: int, controls: Mapping[str, float]
+        self,
+        pipeline: str,
+        key: str,
+        size: Size,
+        seed: int,
+        controls: Mapping[str, float],
+        frame: str = "square",
     ) -> FakeHandle:
+        self.handle.largest = size
+        self.frames.append(frame)
         self.asked.append((pipeline, key, size, seed, dict(controls)))
         if self.error is not None:
             raise self.error

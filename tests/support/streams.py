@@ -58,6 +58,7 @@ class FakeHandle:
     look_ahead: int = 2 * HOP_SAMPLES
     expected_latency_s: float = 0.010
     size: Size = (16, 16)
+    largest: Size = (16, 16)
     draw: Callable[[int], av.VideoFrame | None] | None = None
     """What to draw for a frame's number, instead of grey."""
     on_frame: Callable[[Frame], None] = lambda frame: None
