@@ -5,36 +5,25 @@
 
 Frames of 512 px as a viewer gets them. For `portrait` it writes contact_sheet_visemes.jpg and
 contact_sheet_poses.jpg, for `anitalker` contact_sheet_anitalker.jpg with frames of a spoken
-sentence. The photo is the public-domain NASA portrait in scikit-image's wheel; further ones can be
-given for a look, not for the repository.
+sentence. Faces are those of the drawn cast; photos can be given for a look, not for the repository.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 from benchmarks.avatars import CAST, enrolled
+from benchmarks.faces.studio import Studio, to_rgb
 from benchmarks.lips.sounds import Clip, spoken
-from benchmarks.speed.portrait import astronaut
-from pipelines.anitalker.config import MAPPED
 from pipelines.anitalker.crop import CENTRE_Y, SIDE
-from pipelines.anitalker.weights import load_map
-from pipelines.batch import Batch
 from pipelines.clip import play
-from pipelines.composed import ComposedPipeline
 from pipelines.identity import IdentityFeatures
-from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
-from pipelines.pipeline import System
 from pipelines.portrait.system import SYSTEM as PORTRAIT
 from pipelines.registry import find_system, known_systems
 from training.motion.articulation import FPS
@@ -79,55 +68,17 @@ DRAWN |= {"yaw 12": POSES["yaw 12"], "pitch -8": POSES["pitch -8"]}
 SPOKEN = ("B", "UW", "IY", "AA")  # the middles of their first occurrences
 
 
-def motion(values: Mapping[str, float]) -> Tensor:
-    """A motion row [1, MOTION_DIM]; a name without a side sets both."""
-    row = torch.zeros(1, MOTION_DIM)
-    for name, value in values.items():
-        names = [name] if name in MOTION_INDEX else [f"{name}Left", f"{name}Right"]
-        for each in names:
-            row[0, MOTION_INDEX[each]] = value
-    return row
-
-
-def to_picture(i420: NDArray[np.uint8]) -> Image.Image:
-    """Planes [S * 3 / 2, S] as a picture."""
-    return Image.fromarray(cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420))
-
-
-class Studio:
-    """Draws faces that were enrolled for a composed system, at its largest size."""
-
-    def __init__(self, system: System) -> None:
-        self.size = system.sizes[-1]
-        pipeline = system.build(1, system.Options(), "cpu")
-        assert isinstance(pipeline, ComposedPipeline)
-        self.pipeline = pipeline
-        self.batch = Batch.of(1, (self.size,), pipeline.motion_dim)
-        self.batch.size[:] = self.size
-        self.to_code = None if system.motion_names else load_map(MAPPED)
-
-    def look(self, identity: IdentityFeatures, values: Mapping[str, float]) -> Image.Image:
-        """A face in that motion."""
-        row = motion(values)
-        renderer = self.pipeline.renderer
-        self.pipeline.set_identity(0, identity, self.size)
-        with torch.inference_mode():
-            if self.to_code is not None:
-                row = identity.tensors["code"] + self.to_code.moved(row)
-            state, active = renderer.init_state(1), torch.tensor([True])
-            renderer.step(row, state, active, [0], self.batch)
-        return to_picture(self.batch.picture(0))
-
-    def say(self, identity: IdentityFeatures, clip: Clip) -> dict[str, Image.Image]:
-        """A face as it says each phone of SPOKEN in a stream of the clip."""
-        self.pipeline.set_identity(0, identity, self.size)
-        first = {phone.label: phone.middle_s for phone in reversed(clip.phones)}
-        wanted = {int(first[label] * FPS): label for label in SPOKEN}
-        frames = {}
-        for n, shown in enumerate(play(self.pipeline, clip.samples, self.size, draw=wanted)):
-            if shown.picture is not None:
-                frames[wanted[n]] = to_picture(shown.picture)
-        return {label: frames[label] for label in SPOKEN}
+def say(studio: Studio, identity: IdentityFeatures, clip: Clip) -> dict[str, Image.Image]:
+    """A face as it says each phone of SPOKEN in a stream of the clip."""
+    pipeline, size = studio.pipeline, studio.size
+    pipeline.set_identity(0, identity, size)
+    first = {phone.label: phone.middle_s for phone in reversed(clip.phones)}
+    wanted = {int(first[label] * FPS): label for label in SPOKEN}
+    frames = {}
+    for n, shown in enumerate(play(pipeline, clip.samples, size, draw=wanted)):
+        if shown.picture is not None:
+            frames[wanted[n]] = Image.fromarray(to_rgb(shown.picture))
+    return {label: frames[label] for label in SPOKEN}
 
 
 def face_box(identity: IdentityFeatures, share: float) -> tuple[int, int, int, int]:
@@ -192,17 +143,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     system = find_system(args.pipeline)
     studio = Studio(system)
-    with tempfile.TemporaryDirectory() as folder:
-        nasa = Path(folder) / "NASA.png"
-        nasa.write_bytes(astronaut())
-        photos = [nasa, *sorted(CAST.glob("*.png")), *args.photo]
-        faces = {photo.stem: enrolled(system, photo) for photo in photos}
+    photos = [*sorted(CAST.glob("*.png")), *args.photo]
+    faces = {photo.stem: enrolled(system, photo) for photo in photos}
     args.out.mkdir(parents=True, exist_ok=True)
 
     def looks(
         face: IdentityFeatures, which: Mapping[str, Mapping[str, float]]
     ) -> dict[str, Image.Image]:
-        return {name: studio.look(face, values) for name, values in which.items()}
+        return {name: Image.fromarray(studio.look(face, values)) for name, values in which.items()}
 
     if system.motion_names:
         visemes = sheet(faces, lambda face: looks(face, VISEMES), args.size, 0.74)
@@ -213,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         clip = spoken(synthesise(SENTENCE, HELD_OUT_VOICES[0]))
 
         def both(face: IdentityFeatures) -> dict[str, Image.Image]:
-            said = {f"says {label}": frame for label, frame in studio.say(face, clip).items()}
+            said = {f"says {label}": frame for label, frame in say(studio, face, clip).items()}
             return looks(face, DRAWN) | said
 
         save(sheet(faces, both, args.size, 0.62), args.out / f"contact_sheet_{system.name}.jpg")

@@ -24,16 +24,18 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mediapipe.python.solutions.face_mesh import FaceMesh
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from benchmarks.faces.figures import flat, gap
+from benchmarks.faces.mesh import MeshReader
 from benchmarks.timing import write_result
 from pipelines.anitalker.config import MAPPED
 from pipelines.anitalker.mapped_codes import MotionToCode
 from pipelines.anitalker.network import FlowWarp
 from pipelines.anitalker.weights import load_map, load_renderer
+from pipelines.photo.curves import face_height, head_angles, lid_opening, mouth_width
 from training.flow_warp.data import draw
 from training.flow_warp.export import RENDERER
 from training.flow_warp.store import Face, read_faces
@@ -102,31 +104,19 @@ class FaceReader:
     """Lips, lids and head of single pictures by FaceMesh."""
 
     def __init__(self) -> None:
-        self._mesh = FaceMesh(static_image_mode=True, max_num_faces=1, refine_landmarks=True)
+        self._mesh = MeshReader()
 
     def read(self, pictures: Pictures) -> NDArray[np.float64]:
         """[N, S, S, 3] -> [N, len(_READINGS)]; NaN where no face is found."""
         return np.stack([self._one(picture) for picture in pictures])
 
     def _one(self, picture: Pictures) -> NDArray[np.float64]:
-        large = np.ascontiguousarray(picture.repeat(3, 0).repeat(3, 1))
-        found = self._mesh.process(large).multi_face_landmarks
-        if not found:
+        points = self._mesh.read(picture)
+        if points is None:
             return np.full(len(_READINGS), np.nan)
-        points = np.array([(p.x, p.y, p.z) for p in found[0].landmark])
-
-        def apart(a: int, b: int) -> float:
-            return float(np.linalg.norm(points[a, :2] - points[b, :2]))
-
-        height = apart(10, 152)
-        lids = apart(159, 145) / apart(33, 133) + apart(386, 374) / apart(362, 263)
-        across, down = points[263] - points[33], points[152] - points[10]
-        angles = [
-            np.arctan2(across[2], across[0]), np.arctan2(down[2], down[1]),
-            np.arctan2(across[1], across[0]),
-        ]  # fmt: skip
-        gaps = [apart(13, 14) / height, apart(61, 291) / height, lids / 2]
-        return np.array([*gaps, *np.degrees(angles)])
+        seen = flat(points)
+        width = mouth_width(seen) / face_height(seen)
+        return np.array([gap(points), width, lid_opening(seen), *head_angles(points)])
 
 
 class PeopleReader:

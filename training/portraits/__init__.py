@@ -1,0 +1,1 @@
+"""Generated portraits, CC BY: which of them no training may see."""
