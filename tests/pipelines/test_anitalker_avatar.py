@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +17,22 @@ from pipelines import weights
 from pipelines.anitalker.batched import Squares
 from pipelines.anitalker.config import AniTalkerOptions
 from pipelines.anitalker.crop import AROUND, GRID, SIDE, in_photo, square_on_canvas, surroundings
-from pipelines.anitalker.paste import BACKINGS, alike, back, blended
+from pipelines.anitalker.paste import BACKINGS, back, blended, paste, sure
 from pipelines.anitalker.system import SYSTEM
 from pipelines.batch import Batch
 from pipelines.composed import ComposedPipeline
 from pipelines.identity import IdentityFeatures, IdentityStore
 from pipelines.photo.crop import CANVAS, Crop
 from pipelines.photo.errors import EnrolmentError
+from pipelines.photo.framing import framed, place, sizes_for
 from pipelines.pipeline import HOP_SAMPLES, Material, QuietProgress
 from pipelines.portrait.system import SYSTEM as PORTRAIT
 from tests.support.small import TINY, write_weights
 
 OPTIONS = AniTalkerOptions()
 SIZES = [height for _, height in SYSTEM.sizes]
+WHOLE = [size for size in SIZES if GRID * size % (2 * CANVAS) == 0]
+"""Those that squares lie in without being moved by a part of a pixel."""
 CAST = sorted((Path(__file__).parents[2] / "cast").glob("*.png"))[:2]
 CPU = torch.device("cpu")
 
@@ -63,11 +67,12 @@ def anything(seed: int = 0) -> Squares:
     return Squares(picture * 2.0 - 1.0, look * 2.0 - 1.0, mask)
 
 
-def test_the_square_holds_the_head_on_whole_pixels_of_every_size() -> None:
+def test_the_square_holds_the_head_on_whole_pixels() -> None:
     landmarks = np.zeros((478, 3), np.float32)
     landmarks[10, :2], landmarks[152, :2] = (0.02, -0.51), (0.02, 0.37)
     square = square_on_canvas(landmarks)
-    for size in SIZES:
+    assert WHOLE == [256, 512]
+    for size in WHOLE:
         wide = surroundings(square)
         for value in (square.left, square.top, square.side, wide.left, wide.top, wide.side):
             assert value * size / CANVAS % 2 == 0
@@ -87,7 +92,7 @@ def test_the_square_of_the_canvas_is_cut_from_the_photo() -> None:
 def test_enrolment_finds_everything_once(folder: Path) -> None:
     face = enrolled(CAST[0], folder)
     assert face.key == SYSTEM.key(Material(photo=CAST[0]), OPTIONS)
-    assert face.tensors["canvas"].shape == (CANVAS, CANVAS, 3)
+    assert face.tensors["canvas"].shape == (704, 704, 3)  # as many as the picture has there
     assert face.tensors["code"].shape == (TINY.motion_dim,)
     assert face.tensors["start"].shape == (TINY.latent_dim,)
     assert face.tensors["mask"].float().mean() > 10
@@ -119,9 +124,9 @@ def test_a_picture_without_a_face_is_turned_away(folder: Path, tmp_path: Path) -
     assert caught.value.code == "no_face"
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", WHOLE)
 def test_outside_the_mask_the_photo_stays(faces: list[IdentityFeatures], size: int) -> None:
-    backing = back(faces[0], size, CPU)
+    backing = back(faces[0], (size, size), CPU)
     whole = torch.zeros(1, 3, size, size)
     rows = slice(backing.top, backing.top + backing.mask.shape[2])
     columns = slice(backing.left, backing.left + backing.mask.shape[3])
@@ -155,10 +160,28 @@ def test_at_rest_the_frame_is_the_photo(
     renderer, batch = played.pipeline.renderer, played.batch
     code, active = faces[0].tensors["code"][None], torch.tensor([True])
     renderer.step(code, renderer.init_state(1), active, [0], batch)
-    off = batch.picture(0).astype(int) - back(faces[0], size, CPU).i420.numpy()
+    off = batch.picture(0).astype(int) - back(faces[0], (size, size), CPU).i420.numpy()
     assert np.abs(off).max() <= 2
     played.pipeline.still(0, batch)
-    assert np.array_equal(batch.picture(0), back(faces[0], size, CPU).i420)
+    assert np.array_equal(batch.picture(0), back(faces[0], (size, size), CPU).i420)
+
+
+@pytest.mark.parametrize("frame", ["photo", "16:9"])
+def test_other_frames_are_pasted_into_their_surroundings(
+    faces: list[IdentityFeatures], frame: str
+) -> None:
+    face = framed(faces[0], frame)
+    for size in sizes_for(SYSTEM, face):
+        backing, placed = back(face, size, CPU), place(face, size)
+        assert backing.i420.shape == (size[1] * 3 // 2, size[0])
+        columns = placed.visible(size)[1]
+        assert backing.left >= columns.start
+        assert backing.left + backing.mask.shape[3] <= columns.stop
+        planes = torch.zeros(1, *backing.i420.shape, dtype=torch.uint8)
+        paste(resting(faces[0]), backing, planes)
+        assert (planes[0].int() - backing.i420.int()).abs().max() <= 2  # at rest it is the photo
+        paste(anything(0), backing, planes)
+        assert (planes[0].int() - backing.i420.int()).abs().max() > 40
 
 
 def resting(face: IdentityFeatures) -> Squares:
@@ -166,7 +189,7 @@ def resting(face: IdentityFeatures) -> Squares:
 
 
 def test_detail_goes_where_the_skin_goes(faces: list[IdentityFeatures]) -> None:
-    backing = back(faces[0], 512, CPU)
+    backing = back(faces[0], (512, 512), CPU)
     rest = resting(faces[0])
     still = blended(rest, backing)
     shift = 8  # pixels of the frame, to the left in the source
@@ -181,14 +204,36 @@ def test_detail_goes_where_the_skin_goes(faces: list[IdentityFeatures]) -> None:
 
 
 def test_detail_stays_away_from_what_was_not_there(faces: list[IdentityFeatures]) -> None:
-    backing = back(faces[0], 512, CPU)
+    backing = back(faces[0], (512, 512), CPU)
     rest = resting(faces[0])
     still = torch.zeros_like(rest.looks)
-    assert float(alike(rest, still, backing).min()) > 0.99
+    assert float(sure(rest, still, backing).min()) > 0.99
     other = rest._replace(pictures=-rest.pictures.sign())
     hidden = rest._replace(masks=torch.zeros_like(rest.masks))
     for strange in (other, hidden):
-        assert float(alike(strange, still, backing).mean()) < 0.05
+        assert float(sure(strange, still, backing).mean()) < 0.05
+    torn = still.clone()
+    torn[:, 0, :, ::2] += 0.1  # neighbours look a twentieth of the square apart
+    assert float(sure(rest, torn, backing).mean()) < 0.05
+
+
+def test_the_correction_moves_with_the_head(faces: list[IdentityFeatures]) -> None:
+    """Were it to stay, dark hair would leave a light patch on the wall that it moves away from."""
+    backing = back(faces[0], (512, 512), CPU)
+    rest = resting(faces[0])
+    wrong = torch.zeros_like(backing.wrong)
+    half = wrong.shape[-1] // 2
+    wrong[..., :half] = 0.5
+    backing = replace(backing, wrong=wrong, detail=torch.zeros_like(backing.detail))
+    none = replace(backing, wrong=torch.zeros_like(wrong))
+    looks = rest.looks.clone()
+    looks[:, 0] -= 0.2
+    moved = rest._replace(looks=looks)
+    added = (blended(moved, backing) - blended(moved, none)).mean((0, 1, 2))
+    still = (blended(rest, backing) - blended(rest, none)).mean((0, 1, 2))
+    reach = int((added > 0.01).nonzero().max()) - int((still > 0.01).nonzero().max())
+    shift = 0.1 * backing.side * AROUND / (AROUND + 2)
+    assert 0.7 * shift < reach < 1.4 * shift  # its edge is soft, and the mask no rectangle
 
 
 class Played:

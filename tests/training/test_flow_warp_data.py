@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import struct
 from pathlib import Path
 
@@ -10,16 +11,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
+from training.faces import draw_portrait, random_params
 from training.flow_warp import data
+from training.flow_warp.ahead import Ahead
 from training.flow_warp.augment import Shots, mirror, mirror_motion, reframe
 from training.flow_warp.batches import Sampler
 from training.flow_warp.clips import ClipError, _pictures, recorded_clip
 from training.flow_warp.drawn import GROUP, drawn_clip
 from training.flow_warp.motions import motion_bank
+from training.flow_warp.photos import choose, portrait_clip
 from training.flow_warp.store import Clip, Face, read_faces, write_clip
+from training.portraits.held_out import read_index
 
 SIZE, FRAMES = 16, 6
 
@@ -123,6 +129,41 @@ def test_batches_follow_seed_rank_and_step(faces: list[Face]) -> None:
     assert torch.equal(first(1, 0, 5), first(1, 0, 5))
     for other in ((2, 0, 5), (1, 1, 5), (1, 0, 6)):
         assert not torch.equal(first(1, 0, 5), first(*other))
+
+
+def test_batches_drawn_ahead_are_the_same(faces: list[Face]) -> None:
+    ahead = Ahead(Sampler(faces, seed=1), threads=3)
+    for step in (4, 5, 6, 7):
+        assert torch.equal(ahead.draw(step).driving, Sampler(faces, seed=1).draw(step).driving)
+
+
+def test_portraits_alike_are_taken_once_and_those_for_validation_never(tmp_path: Path) -> None:
+    kept = read_index()[0]
+    others = [kept | {"file": f"somebody-{n}.jpg", "yaw_deg": str(yaw)} for n, yaw in
+              ((1, 3.0), (2, 3.0), (3, 4.0))]  # fmt: skip
+    index = tmp_path / "index.csv"
+    with index.open("w", newline="") as file:
+        writer = csv.DictWriter(file, kept.keys())
+        writer.writeheader()
+        writer.writerows([kept, *others])
+    held, chosen = choose(tmp_path, index)
+    assert kept["file"] in {path.name for path in held}
+    assert {path.name for path in chosen} == {"somebody-1.jpg", "somebody-3.jpg"}
+    with pytest.raises(ValueError, match="no portraits"):
+        choose(tmp_path)
+
+
+def test_a_portrait_is_moved_without_its_mark(tmp_path: Path) -> None:
+    photo = draw_portrait(random_params(2), 256)
+    photo[-16:, -60:] = (255, 0, 255)
+    path = tmp_path / "marked.png"
+    Image.fromarray(photo).save(path)
+    clip = portrait_clip(path, 9, 2, 64, mark=(60, 16))
+    assert clip.group == f"portrait-{9 // GROUP}"
+    assert clip.motion is not None
+    red, green, blue = clip.frames[0].astype(int).transpose(2, 0, 1)
+    assert ((red - green) < 120).all() or ((blue - green) < 120).all()
+    assert ((red - green > 100) & (blue - green > 100)).sum() == 0
 
 
 def test_a_mirror_swaps_sides_and_twice_is_nothing() -> None:

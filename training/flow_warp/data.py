@@ -1,6 +1,7 @@
 """Make the frames that the flow-warp renderer is trained on.
 
     python -m training.flow_warp.data drawn --out DIR --identities 400
+    python -m training.flow_warp.data portraits --out DIR --portraits FOLDER --identities 500
     python -m training.flow_warp.data clips --out DIR --clips FOLDER
 
 Resumable: run the same command again. Identities already there are kept.
@@ -16,10 +17,12 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from pipelines.anitalker.config import SMALL
 from pipelines.photo.errors import EnrolmentError
 from training.flow_warp.clips import ClipError, find_clips, recorded_clip
 from training.flow_warp.drawn import HELD_OUT, drawn_clip
-from training.flow_warp.store import SPLITS, write_clip
+from training.flow_warp.photos import choose, portrait_clip
+from training.flow_warp.store import SPLITS, Split, write_clip
 
 
 def draw(out: Path, identities: int, held_out: int, frames: int, size: int, seed: int) -> None:
@@ -35,6 +38,21 @@ def draw(out: Path, identities: int, held_out: int, frames: int, size: int, seed
             write_clip(path, drawn_clip(number, frames, size))
         except EnrolmentError as error:
             tqdm.write(f"identity {number}: {error}")
+
+
+def move(
+    out: Path, portraits: Sequence[Path], split: Split, frames: int, size: int,
+    mark: tuple[int, int] | None,
+) -> None:  # fmt: skip
+    """Fill a split of `out` with portraits; those in which no face is found are left out."""
+    for number, path in enumerate(tqdm(portraits, desc=split, unit="portrait")):
+        clip = out / split / f"{_name(Path(path.name))}.safetensors"
+        if clip.exists():
+            continue
+        try:
+            write_clip(clip, portrait_clip(path, number, frames, size, mark))
+        except EnrolmentError as error:
+            tqdm.write(f"{path.name}: {error}")
 
 
 def record(out: Path, folder: Path, held_out: int, frames: int, size: int) -> None:
@@ -73,17 +91,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     drawn.add_argument("--identities", type=int, default=400)
     drawn.add_argument("--held-out", type=int, default=16)
     drawn.add_argument("--seed", type=int, default=0)
+    moved = commands.add_parser("portraits", help="a folder of portraits, moved as drawn ones are")
+    moved.add_argument("--portraits", type=Path, required=True)
+    moved.add_argument("--identities", type=int, default=500)
+    moved.add_argument("--held-out", type=int, default=16, help="of those kept for validation")
+    moved.add_argument(
+        "--index", type=Path,
+        help="table of the portraits (see training.portraits): those like one that is kept for "
+        "validation are left out, and of those alike only one is taken",
+    )  # fmt: skip
+    moved.add_argument(
+        "--mark", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"),
+        help="pixels in the lower right corner that bear a mark: they are painted over",
+    )  # fmt: skip
     clips = commands.add_parser("clips", help="recordings of talking heads, one person each")
     clips.add_argument("--clips", type=Path, required=True, help="folder, looked through in depth")
     clips.add_argument("--every", type=int, default=20, help="hold out one in so many")
-    for command in (drawn, clips):
+    for command in (drawn, moved, clips):
         command.add_argument("--out", type=Path, required=True, help="folder of the store")
         command.add_argument("--frames", type=int, default=48, help="per identity")
-        command.add_argument("--size", type=int, default=128, help="pixels")
+        command.add_argument("--size", type=int, default=SMALL.size, help="pixels")
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     if args.command == "drawn":
         draw(args.out, args.identities, args.held_out, args.frames, args.size, args.seed)
+    elif args.command == "portraits":
+        mark = tuple(args.mark) if args.mark else None
+        held, chosen = choose(args.portraits, args.index)
+        move(args.out, held[: args.held_out], "held_out", args.frames, args.size, mark)
+        move(args.out, chosen[: args.identities], "train", args.frames, args.size, mark)
     else:
         record(args.out, args.clips, args.every, args.frames, args.size)
 

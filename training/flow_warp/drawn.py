@@ -1,4 +1,4 @@
-"""Drawn identities with known motion: our own people, enrolled and moved by the portrait renderer.
+"""Identities with known motion: drawn people, enrolled and moved by the portrait renderer.
 
 Everything about an identity follows from its number. Identities come in groups of `GROUP` that
 share one bank of motion, so that for any two of a group each picture of one with the motion of the
@@ -41,16 +41,20 @@ def drawn_clip(number: int, count: int, size: int) -> Clip:
         EnrolmentError: no face was found in the drawing.
     """
     group = number // GROUP
-    motion = motion_bank(group, count)
     photo = draw_portrait(random_params(number), _DRAWN)
     face = find_face(photo)
     identity = describe(photo, face, hashlib.sha256(f"drawn {number}".encode()).hexdigest())
     chance = np.random.default_rng((number, 0xBAC))
     if chance.random() < _BACKDROP_SHARE:
         identity = _before(identity, _backdrop(chance, _DRAWN))
+    return moved_clip(identity, motion_bank(group, count), str(group), size)
+
+
+def moved_clip(identity: IdentityFeatures, motion: Motion, group: str, size: int) -> Clip:
+    """Move an enrolled identity: a frame of `size` pixels for each row of motion, and its flow."""
     frames = _rendered(identity, motion, size)
-    regions = np.broadcast_to(_regions(identity), (count, 3, 3)).copy()
-    return Clip(frames, regions, motion, str(group), _flows(identity, motion, size // 2))
+    regions = np.broadcast_to(_regions(identity), (len(motion), 3, 3)).copy()
+    return Clip(frames, regions, motion, group, _flows(identity, motion, size // 2))
 
 
 def _rendered(identity: IdentityFeatures, motion: Motion, size: int) -> NDArray[np.uint8]:
@@ -78,7 +82,7 @@ def _square(identity: IdentityFeatures, pixels: int) -> Crop:
 def _regions(identity: IdentityFeatures) -> NDArray[np.float32]:
     """Mouth, right and left eye: x, y and half width in crop coordinates, [3, 3]."""
     square = _square(identity, 2)
-    face = measure(identity.arrays["landmarks"], identity.arrays["eye_rims"])
+    face = measure(*(identity.arrays[n] for n in ("landmarks", "eye_rims", "lip_line")))
     rims = [face.lips, *(face.eyes[side] for side in SIDES)]
     rows = []
     for rim in rims:

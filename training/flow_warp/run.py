@@ -23,7 +23,9 @@ from tqdm import tqdm
 
 from pipelines.anitalker.config import RendererConfig
 from pipelines.anitalker.layers import EqualConv, EqualLinear, FlowHead, StyledConv
+from training.flow_warp.ahead import Ahead
 from training.flow_warp.batches import Sampler
+from training.flow_warp.grow import take_up
 from training.flow_warp.learner import Learner
 from training.flow_warp.motions import motion_bank
 from training.flow_warp.sheets import draw_sheet
@@ -58,15 +60,19 @@ class Run:
 
     def __init__(
         self, config: RendererConfig, sampler: Sampler, held_out: Sampler, out: Path, plan: Plan,
-        workers: Workers, tensorboard: bool = False,
+        workers: Workers, tensorboard: bool = False, begin: Path | None = None,
+        loaders: int = 0,
     ) -> None:  # fmt: skip
         torch.manual_seed(plan.seed)
         self.plan, self.out, self.workers = plan, out, workers
-        self.sampler, self.held_out = sampler, held_out
+        self.batches, self.held_out = Ahead(sampler, loaders), held_out
         self.learner = Learner(config, people=len(sampler.faces))
-        pictures = torch.cat([sampler.draw(step).driving for step in range(_LOOKS)])
-        motion = torch.from_numpy(motion_bank(plan.seed, _MOTIONS))
-        settle(self.learner.renderer, self.learner.to_code, pictures, motion)
+        if begin is None:
+            pictures = torch.cat([sampler.draw(step).driving for step in range(_LOOKS)])
+            motion = torch.from_numpy(motion_bank(plan.seed, _MOTIONS))
+            settle(self.learner.renderer, self.learner.to_code, pictures, motion)
+        else:
+            take_up(self.learner.renderer, self.learner.to_code, begin)
         self.learner.to(workers.device)
         self.parallel = workers.wrap(self.learner)
         self.averaged_parts = nn.ModuleDict(
@@ -107,7 +113,7 @@ class Run:
         for group in self.optimiser.param_groups:
             kept = group["is_map"] and self.step >= self.map_steps
             group["lr"] = 0.0 if kept else group["full_rate"] * pace(self.step, plan)
-        batch = self.sampler.draw(self.step).to(self.workers.device)
+        batch = self.batches.draw(self.step).to(self.workers.device)
         self.learner.train()
         with torch.autocast(self.workers.device.type, torch.bfloat16, enabled=plan.bfloat16):
             losses: dict[str, Tensor] = self.parallel(batch)

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = CONFIGS[args.config]
     plan = Plan(
         steps=args.steps, rate=args.rate, seed=args.seed, bfloat16=args.bfloat16,
-        report=args.report, sheet=args.sheet,
+        report=args.report, sheet=args.sheet, map_share=args.map_share,
     )  # fmt: skip
     args.out.mkdir(parents=True, exist_ok=True)
     with joined(args.device) as workers:
@@ -39,7 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             pairs=args.pairs, drives=args.drives, mapped=args.mapped,
         )  # fmt: skip
         held_out = Sampler(read_faces(args.data / "held_out", config.size), seed=1, vary=False)
-        run = Run(config, sampler, held_out, args.out, plan, workers, args.tensorboard)
+        run = Run(
+            config,
+            sampler,
+            held_out,
+            args.out,
+            plan,
+            workers,
+            args.tensorboard,
+            args.begin,
+            args.loaders,
+        )
         run.resume()
         run.train()
 
@@ -51,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--data", type=Path, required=True, help="folder made by flow_warp.data")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--begin", type=Path,
+        help="model.safetensors of a run to begin with, of the same size or of half of it",
+    )  # fmt: skip
+    parser.add_argument("--map-share", type=float, default=Plan.map_share)
     parser.add_argument("--config", choices=CONFIGS, default="small")
     parser.add_argument("--steps", type=int, default=Plan.steps)
     parser.add_argument("--rate", type=float, default=Plan.rate)
@@ -65,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bfloat16", action="store_true", help="convolve in bfloat16")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU, per worker")
+    parser.add_argument(
+        "--loaders", type=int, default=0, help="threads that draw batches ahead; for a GPU, 12"
+    )
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events")
     return parser
 
