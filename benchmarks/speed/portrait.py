@@ -88,7 +88,7 @@ def stages(identity: IdentityFeatures, size: int, motion: Tensor) -> dict[str, o
         flow = watch.time("flow", base_flow, baked, weights, pose)
         mouth = watch.time("mouth", trace, baked.mouth, weights, pose, baked.placement)
         eyes = watch.time("eyes", trace, baked.eyes, weights, pose, baked.placement)
-        frame = Plan(flow, [mouth, eyes], pose, values)
+        frame = Plan(flow, [*mouth, *eyes], pose, values)
         watch.time("draw, i420", draw_bytes.draw_i420, baked, frame, planes)
     return {stage: quantiles(times[10:]) for stage, times in watch.times.items()}
 

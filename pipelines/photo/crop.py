@@ -15,7 +15,7 @@ CANVAS = 512  # pixels, side of the stored canvas, at least,
 MAX_CANVAS = 768  # and at most: where the photo has them, 720 lines are sharp
 _CANVAS_STEP = 64
 FACE_SHARE = 0.46  # forehead to chin, of the canvas height, where the photo allows
-MAX_FACE_SHARE = 0.66  # beyond this the photo is extended at its edges
+MAX_FACE_SHARE = 0.8  # beyond this the photo is extended at its edges
 FACE_CENTRE_Y = 0.47  # where the face's middle goes, of the canvas height
 
 

@@ -22,6 +22,7 @@ EnrolmentCode = Literal[
     "video_too_short",
     "video_cut",
     "no_sound",
+    "no_preview",
 ]
 
 

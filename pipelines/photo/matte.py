@@ -57,6 +57,4 @@ def separate(matte: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
     band = blur(person, 2.0)
     unlike = (picture - smooth).abs().amax(dim=0, keepdim=True)
     missed = ((blur(unlike, 0.7) - 0.05) / 0.10).clamp(0.0, 1.0) * band
-    return torch.maximum(matte, missed), continued(
-        picture, 1.0 - blur(dilate(person, 3), 1.5), mirror=False
-    )
+    return torch.maximum(matte, missed), continued(picture, 1.0 - blur(dilate(person, 3), 1.5))

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines.identity import Arrays, IdentityFeatures
+from pipelines.photo.beyond import outward, runs
 from pipelines.photo.crop import Crop
 from pipelines.photo.decode import Image8
 from pipelines.photo.detect import FaceMesh, person_mask
@@ -28,10 +29,12 @@ from pipelines.pipeline import Size
 _QUALITY = 95
 _EDGE = 16  # pixels by which a window may leave the stored picture, after rounding
 _ARM = 0.18  # of the picture's height: how far a shoulder cut by the photo's edge goes on
+_HEAD = 0.08  # the same of hair
 _GAP = 0.2  # of the picture's height: what is cut above and below such a gap is one body
 _COARSE = 2  # pixels of the picture in one of its continuation, which is soft
 _HAIR = 6  # of those: strands that the person's mask may miss
 _SOFT, _SHARP = 0.03, 0.08  # of its width: how soft it becomes, and how far from the edge
+_OUTLINE = 3.0  # of those: how soft a person ends
 _SEAM = 8  # pixels over which the photo takes over
 _FEW = 50  # pixels that tell no colour
 
@@ -121,9 +124,10 @@ def _continued_beside(picture: Image8, columns: NDArray[np.bool_]) -> Image8:
     """Let a picture [H, W, 3] go on left and right of the `columns` [W] that are known.
 
     The background goes on as its mirror image, softer the further it is from the edge. A person
-    whom the edge cuts ends in a rounded shoulder. All that at half the picture's size.
+    whom the edge cuts goes on as the outline goes, and ends in a rounded shoulder. All that at
+    half the picture's size.
 
-    Not by `continuation.continued`, which keeps texture and fades to one colour: seen beside this
+    Not by a mirror image that keeps its texture and fades to one colour: seen beside this
     on six photos, a sky went flat, and clouds, strands and carvings came back in outline far from
     the face, where softness reads as depth.
     """
@@ -139,11 +143,17 @@ def _continued_beside(picture: Image8, columns: NDArray[np.bool_]) -> Image8:
     behind, front = (_mirrored(plate, first, wide - last) for plate in plates)
     line = np.arange(wide)
     beyond = np.maximum(np.maximum(first - line, line - last + 1), 0) / wide
-    behind = torch.lerp(behind, blur(behind, wide * _SOFT), _ramp(beyond / _SHARP))
-    shape = np.pad(person, ((0, 0), (first, wide - last)))
-    for column, outward in ((first, -1), (last - 1, 1)):
-        _round_off(shape, shape[:, column] > 0.5, column, outward)
-    made = torch.lerp(behind, front, blur(torch.from_numpy(shape)[None], 1.0))
+    softer = _ramp(beyond / _SHARP)
+    behind, front = (torch.lerp(p, blur(p, wide * _SOFT), softer) for p in (behind, front))
+    shape = np.concatenate(
+        [
+            _ended(person[:, ::-1], first)[:, ::-1],  # as if it went on to the right
+            person,
+            _ended(person, wide - last),
+        ],
+        axis=1,
+    )
+    made = torch.lerp(behind, front, blur(torch.from_numpy(shape)[None], _OUTLINE))
     made = F.interpolate(made[None], picture.shape[:2], mode="bilinear", align_corners=False)[0]
     whole = torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 255.0
     unknown = np.flatnonzero(~columns)
@@ -170,32 +180,36 @@ def _ramp(along: NDArray[np.floating[Any]]) -> Tensor:
     return torch.from_numpy(t * t * (3.0 - 2.0 * t))
 
 
-def _round_off(shape: NDArray[np.float32], cut: NDArray[np.bool_], column: int, out: int) -> None:
-    """Write the parts of a person beyond a `column` whose rows `cut` [H] they reach into `shape`.
-
-    What stands on the picture's lower edge ends as a quarter of an ellipse, all else as a half.
-    """
-    tall, wide = shape.shape
-    beyond = (np.arange(wide) - column) * out
-    for begin, end in _runs(cut, round(_GAP * tall)):
+def _ended(person: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """How a person [H, W] goes on for `count` columns beyond the right edge: outlines keep their
+    direction, and end within a rounded shoulder. What stands on the picture's lower edge ends as a
+    quarter of an ellipse, all else as a half."""
+    tall, wide = person.shape
+    far = min(count, wide - 1)
+    if far < 1:
+        return np.zeros((tall, count), np.float32)
+    strip = torch.from_numpy(np.ascontiguousarray(person[:, : -far - 2 : -1]))[None]
+    shape = np.pad(outward(strip)[0].numpy(), ((0, 0), (0, count - far)))
+    inside = np.zeros(shape.shape, np.bool_)
+    for begin, end in _joined(person[:, -1] > 0.5, round(_GAP * tall)):
         stands = end >= tall - 2
         middle = tall if stands else (begin + end) / 2
         high = max(middle - begin, 1.0)
-        far = _ARM * tall if stands else min(_ARM * tall, high)
+        reach = _ARM * tall if stands else min(_HEAD * tall, high)
         down = (np.arange(tall) + 0.5 - middle) / high
-        inside = (beyond / far)[None, :] ** 2 + down[:, None] ** 2 < 1.0
-        shape[inside & (beyond > 0)[None, :]] = 1.0
+        along = (np.arange(count) + 1) / reach
+        inside |= along[None, :] ** 2 + down[:, None] ** 2 < 1.0
+    return np.where(inside, shape, 0.0).astype(np.float32)
 
 
-def _runs(row: NDArray[np.bool_], gap: int) -> list[tuple[int, int]]:
+def _joined(marked: NDArray[np.bool_], gap: int) -> list[tuple[int, int]]:
     """Begin and end of what is True, in one piece across gaps of up to `gap`."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], row, [False]]).astype(int)))
-    runs: list[tuple[int, int]] = []
-    for begin, end in edges.reshape(-1, 2).tolist():
-        if runs and begin - runs[-1][1] <= gap:
-            begin = runs.pop()[0]
-        runs.append((begin, end))
-    return runs
+    joined: list[tuple[int, int]] = []
+    for begin, end in runs(marked):
+        if joined and begin - joined[-1][1] <= gap:
+            begin = joined.pop()[0]
+        joined.append((begin, end))
+    return joined
 
 
 def _jpeg(picture: Image8) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Identity features to what a renderer of one frame size reads: pictures and fields, as tensors.
+"""Identity features to what a renderer of one frame size reads: pictures and fields.
 
 All fields of all shapes are evaluated once here, on coarse lattices, in canvas units. A frame then
 needs one small matrix product per lattice to combine them.
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pipelines.baked import BakedCache
 from pipelines.identity import IdentityFeatures
+from pipelines.photo.beyond import beyond_edges
 from pipelines.photo.framing import SQUARE, moving, place
 from pipelines.photo.geometry import Array, Face, measure, single
 from pipelines.photo.placement import Box, Placement
@@ -32,7 +33,8 @@ from pipelines.portrait.pose import pose_fields
 T = TypeVar("T")
 
 NODES = 65  # lattice of the canvas: NODES x NODES points, edge to edge
-_STILL = 1e-6  # canvas units, or of the light: nothing
+_CELLS = (NODES - 1) / 2  # of it in a canvas unit
+_STILL = 3e-5  # cells, or of the light: nothing
 _MARGIN = 0.15  # of the canvas's side: as far as a head cut by the photo's edge may move away
 
 
@@ -48,11 +50,11 @@ class Baked:
     margin: int  # pixels
     behind: Tensor  # uint8 [H, W, 3]: the frame without the person, and all that never moves
     behind_i420: Tensor  # uint8 [H * 3 / 2, W]: the same
-    nodes: Tensor  # [1, h, w, 2] canvas coordinates of the frame's lattice over its visible part
-    present: Tensor  # [1, 2, NODES, NODES]: above 0 where the person is, or near; 1 well inside
+    nodes: Array  # [2, 1, h, w] the frame's lattice over its visible part, in the canvas's cells
+    present: Array  # [1, NODES, NODES]: above 0 where the person is, or near
     moved: Box  # of the canvas's lattice: beyond it, nothing moves but by the pose
-    fields: Tensor  # [K, 3 * h * w] in that box: dx, dy in canvas units, shade
-    pose: Tensor  # [4, NODES * NODES]
+    fields: Array  # [K, 3 * h * w] in that box: dx, dy in cells, shade
+    pose: Array  # [4, NODES * NODES] of the cells' displacement
     mouth: LipsOrLids
     eyes: LipsOrLids
     eyeballs: Tensor  # uint8 [8, h, w, 4] as `Eyeballs.pictures`
@@ -88,7 +90,7 @@ def bake(
     x, y = _nodes(face)
     shapes = basis(face, x, y, "auto", "auto")
     vectors = face.vectors(np.stack([shapes[:, 0], shapes[:, 1]], axis=-1))
-    shapes = np.stack([vectors[..., 0], vectors[..., 1], shapes[:, 3]], axis=1)
+    shapes = np.stack([_CELLS * vectors[..., 0], _CELLS * vectors[..., 1], shapes[:, 3]], axis=1)
     share = moving(size, placement, NODES, beyond is not None)
     moved, fields = _boxed(shapes * share)
     eyeballs = paint_eyeballs(face, _resized(picture, side)[0])
@@ -99,7 +101,7 @@ def bake(
         placement=placement,
         visible=visible,
         face=face,
-        person=_bytes(_continued(_resized(torch.cat([person, matte], dim=1), side), margin))[0],
+        person=_bytes(_beyond(torch.cat([person, matte], dim=1), side, margin))[0],
         margin=margin,
         behind=still,
         behind_i420=torch.from_numpy(rgb_to_i420(still.numpy())),
@@ -107,7 +109,7 @@ def bake(
         present=_present(matte),
         moved=moved,
         fields=fields,
-        pose=_tensor(pose_fields(face, x, y) * share),
+        pose=single(_CELLS * share * pose_fields(face, x, y)),
         mouth=lips_of(face, side, line),
         eyes=lids_of(face, side),
         eyeballs=_bytes(eyeballs.pictures),
@@ -118,30 +120,15 @@ def bake(
     )
 
 
-def _continued(person: Tensor, margin: int) -> Tensor:
-    """Add `margin` pixels around [1, 4, S, S]: mirrored where the edge cuts the person.
-
-    A head that moves away from the photo's edge shows mirrored hair there, not streaks.
-    """
-    around = (margin, margin, margin, margin)
-    cut = (2.0 * person[:, 3:] - 1.0).clamp(min=0.0)  # what only just touches the edge is not
-    wide = F.pad(person, around, mode="reflect") * F.pad(cut, around, mode="replicate")
-    wide[..., margin:-margin, margin:-margin] = person
-    return wide
+def _beyond(person: Tensor, side: int, margin: int) -> Tensor:
+    """A person [1, 4, S, S] at `side` pixels, with `margin` around them."""
+    return beyond_edges(_resized(person, side)[0], margin)[None]
 
 
-def _present(matte: Tensor) -> Tensor:
-    """Spread the matte [1, 1, S, S], and what it leaves, to the nodes around each of its pixels.
-
-    Nodes at the photo's edge do not count as well inside: what lies beyond may not be.
-    """
-    cells = F.adaptive_max_pool2d(torch.cat([matte, 1.0 - matte], dim=1), NODES - 1)
-    cells = torch.cat(
-        [F.pad(cells[:, :1], (2, 2, 2, 2)), F.pad(cells[:, 1:], (2, 2, 2, 2), value=1.0)], dim=1
-    )
-    spread = F.max_pool2d(cells, 4, stride=1)
-    spread[:, 1] = 1.0 - spread[:, 1]
-    return spread
+def _present(matte: Tensor) -> Array:
+    """Spread the matte [1, 1, S, S] to the nodes around each of its pixels."""
+    cells = F.adaptive_max_pool2d(matte, NODES - 1)
+    return single(F.max_pool2d(F.pad(cells, (2, 2, 2, 2)), 4, stride=1)[0].numpy())
 
 
 def _still(behind: Tensor, size: Size, placement: Placement, beyond: Tensor | None) -> Tensor:
@@ -161,25 +148,23 @@ def _still(behind: Tensor, size: Size, placement: Placement, beyond: Tensor | No
     return whole
 
 
-def _boxed(shapes: Array) -> tuple[Box, Tensor]:
+def _boxed(shapes: Array) -> tuple[Box, Array]:
     """See `Baked.moved` and `Baked.fields`; `shapes` is [K, 3, NODES * NODES]."""
     lattice = shapes.reshape(len(shapes), 3, NODES, NODES)
     moves = np.abs(lattice).max(axis=(0, 1)) > _STILL
     rows, columns = (np.flatnonzero(moves.any(axis=axis)) for axis in (1, 0))
     box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    return box, _tensor(lattice[:, :, box[0], box[1]]).reshape(len(shapes), -1)
+    return box, single(lattice[:, :, box[0], box[1]].reshape(len(shapes), -1))
 
 
-def _frame_nodes(visible: Box, placement: Placement) -> Tensor:
+def _frame_nodes(visible: Box, placement: Placement) -> Array:
     """See `Baked.nodes`: `placement.step` pixels apart, from the first visible pixel's edge on."""
     rows, columns = (
-        (torch.arange(-(-(part.stop - part.start) // placement.step) + 1) * placement.step)
+        np.arange(-(-(part.stop - part.start) // placement.step) + 1) * placement.step
         + (part.start - corner)
         for part, corner in zip(visible, (placement.top, placement.left), strict=True)
     )
-    scale = 2.0 / placement.side
-    x, y = columns * scale - 1.0, rows * scale - 1.0
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)[None]
+    return single(np.stack(np.meshgrid(columns, rows))[:, None] * ((NODES - 1) / placement.side))
 
 
 def _tint(face: Face, picture: Tensor, eyes: Eyeballs) -> Array:
@@ -201,10 +186,6 @@ def _nodes(face: Face) -> tuple[Array, Array]:
     line = np.linspace(-1.0, 1.0, NODES, dtype=np.float32)
     points = face.to_face(np.stack(np.meshgrid(line, line), axis=-1)).reshape(-1, 2)
     return points[:, 0], points[:, 1]
-
-
-def _tensor(x: Array) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
 
 
 def _picture(pixels: Tensor) -> Tensor:
@@ -235,7 +216,7 @@ def placed(part: T, device: torch.device) -> T:
         value = getattr(part, field.name)
         if isinstance(value, Tensor):
             changes[field.name] = value.to(device)
-        elif isinstance(value, LipsOrLids | InsideMouth):
+        elif isinstance(value, InsideMouth):
             changes[field.name] = placed(value, device)
     return replace(part, **changes)  # type: ignore[type-var]
 

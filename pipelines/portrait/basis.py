@@ -7,8 +7,9 @@ import numpy as np
 from pipelines.motion.space import BLENDSHAPES
 from pipelines.photo.geometry import SIDES, Array, Face, Mask, Side, single, smoothstep
 from pipelines.portrait.lids import brow_shapes, lid_shapes, patch_room
+from pipelines.portrait.lip_line import opening
 from pipelines.portrait.lips_and_lids import Box, LayerFields, LipsOrLids, build
-from pipelines.portrait.mouth import SHAPES, held_together, mouth_space, rest_closure
+from pipelines.portrait.mouth import SHAPES, held_together, mouth_space, rest_closure, seam
 from pipelines.portrait.neutral import neutral
 
 FIELDS: tuple[str, ...] = (*BLENDSHAPES, "lipsStick", "middleParted", "sidesParted", "rest")
@@ -84,7 +85,10 @@ def _without_line(
     else:
         closer = _CLOSER * (1.0 - smoothstep(0.0, 0.6 * face.chin, y - rim.lower_at(x)))
         gone[1], gone[2] = -line[1] * closer, -line[1]
-    gone *= smoothstep(0.0, 0.03, np.minimum(x - rim.left, rim.right - x))
+    drawn = seam(mouth_space(face, x, y))
+    gone[3] = -(drawn.upper if layer == "upper" else drawn.lower)[3]
+    left, right = opening(face)
+    gone *= smoothstep(0.0, 0.03, np.minimum(x - left, right - x))
     aside = held_together(face, x)
     return gone * (1.0 - aside), gone * aside
 
@@ -97,10 +101,11 @@ def lids_of(face: Face, size: int) -> LipsOrLids:
 
 def _eye(face: Face, side: Side) -> tuple[Box, LayerFields]:
     rim = face.eyes[side]
-    half = 1.3 * rim.half_width
+    inner, outer = 1.2 * rim.half_width, 1.5 * rim.half_width  # lashes reach beyond the corner
+    left, right = (outer, inner) if side == "Right" else (inner, outer)
     top, bottom = float(rim.upper.min()), float(rim.lower.max())
     room = patch_room(rim)
-    box = (rim.middle - half, top - room, rim.middle + half, bottom + room)
+    box = (rim.middle - left, top - room, rim.middle + right, bottom + room)
 
     def layer(name: str, x: Array, y: Array) -> Array:
         field = basis(face, x, y, "auto", name)

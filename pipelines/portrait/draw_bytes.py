@@ -20,9 +20,9 @@ from pipelines.photo.placement import Box, overlap
 from pipelines.portrait.bake import Baked
 from pipelines.portrait.eye_composite import shut
 from pipelines.portrait.frame import Plan
-from pipelines.portrait.lips_and_lids import Patch, Traced
+from pipelines.portrait.lips_and_lids import Patch
 from pipelines.portrait.paint_bytes import paint_eye, paint_mouth
-from pipelines.portrait.picture_bytes import Bytes, composite, lit, write_i420
+from pipelines.portrait.picture_bytes import Bytes, composite, write_i420
 
 _ONE_MAP = np.empty(0, np.float32)  # x and y of a map are together in the other
 _NO_LIGHT = 0.002  # shading that changes a byte by half a step at most
@@ -45,37 +45,33 @@ def draw_rgb(baked: Baked, frame: Plan) -> Tensor:
 
 
 def draw(baked: Baked, frame: Plan) -> Iterator[tuple[Box, Bytes]]:
-    """Yield the parts of the frame in which the person is: the box, and RGBA [h, w, 4], opaque."""
+    """Yield the parts of the frame in which the person is: the box, and RGB of it [h, w, 4]."""
     person, behind = baked.person.numpy(), baked.behind.numpy()
-    step = baked.placement.step
-    nodes = frame.flow.nodes.numpy()
-    places, gains = _in_pixels(baked, nodes[:2]), nodes[2] + 1.0
-    found = [patch for traced in frame.traced for patch in fine(traced)]
-    patches = [_patch(baked, frame, index, patch) for index, patch in enumerate(found)]
-    lit = [*_lit(nodes[2]), *(_cells(baked, patch.box) for patch in patches)]
-    for band in frame.flow.bands:
-        box, opaque = _pixels(baked, band.cells), _pixels(baked, (band.cells[0], band.opaque))[1]
-        place = _refined(_nodes(places, band.cells), step, box)
+    x, y, shade = frame.flow.nodes
+    places, gains = cv2.merge([x + baked.margin, y + baked.margin]), _for_colours(shade + 1.0)
+    patches = [_patch(baked, frame, *each) for each in enumerate(frame.patches)]
+    lit = _around([*_lit(shade), *(_cells(baked, patch.box) for patch in patches)])
+    for cells in frame.flow.bands:
+        box = _pixels(baked, cells)
         near = [patch for patch in patches if overlap(box, patch.box)]
+        place = _refined(baked, places, cells)
         for patch in near:
             _put(place, box, patch.places, patch.box)
         layer = np.asarray(
             cv2.remap(person, place, _ONE_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE),
             np.uint8,
         )
-        for cells in _around(band.cells, lit):
-            spot = _pixels(baked, cells)
-            gain = _refined(_nodes(gains, cells), step, spot)
+        shared = overlap(cells, lit)
+        if shared is not None:
+            inner = _moved(shared[0], cells)
+            gain, spot = _refined(baked, gains, inner), _pixels(baked, inner)
             for patch in near:
                 _put(gain, spot, patch.gain, patch.box)
-            _light(layer, box, gain, spot)
+            part = layer[_moved(spot, box, -1)]
+            part[:] = cv2.multiply(part, gain, dtype=cv2.CV_8U)
         for patch in near:
             patch.paint(layer, box)
-        for columns in slice(box[1].start, opaque.start), slice(opaque.stop, box[1].stop):
-            if columns.stop > columns.start:
-                side = layer[:, columns.start - box[1].start : columns.stop - box[1].start]
-                side[:] = composite(side, behind[box[0], columns])
-        yield box, layer
+        yield box, composite(layer, behind[box])
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class _Patch:
 
     box: Box
     places: Array  # [H, W, 2] pixels of the person
-    gain: Array  # [H, W]
+    gain: Array  # [H, W, 4] of its colours, and 1
     opened: Box  # what is not covered by skin, and around it
     inside: Bytes | None  # RGBA there; None if all is covered
     cover: Array  # [H', W'] share of skin there
@@ -100,40 +96,23 @@ class _Patch:
 
 
 def _patch(baked: Baked, frame: Plan, index: int, found: Patch) -> _Patch:
+    x, y = found.source
+    places = np.asarray(cv2.merge([x + baked.margin, y + baked.margin]), np.float32)
+    gain = _for_colours(found.shade + 1.0)
     lowered = index > 0 and shut(frame.values, index - 1) > 0.0  # a lid is painted over skin, too
     opened = found if lowered else found.opened()
-    places = _in_pixels(baked, found.source.numpy())
-    gain = found.shade.numpy() + 1.0
     if opened is None:
-        return _Patch(found.box, places, gain, found.box, None, gain)
+        return _Patch(found.box, places, gain, found.box, None, found.cover)
     if index == 0:
-        inside, cover = paint_mouth(baked, frame, opened), opened.cover.numpy()
+        inside, cover = paint_mouth(baked, frame, opened), opened.cover
     else:
         inside, cover = paint_eye(baked, frame, index - 1, opened)
     return _Patch(found.box, places, gain, opened.box, inside, cover)
 
 
-def fine(traced: Traced) -> list[Patch]:
-    """Patches in pixels.
-
-    All its planes are brought there one above the other, at once: what is interpolated between two
-    of them lies outside of the nodes, and is cut off.
-    """
-    step = traced.step
-    rows, columns = traced.nodes.shape[-2:]
-    tall = traced.nodes.reshape(-1, columns).numpy()
-    wide = cv2.resize(tall, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
-    inner = slice(step // 2, -(step // 2))
-    planes = torch.from_numpy(np.asarray(wide)).view(-1, 2, 4, rows * step, columns * step)
-    return traced.parted(planes[..., inner, inner])
-
-
-def _in_pixels(baked: Baked, places: Array) -> Array:
-    """Canvas coordinates [2, h, w] to pixels of `baked.person` from centre to centre, [h, w, 2]."""
-    scale = baked.placement.side / 2
-    shift = scale + baked.margin - 0.5
-    to_pixels = np.array([[scale, 0.0, shift], [0.0, scale, shift]])
-    return np.asarray(cv2.transform(cv2.merge([*places]), to_pixels), np.float32)
+def _for_colours(gain: Array) -> Array:
+    """A gain [h, w] for each colour of RGBA, [h, w, 4]."""
+    return np.asarray(cv2.merge([gain, gain, gain, np.ones_like(gain)]), np.float32)
 
 
 def _pixels(baked: Baked, cells: Box) -> Box:
@@ -156,17 +135,15 @@ def _cells(baked: Baked, box: Box) -> Box:
     return rows, columns
 
 
-def _nodes(values: Array, cells: Box) -> Array:
-    """Of `values` at all nodes, those at the corners of `cells`."""
-    rows, columns = cells
-    return values[rows.start : rows.stop + 1, columns.start : columns.stop + 1]
-
-
-def _refined(nodes: Array, step: int, box: Box) -> Array:
-    """Interpolate nodes `step` pixels apart to the pixels of `box`, which begins at the first."""
+def _refined(baked: Baked, values: Array, cells: Box) -> Array:
+    """Interpolate `values` at all nodes to the pixels of `cells`."""
+    step, (rows, columns) = baked.placement.step, cells
+    nodes = values[rows.start : rows.stop + 1, columns.start : columns.stop + 1]
     wide = cv2.resize(nodes, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
-    rows, columns = (slice(step // 2, step // 2 + part.stop - part.start) for part in box)
-    return np.asarray(wide[rows, columns], np.float32)
+    down, across = (
+        slice(step // 2, step // 2 + part.stop - part.start) for part in _pixels(baked, cells)
+    )
+    return np.asarray(wide[down, across], np.float32)
 
 
 def _lit(shades: Array) -> list[Box]:
@@ -179,19 +156,22 @@ def _lit(shades: Array) -> list[Box]:
     return [(rows, columns)]
 
 
-def _around(band: Box, boxes: Sequence[Box]) -> list[Box]:
-    """The smallest box that holds what `boxes` share with `band`, or none."""
-    shared = [found[0] for box in boxes if (found := overlap(band, box))]
-    if not shared:
-        return []
+def _around(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds all `boxes`."""
     rows, columns = (
-        slice(
-            band[i].start + min(box[i].start for box in shared),
-            band[i].start + max(box[i].stop for box in shared),
-        )
-        for i in (0, 1)
+        slice(min(part.start for part in parts), max(part.stop for part in parts))
+        for parts in zip(*boxes, strict=True)
     )
-    return [(rows, columns)]
+    return rows, columns
+
+
+def _moved(box: Box, by: Box, sign: int = 1) -> Box:
+    """`box` moved by the corner of another, or back."""
+    rows, columns = (
+        slice(part.start + sign * other.start, part.stop + sign * other.start)
+        for part, other in zip(box, by, strict=True)
+    )
+    return rows, columns
 
 
 def _put(whole: Array, box: Box, part: Array, at: Box) -> None:
@@ -200,12 +180,3 @@ def _put(whole: Array, box: Box, part: Array, at: Box) -> None:
     if shared is not None:
         here, there = shared
         whole[here] = part[there]
-
-
-def _light(layer: Bytes, box: Box, gain: Array, spot: Box) -> None:
-    """Multiply the colours of `layer` RGBA, which covers `box`, by `gain`, which covers `spot`."""
-    here = tuple(
-        slice(part.start - whole.start, part.stop - whole.start)
-        for whole, part in zip(box, spot, strict=True)
-    )
-    layer[here] = lit(layer[here], [gain] * 3)

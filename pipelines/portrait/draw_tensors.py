@@ -5,53 +5,52 @@ The whole canvas is one picture here: flow, sampled person, shading, composite, 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.i420 import write_i420
 from kernels.warp import composite, warp
+from pipelines.photo.geometry import Array
 from pipelines.photo.placement import overlap
 from pipelines.portrait.bake import Baked
 from pipelines.portrait.frame import Plan
-from pipelines.portrait.lips_and_lids import Patch, Traced
+from pipelines.portrait.lips_and_lids import Patch
 from pipelines.portrait.paint_tensors import paint_eye, paint_mouth
 
 
 def draw(baked: Baked, frame: Plan) -> Tensor:
     """The frame's visible part of the canvas, RGB float32 [1, 3, h, w], about in [0, 1]."""
-    patches = [patch for traced in frame.traced for patch in fine(traced)]
-    flow = whole_flow(baked, frame, patches)
+    flow = whole_flow(baked, frame)
     layer = person_at(baked, flow[:2])
     layer[:, :3] *= 1.0 + flow[2]
     rgb = composite(layer, _floats(baked.behind[baked.visible]))
-    for index, patch in enumerate(patches):
+    for index, patch in enumerate(frame.patches):
         shared = overlap(baked.visible, patch.box)
         if shared is not None:
             here, there = shared
             view = rgb[(0, slice(None), *here)]
-            inside, cover = _inside(baked, frame, index, patch)
+            inside, cover = (
+                torch.from_numpy(part).to(rgb.device)
+                for part in inside_of(baked, frame, index, patch)
+            )
             view.copy_(torch.lerp(inside[(slice(None), *there)], view, cover[there]))
     return rgb
 
 
-def _inside(baked: Baked, frame: Plan, index: int, patch: Patch) -> tuple[Tensor, Tensor]:
+def inside_of(baked: Baked, frame: Plan, index: int, patch: Patch) -> tuple[Array, Array]:
+    """What shows in patch `index`, RGB float32 [3, H, W], and the share of skin over it, [H, W]."""
     if index == 0:
         return paint_mouth(baked, frame, patch), patch.cover
     return paint_eye(baked, frame, index - 1, patch)
 
 
-def fine(traced: Traced) -> list[Patch]:
-    """Patches in pixels."""
-    return traced.parted(_refined(traced.nodes, traced.step))
-
-
 def _refined(nodes: Tensor, step: int) -> Tensor:
-    """Interpolate nodes [..., C, h, w], `step` pixels apart, to the pixels between them."""
-    flat = nodes.reshape(-1, *nodes.shape[-3:])
-    wide = F.interpolate(flat, scale_factor=float(step), mode="bilinear")
+    """Interpolate nodes [C, h, w], `step` pixels apart, to the pixels between them."""
+    wide = F.interpolate(nodes[None], scale_factor=float(step), mode="bilinear")
     inner = slice(step // 2, -(step // 2))
-    return wide[..., inner, inner].reshape(*nodes.shape[:-2], *wide[..., inner, inner].shape[-2:])
+    return wide[0, :, inner, inner]
 
 
 def person_at(baked: Baked, places: Tensor) -> Tensor:
@@ -60,17 +59,20 @@ def person_at(baked: Baked, places: Tensor) -> Tensor:
     return warp(_floats(baked.person), inner * places.permute(1, 2, 0)[None])
 
 
-def whole_flow(baked: Baked, frame: Plan, patches: list[Patch]) -> Tensor:
-    """Where each pixel of the canvas's visible part comes from: [3, h, w], as `Flow.nodes`."""
+def whole_flow(baked: Baked, frame: Plan) -> Tensor:
+    """Where each pixel of the canvas's visible part comes from: x and y in canvas coordinates, and
+    its shade, [3, h, w]."""
     rows, columns = baked.visible
     height, width = rows.stop - rows.start, columns.stop - columns.start
-    flow = _refined(frame.flow.nodes, baked.placement.step)[:, :height, :width].contiguous()
-    for patch in patches:
+    nodes = torch.from_numpy(frame.flow.nodes).to(baked.person.device)
+    flow = _refined(nodes, baked.placement.step)[:, :height, :width].contiguous()
+    for patch in frame.patches:
         shared = overlap(baked.visible, patch.box)
         if shared is not None:
             here, there = shared
-            flow[(slice(0, 2), *here)] = patch.source[(slice(None), *there)]
-            flow[(2, *here)] = patch.shade[there]
+            found = torch.from_numpy(np.stack([*patch.source, patch.shade])[(slice(None), *there)])
+            flow[(slice(None), *here)] = found.to(flow.device)
+    flow[:2].add_(0.5).mul_(2.0 / baked.placement.side).sub_(1.0)
     return flow
 
 

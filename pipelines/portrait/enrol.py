@@ -16,13 +16,13 @@ from torch import Tensor
 from pipelines.identity import IdentityFeatures
 from pipelines.learnt import Learnt
 from pipelines.photo.advice import advise, to_meta
-from pipelines.photo.crop import canvas_side, choose_crop, cut, inside, to_canvas
+from pipelines.photo.crop import choose_crop, to_canvas
 from pipelines.photo.decode import Image8
-from pipelines.photo.detect import FaceMesh, person_mask
+from pipelines.photo.detect import FaceMesh
 from pipelines.photo.geometry import measure
 from pipelines.photo.matte import refine_matte, separate
 from pipelines.photo.surroundings import surroundings
-from pipelines.photo.tight import complete_person
+from pipelines.photo.tight import person_on_canvas
 from pipelines.photo.upright import read_portrait
 from pipelines.pipeline import Material, Progress
 from pipelines.portrait.eye_rims import find_eye_rims
@@ -69,12 +69,8 @@ def enrol_with_video(
 def describe(photo: Image8, face: FaceMesh, key: str) -> IdentityFeatures:
     """Build the features of a photo whose face is known."""
     crop = choose_crop(face, photo.shape[1], photo.shape[0])
-    canvas = cut(photo, crop, canvas_side(crop))
+    canvas, mask = person_on_canvas(photo, face, crop)
     landmarks = to_canvas(face.points, crop)
-    mask = person_mask(canvas)
-    known = inside(crop, photo.shape[1], photo.shape[0], len(canvas))
-    if not known.all():
-        canvas, mask = complete_person(canvas, known, mask, landmarks)
     picture = torch.from_numpy(canvas.copy()).permute(2, 0, 1).float() / 255.0
     matte = refine_matte(torch.from_numpy(mask)[None], picture)
     matte, background = separate(matte, picture)

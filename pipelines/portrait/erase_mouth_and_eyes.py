@@ -27,8 +27,10 @@ def lips_only(face: Face, blur_px: float) -> Face:
     rim = face.mouth
     gap = rim.lower - rim.upper
     pixel = 2.0 / 512 / face.unit
-    fringe = np.minimum((0.6 + 0.45 * max(1.0, blur_px)) * pixel, 2.0 * gap) * (gap.max() > APART)
-    mouth = Rim(rim.x, rim.upper - fringe, rim.lower + fringe)
+    fringe = (0.6 + 0.8 * max(1.0, blur_px)) * pixel * (gap.max() > APART)
+    x = rim.middle + (rim.x - rim.middle) * (1.0 + 2.0 * fringe / rim.half_width)
+    ends = smoothstep(0.0, 0.04, np.minimum(x - x[0], x[-1] - x))
+    mouth = Rim(single(x), single(rim.upper - fringe * ends), single(rim.lower + fringe * ends))
     return replace(face, mouth=mouth)
 
 
@@ -63,11 +65,15 @@ class _Edge:
 
     away: tuple[float, ...]  # where colours are taken, pixels from the opening
     across: tuple[float, ...]  # and along its edge
+    soft: float  # how far around the opening it fades in, pixels
+    mixed: float  # how near to its middle what goes on from both edges is mixed, pixels
     turned: float  # light left where the skin has turned inwards by 4 pixels
 
 
-_LIDS = _Edge(away=(1.0, 1.75), across=(-2.0, -1.0, 0.0, 1.0, 2.0), turned=1.0)
-_LIPS = _Edge(away=(1.5, 2.5), across=(-4.0, -2.0, 0.0, 2.0, 4.0), turned=0.72)
+_LIDS = _Edge(away=(1.0, 1.75), across=(-2.0, -1.0, 0.0, 1.0, 2.0), soft=1.0, mixed=0.5, turned=1.0)
+_LIPS = _Edge(
+    away=(3.5, 4.5, 5.5), across=(-4.0, -2.0, 0.0, 2.0, 4.0), soft=3.0, mixed=4.0, turned=0.86
+)
 
 
 def _continue(face: Face, rim: Rim, picture: Tensor, at: Array, edge: _Edge) -> Tensor:
@@ -77,20 +83,21 @@ def _continue(face: Face, rim: Rim, picture: Tensor, at: Array, edge: _Edge) -> 
     upper, lower = rim.upper_at(x), rim.lower_at(x)
     depth = np.minimum(y - upper, lower - y) / pixel
     across = np.abs(x - rim.middle) < rim.half_width
-    rows, columns = np.nonzero(across & (depth > -1.0))
-    over = (y - upper < lower - y)[rows, columns]
-    start = np.where(over, upper[rows, columns], lower[rows, columns])
-    away = np.where(over, -pixel, pixel)
+    rows, columns = np.nonzero(across & (depth > -edge.soft))
     skin = torch.zeros(3, len(rows))
-    for across_px in edge.across:
-        for away_px in edge.away:
-            point = [x[rows, columns] + across_px * pixel, start + away_px * away]
-            where = torch.from_numpy(face.to_canvas(np.stack(point, axis=-1)))[None, None]
-            seen = F.grid_sample(picture[None], where, align_corners=False)[0, :, 0]
-            skin += seen / (len(edge.across) * len(edge.away))
+    nearer = ((lower - y) - (y - upper))[rows, columns] / pixel  # to the upper edge, pixels
+    under = smoothstep(-edge.mixed, edge.mixed, single(nearer))
+    for start, way, mix in ((upper, -pixel, under), (lower, pixel, 1.0 - under)):
+        for across_px in edge.across:
+            for away_px in edge.away:
+                at = start[rows, columns] + away_px * way
+                point = np.stack([x[rows, columns] + across_px * pixel, at], axis=-1)
+                where = torch.from_numpy(face.to_canvas(point))[None, None]
+                seen = F.grid_sample(picture[None], where, align_corners=False)[0, :, 0]
+                skin += seen * torch.from_numpy(mix) / (len(edge.across) * len(edge.away))
     deep = depth[rows, columns]
     skin *= torch.from_numpy(single(1.0 - (1.0 - edge.turned) * np.clip(deep / 4.0, 0.0, 1.0)))
-    share = torch.from_numpy(single(np.clip(deep + 1.0, 0.0, 1.0)))
+    share = torch.from_numpy(single(np.clip(deep / edge.soft + 1.0, 0.0, 1.0)))
     result = picture.clone()
     r, c = torch.from_numpy(rows), torch.from_numpy(columns)
     result[:, r, c] = torch.lerp(picture[:, r, c], skin, share)

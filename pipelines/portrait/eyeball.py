@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipelines.photo.filling import blur, dilate, push_pull
-from pipelines.photo.geometry import IRIS, SIDES, Array, Face, Mask, Side, single
+from pipelines.photo.geometry import SIDES, Array, Face, Mask, Side, single, smoothstep
 from pipelines.portrait.closed_lid import closed_lid
+from pipelines.portrait.iris_disc import Disc, find_disc
 
 
 @dataclass(frozen=True)
@@ -59,29 +59,41 @@ def paint_eyeballs(face: Face, picture: Tensor) -> Eyeballs:
 def _take_apart(
     face: Face, side: Side, patch: Tensor, at: Array, pixel: float
 ) -> tuple[Tensor, Tensor]:
-    """White, shade and catch light [7, H, W], and the iris [4, H, W]."""
+    """White, shade and catch light [7, H, W], and the iris [4, H, W].
+
+    Only the iris moves. So it has nothing of what lies at the rims (lashes, their shadow, a wet
+    lower edge): that is in the shade where it is dark and in the catch light where it is bright.
+    """
     rim = face.eyes[side]
     x, y = at[..., 0], at[..., 1]
-    inside = (y > rim.upper_at(x) + pixel) & (y < rim.lower_at(x) - pixel)
-    inside &= (x > rim.left + pixel) & (x < rim.right - pixel)
-    points = face.points[list(IRIS[side]), :2]
-    middle = points[0]
-    radius = float(np.linalg.norm(points[1:] - middle, axis=1).mean())
-    distance = np.hypot(x - middle[0], y - middle[1])
-    radius = _true_radius(patch, inside, distance, np.abs(y - middle[1]), radius)
-    known = inside & (distance > 1.10 * radius + 1.5 * pixel)
+    depth = np.minimum(y - rim.upper_at(x), rim.lower_at(x) - y) / pixel
+    depth = np.minimum(depth, np.minimum(x - rim.left, rim.right - x) / pixel)
+    disc = find_disc(face, side, patch, at, pixel)
+    alpha = disc.alpha(pixel)
+    known = (depth > 1.5) & (alpha == 0.0)
     shade = _lid_shade(patch, known, (y - rim.upper_at(x)) / rim.gap)
+    shade = shade * torch.from_numpy(0.7 + 0.3 * smoothstep(0.0, 0.3 * rim.gap / pixel, depth))
     bare = (patch / shade).clamp(max=1.0)
-    dark = _dark_rim(bare, known, distance / radius, np.abs(y - middle[1]) < 0.7 * distance)
+    dark = _dark_rim(bare, known, disc)
     spread = dilate(torch.from_numpy(dark)[None], 1)[0].numpy()
-    white = torch.where(torch.from_numpy(inside)[None], _white(bare, known & (spread < 0.05)), bare)
-    profile = _profile(bare, inside, distance / radius)
-    light = _catch_light(bare, profile, inside & (distance < 0.8 * radius))
-    reach = np.clip((1.10 * radius + 1.5 * pixel - distance) / (0.12 * radius), 0.0, 1.0)
-    iris = _iris(bare, white, profile, inside, light, np.maximum(reach, spread))
+    alpha = np.maximum(alpha, spread)
+    filled = _white(bare, known & (spread < 0.05), (x - rim.middle) / rim.half_width)
+    share = torch.from_numpy(single(alpha))[None]
+    white = torch.lerp(bare, filled, blur((8.0 * share).clamp(max=1.0), 0.7))
+    # Its soft edge is dark beyond the disc: all of that moves with it, or an outline is left.
+    edge = (1.0 - bare / white.clamp(min=0.05)).amax(dim=0, keepdim=True).clamp(0.0, 1.0)
+    share = torch.maximum(share, edge * (share > 0.0))
+    completed = disc.completed(bare, depth > 1.0)
+    # What is dark at the rims stays there, and is no part of the eye that moves.
+    rims = torch.from_numpy(single((1.0 - smoothstep(0.5, 2.5, depth)) * (alpha > 0.0)))[None]
+    plain = torch.lerp(white, completed, share).mean(dim=0, keepdim=True) * shade
+    shadow = (patch.mean(dim=0, keepdim=True) / plain.clamp(min=0.02)).clamp(0.12, 1.0)
+    shade = shade * torch.lerp(torch.ones_like(shade), shadow, rims)
+    bare = (patch / shade).clamp(max=1.0)
+    light = disc.catch_light(bare, completed, depth > 1.0)
+    iris = _iris(bare, white, completed, share, (1.0 - rims) * (1.0 - light))
     seen = torch.addcmul(iris[:3], white, 1.0 - iris[3:]) * shade
-    spot = torch.from_numpy(single(inside & (distance < 0.9 * radius)))[None]
-    glint = (patch - seen).clamp(min=0.0) * spot  # shown on the iris only
+    glint = (patch - seen).clamp(min=0.0) * torch.maximum(rims, light)
     return torch.cat([white, shade, glint]), iris
 
 
@@ -99,85 +111,50 @@ def _lid_shade(patch: Tensor, known: Mask, down: Array) -> Tensor:
     return torch.from_numpy(single(1.0 - depth * np.exp(-np.maximum(down, 0.0) / 0.28)))[None]
 
 
-def _catch_light(bare: Tensor, profile: Array, iris: Mask) -> Tensor:
-    """Where the light is mirrored in the eye: [1, H, W] in 0..1, soft."""
-    bright = bare.numpy().mean(axis=0)
-    usual = profile.mean(axis=-1)
-    spot = iris & (bright > usual + 0.16) & (bright > 0.35)
-    if spot.sum() > 0.22 * iris.sum():  # a bright, mottled iris
-        return torch.zeros_like(bare[:1])
-    return dilate(torch.from_numpy(single(spot))[None], 1)
-
-
-def _dark_rim(patch: Tensor, known: Mask, distance: Array, beside: Mask) -> Array:
+def _dark_rim(patch: Tensor, known: Mask, disc: Disc) -> Array:
     """What is dark beside the iris belongs to it (a wide iris, a drawn outline): [H, W] in 0..1."""
     if known.sum() < 4:
         return np.zeros(known.shape, dtype=np.float32)
     bright = patch.numpy().mean(axis=0)
     level = float(np.quantile(bright[known], 0.7))
-    dark = np.clip((0.88 * level - bright) / (0.25 * level), 0.0, 1.0)
-    near = np.clip((1.5 - distance) / 0.1, 0.0, 1.0)
-    return single(dark * near * (known & beside))
+    dark = np.clip((0.75 * level - bright) / (0.25 * level), 0.0, 1.0)
+    near = np.clip((1.4 - disc.distance / disc.radius) / 0.1, 0.0, 1.0)
+    return single(dark * near * (known & disc.beside(0.7)))
 
 
-def _true_radius(
-    patch: Tensor, inside: Mask, distance: Array, height: Array, guess: float
-) -> float:
-    """Where the eye turns from iris to white, looking sideways from the middle; near `guess`."""
-    bright = patch.numpy().mean(axis=0)
-    beside = inside & (height < 0.5 * distance)
-    edges = np.linspace(0.7, 1.45, 16) * guess
-    rings = []
-    for near, far in pairwise(edges):
-        ring = beside & (distance >= near) & (distance < far)
-        if ring.sum() < 2:
-            return guess
-        rings.append(float(np.median(bright[ring])))
-    rise = np.array(rings[2:]) - np.array(rings[:-2])
-    best = int(np.argmax(rise))
-    return float(edges[best + 1] + edges[best + 2]) / 2 if rise[best] > 0.08 else guess
+def _white(bare: Tensor, known: Mask, u: Array) -> Tensor:
+    """The white of the eye everywhere, as it goes on from where it is `known`: [3, H, W].
 
-
-def _white(patch: Tensor, known: Mask) -> Tensor:
-    """The white as seen where it is `known`, and that spread over the rest, without its darkest.
-
-    What is spread is about as bright as what is beside it: the brighter half alone stood out in a
-    shaded corner as hard-edged shards.
+    A line through its colours across the eye (`u` is -1..1 there), and beside what is seen what it
+    differs from that by. Spread as they are, a bright corner or a wet edge stood out as shards.
     """
-    if known.sum() < 4:
-        return torch.full_like(patch, 0.85)
-    bright = patch.numpy().mean(axis=0)
-    clean = known & (bright >= np.quantile(bright[known], 0.15))
-    filled = 0.92 * push_pull(patch, torch.from_numpy(clean.astype(np.float32))[None])
-    there = torch.from_numpy(known.astype(np.float32))[None]
-    return torch.lerp(filled, patch, there * blur(there, 0.7))
-
-
-def _profile(bare: Tensor, inside: Mask, distance: Array) -> Array:
-    """The usual colour at each pixel's distance from the iris's middle (in radii): [H, W, 3]."""
-    bins = np.clip((distance * 10).astype(np.int64), 0, 12)
     colours = bare.numpy()
-    profile = np.zeros((13, 3), dtype=np.float32)
-    last = np.array([0.05, 0.05, 0.05], dtype=np.float32)
-    for i in range(13):
-        ring = inside & (bins == i)
-        if ring.sum() >= 3:
-            last = np.median(colours[:, ring], axis=1).astype(np.float32)
-        profile[i] = last
-    return profile[bins]
+    if known.sum() < 12:  # an eye that is all iris, or shut
+        level = float(
+            np.clip(np.quantile(colours[:, known], 0.7) if known.any() else 0.6, 0.3, 0.8)
+        )
+        return torch.full_like(bare, level)
+    bright = colours.mean(axis=0)
+    low, high = np.quantile(bright[known], (0.25, 0.90))
+    clean = known & (bright >= low) & (bright <= high)
+    design = np.stack([np.ones_like(u[clean]), u[clean]], axis=1)
+    middle = colours[:, clean].mean(axis=1)
+    ridge = np.diag([0.0, 0.15 * clean.sum()])
+    line = np.linalg.solve(design.T @ design + ridge, design.T @ (colours[:, clean].T - middle))
+    across = np.clip(u, *np.quantile(u[clean], (0.02, 0.98)))
+    flat = middle[:, None, None] + line[0][:, None, None] + line[1][:, None, None] * across
+    flat *= 1.0 - 0.35 * np.clip(2.0 * np.abs(u - across), 0.0, 1.0)  # corners lie in shadow
+    flat = torch.from_numpy(single(np.clip(flat, 0.0, 1.0)))
+    differs = (bare - flat).clamp(-0.08, 0.08)
+    return 0.97 * flat + push_pull(differs, torch.from_numpy(single(known))[None])
 
 
-def _iris(
-    bare: Tensor, white: Tensor, profile: Array, inside: Mask, light: Tensor, alpha: Array
-) -> Tensor:
-    """Complete the disc under the lids and the catch light: [4, H, W] premultiplied.
+def _iris(bare: Tensor, white: Tensor, completed: Tensor, share: Tensor, known: Tensor) -> Tensor:
+    """The whole disc: [4, H, W] premultiplied, `completed` but where it is `known` [1, H, W].
 
-    Where the photo shows it, it is what makes the photo of the `white`, so that an eye at rest is
-    the photo's, also where a soft edge is half of each.
+    There it is what makes the photo of the `white`, so that an eye at rest is the photo's, also
+    where a soft edge is half of each.
     """
-    completed = blur(torch.from_numpy(profile.transpose(2, 0, 1).copy()), 1.0)
-    known = torch.from_numpy(single(inside))[None] * (1.0 - light)
-    share = torch.from_numpy(single(alpha))[None]
     shown = (bare - (1.0 - share) * white).clamp(min=0.0).minimum(share.expand_as(bare))
     return torch.cat([torch.lerp(completed * share, shown, known), share])
 

@@ -1,47 +1,60 @@
-"""Turning where skin goes into where a pixel comes from."""
+"""Turning where skin goes into where a pixel comes from, on small lattices.
+
+Places are counted in cells of a lattice, x and y from its first node. OpenCV samples them to 1/32
+of a cell; of the skin's motion that is under a tenth of a pixel.
+"""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import cv2
+import numpy as np
+
+from pipelines.photo.geometry import Array
 
 _LEAST_SLOPE = 0.35  # of the map being inverted; keeps a step finite where it nearly folds
 
 
-def sample(field: Tensor, where: Tensor) -> Tensor:
-    """Read `field` [N, C, h, w] at `where` [N, H, W, 2], -1..1 between its outer points."""
-    return F.grid_sample(field, where, padding_mode="border", align_corners=True)
+def sample(lattices: Array, where: Array) -> list[Array]:
+    """Read each of `lattices` [N, h, w, C] at its `where` [2, N, H, W]: C planes of [N, H, W]."""
+    count, rows, columns = lattices.shape[:3]
+    x, y = where
+    if count > 1:  # One below the other they are read at once; none may reach into the next.
+        y = np.maximum(y, 0.0)
+        np.minimum(y, rows - 1.0, out=y)
+        y += np.arange(0, count * rows, rows, dtype=np.float32)[:, None, None]
+    found = cv2.remap(
+        lattices.reshape(count * rows, columns, -1),
+        x.reshape(-1, x.shape[-1]),
+        y.reshape(-1, x.shape[-1]),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return [np.asarray(plane, np.float32).reshape(x.shape) for plane in cv2.split(found)]
 
 
-def invert(displacement: Tensor, points: Tensor, start: Tensor, iterations: int) -> Tensor:
+def invert(displacement: Array, points: Array, start: Array, iterations: int) -> Array:
     """Find q with q + displacement(q) = `points`, by Newton steps with a diagonal Jacobian.
 
-    `displacement` is [N, 2, h, w] in the units of `points` and `start`, [N, H, W, 2]; the result
-    has their shape.
+    `displacement` is [2, N, h, w]; `points`, `start` and what is found are [2, N, H, W].
     """
-    rows, columns = displacement.shape[-2:]
-    field = displacement.new_empty(displacement.shape[0], 4, rows, columns)
-    field[:, :2] = displacement
-    slope = field[:, 2:]
-    slope.fill_(1.0)
-    x, y = displacement[:, 0], displacement[:, 1]
-    slope[:, 0, :, 1:-1].add_(x[:, :, 2:] - x[:, :, :-2], alpha=(columns - 1) / 4)
-    slope[:, 1, 1:-1].add_(y[:, 2:] - y[:, :-2], alpha=(rows - 1) / 4)
-    slope.clamp_(min=_LEAST_SLOPE).reciprocal_()
-    target = points.permute(0, 3, 1, 2)
-    where = start.permute(0, 3, 1, 2)
+    slope = np.ones_like(displacement)
+    slope[0, ..., 1:-1] += 0.5 * (displacement[0, ..., 2:] - displacement[0, ..., :-2])
+    slope[1, :, 1:-1] += 0.5 * (displacement[1, :, 2:] - displacement[1, :, :-2])
+    np.maximum(slope, _LEAST_SLOPE, out=slope)
+    field = stacked(*displacement, *np.reciprocal(slope, out=slope))
+    where = start.copy()
     for _ in range(iterations):
-        found = sample(field, where.permute(0, 2, 3, 1))
-        miss = found[:, :2].add_(where).sub_(target)
-        where = torch.addcmul(where, miss, found[:, 2:], value=-1.0)
-    return where.permute(0, 2, 3, 1)
+        dx, dy, *share = sample(field, where)
+        for axis, miss in enumerate((dx, dy)):
+            miss += where[axis]
+            miss -= points[axis]
+            miss *= share[axis]
+            where[axis] -= miss
+    return where
 
 
-def affine_grid(maps: Tensor, height: int, width: int) -> Tensor:
-    """Where `maps` [N, 2, 3] put the pixels of a window (-1..1 edge to edge): [N, H, W, 2]."""
-    x = (2 * torch.arange(width, dtype=maps.dtype, device=maps.device) + 1) / width - 1
-    y = (2 * torch.arange(height, dtype=maps.dtype, device=maps.device) + 1) / height - 1
-    across = maps[:, :, 0, None] * x  # [N, 2, W]
-    down = torch.addcmul(maps[:, :, 2, None], maps[:, :, 1, None], y)  # [N, 2, H]
-    return (across[:, :, None] + down[..., None]).permute(0, 2, 3, 1)
+def stacked(*planes: Array) -> Array:
+    """Planes [N, h, w] as channels [N, h, w, C]."""
+    count, rows, columns = planes[0].shape
+    whole = cv2.merge([plane.reshape(count * rows, columns) for plane in planes])
+    return np.asarray(whole, np.float32).reshape(count, rows, columns, -1)

@@ -18,8 +18,10 @@ from torch import Tensor
 
 from pipelines.motion.space import MOTION_INDEX
 from pipelines.photo.geometry import Array, Face, single
+from pipelines.portrait.lip_line import opening
 from pipelines.portrait.lips_and_lids import Patch
 from pipelines.portrait.mouth import JAW_DROP
+from pipelines.portrait.neutral import meeting
 from pipelines.portrait.own_teeth import own_teeth
 from pipelines.portrait.pose import Pose, pose_fields
 from pipelines.portrait.teeth import (
@@ -34,21 +36,22 @@ from pipelines.portrait.teeth import (
 )
 from pipelines.portrait.window import Affine, from_window, inverse
 
-# Where the pictures lie with the jaw shut, mm below the line of the lips, and how far they go with
-# a jaw fully open: lips are drawn off the lower teeth, so these follow less.
+_TINT = 0.55  # of the cast of the light that painted teeth take: they are wet, and white
+# Where the pictures lie with the jaw shut, mm below the line at which lips meet, and how far they
+# go with a jaw fully open: lips are drawn off the lower teeth, so these follow less.
 _UPPER_EDGE, _LOWER_EDGE, _TONGUE_TOP = 2.2, 0.4, -1.5
-_LOWER_TRAVEL, _TONGUE_TRAVEL = (share * JAW_DROP / MILLIMETRE for share in (0.75, 0.56))
+_LOWER_TRAVEL, _TONGUE_TRAVEL = (share * JAW_DROP / MILLIMETRE for share in (0.75, 0.50))
 _TONGUE_TIP = 6.0  # mm that `tongueOut` 0.3 lifts the tip
 _FRONT, _BACK = 3.5, 3.0  # mm that the tongue rises in spread vowels and sinks in round ones
 _JAW_SIDE = 8.0  # mm at jawLeft 1
 
-_LIT_HALF = (1.4, 6.0)  # mm of opening that let half of the light in: on teeth, deeper
-_LEAST = (0.74, 0.26)  # light left behind a slit
+_LIT_HALF = (1.4, 5.0)  # mm of opening that let half of the light in: on teeth, deeper
+_LEAST = (0.66, 0.26)  # light left behind a slit
 _SHADOW = (0.20, 0.36, 0.42)  # of the upper lip, next to it: reddish, for lips shine through
 _SHADOW_MM = (2.4, 1.0)  # in which it and the lower lip's fade
 _WET_MM = (0.8, 1.5)  # of the inner side of the upper and the lower lip that shows
-_WET_LIGHT = (0.60, 0.86)  # of the light on their outside
-_CAVITY = (0.22, 0.075, 0.07)
+_WET_LIGHT = (0.68, 0.88)  # of the light on their outside
+_CAVITY = (0.27, 0.11, 0.10)
 _BACK_MM = 0.05  # how far the teeth lie behind the lips, face units
 _LINE = (0.004, 0.013)  # least and most of the dark line between lips, face units
 _STRIP = 96  # points from corner to corner
@@ -64,11 +67,13 @@ class InsideMouth:
     """Of one identity, at one frame size."""
 
     pictures: Tensor  # uint8 [3, h, w, 4] tongue, lower and upper teeth, premultiplied
-    cavity: Tensor  # [3, 1, 1] colour of what is behind them all
-    shadow: Tensor  # [3, 1, 1] light that the lips take, next to them
-    lips: Tensor  # [2, 3, _STRIP] inner side of the upper and the lower lip, right to left corner
-    across: Tensor  # [3] canvas x, y, 1 to the position along the strip
+    cavity: Array  # [3, 1, 1] colour of what is behind them all
+    shadow: Array  # [3, 1, 1] light that the lips take, next to them
+    lips: Array  # [2, 3, _STRIP] inner side of the upper and the lower lip, right to left corner
+    across: tuple[float, float, float]  # canvas pixels x, y, 1 to the position along the strip
     anchor: tuple[float, ...]  # pose fields of the teeth
+    meet: float  # mm below the origin of the face at which lips meet,
+    edge: float  # and where the upper teeth end
     pixels_per_mm: float
 
 
@@ -89,7 +94,7 @@ def inside_mouth(
     per_mm = MILLIMETRE * face.unit * size / 2
     scale = float(np.clip(1.3 * per_mm, 0.8, 5.0))
     own = own_teeth(*shown, scale)
-    tint = tint if own is None else own.tint
+    tint = _paled(tint) if own is None else own.tint
     parts = torch.stack([tongue(scale, tint), lower_teeth(scale, tint), upper_teeth(scale, tint)])
     blur = 0.45 * blur_px * size / skin.shape[-1] * scale / per_mm
     grey = 1.0 - colourfulness(face, skin)
@@ -99,15 +104,19 @@ def inside_mouth(
     parts[:, :3] = torch.lerp(parts[:, :3], _grey(parts[:, :3]), grey)
     cavity = torch.tensor(_CAVITY).view(1, 3, 1, 1) * torch.from_numpy(tint).view(1, 3, 1, 1)
     shadow = torch.tensor(_SHADOW).view(1, 3, 1, 1)
+    meet = meeting(face) / MILLIMETRE
     zero = np.zeros(1, dtype=np.float32)
     row = np.append(face.axes[0], -face.origin @ face.axes[0]) / face.unit
     row[2] -= face.mouth.left
+    a, b, c = row * (_STRIP - 1) / (2 * face.mouth.half_width)
     return InsideMouth(
         pictures=_bytes(parts),
-        cavity=torch.lerp(cavity, _grey(cavity), grey)[0],
-        shadow=torch.lerp(shadow, shadow.mean(1, True).expand_as(shadow), grey)[0],
-        lips=_inner_lips(face, skin, line),
-        across=torch.from_numpy(single(row * (_STRIP - 1) / (2 * face.mouth.half_width))),
+        cavity=torch.lerp(cavity, _grey(cavity), grey)[0].numpy(),
+        shadow=torch.lerp(shadow, shadow.mean(1, True).expand_as(shadow), grey)[0].numpy(),
+        lips=_inner_lips(face, skin, line).numpy(),
+        across=(a * 2 / size, b * 2 / size, c + (a + b) * (1 / size - 1)),
+        meet=meet,
+        edge=meet + _UPPER_EDGE,
         anchor=tuple(float(v) for v in pose_fields(face, zero, zero, _BACK_MM)[:, 0]),
         pixels_per_mm=per_mm,
     )
@@ -123,43 +132,43 @@ def colourfulness(face: Face, picture: Tensor) -> float:
     return float(((high - low) / high.clamp(min=0.05)).median().div(0.22).clamp(0.0, 1.0))
 
 
-def paint_mouth(inside: InsideMouth, patch: Patch, pictures: Tensor) -> Tensor:
+def paint_mouth(inside: InsideMouth, patch: Patch, pictures: Array) -> Array:
     """What the patch of the mouth shows where there is no skin: [3, H, W].
 
     pictures: `InsideMouth.pictures` as `place_pictures` puts them, [3, 4, H, W] in [0, 1].
     """
-    below, above = patch.inside.clamp(max=0.0).neg() / inside.pixels_per_mm  # mm to the lips
+    below, above = np.maximum(-patch.inside, 0.0) * (1.0 / inside.pixels_per_mm)  # mm to the lips
     gap = below + above
     front, deep = (
         least + (1.0 - least) * gap / (gap + half)
         for least, half in zip(_LEAST, _LIT_HALF, strict=True)
     )
     tongue, lower, upper = pictures
-    shown = torch.addcmul(tongue[:3], inside.cavity, 1.0 - tongue[3:]) * deep
+    shown = (tongue[:3] + inside.cavity * (1.0 - tongue[3:])) * deep
     for teeth in (lower, upper):
-        shown = torch.addcmul(teeth[:3] * front, shown, 1.0 - teeth[3:])
+        shown = teeth[:3] * front + shown * (1.0 - teeth[3:])
     dark = inside.shadow
-    shown = shown * (1.0 - dark * torch.exp(below / -_SHADOW_MM[0]))
-    shown = shown * (1.0 - 0.7 * dark * torch.exp(above / -_SHADOW_MM[1]))
+    shown *= 1.0 - dark * np.exp(below * (-1.0 / _SHADOW_MM[0]))
+    shown *= 1.0 - 0.7 * dark * np.exp(above * (-1.0 / _SHADOW_MM[1]))
     return _lips_turned_in(inside, patch, shown, (below, above))
 
 
 def _lips_turned_in(
-    inside: InsideMouth, patch: Patch, shown: Tensor, away: tuple[Tensor, Tensor]
-) -> Tensor:
+    inside: InsideMouth, patch: Patch, shown: Array, away: tuple[Array, Array]
+) -> Array:
     """Continue the red of both lips inwards by a millimetre or so, never by under a pixel.
 
     The less so, and the darker, the narrower the opening is there.
     """
     x, y = patch.source
-    a, b, c = inside.across.tolist()
-    place = (a * x + b * y + c).round_().long().clamp_(0, _STRIP - 1)
+    a, b, c = inside.across
+    place = np.clip(np.rint(a * x + b * y + c), 0, _STRIP - 1).astype(np.intp)
     gap = away[0] + away[1]
-    lit = 0.6 + 0.4 * gap / (gap + 1.5)
+    lit = 0.5 + 0.5 * gap / (gap + 1.0)
     for i in (0, 1):
-        reach = torch.clamp(0.3 * gap, min=0.8 / inside.pixels_per_mm, max=_WET_MM[i])
-        share = torch.exp(-((away[i] / reach) ** 2))
-        shown = torch.lerp(shown, inside.lips[i][:, place] * lit, share)
+        reach = np.clip(0.4 * gap, 0.8 / inside.pixels_per_mm, _WET_MM[i])
+        share = np.exp(-np.square(away[i] / reach))
+        shown += (inside.lips[i][:, place] * lit - shown) * share
     return shown
 
 
@@ -170,14 +179,15 @@ def place_pictures(
     jaw = max(0.0, values[_OPEN] - 0.25 * values[_CLOSE])
     side = _JAW_SIDE * (values[_LEFT] - values[_RIGHT])
     middle = face.mouth.middle / MILLIMETRE
-    wide = width_scale(face.mouth.half_width)
+    left, right = opening(face)
+    wide = width_scale((right - left) / 2)
     room = min(1.0, 4.0 * jaw)  # a tongue has no place to move in a shut mouth
     lift = _TONGUE_TIP * min(values[_TONGUE] / 0.3, 1.0) * min(1.0, 2.0 * jaw + 0.2)
     lift += room * (_FRONT * values[_SPREAD] - _BACK * values[_ROUND])
     places = (
-        (middle + 0.7 * side, _TONGUE_TOP + _TONGUE_TRAVEL * jaw - lift),
-        (middle + side, _LOWER_EDGE + _LOWER_TRAVEL * jaw),
-        (middle, _UPPER_EDGE),
+        (middle + 0.7 * side, inside.meet + _TONGUE_TOP + _TONGUE_TRAVEL * jaw - lift),
+        (middle + side, inside.meet + _LOWER_EDGE + _LOWER_TRAVEL * jaw),
+        (middle, inside.edge),
     )
     back = _to_mouth(inside, face, pose, patch)
     return [_to_picture(back, x, y, wide) for x, y in places]
@@ -207,7 +217,10 @@ def _inner_lips(face: Face, skin: Tensor, line: tuple[float, float]) -> Tensor:
     """Colours just outside the dark line between the lips, darkened as their inner side is."""
     rim = face.mouth
     pixel = 2.0 / skin.shape[-1] / face.unit
+    left, right = opening(face)
+    inset = 0.1 * (right - left)  # at the corners is skin, not lip
     x = np.linspace(rim.left, rim.right, _STRIP, dtype=np.float32)
+    x = np.clip(x, left + inset, right - inset)
     strips = []
     for edge, outwards, light, dark in zip(
         (rim.upper_at(x), rim.lower_at(x)), (-1.0, 1.0), _WET_LIGHT, line, strict=True
@@ -260,6 +273,11 @@ def _blurred(pictures: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.conv2d(flat, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1)).view(
         n, c, h, w
     )
+
+
+def _paled(tint: Array) -> Array:
+    luma = float(tint @ np.array([0.299, 0.587, 0.114]))
+    return single(luma + _TINT * (tint - luma))
 
 
 def _grey(colours: Tensor) -> Tensor:

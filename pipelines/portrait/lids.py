@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.photo.geometry import BROW, SIDES, Array, Face, Rim, Side, bump, smoothstep
+from pipelines.photo.geometry import BROW, SIDES, Array, Face, Rim, Side, bump, single, smoothstep
 from pipelines.portrait.mouth import Layered
 
-_SINK, _RISE = 0.10, 0.13  # of the opening: the skin over and under a closing eye moves so far
+SUNK = 0.3  # of the way down: so far the skin above comes with the lid, and below it has risen
+_LAP = 0.05  # of the opening: how far it rises above that line, to lie under the upper lid's edge
+_FLAT = 0.20  # of a lower rim's depth: closed lids meet so much higher, in a flatter line
 
 _TALL = 0.55  # of half the width: an eye that opens less has lashes and a crease of that size
 
@@ -23,6 +25,15 @@ def lid_height(rim: Rim) -> float:
 def patch_room(rim: Rim) -> float:
     """How far above and below the opening an eye's patch of the frame goes, face units."""
     return 0.8 * lid_height(rim) + 0.012
+
+
+def meeting_line(rim: Rim, x: Array) -> Array:
+    """y of the line in which closed lids meet, over `x`; face units."""
+    chord = np.interp(x, [rim.left, rim.right], [rim.lower[0], rim.lower[-1]])
+    lower = rim.lower_at(x)
+    deep = np.maximum(lower - chord, 0.0)
+    low = np.maximum(lower - rim.upper_at(x), 0.0)
+    return single(lower - np.minimum(_FLAT * deep, 0.35 * low))
 
 
 def lid_shapes(face: Face, side: Side, x: Array, y: Array) -> dict[str, Layered]:
@@ -39,7 +50,8 @@ def lid_shapes(face: Face, side: Side, x: Array, y: Array) -> dict[str, Layered]
         upper[1], lower[1] = up * upper_fall, low * lower_fall
         return Layered(upper, lower)
 
-    blink = layered(_SINK * gap, -_RISE * gap)  # the lid itself: `closed_lid`
+    risen = (rim.lower_at(x) - meeting_line(rim, x) + _LAP * gap) * inside
+    blink = layered(gap, -risen / SUNK)  # weighed by `eye_composite.sunk`; the rest: `closed_lid`
     arch = np.sqrt(np.clip(gap / max(size, 1e-4), 0.0, 1.0))
     return {
         f"eyeBlink{side}": blink,

@@ -1,54 +1,42 @@
 """Finds the inner edges of the lips in the picture, starting from the mesh.
 
 The mesh knows where a mouth is to a few pixels, but not whether a bright or dark strip in it is
-lip. Here every pixel between the outer edges of the lips is compared with the colour of the upper
-and of the lower lip beside it, and the pair of smooth edges is chosen, over the whole width at
-once, that leaves on either side what looks like lip and between them what does not: teeth, tongue
-or dark. Closed lips have no between: there both edges are the dark seam.
+lip, nor how far the dark line goes on beyond the corners of the lips. The edges that `lip_strip`
+finds are refined to a fraction of a pixel and bend only where the picture shows them clearly.
+Closed lips have no between: there both edges are the dark seam.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.photo.geometry import Array, Face, Rim, single, smoothstep
-
-Index = npt.NDArray[np.intp]
+from pipelines.portrait.lip_strip import (
+    COLUMNS,
+    STEP,
+    Strip,
+    best_pair,
+    contrast,
+    cut,
+    edge_rows,
+    smooth,
+    step_along,
+    unlike_lips,
+)
 
 APART = 0.012  # face units: lips further apart than this show what is behind them
-_COLUMNS = 97
-_STEP = 0.0024  # face units between rows: half a pixel of the canvas
-_REACH = 26  # rows that an edge may lie away from the mesh's
-_TRUST = 0.022  # face units: how far the mesh is easily wrong
-_ROUND = 4.0  # columns over which edges are smoothed: lips have no dents
-_TAPER = 0.25  # of half the width, in which the edges meet in the corners
-_BEND = 0.5  # cost of a row's step from column to column
-_STEPS = 1  # rows that an edge may rise or fall per column
-_UNLIKE = 0.42  # of the cost of a pixel that cannot be lip: a pixel as likely lip as not
+_STIFF = 500.0  # of an edge against bends, in columns to the fourth: lips have no dents
+_HELD = 0.02  # of an edge to the mesh's, where the picture shows nothing
+_TAPER = 0.20  # of half the width, in which the edges meet in the corners
 _SURE = 0.40  # how much more unlike lip the between must be than the lips themselves
-_PLAIN = 0.020  # face units: gaps of the mesh that are seldom the shade of closed lips,
-_WIDE = 0.035  # and that never are
+_WITHIN = 0.06  # of half the width of the lips, by which they stay together at their corners
+_WIDE = 0.035  # face units: gaps of the mesh that are never the shade of closed lips
+_THICK = 0.004  # face units: gaps of the mesh at which a dark line may be read as an opening
 _SEAM = 0.016  # of full brightness: the least depth of a seam
-
-
-@dataclass(frozen=True)
-class _Strip:
-    """The mouth cut out along the mesh's own line: rows x columns."""
-
-    x: Array  # [C] face units
-    middle: Array  # [C] the mesh's line
-    rows: Array  # [R] offset from it
-    colours: Array  # [R, C, 3] brightness, then two differences of colour
-    upper: Array  # [C] offsets of the mesh's edges
-    lower: Array
-    top: Array  # [C] offsets of the outer edges of the lips
-    bottom: Array
+_CLEAR = 0.25  # how different lip and what is within are across a clear edge
+_DARK = 8  # rows that a dark line may be thick on either side
 
 
 def find_lip_line(face: Face, picture: Tensor) -> Tensor:
@@ -57,172 +45,53 @@ def find_lip_line(face: Face, picture: Tensor) -> Tensor:
     `picture` is the canvas, float32 [3, S, S] in [0, 1]. `face.mouth` must be the mesh's own; it
     is returned where the picture shows no clear line, as under a beard.
     """
-    strip = _cut(face, picture)
+    strip = cut(face, picture)
     gap = face.mouth.gap
-    near = _edge_rows(strip, (strip.upper + strip.lower) / 2)
+    near = edge_rows(strip, (strip.upper + strip.lower) / 2)
     rim = None
     if gap > APART:  # of anything less the mesh is sure
-        to_upper, to_lower = _unlike_lips(strip)
-        u, low = _best_pair(strip, to_upper, to_lower)
-        sure = _SURE if gap > _PLAIN else _SURE + 0.1
-        apart = np.quantile(low - u, 0.9) * _STEP > APART
-        if apart and _contrast(u, low, to_upper, to_lower) > sure:
+        to_upper, to_lower = unlike_lips(strip)
+        u, low = best_pair(strip, to_upper, to_lower)
+        apart = np.quantile(low - u, 0.9) * STEP > APART
+        if apart and contrast(u, low, to_upper, to_lower) > _SURE:
             rim = _parted(strip, u, low)
         elif not apart:
             near = (u + low) / 2
     if rim is None and gap < _WIDE:
-        rim = _closed(strip, near)
+        rim = _closed(strip, near, gap > _THICK)
     rim = face.mouth if rim is None else rim
     return torch.from_numpy(np.stack([rim.x, rim.upper, rim.lower]))
 
 
-def _cut(face: Face, picture: Tensor) -> _Strip:
+def opening(face: Face) -> tuple[float, float]:
+    """x between which lips part: their dark line may go on beyond, as a crease of the skin."""
     rim, lips = face.mouth, face.lips
-    x = np.linspace(lips.left, lips.right, _COLUMNS).astype(np.float32)
-    upper, lower, top, bottom = (
-        f(x) for f in (rim.upper_at, rim.lower_at, lips.upper_at, lips.lower_at)
-    )
-    middle = (upper + lower) / 2
-    for side, corner in ((x < rim.left, lips.upper[0]), (x > rim.right, lips.upper[-1])):
-        inner = middle[~side][0 if x[side][:1] < rim.left else -1] if side.any() else 0.0
-        edge = np.linspace(0, 1, max(int(side.sum()), 1))
-        way = edge[::-1] if x[side][:1] < rim.left else edge
-        middle[side] = inner + (corner - inner) * way[: int(side.sum())]
-    upper, lower = np.minimum(upper, middle), np.maximum(lower, middle)
-    half = max(float((middle - top).max()), float((bottom - middle).max())) + 4 * _STEP
-    rows = np.arange(-half, half + _STEP, _STEP).astype(np.float32)
-    at = np.stack(np.broadcast_arrays(x[None], middle[None] + rows[:, None]), axis=-1)
-    where = torch.from_numpy(face.to_canvas(at))[None]
-    seen = F.grid_sample(picture[None], where, padding_mode="border", align_corners=False)[0]
-    return _Strip(
-        x, middle, rows, _opponent(seen), upper - middle, lower - middle, top - middle,
-        bottom - middle,
-    )  # fmt: skip
+    within = _WITHIN * lips.half_width
+    return max(rim.left, lips.left + within), min(rim.right, lips.right - within)
 
 
-def _opponent(rgb: Tensor) -> Array:
-    """Brightness, and how red and how blue, the latter twice as important as they are large."""
-    r, g, b = rgb.numpy()
-    return single(np.stack([0.3 * r + 0.6 * g + 0.1 * b, 2.0 * (r - g), 1.2 * (b - g)], axis=-1))
-
-
-def _unlike_lips(strip: _Strip) -> tuple[Array, Array]:
-    """How unlike the upper and the lower lip at its column each pixel is: [R, C], 0 to 1."""
-    rows = strip.rows[:, None]
-    bands = []
-    for inner, outer in ((strip.upper, strip.top), (strip.lower, strip.bottom)):
-        depth = (rows - inner) / np.where(np.abs(outer - inner) < 1e-4, 1e-4, outer - inner)
-        bands.append((depth > 0.30) & (depth < 0.85))
-    to_upper, _ = _distance(strip.colours, bands[0])
-    to_lower, brighter = _distance(strip.colours, bands[1])
-    to_upper = np.minimum(to_upper, to_lower)  # where the mesh takes a moustache for the lip
-    past = smoothstep(0.002, 0.010, rows - strip.lower)  # light on a lower lip is not a tooth
-    return to_upper, single(to_lower * (1.0 - past * brighter))
-
-
-def _distance(colours: Array, band: Array) -> tuple[Array, Array]:
-    """From the median colour of `band` around each column, and which pixels are brighter."""
-    columns = np.arange(_COLUMNS)
-    if band.sum() < 20:
-        return np.ones(band.shape, np.float32), np.zeros(band.shape, np.float32)
-    own = np.full((_COLUMNS, 3), np.nan)
-    for c in columns:
-        near = slice(max(0, c - 10), c + 11)
-        if band[:, near].sum() >= 12:
-            own[c] = np.median(colours[:, near][band[:, near]], axis=0)
-    known = np.flatnonzero(~np.isnan(own[:, 0]))
-    own = np.stack([np.interp(columns, known, own[known, k]) for k in range(3)], axis=-1)
-    off = np.linalg.norm(colours - own, axis=-1)
-    rough = float(np.clip(np.median(off[band]) * 1.5, 0.035, 0.10))
-    far = single(1.0 - np.exp(-0.5 * (off / (1.6 * rough)) ** 2))
-    return far, single(colours[..., 0] > own[:, 0])
-
-
-def _best_pair(strip: _Strip, to_upper: Array, to_lower: Array) -> tuple[Array, Array]:
-    """The rows of the upper and lower edge at each column, [C] each, by dynamic programming."""
-    rows = strip.rows[:, None]
-    lips = (rows > strip.top * 0.85) & (rows < strip.bottom * 0.85)
-    zero = np.zeros((1, _COLUMNS))
-    above = np.concatenate([zero, np.cumsum(np.where(lips, to_upper, 0.0), axis=0)])
-    below = np.concatenate([zero, np.cumsum(np.where(lips, to_lower, 0.0), axis=0)])
-    alike = 2 * _UNLIKE - np.minimum(to_upper, to_lower)
-    between = np.concatenate([zero, np.cumsum(np.where(lips, alike, _UNLIKE), axis=0)])
-    edges = np.append(strip.rows, strip.rows[-1] + _STEP)[:, None] - _STEP / 2
-    columns, away = np.arange(_COLUMNS), np.arange(-_REACH, _REACH + 1)[:, None]
-    upper, lower = (
-        np.clip(np.argmin(np.abs(edges - mesh), axis=0) + away, 0, len(edges) - 1)
-        for mesh in (strip.upper, strip.lower)
-    )  # [2 _REACH + 1, C]: which edge a state is, so that a path along the mesh is straight
-    prior = 2.0 * np.log1p(0.5 * (away * _STEP / _TRUST) ** 2)
-    of_upper = (above - between)[upper, columns] + prior
-    of_lower = (below[-1:] - below + between)[lower, columns] + prior
-    u, low = _path(of_upper, of_lower, upper, lower)
-    return single(upper[u, columns]), single(lower[low, columns])
-
-
-def _path(of_upper: Array, of_lower: Array, upper: Index, lower: Index) -> tuple[Index, Index]:
-    """The cheapest states, [C] each, in which the upper edge is never below the lower."""
-    cost = np.zeros((len(of_upper), len(of_lower)), np.float32)
-    moves = []
-    for c in range(_COLUMNS):
-        cost, from_upper = _step(cost)
-        cost, from_lower = _step(cost.T)
-        crossed = 1e3 * (upper[:, c, None] > lower[None, :, c])
-        cost = single(cost.T + of_upper[:, c, None] + of_lower[None, :, c] + crossed)
-        moves.append((from_upper, from_lower.T))
-    u, low = (int(v) for v in np.unravel_index(int(np.argmin(cost)), cost.shape))
-    path = []
-    for from_upper, from_lower in reversed(moves):
-        path.append((u, low))
-        low += int(from_lower[u, low])
-        u += int(from_upper[u, low])
-    found = np.array(path[::-1])
-    return found[:, 0], found[:, 1]
-
-
-def _step(cost: Array) -> tuple[Array, Array]:
-    """The cheapest way to each row from one at most `_STEPS` away, and from where."""
-    padded = np.pad(cost, ((_STEPS, _STEPS), (0, 0)), constant_values=1e9)
-    shifts = range(-_STEPS, _STEPS + 1)
-    n = len(cost)
-    ways = np.stack([padded[_STEPS + s : _STEPS + s + n] + _BEND * abs(s) for s in shifts])
-    best = np.argmin(ways, axis=0)
-    return np.take_along_axis(ways, best[None], axis=0)[0], (best - _STEPS).astype(np.int8)
-
-
-def _edge_rows(strip: _Strip, offset: Array) -> Array:
-    return single((offset - strip.rows[0]) / _STEP + 0.5)
-
-
-def _contrast(u: Array, low: Array, to_upper: Array, to_lower: Array) -> float:
-    """How much more unlike lip what lies between the edges is than what lies beyond them."""
-    row = np.arange(len(to_upper))[:, None]
-    inside = (row >= u) & (row < low)
-    beside_up, beside_low = (row < u) & (row >= u - 6), (row >= low) & (row < low + 6)
-    unlike = float(np.minimum(to_upper, to_lower)[inside].mean())
-    return unlike - float(np.concatenate([to_upper[beside_up], to_lower[beside_low]]).mean())
-
-
-def _parted(strip: _Strip, u: Array, low: Array) -> Rim:
+def _parted(strip: Strip, u: Array, low: Array) -> Rim:
     """Both edges to a fraction of a pixel, meeting in the corners."""
+    seam, depth = _valley(strip, (u + low) / 2)
     gap = low - u
+    shut = smoothstep(1.5, 3.5, smooth(gap, 1.0))  # where they touch, both edges are the seam's
+    edges = []
+    for at, other, outward, mesh in ((u, low, -1, strip.upper), (low, u, 1, strip.lower)):
+        edge, clear = _edge(strip, at, other, outward)
+        dark = _dark_edge(strip, seam, outward)
+        edges.append(_eased(dark + (edge - dark) * shut, mesh, np.maximum(clear, 0.3)))
     open_ = np.flatnonzero(gap > 1.5)
-    left, right = int(open_[0]), int(open_[-1])
-    upper = _edge(strip, u, low, -1)
-    lower = _edge(strip, low, u, 1)
-    seam = _valley(strip, (u + low) / 2)[0]
-    shut = smoothstep(1.5, 3.5, _smooth(gap, 1.0))  # where they touch both are the seam
-    upper, lower = (_smooth(seam + (edge - seam) * shut, 2.0) for edge in (upper, lower))
-    ends = _corners(strip, seam, left, right)
-    return _rim(strip, upper, lower, *ends)
+    ends = _corners(strip, depth, int(open_[0]), int(open_[-1]))
+    return _rim(strip, edges[0], edges[1], *ends)
 
 
-def _edge(strip: _Strip, at: Array, other: Array, outward: int) -> Array:
-    """Where the picture is halfway from lip to what lies within, near row edges `at`."""
+def _edge(strip: Strip, at: Array, other: Array, outward: int) -> tuple[Array, Array]:
+    """Where the picture is halfway from lip to what lies within, near row edges `at`: offsets, and
+    how clearly they are seen, 0 to 1."""
     n = len(strip.rows)
-    result = np.zeros(_COLUMNS, np.float32)
-    soft = _smooth(strip.colours, 1.0, axis=1)
-    for c in range(_COLUMNS):
+    result, clear = np.zeros((2, COLUMNS), np.float32)
+    soft = smooth(strip.colours, 1.0, axis=1)
+    for c in range(COLUMNS):
         edge = float(at[c]) - 0.5  # of row centres
         depth = max(1.0, min(5.0, abs(other[c] - at[c]) / 2))
         steps = np.arange(-6, 7, dtype=np.float32)
@@ -232,7 +101,27 @@ def _edge(strip: _Strip, at: Array, other: Array, outward: int) -> Array:
         way = lip - within
         share = (line - within) @ way / max(float(way @ way), 1e-6)
         result[c] = edge + outward * _crossing(share, steps)
-    return single(strip.rows[0] + _smooth(result, _ROUND) * _STEP)
+        clear[c] = min(1.0, float(np.linalg.norm(way)) / _CLEAR)
+    return single(strip.rows[0] + result * STEP), clear
+
+
+def _dark_edge(strip: Strip, seam: Array, outward: int) -> Array:
+    """Where the dark line at offsets `seam` has brightened by half, above (-1) or below it (1)."""
+    bright = smooth(strip.colours[..., 0], 1.0, axis=1)
+    columns, start = np.arange(COLUMNS), (seam - strip.rows[0]) / STEP
+    steps = np.arange(_DARK + 1)
+    rows = np.clip(np.round(start + outward * steps[:, None]), 0, len(strip.rows) - 1).astype(int)
+    line = bright[rows, columns]  # [_DARK + 1, C]
+    half = (line[0] + line.max(axis=0)) / 2
+    reach = np.argmax(line >= half, axis=0)
+    return single(seam + outward * smooth(single(reach), 1.5) * STEP)
+
+
+def _eased(found: Array, mesh: Array, weight: Array) -> Array:
+    """The edge that follows `found` where it is clear, and elsewhere goes as the mesh's does."""
+    bends = np.diff(np.eye(COLUMNS), 2, axis=0)
+    stiff = _STIFF * bends.T @ bends + np.diag(weight + _HELD)
+    return single(mesh + np.linalg.solve(stiff, weight * (found - mesh)))
 
 
 def _crossing(share: Array, steps: Array) -> float:
@@ -245,30 +134,41 @@ def _crossing(share: Array, steps: Array) -> float:
     return found if abs(found) < 4 else 0.0
 
 
-def _closed(strip: _Strip, near: Array) -> Rim | None:
-    """The seam of closed lips as both edges; None if there is none to be seen."""
+def _closed(strip: Strip, near: Array, thick: bool) -> Rim | None:
+    """The seam of closed lips as both edges, or those of the dark line if it is `thick`; None if
+    there is none to be seen."""
     seam, depth = _valley(strip, near)
-    inner = slice(_COLUMNS // 5, -_COLUMNS // 5)
-    if np.median(depth[inner]) < _SEAM:
+    inner = slice(COLUMNS // 4, -COLUMNS // 4)
+    usual = float(np.median(depth[inner]))
+    if usual < _SEAM:
         return None
-    strong = np.flatnonzero(_smooth(depth, 2.0) > 0.35 * np.median(depth[inner]))
-    ends = _corners(strip, seam, int(strong[0]), int(strong[-1]))
-    return _rim(strip, seam, seam, *ends)
+    strong = np.flatnonzero(smooth(depth, 2.0) > 0.35 * usual)
+    ends = _corners(strip, depth, int(strong[0]), int(strong[-1]))
+    clear = np.clip(depth / usual, 0.0, 1.0)
+    middle = np.zeros_like(seam)  # the mesh's, whose own gap is none
+    if thick:
+        upper, lower = (
+            _eased(_dark_edge(strip, seam, outward), middle, clear) for outward in (-1, 1)
+        )
+        thick = float((lower - upper).max()) > APART
+    if not thick:
+        upper = lower = _eased(seam, middle, clear)
+    return _rim(strip, upper, lower, *ends)
 
 
-def _valley(strip: _Strip, near: Array) -> tuple[Array, Array]:
+def _valley(strip: Strip, near: Array) -> tuple[Array, Array]:
     """The darkest line at most a few pixels from row edges `near`: offset and depth, [C] each."""
-    bright = _smooth(_smooth(strip.colours[..., 0], 1.0, axis=0), 1.5, axis=1)
+    bright = smooth(smooth(strip.colours[..., 0], 1.0, axis=0), 1.5, axis=1)
     row = np.arange(len(strip.rows))[:, None]
     beside = np.minimum(np.roll(bright, 7, axis=0), np.roll(bright, -7, axis=0))
     away = np.abs(row - (near - 0.5))
     dark = np.where(away > 14, np.nan, bright)
     dark = dark - np.nanmedian(dark, axis=0)
-    cost = (dark + bright - beside) * 8.0 + (away / 14.0) ** 2
+    cost = (dark + bright - beside) * 8.0 + (away / 7.0) ** 2
     cost = np.where(away > 14, 1e3, cost)
     total, moves = cost[:, :1], []
-    for c in range(1, _COLUMNS):
-        total, came = _step(total)
+    for c in range(1, COLUMNS):
+        total, came = step_along(total)
         total = total + cost[:, c : c + 1]
         moves.append(came[:, 0])
     at = int(np.argmin(total[:, 0]))
@@ -277,43 +177,31 @@ def _valley(strip: _Strip, near: Array) -> tuple[Array, Array]:
         at += int(came[at])
         path.append(at)
     rows = np.clip(np.array(path[::-1]), 2, len(strip.rows) - 3)
-    columns = np.arange(_COLUMNS)
+    columns = np.arange(COLUMNS)
     a, b, c_ = (bright[rows + k, columns] for k in (-2, 0, 2))
     curve = a - 2 * b + c_
     shift = np.where(curve > 1e-5, np.clip((a - c_) / np.maximum(curve, 1e-5), -1.5, 1.5), 0.0)
-    found = strip.rows[0] + _smooth(rows + shift, 0.75 * _ROUND) * _STEP
+    found = strip.rows[0] + smooth(rows + shift, 1.0) * STEP
     return single(found), single((beside - bright)[rows, columns])
 
 
-def _corners(strip: _Strip, seam: Array, left: int, right: int) -> tuple[float, float]:
-    """x of both corners: as far as the line was seen, from the mesh's inner to its outer ones."""
-    inner = np.flatnonzero((strip.lower - strip.upper > 0) | (strip.top < -8 * _STEP))
+def _corners(strip: Strip, depth: Array, left: int, right: int) -> tuple[float, float]:
+    """x of both corners: where the dark line of `depth` ends, or lips do from column `left` to
+    `right`; at least the mesh's inner corners."""
+    inner = np.flatnonzero((strip.lower - strip.upper > 0) | (strip.top < -8 * STEP))
     first, last = (int(inner[0]), int(inner[-1])) if len(inner) else (left, right)
-    limit = _COLUMNS // 6
-    return (
-        float(strip.x[int(np.clip(left, 1, max(first, limit)))]),
-        float(strip.x[int(np.clip(right, min(last, _COLUMNS - 1 - limit), _COLUMNS - 2))]),
-    )
+    middle = slice(COLUMNS // 4, -COLUMNS // 4)
+    faint = np.flatnonzero(smooth(depth, 1.5) < 0.4 * np.median(depth[middle]))
+    before, after = faint[faint < max(left, first)], faint[faint > min(right, last)]
+    left = min(left, int(before[-1]) + 1) if len(before) else 1
+    right = max(right, int(after[0]) - 1) if len(after) else COLUMNS - 2
+    return float(strip.x[min(left, first)]), float(strip.x[max(right, last)])
 
 
-def _rim(strip: _Strip, upper: Array, lower: Array, left: float, right: float) -> Rim:
+def _rim(strip: Strip, upper: Array, lower: Array, left: float, right: float) -> Rim:
     x = np.linspace(left, right, 65).astype(np.float32)
     top, bottom = (np.interp(x, strip.x, strip.middle + y) for y in (upper, lower))
     middle = (top + bottom) / 2
     ends = np.clip((1.0 - np.abs(np.linspace(-1, 1, 65))) / _TAPER, 0.0, 1.0) ** 0.8
     top, bottom = middle + (top - middle) * ends, middle + (bottom - middle) * ends
     return Rim(x, single(np.minimum(top, bottom)), single(np.maximum(top, bottom)))
-
-
-def _smooth(x: Array, sigma: float, axis: int = 0) -> Array:
-    """A Gaussian along `axis`, ends repeated."""
-    reach = int(np.ceil(3 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    kernel /= kernel.sum()
-    pad = [(0, 0)] * x.ndim
-    pad[axis] = (reach, reach)
-    padded = np.pad(x, pad, mode="edge")
-    n = x.shape[axis]
-    return single(
-        sum(k * np.take(padded, np.arange(i, i + n), axis=axis) for i, k in enumerate(kernel))
-    )

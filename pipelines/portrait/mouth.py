@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.photo.geometry import Array, Face, bump, single, smoothstep
+from pipelines.portrait.lip_line import opening
 from pipelines.portrait.neutral import stretched
 
 JAW_DROP = 0.168  # lower lip at jawOpen 1, face units
@@ -35,7 +36,8 @@ class MouthSpace:
 
     x: Array
     y: Array
-    u: Array  # -1 and 1 at the inner corners
+    u: Array  # -1 and 1 at the corners of the opening
+    line: Array  # 1 along the line of the lips, 0 at and beyond its ends
     above: Array  # height above the upper rim, 0 below it
     below: Array  # depth below the lower rim, 0 above it
     open: Array  # the profile of an opening: 1 in the middle, 0 at and beyond the corners
@@ -52,16 +54,18 @@ class MouthSpace:
 def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
     """Express points (x, y) in face units in mouth coordinates."""
     rim = face.mouth
-    left, right = -rim.left, rim.right
-    u = np.where(x < 0, x / left, x / right).astype(np.float32)
+    left, right = opening(face)
+    half = (right - left) / 2
+    u = _across(face, x)
     inside = np.clip(np.abs(u), 0.0, 1.0)
-    beyond = np.maximum(np.abs(u) - 1.0, 0.0) * rim.half_width
+    beyond = np.maximum(np.abs(u) - 1.0, 0.0) * half
     upper, lower = rim.upper_at(x), rim.lower_at(x)
     middle = len(rim.x) // 2
     return MouthSpace(
         x=x,
         y=y,
         u=u,
+        line=smoothstep(0.0, 0.06, np.minimum(x - rim.left, rim.right - x)),
         above=np.maximum(upper - y, 0.0),
         below=np.maximum(y - lower, 0.0),
         open=_rounded(1.0 - inside**2.1),
@@ -71,9 +75,14 @@ def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
         lip_upper=max(0.015, float(rim.upper[middle] - face.lips.upper[middle])),
         lip_lower=max(0.02, float(face.lips.lower[middle] - rim.lower[middle])),
         gap=np.maximum(lower - upper, 0.0),
-        half=rim.half_width,
+        half=half,
         stretched=stretched(face),
     )
+
+
+def _across(face: Face, x: Array) -> Array:
+    left, right = opening(face)
+    return single(np.where(x < 0, x / -left, x / right))
 
 
 def _rounded(rise: Array) -> Array:
@@ -146,7 +155,7 @@ def _fold(m: MouthSpace, crease: float, cheek: float) -> Array:
 
 def held_together(face: Face, x: Array) -> Array:
     """1 towards the corners, where lips stick together longest, 0 in the middle."""
-    return _aside(np.where(x < 0, x / -face.mouth.left, x / face.mouth.right))
+    return _aside(_across(face, x))
 
 
 def _aside(u: Array) -> Array:
@@ -306,10 +315,16 @@ def rest_closure(m: MouthSpace) -> Layered:
     chin = 0.35 * shut * (1.0 - smoothstep(0.0, 0.30, m.below))
     reach = 1.0 - smoothstep(m.lip_lower, m.lip_lower + 0.5 * (m.chin - m.lip_lower), m.below)
     lower[1] = -0.70 * shut * reach * 0.65 - 0.70 * chin
-    within = parted * smoothstep(0.0, 0.1, m.open)
-    upper[3] = -0.20 * within * bump(m.above, 0.0, 0.012)  # the line where the lips meet
-    lower[3] = -0.12 * within * bump(m.below, 0.0, 0.010)
-    return _sum(Layered(upper, lower), _fuller(m))
+    return _sum(Layered(upper, lower), _fuller(m), seam(m))
+
+
+def seam(m: MouthSpace) -> Layered:
+    """The soft dark line at which lips meet that are apart in the photo."""
+    upper, lower = _zeros(m), _zeros(m)
+    within = smoothstep(0.006, 0.02, single(m.gap.max())) * m.line
+    upper[3] = -0.26 * within * bump(m.above, 0.0, 0.014)
+    lower[3] = -0.34 * within * bump(m.below, 0.0, 0.012)
+    return Layered(upper, lower)
 
 
 def _fuller(m: MouthSpace) -> Layered:

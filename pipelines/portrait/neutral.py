@@ -9,13 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.photo.geometry import BROW, SIDES, Array, Face, bump, single, smoothstep
-from pipelines.portrait.lip_line import APART
+from pipelines.portrait.lip_line import APART, opening
 
 KEPT = 0.4  # of an expression beyond the ordinary
 
 # Face units. Two in three portraits lie between the ordinary values.
 _LIFT = (-0.004, 0.010)  # of the corners over the middle of the lips
-_HALF_WIDTH = 0.138  # of the line of the lips; smiles only, from
+_HALF_WIDTH = 0.131  # of the opening of the lips; smiles only, from
 _BROW_INNER = (0.104, 0.158)  # inner end over the inner corner of the eye
 _MOST = 0.035  # that is moved back: a mesh further off is wrong, or the face is a caricature
 
@@ -23,7 +23,7 @@ _MOST = 0.035  # that is moved back: a mesh further off is wrong, or the face is
 def stretched(face: Face) -> float:
     """How much a smile has drawn the lips of parted mouths wide and pale: 0 to 1."""
     parted = smoothstep(APART, 0.05, single(face.mouth.gap))
-    wide = smoothstep(_HALF_WIDTH, _HALF_WIDTH + 0.024, single(face.mouth.half_width))
+    wide = smoothstep(_HALF_WIDTH, _HALF_WIDTH + 0.024, single(_half_width(face)))
     return float(parted * wide)
 
 
@@ -46,24 +46,34 @@ def neutral(face: Face, x: Array, y: Array) -> Array:
 
 
 def _relax_corners(face: Face, x: Array, y: Array, field: Array) -> None:
-    rim = face.mouth
+    rim, half = face.mouth, _half_width(face)
     u = (x - rim.middle) / rim.half_width
     beyond = np.exp(-((np.maximum(np.abs(u) - 1.0, 0.0) / 0.55) ** 2))
     level = float(rim.upper[0] + rim.upper[-1]) / 2
     bow = np.minimum(u**2, 1.0) * beyond * bump(y, level, 0.14)
     field[1] -= _back(corner_lift(face), _LIFT) * bow
     smiles = float(smoothstep(0.006, 0.022, single(corner_lift(face))))
-    pull = (1.0 - KEPT) * smiles * max(0.0, 1.0 - _HALF_WIDTH / rim.half_width)
-    wide = np.exp(-((np.abs(x - rim.middle) / (1.75 * rim.half_width)) ** 3)) * bump(y, -0.02, 0.17)
+    pull = (1.0 - KEPT) * smiles * max(0.0, 1.0 - _HALF_WIDTH / half)
+    wide = np.exp(-((np.abs(x - rim.middle) / (1.75 * half)) ** 3)) * bump(y, -0.02, 0.17)
     field[0] -= pull * (x - rim.middle) * wide
+
+
+def _half_width(face: Face) -> float:
+    left, right = opening(face)
+    return (right - left) / 2
+
+
+def meeting(face: Face) -> float:
+    """y at which parted lips meet in their middle."""
+    rim = face.mouth
+    middle = len(rim.x) // 2
+    return 0.7 * float(rim.upper[middle]) + 0.3 * float(rim.lower[middle])
 
 
 def corner_lift(face: Face) -> float:
     """Height of the corners over the middle of the line at which parted lips would meet."""
     rim = face.mouth
-    middle = len(rim.x) // 2
-    meet = 0.7 * float(rim.upper[middle]) + 0.3 * float(rim.lower[middle])
-    return meet - float(rim.upper[0] + rim.upper[-1]) / 2
+    return meeting(face) - float(rim.upper[0] + rim.upper[-1]) / 2
 
 
 def _back(found: float, ordinary: tuple[float, float]) -> float:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.photo.geometry import Array, Face, Mask, single, smoothstep
-from pipelines.portrait.lip_line import APART
+from pipelines.portrait.lip_line import APART, opening
 from pipelines.portrait.teeth import (
     ENAMEL,
     HALF_WIDTH,
@@ -29,6 +29,7 @@ _LEAST_AREA = 25.0  # mm^2 that must show
 _LEAST_HEIGHT = 1.6  # mm of a column of teeth worth keeping
 _LEAST_WIDTH = 9.0  # mm of such columns
 _FULL = 0.62  # of what lies in the outline of the teeth: less is gaps, or no teeth
+_ENAMEL = (0.5, 0.75)  # of a painted tooth's brightness: darker is what lies behind the teeth
 _FRINGE = 0.6  # mm next to the lips, where lip and tooth mix
 
 
@@ -73,7 +74,8 @@ def _look(face: Face, picture: Tensor, x: Array, y: Array) -> Array:
 
 
 def _in_face(face: Face, x: Array, y: Array) -> Array:
-    wide = width_scale(face.mouth.half_width)
+    left, right = opening(face)
+    wide = width_scale((right - left) / 2)
     return single(np.stack([face.mouth.middle + x * wide * MILLIMETRE, y * MILLIMETRE], axis=-1))
 
 
@@ -125,7 +127,15 @@ def _columns(teeth: Mask, y: Array) -> tuple[Array, Array, Mask]:
         at = np.flatnonzero(shown)
         every = np.arange(len(shown))
         top, bottom = np.interp(every, at, top[at]), np.interp(every, at, bottom[at])
-    return single(top), single(bottom), shown
+    return _level(top, step), _level(bottom, step), shown
+
+
+def _level(line: Array, step: float) -> Array:
+    """Smoothed over a tooth's corner: what the photo shows ends in steps of its pixels."""
+    reach = max(1, round(1.5 / step))
+    kernel = np.hanning(2 * reach + 1)
+    padded = np.pad(line, reach, mode="edge")
+    return single(np.convolve(padded, kernel / kernel.sum(), mode="valid"))
 
 
 def _evenly_lit(seen: Array, filled: Mask, edge: Array) -> Array:
@@ -169,8 +179,10 @@ def _completed(
     across = _feather(known, scale)
     upwards = smoothstep(top + _FRINGE, top + _FRINGE + np.minimum(1.6, 0.5 * (bottom - top)), y)
     downwards = smoothstep(0.2, 0.9, bottom - y)  # at the biting edge what is behind mixes in
-    share, alpha = single(across * upwards * downwards), painted[3]
-    solid = own * share + _unmultiplied(painted) * (1 - share)
+    drawn, alpha = _unmultiplied(painted), painted[3]
+    enamel = smoothstep(*_ENAMEL, single(own.mean(axis=0) / np.maximum(drawn.mean(axis=0), 1e-3)))
+    share = single(across * upwards * downwards * enamel)
+    solid = own * share + drawn * (1 - share)
     picture = np.concatenate([np.clip(solid, 0, 1) * alpha, alpha[None]])
     return torch.from_numpy(single(picture))
 

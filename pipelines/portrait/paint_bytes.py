@@ -7,8 +7,6 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from pipelines.photo.geometry import Array, single
 from pipelines.portrait import inside_mouth
@@ -26,40 +24,45 @@ _INVERSE = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 def paint_mouth(baked: Baked, frame: Plan, patch: Patch) -> Bytes:
-    """Teeth, tongue and cavity in the mouth's patch.
-
-    Lit by tensors: what is open is small, and its light differs from pixel to pixel.
-    """
+    """Teeth, tongue and cavity in the mouth's patch."""
     inside, shape = baked.inside, patch.cover.shape
     maps = inside_mouth.place_pictures(inside, baked.face, frame.values, frame.pose, patch)
     seen = [
         _seen(picture, affine, shape, cv2.BORDER_CONSTANT)
         for picture, affine in zip(inside.pictures.numpy(), maps, strict=True)
     ]
-    pictures = torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2) * (1.0 / 255.0)
-    shown = inside_mouth.paint_mouth(inside, patch, pictures.contiguous())
-    planes = shown.mul(255.0).add_(0.5).clamp_(0.0, 255.0).to(torch.uint8).numpy()
-    return np.asarray(cv2.merge([*planes, np.full_like(planes[0], 255)]), np.uint8)
+    return _opaque(inside_mouth.paint_mouth(inside, patch, _planes(seen)))
 
 
 def paint_eye(baked: Baked, frame: Plan, index: int, patch: Patch) -> tuple[Bytes, Array]:
     """Eyeball and lid in the patch of the right (0) or left (1) eye, and the share of skin left."""
     rest, look = place_eye(baked, frame.values, frame.pose, index, patch)
-    white, iris, light, lid = baked.eyeballs.numpy()[index::2]
-    shape = patch.cover.shape
+    down, shape = shut(frame.values, index), patch.cover.shape
+    pictures = baked.eyeballs.numpy()[index::2][: 4 if down > 0.0 else 3]
+    seen = [
+        _seen(picture, affine, shape, cv2.BORDER_REPLICATE)
+        for picture, affine in zip(pictures, (rest, look, rest, rest), strict=False)
+    ]
+    white, iris, light, *lid = _planes(seen)
+    ball, cover = eyeball(white, iris, light), patch.cover
+    if lid:
+        edge = _seen(baked.lid_edges.numpy()[index], rest, shape, cv2.BORDER_REPLICATE)
+        ball, cover = lidded(baked, patch, ball, lid[0], np.stack(cv2.split(edge)), down)
+    return _opaque(ball), cover
 
-    def seen(picture: Pixels, affine: Affine) -> Tensor:
-        found = _seen(picture, affine, shape, cv2.BORDER_REPLICATE)
-        return torch.from_numpy(found).permute(2, 0, 1)
 
-    ball = eyeball(*(seen(p, m) / 255.0 for p, m in ((white, rest), (iris, look), (light, rest))))
-    cover, down = patch.cover, shut(frame.values, index)
-    if down > 0.0:
-        edge = seen(baked.lid_edges.numpy()[index], rest)
-        ball, cover = lidded(baked, patch, ball, seen(lid, rest) / 255.0, edge, down)
-    rgba = np.full((*shape, 4), 255, np.uint8)
-    rgba[..., :3] = (ball * 255.0).round().clamp(0.0, 255.0).permute(1, 2, 0).numpy()
-    return rgba, cover.numpy()
+def _planes(pictures: Sequence[Bytes]) -> Array:
+    """N pictures [H, W, 4] as float32 [N, 4, H, W] in [0, 1]."""
+    planes = np.stack([plane for picture in pictures for plane in cv2.split(picture)])
+    return (planes * single(1.0 / 255.0)).reshape(-1, 4, *planes.shape[1:])
+
+
+def _opaque(rgb: Array) -> Bytes:
+    """RGB float32 [3, H, W] in about [0, 1] as bytes RGBA [H, W, 4]."""
+    steps = rgb * single(255.0)
+    steps += 0.5
+    rounded = np.clip(steps, 0.0, 255.0, out=steps).astype(np.uint8)
+    return np.asarray(cv2.merge([*rounded, np.full_like(rounded[0], 255)]), np.uint8)
 
 
 def _seen(picture: Pixels, affine: Affine, shape: Sequence[int], border: int) -> Pixels:

@@ -6,14 +6,11 @@ in four, half a pixel off; here it is the mean of four, as in `kernels.reference
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from kernels.reference import BT601, OFFSET
-from pipelines.photo.geometry import Array
 
 Bytes = NDArray[np.uint8]
 
@@ -24,22 +21,16 @@ _CHROMA[:2, 3] = OFFSET[1:]
 
 
 def composite(layer: Bytes, behind: Bytes) -> Bytes:
-    """Put `layer` RGBA over `behind` RGB: RGBA [h, w, 4], opaque."""
+    """Put `layer` RGBA over `behind` RGB: [h, w, 4], of which the last means nothing."""
     below = cv2.cvtColor(behind, cv2.COLOR_RGB2RGBA)
-    cv2.insertChannel(cv2.bitwise_not(cv2.extractChannel(layer, 3)), below, 3)
+    np.subtract(255, layer[..., 3], out=below[..., 3])
     return _bytes(cv2.add(layer, cv2.cvtColor(below, cv2.COLOR_RGBA2mRGBA)))
 
 
-def lit(picture: Bytes, gains: Sequence[Array]) -> Bytes:
-    """Multiply the colours of `picture` RGBA by `gains`, three of [h, w]."""
-    whole = cv2.merge([*gains, np.ones_like(gains[0])])
-    return _bytes(cv2.multiply(picture, whole, dtype=cv2.CV_8U))
-
-
 def write_i420(rgba: Bytes, planes: Bytes, top: int, left: int) -> None:
-    """Convert an opaque box of a frame into I420 `planes` [H * 3 / 2, W] at (`top`, `left`).
+    """Convert a box of a frame, RGB and a fourth channel, into I420 `planes` at (`top`, `left`).
 
-    `top`, `left` and the sides of the box are even.
+    `planes` are [H * 3 / 2, W]. `top`, `left` and the sides of the box are even.
     """
     rows, columns = rgba.shape[:2]
     height, width = planes.shape[0] * 2 // 3, planes.shape[1]
@@ -49,8 +40,7 @@ def write_i420(rgba: Bytes, planes: Bytes, top: int, left: int) -> None:
     chroma = cv2.transform(cv2.cvtColor(small, cv2.COLOR_RGBA2RGB), _CHROMA)
     held = planes.reshape(-1)[height * width :].reshape(2, height // 2, width // 2)
     box = slice(top // 2, (top + rows) // 2), slice(left // 2, (left + columns) // 2)
-    held[0][box] = chroma[..., 0]
-    held[1][box] = chroma[..., 1]
+    held[0][box], held[1][box], _ = cv2.split(chroma)
 
 
 def rgb_to_i420(rgb: Bytes) -> Bytes:

@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from pipelines.motion.space import MOTION_INDEX
 from pipelines.photo.geometry import Array, Face, single, smoothstep
@@ -73,8 +71,8 @@ def pose_fields(face: Face, x: Array, y: Array, back: float = 0.0) -> Array:
 class Pose:
     """One head pose in canvas coordinates."""
 
-    coefficients: Tensor  # [2, 4] of the pose fields
-    rotation: Tensor  # [2, 2] of displacements that ride on the head
+    coefficients: Array  # [2, 4] of the pose fields
+    rotation: Array  # [2, 2] of displacements that ride on the head
     rows: tuple[tuple[float, ...], ...]  # both as floats: coefficients, rotation
 
     def displace(self, field: Sequence[float]) -> tuple[float, float]:
@@ -84,8 +82,8 @@ class Pose:
         return x, y
 
 
-def head_pose(motion: Sequence[float], face: Face, device: torch.device | str = "cpu") -> Pose:
-    """Read the head's pose from a motion vector; tensors go to `device`."""
+def head_pose(motion: Sequence[float], face: Face) -> Pose:
+    """Read the head's pose from a motion vector."""
     values = motion[_HEAD]
     yaw, pitch, roll = (math.radians(a) for a in values[:3])
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
@@ -106,5 +104,6 @@ def head_pose(motion: Sequence[float], face: Face, device: torch.device | str = 
         for i, (a, b, c, d) in enumerate(rows)
     ]
     turned = [[a * axes[0][j] + b * axes[1][j] for j in (0, 1)] for a, b, _, _ in rows]
-    both = torch.tensor([c + t for c, t in zip(coefficients, turned, strict=True)], device=device)
-    return Pose(both[:, :4], both[:, 4:], tuple(tuple(row) for row in coefficients + turned))
+    return Pose(
+        single(coefficients), single(turned), tuple(tuple(row) for row in coefficients + turned)
+    )

@@ -18,10 +18,11 @@ from pipelines.batch import Batch
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.lip_closure import parting_weights
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX
+from pipelines.photo.geometry import Array, single
 from pipelines.pipeline import Size
 from pipelines.portrait import draw_bytes, draw_tensors
 from pipelines.portrait.bake import CACHE, Baked
-from pipelines.portrait.eye_composite import raised
+from pipelines.portrait.eye_composite import raised, sunk
 from pipelines.portrait.frame import Plan, plan
 from pipelines.portrait.pose import head_pose
 from pipelines.renderer import picture_row
@@ -34,6 +35,7 @@ _PARTING: list[float] = parting_weights()[:_SHAPES].tolist()
 _HELD, _WHOLE = 0.06, 0.32
 _LINE = (0.02, 0.14)  # partings by which the dark line between closed lips starts and has gone
 _WIDE = (MOTION_INDEX["eyeWideRight"], MOTION_INDEX["eyeWideLeft"])
+_BLINK = (MOTION_INDEX["eyeBlinkRight"], MOTION_INDEX["eyeBlinkLeft"])
 _OPEN, _CLOSE = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
 
 
@@ -95,25 +97,24 @@ def planned(baked: Baked, motion: Tensor) -> Plan:
     if motion.shape != (MOTION_DIM,):
         raise ValueError(f"motion must be [{MOTION_DIM}], got {list(motion.shape)}")
     values = motion.tolist()
-    device = baked.person.device
-    weights = shape_weights(values).to(device)
-    return plan(baked, weights, head_pose(values, baked.face, device), values)
+    return plan(baked, shape_weights(values), head_pose(values, baked.face), values)
 
 
-def shape_weights(values: Sequence[float]) -> Tensor:
+def shape_weights(values: Sequence[float]) -> Array:
     """Weights of `pipelines.portrait.basis.FIELDS`, [1, K], for the `values` [D] of a motion.
 
     The lips cannot close further than the jaw has opened them. They part in the middle first. Upper
-    lids rise with the gaze.
+    lids rise and sink with the gaze.
     """
     weights = [float(v) for v in values[:_SHAPES]]
     weights[_CLOSE] = min(weights[_CLOSE], max(0.0, weights[_OPEN]))
     for eye, wide in enumerate(_WIDE):
         weights[wide] += raised(values, eye)
+        weights[_BLINK[eye]] = sunk(values, eye)
     parting = sum(w * share for w, share in zip(weights, _PARTING, strict=True))
     held = 1.0 - _smooth((parting - _HELD) / (_WHOLE - _HELD))
     parted = _smooth((parting - _LINE[0]) / (_LINE[1] - _LINE[0]))
-    return torch.tensor([[*weights, max(0.0, parting) * held, parted, parted * (1.0 - held), 1.0]])
+    return single([[*weights, max(0.0, parting) * held, parted, parted * (1.0 - held), 1.0]])
 
 
 def _smooth(t: float) -> float:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pipelines.motion.model import MotionModel
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 STYLE_VERSION = 1
 CROP_RULE = f"head-and-shoulders-{MAX_CANVAS}"
 
@@ -102,7 +102,9 @@ class PortraitSystem:
         sizes = partial(sizes_for, self)
         return ComposedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
 
-    def preview(self, identity: IdentityFeatures) -> Iterator[NDArray[np.uint8]]:
+    def preview(
+        self, identity: IdentityFeatures, options: PortraitOptions
+    ) -> Iterator[NDArray[np.uint8]]:
         """See `pipelines.pipeline.Previews`."""
         from pipelines.portrait.preview import draw_preview
 

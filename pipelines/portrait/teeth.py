@@ -32,10 +32,10 @@ class _Row:
 _UPPER = _Row(
     edges=(0.0, 8.5, 15.0, 21.4, 26.2, 29.8, 32.2, 33.6),
     length=(10.4, 9.0, 10.2, 8.6, 7.6, 7.0, 6.5),
-    drop=(0.0, 0.75, 0.05, 0.6, 0.9, 1.0, 1.0),
-    rounding=(0.5, 0.75, 1.6, 1.5, 1.3, 1.0, 1.0),
-    sharpness=(6.0, 4.0, 2.0, 2.2, 2.5, 3.0, 3.0),
-    curve=0.0022,
+    drop=(0.0, 0.55, 0.05, 0.5, 0.7, 0.8, 0.8),
+    rounding=(0.45, 0.6, 1.2, 1.0, 0.9, 0.8, 0.8),
+    sharpness=(6.0, 4.0, 2.2, 2.4, 2.5, 3.0, 3.0),
+    curve=0.0010,
 )
 _LOWER = _Row(
     edges=(0.0, 5.3, 11.0, 17.2, 22.6, 26.6, 29.8, 32.0),
@@ -98,7 +98,7 @@ def _row(x: Array, height: Array, row: _Row, tint: Array, scale: float) -> Tenso
     # The arch turns from the light, the more so behind the canines.
     turn = 1.0 - 0.32 * smoothstep(4.0, 20.0, side) - 0.50 * smoothstep(17.0, 33.0, side)
     gap = (1.0 - np.abs(across)) * width / 2  # to the next tooth, mm
-    seam = 0.20 * np.exp(-((gap / 0.45) ** 2)) + 0.09 * np.exp(-((gap / 1.3) ** 2))
+    seam = 0.16 * np.exp(-((gap / 0.45) ** 2)) + 0.08 * np.exp(-((gap / 1.3) ** 2))
     body = 1.0 - 0.08 * across**2 + 0.05 * np.exp(-(((across + 0.25) / 0.4) ** 2))
     rim = 1.0 - 0.10 * np.exp(-((tooth / 1.1) ** 2))  # translucent: what is behind is dark
     upward = smoothstep(2.0, 9.0, tooth)

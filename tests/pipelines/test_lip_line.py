@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 pytest.importorskip("mediapipe")
 
@@ -18,7 +19,7 @@ from pipelines.photo.decode import Image8
 from pipelines.photo.detect import find_face
 from pipelines.photo.geometry import Face, Rim, measure
 from pipelines.portrait.enrol import describe
-from pipelines.portrait.lip_line import APART, find_lip_line
+from pipelines.portrait.lip_line import APART, find_lip_line, opening
 from tests.support.parted_lips import part_lips
 from training.faces.anatomy import measure as anatomy
 from training.faces.cast import CAST
@@ -108,3 +109,21 @@ def test_the_edges_of_parted_lips_are_found(name: str, how: str, behind: str) ->
     assert rim.gap > APART
     allowed = SPOILT[how][1] * (1.7 if name == "omar" else 1.0)  # a black moustache beside dark
     assert np.abs(error).mean() < allowed
+
+
+def test_a_dark_line_beyond_the_corners_belongs_to_the_mouth_but_does_not_open() -> None:
+    line = (anatomy(CAST["lucia"]).mouth.line * SIZE).astype(np.float32)
+    photo = part_lips(np.asarray(_drawn("lucia")), line, 14.0, "teeth")[0]
+    draw = ImageDraw.Draw(marked := Image.fromarray(photo))
+    for end, way in ((line[0], -1), (line[-1], 1)):
+        draw.line([*end, end[0] + 20 * way, end[1]], fill=(45, 16, 16), width=4)
+    face = _mesh(np.asarray(marked))
+    without, found = (
+        replace(face, mouth=Rim(*find_lip_line(face, torch.from_numpy(p).permute(2, 0, 1) / 255)))
+        for p in (photo, np.asarray(marked).copy())
+    )
+    beyond = 6.0 / _pixels(face)  # of 20 pixels; the search ends 0.035 beyond the mesh's corners
+    assert found.mouth.left < min(without.mouth.left, face.lips.left) - beyond
+    assert found.mouth.right > max(without.mouth.right, face.lips.right) + beyond
+    assert opening(found)[0] > face.lips.left
+    assert opening(found)[1] < face.lips.right

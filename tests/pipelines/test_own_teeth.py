@@ -108,7 +108,9 @@ def test_lips_that_a_grin_has_stretched_are_not_painted(
     face, picture = smiling
     rim = face.mouth
     far = single((rim.x - rim.middle) * 0.18 / rim.half_width + rim.middle)
-    grin = replace(face, mouth=Rim(far, rim.upper - 0.02, rim.lower + 0.02))
+    lips = Rim(single(face.lips.x * 0.2 / face.lips.half_width), face.lips.upper, face.lips.lower)
+    mouth = Rim(far, rim.upper - 0.02, rim.lower + 0.02)
+    grin = replace(face, mouth=mouth, lips=lips)
     x = np.linspace(-0.3, 0.3, 31) * rim.half_width + rim.middle
     inner, outer = grin.mouth.lower_at(x), face.lips.lower_at(x)
     at = face.to_canvas(single(np.stack([x, 0.3 * inner + 0.7 * outer], axis=-1)))[None, None]

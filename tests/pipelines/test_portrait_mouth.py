@@ -23,7 +23,6 @@ from pipelines.photo.geometry import Array, Face, Mask  # noqa: E402
 from pipelines.photo.placement import filling  # noqa: E402
 from pipelines.portrait.bake import Baked, bake  # noqa: E402
 from pipelines.portrait.basis import FIELDS, basis  # noqa: E402
-from pipelines.portrait.draw_bytes import fine  # noqa: E402
 from pipelines.portrait.enrol import enrol  # noqa: E402
 from pipelines.portrait.lips_and_lids import Patch, trace  # noqa: E402
 from pipelines.portrait.mouth import SHAPES  # noqa: E402
@@ -68,7 +67,7 @@ def motion(**values: float) -> torch.Tensor:
 def opening(baked: Baked, **values: float) -> Patch:
     row = motion(**values)
     pose = head_pose(row.tolist(), baked.face)
-    return fine(trace(baked.mouth, shape_weights(row), pose, baked.placement))[0]
+    return trace(baked.mouth, shape_weights(row), pose, baked.placement)[0]
 
 
 def fields(face: Face, layer: str) -> tuple[Array, Mask, float]:
@@ -111,15 +110,15 @@ def test_no_shape_folds_the_skin(faces: dict[str, Baked], layer: str) -> None:
             area = least_area(found[FIELDS.index(shape)], own, step)
             assert area > 0.05, (name, shape, area)
         for extreme, values in EXTREMES.items():
-            weights = shape_weights(motion(**values))[0].numpy()
+            weights = shape_weights(motion(**values))[0]
             area = least_area(np.tensordot(weights, found, 1), own, step)
             assert area > 0.0, (name, extreme, area)
 
 
 def columns(patch: Patch) -> tuple[int, int]:
     """How many columns of the mouth's patch show what is behind the lips, and their middle."""
-    bare = torch.nonzero((patch.cover < 0.5).any(0)).flatten()
-    return (len(bare), int(bare.float().mean())) if len(bare) else (0, patch.cover.shape[1] // 2)
+    bare = np.flatnonzero((patch.cover < 0.5).any(axis=0))
+    return (len(bare), int(bare.mean())) if len(bare) else (0, patch.cover.shape[1] // 2)
 
 
 @pytest.mark.parametrize("name", ["amara", "walter", "astronaut"])

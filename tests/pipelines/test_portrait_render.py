@@ -281,9 +281,9 @@ def test_a_person_is_continued_where_the_edge_of_the_photo_cuts_it(
     matte = identity.arrays["matte"]
     assert np.array_equal(alpha[margin:-margin, margin:-margin], matte)
     below, beside = alpha[-margin:, margin:-margin], alpha[margin:-margin, :margin]
-    assert below.any()
-    assert np.all(below[:, matte[-1] == 0] == 0)
-    assert np.all(beside[matte[:, 0] == 0] == 0)
+    assert (below[0] == 255).sum() > 0.9 * (matte[-1] == 255).sum()
+    near = np.convolve(matte[:, 0] > 0, np.ones(2 * margin + 1), "same") > 0
+    assert not beside[~near].any()
 
 
 def test_a_placement_is_even_and_in_the_frame(identity: IdentityFeatures) -> None:
