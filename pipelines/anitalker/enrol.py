@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from pipelines.anitalker.batched import BatchedNetwork
 from pipelines.anitalker.crop import in_photo, square_on_canvas, surroundings
 from pipelines.identity import Arrays, IdentityFeatures
-from pipelines.photo.crop import CANVAS, Crop, canvas_side, choose_crop, cut, to_canvas
+from pipelines.photo.advice import advise, to_meta
+from pipelines.photo.crop import CANVAS, Crop, choose_crop, to_canvas
 from pipelines.photo.decode import Image8
-from pipelines.photo.detect import FaceMesh, person_mask
+from pipelines.photo.detect import FaceMesh
 from pipelines.photo.filling import blur, dilate
 from pipelines.photo.geometry import Array, measure, single, smoothstep
 from pipelines.photo.surroundings import surroundings as around_canvas
+from pipelines.photo.tight import person_on_canvas
 from pipelines.photo.upright import read_portrait
 
 BAKED = "baked."  # prefix of the renderer's own tensors
@@ -44,13 +47,12 @@ def enrol(photo: bytes, renderer: BatchedNetwork, key: str) -> IdentityFeatures:
 def describe(photo: Image8, face: FaceMesh, renderer: BatchedNetwork, key: str) -> IdentityFeatures:
     """Build the features of a photo whose face is known."""
     crop = choose_crop(face, photo.shape[1], photo.shape[0])
-    canvas = cut(photo, crop)
-    finer = cut(photo, crop, canvas_side(crop))
+    canvas, person = person_on_canvas(photo, face, crop)
     landmarks = to_canvas(face.points, crop)
     square = square_on_canvas(landmarks)
     size = renderer.config.size
-    seen = torch.from_numpy(cut(photo, in_photo(square, crop), size).copy())
-    picture = seen.permute(2, 0, 1).float() / 127.5 - 1.0
+    seen, _ = person_on_canvas(photo, face, in_photo(square, crop), size)
+    picture = torch.from_numpy(seen.copy()).permute(2, 0, 1).float() / 127.5 - 1.0
     held = renderer.bake(picture)
     renderer.set(0, held)
     rest = renderer.draw(held["code"][None], [0])
@@ -64,17 +66,19 @@ def describe(photo: Image8, face: FaceMesh, renderer: BatchedNetwork, key: str) 
     }
     tensors |= {BAKED + name: held[name] for name in held if name not in ("code", "start")}
     arrays: Arrays = {
-        "canvas": finer.copy(),
-        "mask": changing(canvas, landmarks, square),
+        "canvas": canvas.copy(),
+        "mask": changing(person, landmarks, square),
         "square": np.array([square.left, square.top, square.side], np.int64),
-        **around_canvas(photo, face, crop, finer),
+        **around_canvas(photo, face, crop, canvas),
     }
     arrays |= {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-    return IdentityFeatures(key, arrays, meta={})
+    return IdentityFeatures(key, arrays, meta=to_meta(advise(photo, face)))
 
 
-def changing(canvas: Image8, landmarks: Array, square: Crop) -> Image8:
-    """Where the renderer may change the photo: head and neck, softly; uint8 [S, S]."""
+def changing(share: Array, landmarks: Array, square: Crop) -> Image8:
+    """Where the renderer may change the photo, of whose canvas `share` [S, S] is person: head and
+    neck, softly; uint8 [CANVAS, CANVAS]."""
+    share = np.asarray(Image.fromarray(share).resize((CANVAS, CANVAS), Image.Resampling.BOX))
     face = measure(landmarks)
     unit = face.unit * CANVAS / 2  # pixels per face height
     line = (np.arange(CANVAS, dtype=np.float32) + 0.5) / CANVAS * 2.0 - 1.0
@@ -82,7 +86,7 @@ def changing(canvas: Image8, landmarks: Array, square: Crop) -> Image8:
     across, down = np.moveaxis(face.to_face(np.stack([x, y], -1)), -1, 0)
     below = single(down - face.chin)
     oval = (across / _OVAL[0]) ** 2 + ((below + 0.5) / _OVAL[1]) ** 2 < 1.0
-    person = torch.from_numpy((person_mask(canvas) > 0.4) | oval).float()[None]
+    person = torch.from_numpy((share > 0.4) | oval).float()[None]
     head = blur(dilate(person, round(_GROW * unit)), _SOFT * unit)[0].numpy()
     head = head * (1.0 - smoothstep(*_NECK, below))
     head = head * (1.0 - smoothstep(*_SHOULDER, below) * smoothstep(*_BESIDE, np.abs(across)))

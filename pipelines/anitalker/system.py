@@ -19,9 +19,14 @@ from pipelines.pipeline import Material, Pipeline, Progress, Size
 from pipelines.weights import weights_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
     from pipelines.motion.model import MotionModel
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 
 class AniTalkerSystem:
@@ -75,6 +80,14 @@ class AniTalkerSystem:
         exported = load_exported(motion, device)
         sizes = partial(sizes_for, self)
         return ComposedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
+
+    def preview(
+        self, identity: IdentityFeatures, options: AniTalkerOptions
+    ) -> Iterator[NDArray[np.uint8]]:
+        """See `pipelines.pipeline.Previews`."""
+        from pipelines.anitalker.preview import draw_preview
+
+        return draw_preview(identity, options)
 
     def motion_to_export(self, options: AniTalkerOptions) -> tuple[MotionModel, Path]:
         """See `pipelines.pipeline.Exports`."""
