@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from pipelines.weights import read_metadata
 from training.flow_warp.batches import Sampler
 from training.flow_warp.export import export
 from training.flow_warp.head import refit
-from training.flow_warp.learner import Learner
+from training.flow_warp.learner import PUBLISHED, Learner
 from training.flow_warp.losses import (
     RandomFeatures,
     attention,
@@ -37,7 +37,7 @@ from training.flow_warp.losses import (
     hole_loss,
 )
 from training.flow_warp.motions import motion_bank
-from training.flow_warp.run import Plan, Run, pace, quicker_masks
+from training.flow_warp.run import Plan, Run, as_published, pace, quicker_masks
 from training.flow_warp.start import settle
 from training.flow_warp.store import Clip, read_faces, write_clip
 from training.flow_warp.workers import Workers
@@ -78,9 +78,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _run(data: Path, out: Path, plan: Plan = PLAN) -> Run:
+def _run(data: Path, out: Path, plan: Plan = PLAN, mapped: float = 0.85) -> Run:
     out.mkdir(exist_ok=True)
-    samplers = [Sampler(read_faces(data / part, 16), seed=0) for part in ("train", "held_out")]
+    samplers = [
+        Sampler(read_faces(data / part, 16), seed=0, mapped=mapped)
+        for part in ("train", "held_out")
+    ]
     return Run(TINY, *samplers, out, plan, ALONE)
 
 
@@ -137,6 +140,8 @@ def test_masks_are_held_to_what_the_photo_shows() -> None:
     beside[0, :, 12:14, 5:9] = far[0, :, 0:2, 5:9] = -12.0
     assert float(hole_loss([beside], flows, regions)) > 0.5
     assert 0.05 < float(hole_loss([far], flows, regions)) < 0.2
+    flows[0, :, 5, 4:6] = float("nan")  # a closed lid
+    assert float(hole_loss([right], flows, regions)) > 0.3
 
 
 def test_masks_step_further_than_flows(data: Path, tmp_path: Path) -> None:
@@ -233,6 +238,18 @@ def test_training_learns(data: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == [20, 40, 60]
     assert rows[-1]["colour"] < 0.95 * rows[0]["colour"]
     assert (tmp_path / "run/sheets/000060.png").exists()
+
+
+def test_the_published_recipe_learns_from_pictures_alone(data: Path, tmp_path: Path) -> None:
+    plan = as_published(replace(PLAN, steps=2))
+    run = _run(data, tmp_path, plan, mapped=0.0)
+    to_code = [parameter.clone() for parameter in run.learner.to_code.parameters()]
+    run.train()
+    kept = zip(to_code, run.learner.to_code.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in kept)
+    losses = json.loads((tmp_path / "curve.jsonl").read_text().splitlines()[-1])
+    paid = sum(losses[n] * w for n, w in asdict(PUBLISHED).items() if w) + losses["density"]
+    assert losses["total"] == pytest.approx(paid, rel=1e-4)
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(data: Path, tmp_path: Path) -> None:

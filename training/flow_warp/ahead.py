@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, Protocol, TypeVar
 
-from training.flow_warp.batches import Batch, Sampler
+Batch_co = TypeVar("Batch_co", covariant=True)
 
 
-class Ahead:
+class Draws(Protocol[Batch_co]):
+    """Whatever gives batches that depend on their step alone."""
+
+    def draw(self, step: int) -> Batch_co:
+        """The batch of that step."""
+
+
+class Ahead(Generic[Batch_co]):
     """Draws what `sampler` draws, the next `threads` steps at once; with none, when asked.
 
     A batch depends on its step alone, so drawing ahead changes nothing but the time it takes.
     """
 
-    def __init__(self, sampler: Sampler, threads: int) -> None:
+    def __init__(self, sampler: Draws[Batch_co], threads: int) -> None:
         self.sampler, self.threads = sampler, threads
         self._pool = ThreadPoolExecutor(threads) if threads else None
-        self._drawn: dict[int, Future[Batch]] = {}
+        self._drawn: dict[int, Future[Batch_co]] = {}
 
-    def draw(self, step: int) -> Batch:
-        """The batch of `step`, as `Sampler.draw`."""
+    def draw(self, step: int) -> Batch_co:
+        """The batch of `step`, as the sampler's."""
         if self._pool is None:
             return self.sampler.draw(step)
         for ahead in range(step, step + self.threads + 1):

@@ -12,9 +12,15 @@ from torch import Tensor
 from pipelines.photo.crop import Crop
 from pipelines.photo.placement import overlap
 from pipelines.portrait.bake import Baked
-from pipelines.portrait.draw_tensors import fine, person_at, whole_flow
+from pipelines.portrait.draw_tensors import inside_of, person_at, whole_flow
+from pipelines.portrait.eye_composite import shut
+from pipelines.portrait.frame import Plan
+from pipelines.portrait.lips_and_lids import Patch
+from pipelines.portrait.mouth_and_eyes import place_eye
+from pipelines.portrait.paint_tensors import affine_grid
 from pipelines.portrait.render import planned
 
+_OPEN = 0.1  # of a lid's way down: what is painted from there on, the photo does not show
 _ITERATIONS = 3  # of undoing what the resting face itself moves
 
 
@@ -23,8 +29,8 @@ def rest_places(baked: Baked, motion: Tensor, square: Crop, size: int) -> Tensor
     """Flows of frames with `motion` [N, D] in the crop: float16 [N, 2, size, size].
 
     Values are x and y in the crop of the resting frame (motion 0), [-1, 1] from edge to edge; NaN
-    where something shows that the photo does not (teeth, eyeballs, what was behind the head), and
-    beyond the canvas, where a face fills it.
+    where something shows that the photo does not (teeth, a closed lid, what was behind the head),
+    and beyond the canvas, where a face fills it.
     The frame is square, and the canvas all of it.
     """
     side = baked.placement.side
@@ -53,18 +59,34 @@ def _photo_places(baked: Baked, motion: Tensor) -> Tensor:
     """Canvas coordinates in the photo of every pixel of a frame, [2, S, S]; NaN if not there."""
     frame = planned(baked, motion)
     places = _identity(baked.placement.side)
-    patches = [patch for traced in frame.traced for patch in fine(traced)]
-    skin = whole_flow(baked, frame, patches)[:2]
+    skin = whole_flow(baked, frame)[:2]
     person = person_at(baked, skin)[0, 3] > 0.5
     at_rest = person_at(baked, places)[0, 3] > 0.5
     places[:, person] = skin[:, person]
     places[:, ~person & at_rest] = float("nan")
-    for patch in patches:
+    for index, patch in enumerate(frame.patches):
         shared = overlap(baked.visible, patch.box)
         if shared is not None:
             here, there = shared
-            places[(slice(None), *here)][:, patch.cover[there] < 0.5] = float("nan")
+            bare = torch.from_numpy(inside_of(baked, frame, index, patch)[1] < 0.5)
+            found = torch.full((2, *bare.shape), float("nan"))
+            if index and shut(frame.values, index - 1) < _OPEN:
+                found = _eye_places(baked, frame, index - 1, patch)
+            places[(slice(None), *here)][:, bare[there]] = found[:, *there][:, bare[there]]
     return places
+
+
+def _eye_places(baked: Baked, frame: Plan, index: int, patch: Patch) -> Tensor:
+    """Canvas coordinates in the photo of what an open eye shows, [2, H, W]: the iris turns."""
+    white, iris = affine_grid(
+        torch.tensor(place_eye(baked, frame.values, frame.pose, index, patch)), *patch.cover.shape
+    )
+    alpha = baked.eyeballs[2 + index, None, None, ..., 3].float() / 255.0
+    turned = F.grid_sample(alpha, iris[None], align_corners=False)[0, 0] > 0.5
+    found = torch.where(turned[..., None], iris, white)
+    extent = torch.tensor(baked.eyeballs.shape[2:0:-1])  # of the pictures, across and down
+    pixels = torch.tensor(baked.eye_corners[index]) + (found + 1.0) * extent / 2
+    return (pixels * (2.0 / baked.placement.side) - 1.0).permute(2, 0, 1)
 
 
 def _identity(size: int) -> Tensor:

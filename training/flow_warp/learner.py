@@ -51,6 +51,9 @@ class Weights:
     information: float = 0.01
 
 
+PUBLISHED = Weights(flow=0.0, hole=0.0, code=0.0)  # nothing of what only drawn motion can tell
+
+
 def unroll(
     generator: FlowWarpGenerator, maps: list[Tensor], start: Tensor, code: Tensor
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:

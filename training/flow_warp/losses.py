@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 _WIDEN = torch.tensor([1.5, 1.6, 1.6])  # radius over half width, of mouth, right eye, left eye
 _EXTRA = (16.0, 8.0, 8.0)  # weight there beside 1 elsewhere
+_BOX = torch.tensor([[1.4, 1.8], [1.3, 0.9], [1.3, 0.9]])  # reach across and down, likewise
 _SCALES = 3
 _AWAY = 0.1  # weight of what is known far from the mouth, beside 1 around it
 _SOFT = 0.002  # half pictures: below that flows differ squarely
@@ -64,19 +65,16 @@ def flow_loss(grids: Sequence[Tensor], wanted: Tensor, weight: Tensor) -> Tensor
 
 
 def hole_loss(masks: Sequence[Tensor], flows: Tensor, regions: Tensor) -> Tensor:
-    """Cross entropy of masks against what the photo shows, most around the mouth: a scalar.
+    """Cross entropy of masks against what the photo shows, most at mouth and eyes: a scalar.
 
-    masks: logits [N, 1, n, n] of the levels. An open mouth shows what the photo does not hold,
-    which the flows [N, 2, F, F] leave unknown. Elsewhere all that the photo holds is to come from
-    it. Rows in which all is unknown do not count.
+    masks: logits [N, 1, n, n] of the levels. An open mouth and a closed lid show what the photo
+    does not hold, which the flows [N, 2, F, F] leave unknown. Elsewhere all that the photo holds is
+    to come from it. Rows in which all is unknown do not count.
     """
     size = flows.shape[-1]
     shown = (~flows.isnan().any(1, keepdim=True)).float()
     told = shown.amax((1, 2, 3), keepdim=True)
-    line = (torch.arange(size, device=flows.device) + 0.5) * (2.0 / size) - 1.0
-    x, y, half = (regions[:, 0, i, None, None] for i in range(3))
-    near = ((line - x).abs() < 1.4 * half) & ((line[:, None] - y).abs() < 1.8 * half)
-    around = near[:, None].float()
+    around = _around(regions, size)
     weight = told * (around + _AWAY * (1.0 - around) * shown)
     loss = flows.new_zeros(())
     for mask in masks:
@@ -85,7 +83,16 @@ def hole_loss(masks: Sequence[Tensor], flows: Tensor, regions: Tensor) -> Tensor
         got = F.adaptive_avg_pool2d(mask, side)
         error = F.binary_cross_entropy_with_logits(got, aim, reduction="none")
         loss = loss + (error * here).sum() / here.sum().clamp_min(1.0)
-    return loss / len(masks)
+    return loss / max(len(masks), 1)  # a tiny network has no level that is told
+
+
+def _around(regions: Tensor, size: int) -> Tensor:
+    """1 in a box around mouth and either eye of regions [N, 3, 3], else 0: [N, 1, S, S]."""
+    line = (torch.arange(size, device=regions.device) + 0.5) * (2.0 / size) - 1.0
+    reach = regions[..., 2, None] * _BOX.to(regions.device)  # [N, 3, 2]
+    across = (line - regions[..., 0, None]).abs() < reach[..., 0, None]
+    down = (line - regions[..., 1, None]).abs() < reach[..., 1, None]
+    return (down[..., :, None] & across[..., None, :]).any(1, keepdim=True).float()
 
 
 class RandomFeatures(nn.Module):

@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from pipelines.anitalker.layers import EqualConv, EqualLinear, FlowHead, StyledC
 from training.flow_warp.ahead import Ahead
 from training.flow_warp.batches import Sampler
 from training.flow_warp.grow import take_up
-from training.flow_warp.learner import Learner
+from training.flow_warp.learner import PUBLISHED, Learner
 from training.flow_warp.motions import motion_bank
 from training.flow_warp.sheets import draw_sheet
 from training.flow_warp.start import settle
@@ -53,6 +53,12 @@ class Plan:
     report: int = 50
     sheet: int = 500
     bfloat16: bool = False
+    published: bool = False  # train as AniTalker's paper does: see `as_published`
+
+
+def as_published(plan: Plan) -> Plan:
+    """The paper's recipe on the same data: pictures alone, LIA's one rate, no prepared start."""
+    return replace(plan, published=True, rate=2e-3, flow_rate=2e-3, plain_rate=2e-3, mask_gain=1.0)
 
 
 class Run:
@@ -66,12 +72,13 @@ class Run:
         torch.manual_seed(plan.seed)
         self.plan, self.out, self.workers = plan, out, workers
         self.batches, self.held_out = Ahead(sampler, loaders), held_out
-        self.learner = Learner(config, people=len(sampler.faces))
-        if begin is None:
+        weights = PUBLISHED if plan.published else None
+        self.learner = Learner(config, people=len(sampler.faces), weights=weights)
+        if begin is None and not plan.published:
             pictures = torch.cat([sampler.draw(step).driving for step in range(_LOOKS)])
             motion = torch.from_numpy(motion_bank(plan.seed, _MOTIONS))
             settle(self.learner.renderer, self.learner.to_code, pictures, motion)
-        else:
+        elif begin is not None:
             take_up(self.learner.renderer, self.learner.to_code, begin)
         self.learner.to(workers.device)
         self.parallel = workers.wrap(self.learner)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from pipelines.anitalker.config import OFFICIAL, SMALL
 from training.flow_warp.batches import Sampler
-from training.flow_warp.run import Plan, Run
+from training.flow_warp.run import Plan, Run, as_published
 from training.flow_warp.store import read_faces
 from training.flow_warp.workers import joined
 
@@ -32,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         steps=args.steps, rate=args.rate, seed=args.seed, bfloat16=args.bfloat16,
         report=args.report, sheet=args.sheet, map_share=args.map_share,
     )  # fmt: skip
+    if args.published:
+        plan, config, args.mapped = as_published(plan), replace(config, paints=False), 0.0
     args.out.mkdir(parents=True, exist_ok=True)
     with joined(args.device) as workers:
         sampler = Sampler(
@@ -77,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--report", type=int, default=Plan.report, help="steps between lines")
     parser.add_argument("--sheet", type=int, default=Plan.sheet, help="steps between sheets")
+    parser.add_argument(
+        "--published", action="store_true",
+        help="the paper's recipe instead: from pictures alone, painting nothing",
+    )  # fmt: skip
     parser.add_argument("--bfloat16", action="store_true", help="convolve in bfloat16")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU, per worker")
