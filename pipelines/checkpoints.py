@@ -10,9 +10,10 @@ import hashlib
 import pickle
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -23,11 +24,39 @@ from pipelines.weights import CheckpointError, find_weights, read_metadata
 
 _NAMED = 4  # offending keys that a complaint spells out
 
+# How files of PyTorch 0.2 to 1.5 begin, among them most that were published before 2020: with a
+# pickle of the format's number.
+_BEFORE_1_6 = b"\x80\x02\x8a\x0a" + (0x1950A86A20F9469CFC6C).to_bytes(10, "little") + b"."
+
 # What the archive readers and the unpickler raise on bytes that make no sense.
 _NONSENSE = (
     RuntimeError, EOFError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError,
     AssertionError, struct.error,
 )  # fmt: skip
+
+
+class _Unread(dict[object, object]):
+    """Stands for an object of a training program, which is let go unread."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__()
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+# What PyTorch Lightning keeps beside the weights: progress, best scores, options. The unpickler is
+# given a class without behaviour in the place of theirs.
+_BESIDE: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_Unread, name)
+    for name in (
+        "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+        "pytorch_lightning.utilities.parsing.AttributeDict",
+        "numpy.core.multiarray.scalar",
+        "numpy.dtype",
+        "_codecs.encode",
+    )
+]
 
 
 @dataclass(frozen=True)
@@ -46,13 +75,18 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint:
     """A flat dict of tensors from a `.safetensors` file or a PyTorch archive, on the CPU.
 
+    Of a training state, a dict with a `state_dict`, it is that; the rest is let go.
+
     Raises:
         CheckpointError: cut short, damaged, holding code, or not a flat dict of tensors.
         OSError: there is no such file, or it cannot be read.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    content = _safetensors(path) if path.suffix == ".safetensors" else _archive(path)
+    with torch.serialization.safe_globals(_BESIDE):
+        content = _safetensors(path) if path.suffix == ".safetensors" else _archive(path)
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds {_kind(content)}, not a dict of tensors")
     for key, value in content.items():
@@ -111,9 +145,23 @@ def _safetensors(path: Path) -> object:
 
 def _archive(path: Path) -> object:
     with path.open("rb") as file:
-        start = file.read(4)
-    if start != b"PK\x03\x04":
-        raise CheckpointError(f"{path}: neither safetensors nor a PyTorch archive (1.6 or later)")
+        start = file.read(len(_BEFORE_1_6))
+    if start.startswith(b"PK\x03\x04"):
+        _check_sums(path)
+    elif start != _BEFORE_1_6:
+        raise CheckpointError(f"{path}: neither safetensors nor a PyTorch archive (0.2 or later)")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: refused, for it holds more than tensors: {_reason(error)}"
+        ) from error
+    except _NONSENSE as error:
+        raise CheckpointError(f"{path}: damaged ({_first_line(error)}); fetch it again") from error
+
+
+def _check_sums(path: Path) -> None:
+    """Of an archive of PyTorch 1.6 or later; earlier ones have none."""
     try:
         with zipfile.ZipFile(path) as archive:
             packed = any(item.compress_type for item in archive.infolist())
@@ -126,14 +174,6 @@ def _archive(path: Path) -> object:
         raise CheckpointError(f"{path}: holds compressed entries, which PyTorch never writes")
     if damaged:  # PyTorch itself would not notice
         raise CheckpointError(f"{path}: damaged (checksum of {damaged}); fetch it again")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: refused, for it holds more than tensors: {_reason(error)}"
-        ) from error
-    except _NONSENSE as error:
-        raise CheckpointError(f"{path}: damaged ({_first_line(error)}); fetch it again") from error
 
 
 def _reason(error: pickle.UnpicklingError) -> str:

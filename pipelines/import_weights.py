@@ -14,6 +14,9 @@ from torch import Tensor
 from pipelines.anitalker import import_generator, import_renderer
 from pipelines.anitalker.config import PUBLISHED_GENERATOR, PUBLISHED_RENDERER
 from pipelines.checkpoints import Checkpoint, read_checkpoint
+from pipelines.swaptalk.vqgan import import_vqgan
+from pipelines.swaptalk.vqgan.config import PUBLISHED_VQGAN
+from pipelines.swaptalk.wav2lip import import_published as wav2lip
 from pipelines.weights import (
     CheckpointError,
     find_weights,
@@ -51,6 +54,19 @@ KINDS = (
         "AniTalker's motion generators (stage2_*.ckpt)",
         import_generator.recognises,
         import_generator.convert,
+    ),
+    Kind(
+        wav2lip.KIND,
+        "Wav2Lip's generator, lip-sync expert and discriminator (wav2lip*.pth, lipsync_expert.pth, "
+        "visual_quality_disc.pth)",
+        wav2lip.recognises,
+        wav2lip.convert,
+    ),
+    Kind(
+        PUBLISHED_VQGAN,
+        "VQGANs of taming-transformers and latent-diffusion (last.ckpt, model.ckpt)",
+        import_vqgan.recognises,
+        import_vqgan.convert,
     ),
 )
 

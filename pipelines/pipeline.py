@@ -240,9 +240,21 @@ class Pipeline(Protocol):
 class Previews(Protocol):
     """A system that can show, without any sound, how an avatar will move."""
 
-    def preview(self, identity: IdentityFeatures) -> Iterator[NDArray[np.uint8]]:
+    def preview(self, identity: IdentityFeatures, options: Any) -> Iterator[NDArray[np.uint8]]:
         """Frames [H, W, 3] at `FPS` of about two seconds that loop; small, and drawn as sessions
-        draw them."""
+        with the same options draw them.
+
+        Raises:
+            EnrolmentError: with these options there is none.
+        """
+
+
+@runtime_checkable
+class NeedsWeights(Protocol):
+    """A system whose weights may not be installed; it is then known, but not offered."""
+
+    def missing(self, options: Any) -> str:
+        """What must be installed before it can be used, in words; empty if nothing."""
 
 
 @runtime_checkable

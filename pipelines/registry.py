@@ -20,6 +20,7 @@ GROUP = "vivavoce.pipelines"
 _OURS = {
     "portrait": "pipelines.portrait.system:SYSTEM",
     "anitalker": "pipelines.anitalker.system:SYSTEM",
+    "swaptalk": "pipelines.swaptalk.system:SYSTEM",
 }
 
 

@@ -1,7 +1,7 @@
 """How well the lips follow speech, read from rendered pixels.
 
     python -m benchmarks.lips [--pipeline P] [--avatar NAME|IMAGE] [--voices V ...] [--signal]
-        [--from-motion]
+        [--from-motion] [--syncnet FILE]
 
 Sentences of held-out synthetic voices go through the pipeline hop by hop, as live speech would;
 MediaPipe FaceMesh reads the inner-lip gap over the face height from every frame. Figures:
@@ -19,8 +19,10 @@ MediaPipe FaceMesh reads the inner-lip gap over the face height from every frame
 and the same through live microphones and in languages that training never heard, r for levels from
 -40 to 0 dBFS, how far the gap moves in noises, how soon lips have closed when the voice is cut
 short, and how alike two seeds are. `--from-motion` reads the motion instead of pixels, in a
-hundredth of the time. Recorded speech and real mouths: `benchmarks.lips.recorded`; trainings side
-by side: `benchmarks.lips.steps`, `benchmarks.lips.leave_out`.
+hundredth of the time. `--syncnet` takes a `syncnet_v2.model` and adds LSE-C and LSE-D of the same
+sentences, see `benchmarks.lips.syncnet`. Recorded speech and real mouths:
+`benchmarks.lips.recorded`; trainings side by side: `benchmarks.lips.steps`,
+`benchmarks.lips.leave_out`.
 """
 
 from __future__ import annotations
@@ -46,6 +48,10 @@ from benchmarks.lips.instruments import Mirror, from_motion
 from benchmarks.lips.measure import Watch, figures, followed, table
 from benchmarks.lips.reader import LipReader
 from benchmarks.lips.sounds import Clip, Samples, spoken
+from benchmarks.lips.syncnet.distance import LipSync
+from benchmarks.lips.syncnet.measure import summary
+from benchmarks.lips.syncnet.measure import watch as watch_sync
+from benchmarks.lips.syncnet.network import SyncNet, load_syncnet
 from benchmarks.timing import RESULTS, machine_stamp
 from pipelines.audio.mel import MelConfig
 from pipelines.clip import play
@@ -80,6 +86,12 @@ class Bench:
                 gap, _ = reader.read(shown.picture)
                 read.append(gap if gap == gap or not read else read[-1])
         return np.array(read)
+
+    def sync(self, samples: Samples, network: SyncNet) -> LipSync:
+        """How well the lips of a fresh stream fit its sound in SyncNet's eyes."""
+        frames = play(self.pipeline, samples, self.size)
+        pictures = (shown.picture for shown in frames if shown.picture is not None)
+        return watch_sync(network, pictures, samples)
 
 
 def watch_motion(pipeline: Pipeline, size: Size) -> Watch:
@@ -148,6 +160,18 @@ def _most(gap: Gaps) -> float:
     return float(np.abs(gap - gap.mean()).max())
 
 
+def measure_sync(
+    bench: Bench, network: SyncNet, voices: Sequence[str], count: int
+) -> dict[str, Any]:
+    """LSE-C, LSE-D and the offset of sentences of each voice, said as they are known."""
+    found = {}
+    for voice in voices:
+        clips = tqdm(clips_of(voice, HELD_OUT[:count]), desc=f"{voice}, SyncNet", leave=False)
+        found[voice] = summary([bench.sync(clip.samples, network) for clip in clips])
+        print(f"{voice:30s}" + " ".join(f"{name} {value}" for name, value in found[voice].items()))
+    return found
+
+
 def signal_pipeline() -> Pipeline:
     """The portrait, moved by the signal alone."""
     sizes = PORTRAIT.sizes
@@ -157,6 +181,7 @@ def signal_pipeline() -> Pipeline:
 def measured(args: argparse.Namespace, able: list[str]) -> dict[str, Any]:
     """Everything about the system's motion, said as it is known."""
     system, count = find_system(args.pipeline), args.utterances
+    network = load_syncnet(args.syncnet) if args.syncnet else None
     size = size_of(system, args.size)
     identity = enrolled(system, find_photo(args.avatar))
     few = min(count, args.condition_utterances)
@@ -164,14 +189,14 @@ def measured(args: argparse.Namespace, able: list[str]) -> dict[str, Any]:
     def make() -> Pipeline:
         return signal_pipeline() if args.signal else system.build(1, system.Options(), "cpu")
 
-    if args.from_motion:
-        watch = watch_motion(make(), size)
-    else:
-        watch = Bench(make(), identity, size).gaps
+    bench = None if args.from_motion else Bench(make(), identity, size)
+    watch = watch_motion(make(), size) if bench is None else bench.gaps
     found: dict[str, Any] = {"avatar": args.avatar, "size": size, "sentences": count}
     found |= {"read_from": "motion" if args.from_motion else "pixels"}
     voices = {v: watched(watch, clips_of(v, HELD_OUT[:count]), v) for v in able}
     print(table(voices, "voice"))
+    if bench is not None and network is not None:
+        found["syncnet"] = measure_sync(bench, network, able, count)
     levels = measure_levels(watch, able[0], HELD_OUT[0])
     print("r by level:", ", ".join(f"{name} {r:.2f}" for name, r in levels.items()))
     still = measure_noises(watch)
@@ -226,11 +251,14 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--size", type=int, help="height of pictures")
     parser.add_argument("--signal", action="store_true", help="measure the signal-driven motion")
     parser.add_argument("--from-motion", action="store_true", help="read motion, not pixels")
+    parser.add_argument("--syncnet", type=Path, metavar="FILE", help="adds LSE-C and LSE-D")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args(arguments)
     own = find_system(args.pipeline).motion_names == PORTRAIT.motion_names
     if (args.signal or args.from_motion) and not own:
         parser.error("--signal and --from-motion need motion as `portrait` has it")
+    if args.syncnet and args.from_motion:
+        parser.error("--syncnet reads pixels, --from-motion has none")
     return args
 
 

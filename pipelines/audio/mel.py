@@ -54,7 +54,7 @@ class MelConfig:
 
     def band_centres_hz(self) -> Tensor:
         """Centre frequency of each band, float64 [bands], in Hz."""
-        return _edges_hz(self)[1:-1]
+        return slaney_edges_hz(self.low_hz, self.high_hz, self.bands)[1:-1]
 
 
 @dataclass
@@ -116,7 +116,7 @@ class LogMel(nn.Module):
 
 def mel_weights(config: MelConfig) -> Tensor:
     """Triangular filters with unit peaks, float64 [fft / 2 + 1, bands]."""
-    edges = _edges_hz(config)
+    edges = slaney_edges_hz(config.low_hz, config.high_hz, config.bands)
     bins = torch.arange(config.fft // 2 + 1, dtype=torch.float64) * config.rate_hz / config.fft
     rising = (bins[:, None] - edges[None, :-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[None, 2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
@@ -130,9 +130,11 @@ _KNEE_MEL = _KNEE_HZ / _LINEAR_HZ
 _LOG_STEP = math.log(6.4) / 27.0
 
 
-def _edges_hz(config: MelConfig) -> Tensor:
-    low, high = _mel(config.low_hz), _mel(config.high_hz)
-    mels = torch.linspace(low, high, config.bands + 2, dtype=torch.float64)
+def slaney_edges_hz(low_hz: float, high_hz: float, bands: int) -> Tensor:
+    """Where bands evenly spaced on Slaney's scale begin, have their centres and end, float64
+    [bands + 2], in Hz: each from the centre before it to the one after."""
+    low, high = _mel(low_hz), _mel(high_hz)
+    mels = torch.linspace(low, high, bands + 2, dtype=torch.float64)
     logarithmic = _KNEE_HZ * torch.exp(_LOG_STEP * (mels - _KNEE_MEL))
     return torch.where(mels < _KNEE_MEL, mels * _LINEAR_HZ, logarithmic)
 

@@ -161,14 +161,17 @@ class Mfcc(nn.Module):
             padded[:, :odd] = samples
         beyond = state.position * config.step + odd - config.window
         last = torch.div(beyond + config.step - 1, config.step, rounding_mode="floor").clamp_min(0)
-        static = self.cepstrum(self.power(torch.cat([state.tail, padded], dim=1)))
+        sound = self._emphasised(torch.cat([state.tail, padded], dim=1))
+        sound[:, state.tail.shape[1] - 1 + odd :] = 0.0  # silence is what follows the emphasis
+        static = self.cepstrum(self._spectra(sound))
         rows = self._with_slopes(torch.cat([state.rows, static], 1), state.position, last)
         return rows, last + 1 - (state.position - config.row_delay)
 
     def forward(self, samples: Tensor) -> Tensor:
         """A whole utterance: samples [B, S] float32 -> [B, count(S), 39] float32.
 
-        The end is padded with silence to a whole window, and the edges are repeated for the slopes.
+        The end is padded with silence, after the emphasis, to a whole window, and the edges are
+        repeated for the slopes.
         """
         odd = samples.shape[1] % self.config.step
         whole = samples.shape[1] - odd
@@ -189,8 +192,15 @@ class Mfcc(nn.Module):
         Returns:
             [B, n, fft / 2 + 1] float64.
         """
+        return self._spectra(self._emphasised(held))
+
+    def _emphasised(self, held: Tensor) -> Tensor:
+        """[B, 1 + S] -> [B, S]."""
+        return held[:, 1:] - self.config.emphasis * held[:, :-1]
+
+    def _spectra(self, sound: Tensor) -> Tensor:
+        """Of emphasised sound [B, (window_delay + n) * step] -> [B, n, fft / 2 + 1] float64."""
         config = self.config
-        sound = held[:, 1:] - config.emphasis * held[:, :-1]
         steps = sound.shape[1] // config.step - config.window_delay
         frames = sound.double().unfold(1, config.window, config.step)[:, :steps]
         spectrum = torch.view_as_real(torch.fft.rfft(frames, n=config.fft))

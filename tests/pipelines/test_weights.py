@@ -232,8 +232,8 @@ def test_other_files_are_refused(folder: Path, content: bytes) -> None:
 
 def test_other_archives_are_refused(folder: Path) -> None:
     assert "a list, not a dict" in complaint(write(folder, [torch.zeros(1)]))
-    nested = {"state_dict": {"ema_model.out_proj.bias": torch.zeros(20)}}
-    assert "'state_dict' is a dict" in complaint(write(folder, nested))
+    nested = {"weights": {"ema_model.out_proj.bias": torch.zeros(20)}}
+    assert "'weights' is a dict" in complaint(write(folder, nested))
     unknown = complaint(write(folder, {"generator.weight": torch.zeros(2)}))
     assert "no kind that can be imported" in unknown
     assert "AniTalker" in unknown

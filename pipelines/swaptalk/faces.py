@@ -1,0 +1,152 @@
+"""What draws lower faces: the one place where the stream meets the networks, so that they can be
+exchanged. Everything that depends on the template alone is prepared once, at enrolment.
+
+    squares -> encode -> maps          maps, reference's maps -> prepare -> rows by name, kept
+    rows of a frame, motion -> draw -> the lower half of its square
+
+`LatentFaces` is VQGAN and latent lips. Its uncached order, that of the paper, is `uncached`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from pipelines.swaptalk.latents import lower, upper
+from pipelines.swaptalk.lips import LipSync, Prepared
+from pipelines.swaptalk.swap import Swap
+from pipelines.swaptalk.vqgan.network import Vqgan
+
+Rows = dict[str, Tensor]
+"""What was prepared, by name: a row for each frame."""
+
+
+class Drawn(NamedTuple):
+    """lower: float32 [B, 3, side / 2, side] in [0, 1]. codes: int64 [B, ...], to hold on to."""
+
+    lower: Tensor
+    codes: Tensor
+
+
+class Faces(Protocol):
+    """Lower faces from motion, over prepared templates."""
+
+    side: int
+    """Of a square that is seen and drawn, in pixels."""
+    tokens: int
+    """Frames of motion that are heard for one, the last being that frame's own."""
+    cells: tuple[int, ...]
+    """Shape of the codes of one frame."""
+
+    def encode(self, squares: Tensor) -> Tensor:
+        """Squares float32 [B, 3, side, side] in [-1, 1] -> maps [B, ...]."""
+
+    def swap(self, source: Tensor, maps: Tensor) -> Tensor:
+        """Maps [B, ...] with the face of a source's, [1, ...].
+
+        Raises:
+            ValueError: there is no network for it.
+        """
+
+    def whole(self, maps: Tensor) -> Tensor:
+        """Whole squares of maps, float32 [B, 3, side, side] in [0, 1]."""
+
+    def prepare(self, maps: Tensor, reference: Tensor) -> Rows:
+        """Maps [B, ...] of frames and those of one more, [1, ...], whose mouth is to be moved."""
+
+    def draw(self, rows: Rows, motion: Tensor, last: Tensor) -> Drawn:
+        """Rows of B frames and motion float32 [B, tokens, D].
+
+        last: codes of the frame before, int64 [B, *cells]; -1 where there is none.
+        """
+
+
+class LatentFaces:
+    """See `Faces`.
+
+    margin: share by which another code must be nearer before a cell changes; against flicker.
+
+    Raises:
+        ValueError: networks that do not fit together, or lips that hear what is not there.
+    """
+
+    def __init__(
+        self, vqgan: Vqgan, lips: LipSync, margin: float, swap: Swap | None = None
+    ) -> None:
+        latent, ear, code = lips.config.latent, lips.config.ear, vqgan.config
+        if (latent.dim, latent.rows, latent.columns) != (code.code_dim, code.grid, code.grid):
+            raise ValueError(
+                f"the lips work on maps of {latent.dim} x {latent.rows} x {latent.columns}, the "
+                f"VQGAN's are {code.code_dim} x {code.grid} x {code.grid}"
+            )
+        if ear.hears != "motion" or ear.ahead:
+            raise ValueError(
+                f"lips that hear {ear.hears}, {ear.ahead} frames ahead, cannot be streamed; train "
+                "them on motion up to the frame that is drawn"
+            )
+        if swap is not None and swap.config.latent != latent:
+            raise ValueError(f"the swap works on {swap.config.latent}, the lips on {latent}")
+        self._vqgan, self._lips, self._margin, self._swap = vqgan, lips, margin, swap
+        self.side, self.tokens = code.size, ear.tokens
+        self.cells: tuple[int, ...] = (code.grid // 2, code.grid)
+
+    def encode(self, squares: Tensor) -> Tensor:
+        return self._vqgan.encode_halves(squares)
+
+    def swap(self, source: Tensor, maps: Tensor) -> Tensor:
+        if self._swap is None:
+            raise ValueError("no weights were given for the swap of faces")
+        made = self._swap(source.expand_as(maps), maps)
+        return self._vqgan.quantise(made).values
+
+    def whole(self, maps: Tensor) -> Tensor:
+        return _pictures(self._vqgan.decode(maps))
+
+    def prepare(self, maps: Tensor, reference: Tensor) -> Rows:
+        kept = upper(maps)
+        warped = self._lips.warp_reference(kept, reference.expand_as(maps))
+        ready = self._lips.prepare(warped)
+        above = self._vqgan.upper_book(kept).values
+        return {"upper": above, "warped": ready.warped, "begun": ready.begun}
+
+    def draw(self, rows: Rows, motion: Tensor, last: Tensor) -> Drawn:
+        ready = Prepared(rows["warped"], rows["begun"])
+        said = self._lips.speak(ready, self._lips.listen(motion))
+        found = self._look_up(said, last)
+        z = torch.cat([rows["upper"], found.values], 2)
+        return Drawn(_pictures(self._vqgan.decode_lower(z)), found.codes)
+
+    def uncached(
+        self, squares: Tensor, reference: Tensor, motion: Tensor, last: Tensor,
+        source: Tensor | None = None,
+    ) -> Drawn:  # fmt: skip
+        """The same in the paper's order, nothing kept: squares of the frames, of the reference and,
+        for a swap, of the source in, the whole face decoded."""
+        target, other = self.encode(squares), self.encode(reference)
+        if source is not None:
+            key = self.encode(source)
+            target, other = self.swap(key, target), self.swap(key, other)
+        made = self._lips(target, other.expand_as(target), motion)
+        found = self._look_up(lower(made), last)
+        above = self._vqgan.upper_book(upper(made)).values
+        whole = self._vqgan.decode(torch.cat([above, found.values], 2))
+        return Drawn(_pictures(lower(whole)), found.codes)
+
+    def _look_up(self, said: Tensor, last: Tensor) -> _Found:
+        book = self._vqgan.lower_book
+        nearest = book(said).indices
+        held = torch.where(last >= 0, last, nearest)
+        values, codes = book(said, held, self._margin)
+        return _Found(values, codes)
+
+
+class _Found(NamedTuple):
+    values: Tensor
+    codes: Tensor
+
+
+def _pictures(decoded: Tensor) -> Tensor:
+    """[-1, 1] to [0, 1]."""
+    return (decoded * 0.5 + 0.5).clamp(0.0, 1.0)

@@ -1,0 +1,151 @@
+"""The `swaptalk` renderer: motion and cached templates to whole frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipelines.baked import BakedCache, SlotFaces
+from pipelines.batch import Batch
+from pipelines.identity import IdentityFeatures
+from pipelines.motion.space import MOTION_DIM
+from pipelines.pipeline import Size
+from pipelines.renderer import picture_row
+from pipelines.streaming import SlotState, masked_write
+from pipelines.swaptalk.faces import Faces, Rows
+from pipelines.swaptalk.paste import Face, paste
+from pipelines.swaptalk.player import Player, View
+from pipelines.swaptalk.template import Template
+
+ROWS = "rows."  # prefix of what the networks keep of a template
+
+
+@dataclass
+class LoopState(SlotState):
+    """position: int64 [B], frames since the loop began. heard: [B, tokens, D], motion up to the
+    frame that is next. codes: int64 [B, ...] of the frame drawn last, -1 before the first."""
+
+    position: Tensor
+    heard: Tensor
+    codes: Tensor
+
+    def reset(self, slots: Tensor) -> None:
+        super().reset(slots)
+        masked_write(self.codes, torch.full_like(self.codes, -1), slots)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A template to be shown at one size. Never written to."""
+
+    key: str
+    template: Template
+    view: View
+    places: NDArray[np.float64]
+    masks: Tensor
+    around: Tensor
+    rows: Rows
+
+    def face(self, frame: int) -> Face:
+        """Where the lower half of a frame goes."""
+        return Face(
+            self.places[frame],
+            self.masks[frame].float() / 255.0,
+            self.around[frame].float() / 255.0,
+        )
+
+    def row(self, frame: int) -> Rows:
+        """What the networks need of a frame."""
+        return {name: held[frame : frame + 1] for name, held in self.rows.items()}
+
+
+def _ready(identity: IdentityFeatures, size: Size, device: torch.device) -> Ready:
+    template, view = Template.of(identity.arrays), View.of(identity, size)
+    tensors = {name: held.to(device) for name, held in identity.tensors.items() if _kept(name)}
+    return Ready(
+        key=identity.key,
+        template=template,
+        view=view,
+        places=view.places(template.places, template.clip.size),
+        masks=tensors.pop("masks"),
+        around=tensors.pop("around"),
+        rows={name.removeprefix(ROWS): held for name, held in tensors.items()},
+    )
+
+
+def _kept(name: str) -> bool:
+    return name in ("masks", "around") or name.startswith(ROWS)
+
+
+READY = BakedCache(_ready)
+
+
+class SwapTalkRenderer:
+    """See `pipelines.renderer.Renderer`. The template's loop goes on while a slot is active, drawn
+    or not; lips are those of the motion always, at rest and closed in silence."""
+
+    motion_dim = MOTION_DIM
+
+    def __init__(
+        self, faces: Faces, slots: int, sizes: Sequence[Size], device: torch.device | str = "cpu"
+    ) -> None:
+        self._faces = faces
+        self._device = torch.device(device)
+        self._shown = SlotFaces(READY, slots, len(sizes), self._device)
+        self._players: list[tuple[str, Player] | None] = [None] * slots
+
+    def init_state(self, batch: int) -> LoopState:
+        at = self._device
+        return LoopState(
+            position=torch.zeros(batch, dtype=torch.int64, device=at),
+            heard=torch.zeros(batch, self._faces.tokens, self.motion_dim, device=at),
+            codes=torch.full((batch, *self._faces.cells), -1, dtype=torch.int64, device=at),
+        )
+
+    def prepare(self, identity: IdentityFeatures, size: Size) -> None:
+        self._shown.prepare(identity, size)
+
+    def set_identity(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
+        self._shown.set(slot, identity, sizes)
+        self._players[slot] = None
+
+    def step(
+        self, motion: Tensor, state: SlotState, active: Tensor, slots: Sequence[int], batch: Batch
+    ) -> None:
+        assert isinstance(state, LoopState)
+        heard = torch.cat([state.heard[:, 1:], motion[:, None].to(self._device)], 1)
+        masked_write(state.heard, heard, active)
+        if slots:
+            self._draw(state, list(slots), batch)
+        masked_write(state.position, state.position + 1, active)
+
+    def still(self, slot: int, batch: Batch) -> None:
+        """The first frame, with the lips at rest."""
+        self._draw(self.init_state(len(self._players)), [slot], batch)
+
+    def _draw(self, state: LoopState, slots: list[int], batch: Batch) -> None:
+        ready = [self._shown.get(slot, batch.size_of(slot)) for slot in slots]
+        positions = state.position[slots].tolist()
+        numbers = [r.template.number(p) for r, p in zip(ready, positions, strict=True)]
+        rows = [each.row(number) for each, number in zip(ready, numbers, strict=True)]
+        joined = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+        drawn = self._faces.draw(joined, state.heard[slots], state.codes[slots])
+        state.codes[slots] = drawn.codes
+        for n, slot in enumerate(slots):
+            frame = self._player(slot, ready[n]).frame(positions[n])
+            shown = torch.from_numpy(ready[n].view.show(frame))
+            with picture_row(batch, slot, self._device) as planes:
+                planes[0].copy_(shown)
+                paste(drawn.lower[n], ready[n].face(numbers[n]), planes[0])
+
+    def _player(self, slot: int, ready: Ready) -> Player:
+        held = self._players[slot]
+        if held is None or held[0] != ready.key:
+            held = ready.key, Player(ready.template.clip)
+            self._players[slot] = held
+        return held[1]
