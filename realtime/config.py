@@ -146,6 +146,11 @@ class ServerConfig:
             return find_frame(system, frame or usual).default
 
     @property
+    def identities_dir(self) -> Path:
+        """Where identity features are kept, by key."""
+        return self.data_dir / "identities"
+
+    @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return self.host.lower() in ("127.0.0.1", "localhost", "::1")

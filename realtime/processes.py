@@ -7,6 +7,7 @@ A lower niceness would need one, and rank by niceness alone would not do: Linux 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -52,10 +53,23 @@ def take_turns_early() -> None:
 def take_turns_late(niceness: int) -> None:
     """Have this thread, and those it starts, yield to others by `niceness` at least, in few long
     turns."""
-    thread = threading.get_native_id()
-    held = os.getpriority(os.PRIO_PROCESS, thread)
-    os.setpriority(os.PRIO_PROCESS, thread, max(held, niceness))
+    yield_thread(threading.get_native_id(), niceness)
     _ask_slice(LONG_SLICE_S)
+
+
+def yield_thread(thread: int, niceness: int) -> None:
+    """Have a thread, by its native id, and those it starts from now on, yield by `niceness` at
+    least. It cannot take that back."""
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        held = os.getpriority(os.PRIO_PROCESS, thread)
+        os.setpriority(os.PRIO_PROCESS, thread, max(held, niceness))
+
+
+def yield_process(process: int, niceness: int) -> None:
+    """The same of all threads of a process: to Linux niceness is a thread's."""
+    with contextlib.suppress(FileNotFoundError):  # it has ended
+        for thread in os.listdir(f"/proc/{process}/task"):
+            yield_thread(int(thread), niceness)
 
 
 def _ask_slice(seconds: float) -> None:

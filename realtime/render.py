@@ -110,7 +110,7 @@ async def _render(job: RenderJob, sound: Sound, out: Path, progress: bool) -> Re
     engine = LocalEngine(
         pipeline,
         config.options_of(pipeline),
-        config.data_dir / "identities",
+        config.identities_dir,
         device=config.device,
         backend=config.backend,
     )

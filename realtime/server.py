@@ -10,15 +10,15 @@ import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.photo.framing import choose_size, find_frame, frames_of
+from pipelines.photo.framing import choose_size, find_frame
 from pipelines.pipeline import Size
-from pipelines.registry import find_system, known_systems
+from pipelines.registry import find_system
 from realtime.avatars.library import AvatarLibrary
 from realtime.clock import MonotonicClock
 from realtime.config import ServerConfig
+from realtime.descriptions import describe_engine, describe_pipelines, log_speed
 from realtime.engine.client import Engine
 from realtime.engine.config import EngineConfig
 from realtime.errors import (
@@ -27,12 +27,12 @@ from realtime.errors import (
     Draining,
     EngineError,
     NotReady,
-    PipelineNotLoaded,
     UnknownPipeline,
     UnknownSession,
     VivavoceError,
 )
 from realtime.metrics import Metrics
+from realtime.pipeline_loader import PipelineLoader
 from realtime.session import Session, SessionConfig
 from realtime.sinks.webrtc.offer import parse_offer
 from realtime.sinks.webrtc.peer import Peer, RtcConfig
@@ -92,7 +92,7 @@ class Server:
         )
         self.failure = ""
         """Why it could not start, in words."""
-        self._loading: dict[str, asyncio.Task[None]] = {}  # pipelines, on demand
+        self.pipelines = PipelineLoader(config, self.engine, self.avatars)
         self._state: Literal["starting", "open", "draining"] = "starting"
         self._sweep: asyncio.TimerHandle | None = None  # collects what ended sessions leave
         self._empty = asyncio.Event()  # set when the last session has ended
@@ -110,11 +110,15 @@ class Server:
         """
         try:
             await self.avatars.resume()
-            await self.engine.start()
-            await self.avatars.enrol_cast()
+            faces = asyncio.gather(*map(self._prepare_face, self.config.loaded))
+            try:
+                await self.engine.start()
+                await faces
+            finally:
+                faces.cancel()
             for name in self.config.loaded:
-                await self._warm_up(name)
-            self.avatars.yield_to_sessions()
+                await self.pipelines.warm_up(name)
+            self.avatars.prepare_cast()
         except Exception as error:  # or it would be starting for ever
             self.failure = str(error) or type(error).__name__
             raise
@@ -122,31 +126,12 @@ class Server:
         gc.collect()
         gc.freeze()
         self._state = "open"
-        self._log_speed()
+        log_speed(self.engine.health())
 
-    async def _warm_up(self, pipeline: str) -> None:
-        if (backend := self.engine.health().backends.get(pipeline)) is not None:
-            logger.info("the pipeline %s is computed by %s", pipeline, backend)
-        try:
-            avatar = self.avatars.default(pipeline)
-            key = await self.avatars.prepare(avatar, pipeline)
-            size, frame = self.config.size_of(pipeline), self.config.frame_of(pipeline)
-            await self.engine.warm_up(pipeline, key, size, frame)
-        except (VivavoceError, ValueError) as error:
-            logger.warning("the pipeline %s starts cold: %s", pipeline, error)
-
-    def _log_speed(self) -> None:
-        health = self.engine.health()
-        machine, sizes = health.machine, health.first_sizes
-        logger.info(
-            "ready: %d cores of %.0f GFLOP/s, %.1f us for a small operation; pictures begin at %s; "
-            "milliseconds: %s",
-            machine.cores,
-            machine.matmul_gflops,
-            machine.add_us,
-            ", ".join(f"{name} {w}x{h}" for name, (w, h) in sizes.items()) or "full size",
-            ", ".join(f"{name} {ms:.1f}" for name, ms in health.costs.items()) or "not measured",
-        )
+    async def _prepare_face(self, pipeline: str) -> None:
+        """Of whoever says nothing else; beside the engine's start, which leaves a core free."""
+        with contextlib.suppress(VivavoceError):  # warming up says what is wrong
+            await self.avatars.prepare(self.avatars.default(pipeline), pipeline)
 
     async def drain(self) -> None:
         """Take no new session, tell the running ones, and grant them `drain_timeout_s`."""
@@ -162,9 +147,7 @@ class Server:
         """End every session and everything else."""
         self._state = "draining"
         await asyncio.gather(*(s.close("drained") for s in list(self.sessions.values())))
-        for task in list(self._loading.values()):
-            task.cancel()
-        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        await self.pipelines.close()
         await self.engine.stop()
         await self.avatars.close()
         self._encoders.shutdown(wait=False, cancel_futures=True)
@@ -206,83 +189,13 @@ class Server:
             "status": status,
             "reason": self.failure or health.reason,
             "sessions": len(self.sessions),
-            "engine": {
-                "state": health.state,
-                "answered_s": round(health.answered_s, 1),
-                "restarts": health.restarts,
-                "device": health.device,
-                "rung": health.rung,
-            },
-            "machine": health.machine._asdict(),
-            "pipelines": {
-                name: self._describe_engine_pipeline(name, state)
-                for name, state in health.pipelines.items()
-            },
-            "costs": health.costs,
-            "backends": {name: found.describe() for name, found in health.backends.items()},
-        }
-
-    def _describe_engine_pipeline(self, name: str, state: str) -> dict[str, Any]:
-        """`size` is what a session gets that asks for none, `first_size` what it begins with on
-        this machine, `costs` are milliseconds of one core."""
-        health, size = self.engine.health(), self.config.size_of(name)
-        prefix = f"{name} "
-        costs = {
-            cost.removeprefix(prefix): ms
-            for cost, ms in health.costs.items()
-            if cost.startswith(prefix)
-        }
-        return {
-            "state": state,
-            "size": list(size),
-            "first_size": list(health.first_sizes.get(name, size)),
-            "costs": costs,
+            "cast_to_prepare": self.avatars.cast_to_prepare,
+            **describe_engine(health, self.config),
         }
 
     def describe_pipelines(self) -> list[dict[str, Any]]:
-        """What `GET /v1/pipelines` says: all known ones, the default first."""
-        names = dict.fromkeys((*self.config.loaded, *known_systems()))
-        described = []
-        for name in names:
-            try:
-                described.append(self._describe_pipeline(name))
-            except ValueError as error:
-                logger.warning("the pipeline %s is not offered: %s", name, error)
-        return described
-
-    def _describe_pipeline(self, name: str) -> dict[str, Any]:
-        system = find_system(name)
-        state = self.engine.health().pipelines.get(name, "not loaded")
-        return {
-            "name": name,
-            "summary": system.summary,
-            "state": state,
-            "loaded": state == "ready",
-            "sizes": [list(size) for size in system.sizes],
-            "size": list(self.config.size_of(name)),
-            "frame": self.config.frame_of(name),
-            "frames": [
-                {
-                    "name": frame,
-                    "sizes": [list(size) for size in sizes.sizes],
-                    "size": list(self.config.size_of(name, frame)),
-                }
-                for frame, sizes in frames_of(system).items()
-            ],
-            "controls": [
-                {
-                    "name": control.name,
-                    "summary": control.summary,
-                    "min": control.low,
-                    "max": control.high,
-                    "default": control.default,
-                }
-                for control in system.controls
-            ],
-            "motion_names": list(system.motion_names),
-            "accepts": sorted(system.accepts),
-            "keeps_video": system.keeps_video,
-        }
+        """What `GET /v1/pipelines` says."""
+        return describe_pipelines(self.engine.health(), self.config)
 
     def update_metrics(self) -> None:
         """Bring those gauges up to date that nobody else does."""
@@ -332,6 +245,7 @@ class Server:
         )
         await session.open()
         self.sessions[session.id] = session
+        self.avatars.yield_to_sessions()
         try:
             peer = await session.connect(offer)
         except BaseException:
@@ -345,7 +259,7 @@ class Server:
             system = find_system(name)
         except ValueError as error:
             raise UnknownPipeline(str(error)) from error
-        self._check_loaded(name)
+        self.pipelines.check(name)
         try:
             frame = request.frame or self.config.frame_of(name)
             find_frame(system, frame)
@@ -354,46 +268,6 @@ class Server:
             return name, choose_size(system, request.size, frame), frame
         except ValueError as error:
             raise BadRequest(str(error)) from error
-
-    def _check_loaded(self, name: str) -> None:
-        """Raise where the engine, though it is up, has not built this pipeline."""
-        health = self.engine.health()
-        state = health.pipelines.get(name)
-        if health.state != "ready" or state == "ready":
-            return  # the engine itself says what it is up to
-        if state is not None and state != "loading":
-            raise EngineError(f"the pipeline {name!r} cannot be used: {state}")
-        if state is None:
-            self._load(name)
-        raise PipelineNotLoaded(f"the pipeline {name!r} is being loaded; try again in a moment")
-
-    def _load(self, name: str) -> None:
-        """Begin to load a pipeline, if that is allowed."""
-        if name in self._loading:
-            return
-        if not self.config.load_on_demand:
-            loaded = ", ".join(self.config.loaded)
-            raise PipelineNotLoaded(
-                f"the pipeline {name!r} is not loaded on this server, which runs {loaded}", None
-            )
-        free = available_bytes()
-        if free < self.config.load_memory_bytes:
-            raise PipelineNotLoaded(
-                f"the pipeline {name!r} is not loaded, and the {free >> 20} MiB of memory that are "
-                "free may not suffice for it",
-                None,
-            )
-        task = asyncio.create_task(self._load_now(name))
-        self._loading[name] = task
-        task.add_done_callback(lambda task: self._loading.pop(name, None))
-
-    async def _load_now(self, name: str) -> None:
-        try:
-            await self.engine.load(name, self.config.options_of(name))
-        except (VivavoceError, ValueError) as error:
-            logger.error("the pipeline %s cannot be loaded: %s", name, error)
-            return
-        await self._warm_up(name)
 
     def session(self, session_id: str) -> Session:
         """The open session of this id.
@@ -410,14 +284,6 @@ class Server:
         self.sessions.pop(session.id, None)
         if not self.sessions:
             self._empty.set()
+            self.avatars.stop_yielding()
         if self._sweep is None or self._sweep.when() <= asyncio.get_running_loop().time():
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, gc.collect)
-
-
-def available_bytes() -> int:
-    """Memory that new work may take on this machine without swapping."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "MemAvailable":
-            return int(value.split()[0]) * 1024
-    raise RuntimeError("/proc/meminfo does not say how much memory is available")

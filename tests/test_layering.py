@@ -23,9 +23,9 @@ FORBIDDEN = {
     "training": {"realtime", "benchmarks", "tests"},
     "benchmarks": {"tests"},
 }
-MAY_DECODE = {  # what enrolment reads photos and videos with, in a process of its own
+MAY_DECODE = {  # what enrolment, in a process of its own, and kept clips are read with
     f"pipelines.photo.{name}"
-    for name in ("heif", "video.container", "video.sound", "video.upright")
+    for name in ("heif", "video.container", "video.kept", "video.sound", "video.upright")
 }
 KERNELS_MAY_IMPORT = {"torch", "numpy", "triton", "kernels"}
 EVENT_LOOP = "realtime.http.run"

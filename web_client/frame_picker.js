@@ -2,7 +2,7 @@ import { byId, element } from "./dom.js";
 
 /** What a frame shows, in words. @type {Record<string, string>} */
 const WORDS = {
-  square: "Head and shoulders, square",
+  square: "Head and shoulders",
   photo: "The whole photo",
   "16:9": "Wide, 16:9",
 };

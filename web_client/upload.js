@@ -1,5 +1,5 @@
 import { byId } from "./dom.js";
-import { asClientError, explain, isExplained } from "./errors.js";
+import { asClientError, explain, isExplained, mayRetryAlone } from "./errors.js";
 import { UploadResult } from "./upload_result.js";
 
 /** By name: browsers disagree about the types of videos. @type {Record<string, string[]>} */
@@ -99,7 +99,9 @@ export class UploadDialog extends EventTarget {
   }
 
   #prompt() {
-    byId("upload-what").textContent = `Drop a ${this.#kinds.join(" or a ")} here, or choose one`;
+    const what = `a ${this.#kinds.join(" or a ")}`;
+    const drops = matchMedia("(hover: hover)").matches; // a finger drags nothing here
+    byId("upload-what").textContent = drops ? `Drop ${what} here, or choose one` : `Choose ${what}`;
     byId("upload-prompt").hidden = false;
   }
 
@@ -187,13 +189,15 @@ export class UploadDialog extends EventTarget {
     const { title, advice } = explain(error);
     // The server words its own reasons (no face, several faces, too small ...) for the reader.
     const own = !isExplained(error) && error.message !== error.code;
-    this.#showError(own ? error.message : `${title}. ${advice}`);
+    const help = mayRetryAlone(error) ? "Try again in a moment." : advice; // nothing retries here
+    this.#showError(own ? error.message : `${title}. ${help}`);
   }
 
   /** @param {string} text */
   #showError(text) {
     byId("upload-error").textContent = text;
     byId("upload-error").hidden = !text;
+    if (text) byId("upload-error").scrollIntoView({ block: "nearest" });
   }
 
   /** @param {number} sent share, 0..1 */

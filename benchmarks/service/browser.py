@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -85,7 +86,8 @@ class ServerProcess:
         )
 
     def wait_ready(self, timeout_s: float = 300) -> None:
-        """Wait until `/ready` says yes.
+        """Wait until `/ready` says yes, and until the cast is prepared: what is measured then has
+        the machine to itself.
 
         Raises:
             RuntimeError: the process ended, or the time is over; with the log.
@@ -94,7 +96,9 @@ class ServerProcess:
         while time.monotonic() < deadline and self.process.poll() is None:
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(self.url + "/ready", timeout=2).close()
-                return
+                with urllib.request.urlopen(self.url + "/health", timeout=2) as health:
+                    if not json.load(health).get("cast_to_prepare"):  # older servers: before
+                        return
             time.sleep(0.2)
         raise RuntimeError("the server did not become ready:\n" + self.log_path.read_text()[-4000:])
 

@@ -61,7 +61,7 @@ class Features:
         on_key: Callable[[Avatar, str], Awaitable[None]],
         exists: Callable[[Avatar], bool] = lambda avatar: True,
     ) -> None:
-        self.store = IdentityStore(config.data_dir / "identities")
+        self.store = IdentityStore(config.identities_dir)
         self._scratch = config.data_dir / "enrolments"
         self._config = config
         self._metrics = metrics
@@ -75,11 +75,21 @@ class Features:
         self._quick = EnrolmentProcess(config.enrol_stall_s)
         self._photos = EnrolmentProcess(config.enrol_stall_s)
         self._videos = EnrolmentProcess(config.enrol_stall_s)
+        self._processes = (self._quick, self._photos, self._videos)
+
+    def options_of(self, pipeline: str) -> Any:
+        """What the server runs that pipeline with."""
+        return self._config.options_of(pipeline)
 
     def yield_to_sessions(self) -> None:
-        """Enrolment takes second place from now on."""
-        for process in (self._quick, self._photos, self._videos):
+        """Sessions come first from now on."""
+        for process in self._processes:
             process.yield_to_sessions()
+
+    def stop_yielding(self) -> None:
+        """There are no sessions any more."""
+        for process in self._processes:
+            process.stop_yielding()
 
     async def key(self, avatar: Avatar, pipeline: str) -> str:
         """The content address of what `pipeline` makes of the avatar, made or not.
@@ -249,14 +259,13 @@ class Features:
     async def close(self) -> None:
         """End everything at once; enrolments go on from where they are at the next start."""
         self._closing = True
-        processes = (self._quick, self._photos, self._videos)
-        for process in processes:
+        for process in self._processes:
             process.kill()
         tasks = [enrolment.task for enrolment in self._under_way.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for process in processes:
+        for process in self._processes:
             await process.close()
 
 

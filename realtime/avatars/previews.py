@@ -43,7 +43,8 @@ class Previews:
     async def _draw(self, key: str, pipeline: str, kept: Path) -> None:
         store = self._features.store
         try:
-            await self._features.draw(worker.draw_preview, pipeline, store.root, key, kept)
+            options = self._features.options_of(pipeline)
+            await self._features.draw(worker.draw_preview, pipeline, options, store.root, key, kept)
             if not self._features.has(key):  # deleted meanwhile
                 await asyncio.to_thread(kept.unlink, missing_ok=True)
         finally:

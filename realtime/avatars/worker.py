@@ -21,9 +21,6 @@ from pipelines.pipeline import EnrolmentCancelled, Material
 from realtime.processes import die_with_parent, take_turns_late
 from realtime.storage import describe_refusal, write_durably
 
-NICE = 15
-"""How much the process yields once sessions may run: they come first. Not before: at nice 15 a face
-of 0.3 s took 70 beside four busy processes, and nobody was served by it."""
 REPORT_EVERY_S = 0.1
 PICTURE_PX = 384
 PREVIEW_BYTES = 300_000
@@ -123,7 +120,9 @@ def draw_picture(report: Reporter, photo: Path | None, store: Path, keys: list[s
         return _jpeg(image.convert("RGB"))
 
 
-def draw_preview(report: Reporter, system: str, store: Path, key: str, target: Path) -> None:
+def draw_preview(
+    report: Reporter, system: str, options: Any, store: Path, key: str, target: Path
+) -> None:
     """Write a short clip of an avatar that moves, an animated WebP, as the file `target`."""
     from PIL import Image
 
@@ -133,7 +132,8 @@ def draw_preview(report: Reporter, system: str, store: Path, key: str, target: P
 
     drawing = find_system(system)
     assert isinstance(drawing, Previews), "checked"
-    frames = [Image.fromarray(frame) for frame in drawing.preview(IdentityStore(store).load(key))]
+    identity = IdentityStore(store).load(key)
+    frames = [Image.fromarray(frame) for frame in drawing.preview(identity, options)]
     for quality in PREVIEW_QUALITIES:
         out = io.BytesIO()
         frames[0].save(
@@ -161,13 +161,13 @@ def _jpeg(image: Any) -> str:
     return base64.b64encode(out.getvalue()).decode()
 
 
-def run_worker(connected: socket.socket, parent: int, niceness: int) -> None:
+def run_worker(connected: socket.socket, parent: int) -> None:
     """The process's main function: one job after another until the socket closes."""
     die_with_parent(parent)
     pipe = Connection(connected.detach())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server ends us, not the terminal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    take_turns_late(niceness)
+    take_turns_late(0)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the detector's native chatter
     os.environ["OMP_NUM_THREADS"] = "1"
     while True:

@@ -17,15 +17,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pipelines.machine import Machine
 from pipelines.photo.framing import SQUARE
 from realtime.clock import Clock, MonotonicClock
-from realtime.engine.backends import BackendInUse
 from realtime.engine.config import EngineConfig
 from realtime.engine.handle import StreamHandle
+from realtime.engine.health import Health, State
+from realtime.engine.heartbeat import watch
 from realtime.engine.link import Link, Observer
 from realtime.engine.supervisor import BackOff, Child, Elsewhere, EngineAddress, Home
 from realtime.engine.wire import EncodingTimes, Pulse
@@ -34,42 +34,13 @@ from realtime.media import Size
 
 logger = logging.getLogger(__name__)
 
-State = Literal["starting", "ready", "restarting", "failed", "stopped"]
-
 START_S = 120.0
 """Deadline for the first answer of a process: it imports tensor libraries before."""
 BUILD_S = 600.0
 """Deadline for building or warming up a pipeline."""
 CHECK_S = 5.0
-BEAT_S = 1.0
 BUILDING_FACTOR = 6.0
 """So many times longer an answer may take while a pipeline is built: it shares an interpreter."""
-
-
-@dataclass(frozen=True)
-class Health:
-    """How the engine is, as of its last answer. For `/health`, `/ready` and logs."""
-
-    state: State
-    reason: str
-    """Why it is not ready, in words; empty when it is."""
-    answered_s: float
-    """Seconds since the inference process last answered; it is asked every second."""
-    restarts: int
-    device: str
-    pipelines: dict[str, str]
-    """By name: "loading", "ready", or what went wrong."""
-    sessions: int
-    """Streams open now, those of other media processes too."""
-    rung: int
-    """Of the degradation ladder; 0 is full quality."""
-    costs: dict[str, float]
-    """Measured, in milliseconds."""
-    machine: Machine
-    first_sizes: dict[str, Size]
-    """By warmed-up pipeline: what the first session's pictures begin with on this machine."""
-    backends: dict[str, BackendInUse]
-    """What computes the pipelines that have a choice, by name."""
 
 
 class Engine:
@@ -258,31 +229,13 @@ class Engine:
         await link.call("serve")
 
     async def _beat(self, link: Link) -> None:
-        """Ask every second how it is; a process that stays silent is given up.
-
-        Silence is counted in our own beats: time in which this process did not run either, on a
-        machine that was asleep, is none.
-        """
-        silent_s, reply = 0.0, None
-        try:
-            while not link.lost.done():
-                if reply is None:
-                    reply = asyncio.create_task(self._ask(link))
-                await self._clock.sleep_until(self._clock.now() + BEAT_S)
-                if reply.done():
-                    reply.result()  # raises if the link is lost
-                    silent_s, reply = 0.0, None
-                    self._tell_encoded(link)
-                    continue
-                silent_s += BEAT_S
-                if silent_s >= self._longest_silence_s(link):
-                    link.close(f"the inference process did not answer for {silent_s:.0f} s")
-        except VivavoceError as error:
-            link.close(str(error))  # unless it is lost already: it cannot say how it is
-        finally:
-            if reply is not None:
-                reply.cancel()
-                await asyncio.gather(reply, return_exceptions=True)
+        await watch(
+            link,
+            self._clock,
+            lambda link: self._ask(link),
+            self._longest_silence_s,
+            self._tell_encoded,
+        )
 
     def _longest_silence_s(self, link: Link) -> float:
         if not link.answered:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import itertools
 import logging
-import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from pipelines.identity import IdentityCache, IdentityFeatures
-from pipelines.machine import Machine, available_cores, measure_machine
 from pipelines.photo.framing import SQUARE, check_size, framed, rungs
 from pipelines.pipeline import Size
 from realtime.engine import wire
@@ -19,16 +16,11 @@ from realtime.engine.config import EngineConfig
 from realtime.engine.costs import Costs, Face
 from realtime.engine.host import PipelineHost, in_words
 from realtime.engine.peers import Peer
-from realtime.engine.scheduler import (
-    FIRST_SHARE,
-    Scheduler,
-    Slot,
-    WaitingHop,
-    first_fit,
-)
-from realtime.engine.stepper import Stepper, StepResult
-from realtime.engine.warm_up import warm_up
-from realtime.errors import AtCapacity, EngineError, NotReady, VivavoceError
+from realtime.engine.scheduler import Slot, WaitingHop
+from realtime.engine.stepper import Stepper
+from realtime.engine.streams import Streams
+from realtime.engine.warm_up import WarmUps
+from realtime.errors import EngineError, NotReady, VivavoceError
 from realtime.media import HOP_S
 
 logger = logging.getLogger(__name__)
@@ -64,21 +56,15 @@ class InferenceDesk:
         self._cache = cache
         self._post = post
         self._hosts: dict[str, PipelineHost] = {}
-        self._numbers = itertools.count(1)
         self._memories = itertools.count(1)
-        self._slots: dict[int, Slot] = {}
-        self._peers: dict[int, Peer] = {}  # stream -> whose it is
-        self._readers: dict[tuple[str, int, int], Peer] = {}  # of the picture in a place
         self._at_once = config.slots if device == "cuda" else 1
-        self._scheduler = Scheduler(self._at_once, self._expected_s)
+        self._streams = Streams(self._hosts, costs, self._at_once)
         self._stepper = Stepper(
-            self._scheduler, costs, self._hosts, self._deliver, self._step_failed
+            self._streams.scheduler, costs, self._hosts, self._streams.deliver, self._streams.fail
         )
-        self._machine = Machine(available_cores())
-        self._first_sizes: dict[str, Size] = {}
+        self._warm_ups = WarmUps(costs, self._stepper.drawing_s, self._at_once)
         self._serving = False
         self._awaiting: list[Answer] = []
-        self._warm_ups: deque[tuple[Iterator[None], Answer]] = deque()
 
     def work(self) -> bool:
         """Make a step of the streams, else of a warm-up; False where there is nothing to do.
@@ -88,31 +74,27 @@ class InferenceDesk:
         """
         if self._stepper.step():
             return True
-        if not self._warm_ups:
+        under_way = self._warm_ups.first()
+        if under_way is None:
             return False
-        steps, answer = self._warm_ups[0]
-        self._answering(answer, lambda: next(steps))
+        self._answering(under_way.answer, lambda: next(under_way.steps))
         return True
 
     # What streams say
 
     def hear(self, peer: Peer, stream: int, hop: WaitingHop) -> None:
         """Queue a hop."""
-        if (slot := self._slot(peer, stream)) is not None:
+        if (slot := self._streams.find(peer, stream)) is not None:
             slot.put(hop)
 
     def clear(self, peer: Peer, stream: int) -> None:
         """Forget what a stream has said and not shown."""
-        if (slot := self._slot(peer, stream)) is not None:
+        if (slot := self._streams.find(peer, stream)) is not None:
             slot.clear()
 
     def gone(self, peer: Peer) -> None:
         """End everything of a peer."""
-        for stream in [s for s, owner in self._peers.items() if owner is peer]:
-            self._close(self._slots[stream])
-        for place in [p for p, reader in self._readers.items() if reader is peer]:
-            del self._readers[place]
-            self._hosts[place[0]].memory.give_back(*place[1:])
+        self._streams.gone(peer)
 
     # Calls
 
@@ -147,11 +129,11 @@ class InferenceDesk:
             wire.Pulse(
                 self._device,
                 {name: host.state for name, host in self._hosts.items()},
-                len(self._slots),
-                self._scheduler.rung,
+                len(self._streams),
+                self._streams.scheduler.rung,
                 self._costs.describe(),
-                self._machine,
-                self._first_sizes,
+                self._warm_ups.machine,
+                self._warm_ups.first_sizes,
                 {name: host.backend for name, host in self._hosts.items() if host.backend},
             )
         )
@@ -183,6 +165,7 @@ class InferenceDesk:
             return
         host = PipelineHost(next(self._memories), name, options, self._cache, self._post)
         self._hosts[name] = host
+        self._streams.have_yield([host])
 
         def done(error: Exception | None) -> None:
             if error is not None:
@@ -201,29 +184,9 @@ class InferenceDesk:
 
         def prepared(identity: IdentityFeatures) -> None:
             sizes = rungs(host.system, framed(identity, frame), size)
-            drawing_s = self._stepper.drawing_s
-            steps = warm_up(host, identity, self._costs, drawing_s, at_once=self._at_once)
-            self._warm_ups.append((self._until_done(host, sizes, steps, answer), answer))
+            self._warm_ups.add(host, identity, sizes, answer)
 
         self._prepare(host, key, SQUARE, tuple(host.system.sizes), answer, prepared)
-
-    def _until_done(
-        self, host: PipelineHost, sizes: tuple[Size, ...], steps: Iterator[None], answer: Answer
-    ) -> Iterator[None]:
-        try:
-            self._measure_machine()
-            yield from steps
-        finally:
-            self._warm_ups.popleft()
-        costs = [self._costs.hop_s([Face(host.name, size)]) for size in sizes]
-        self._first_sizes[host.name] = sizes[first_fit(costs, FIRST_SHARE * HOP_S)]
-        answer(None)
-        yield
-
-    def _measure_machine(self) -> None:
-        """Once, by the tensor library that a pipeline brought; where none did, it says nothing."""
-        if not self._machine.matmul_gflops and "torch" in sys.modules:
-            self._machine = measure_machine()
 
     def do_check(
         self, peer: Peer, answer: Answer, pipeline: str, size: Size, frame: str = SQUARE
@@ -245,40 +208,24 @@ class InferenceDesk:
     ) -> None:
         """Open a stream: its row is taken at once, its face comes when it is prepared."""
         host = self._admit(pipeline, size, frame)
-        slot = self._take(peer, host, size, frame)
+        slot = self._streams.take(peer, host, size, frame)
 
         def prepared(identity: IdentityFeatures) -> None:
-            if slot.stream not in self._slots:  # its peer has gone meanwhile
+            if slot not in self._streams:  # its peer has gone meanwhile
                 return
             host.pipeline.reset(slot.row, seed)
             self._show(host, slot, identity)
             if controls:
                 host.pipeline.set_controls(slot.row, controls)
-            self._welcome(peer, answer, host, slot)
+            place = self._streams.welcome(peer, slot)
+            if place is not None:
+                answer(self._opened(slot, *place))
 
         def refuse(error: Any) -> None:
-            self._close(slot)
+            self._streams.close(slot)
             answer(error)
 
         self._prepare(host, key, frame, (size,), refuse, prepared)
-
-    def _take(self, peer: Peer, host: PipelineHost, size: Size, frame: str) -> Slot:
-        row = host.take_row()
-        if row is None:
-            raise AtCapacity(f"every slot of the pipeline {host.name!r} is taken")
-        slot = Slot(
-            stream=next(self._numbers),
-            pipeline=host.name,
-            row=row,
-            sizes=(size,),
-            look_ahead=host.pipeline.look_ahead,
-            drawn_at=time.monotonic(),
-            frame=frame,
-            asked=size,
-        )
-        self._slots[slot.stream] = slot
-        self._peers[slot.stream] = peer
-        return slot
 
     def _show(self, host: PipelineHost, slot: Slot, identity: IdentityFeatures) -> None:
         """Give a slot a prepared face, and the sizes that it has in the slot's frame."""
@@ -286,44 +233,37 @@ class InferenceDesk:
         host.pipeline.set_identity(slot.row, identity, sizes[0])
         slot.sizes = sizes
 
-    def _welcome(self, peer: Peer, answer: Answer, host: PipelineHost, slot: Slot) -> None:
-        if host.number not in peer.memories:
-            peer.memories.add(host.number)
-            memory = wire.Memory(host.number, host.memory.layout)
-            peer.send(wire.pack(wire.MEMORY, memory), (host.descriptor,), must=True)
-        if slot.stream not in self._slots:  # that told us that its peer has gone
-            return
-        begin, cpu = time.monotonic(), time.thread_time()
-        batch = host.draw_still(slot.row, slot.sizes[0])
-        if not self._scheduler.slots:
-            self._costs.begin(time.thread_time() - cpu, time.monotonic() - begin)
-        self._readers[host.name, batch, slot.row] = peer
-        self._scheduler.add(slot)
-        answer(
-            wire.Opened(
-                stream=slot.stream,
-                memory=host.number,
-                batch=batch,
-                row=slot.row,
-                look_ahead=slot.look_ahead,
-                expected_latency_s=self._expected_latency_s(),
-                size=slot.sizes[0],
-            )
+    def _opened(self, slot: Slot, memory: int, batch: int) -> wire.Opened:
+        return wire.Opened(
+            stream=slot.stream,
+            memory=memory,
+            batch=batch,
+            row=slot.row,
+            look_ahead=slot.look_ahead,
+            expected_latency_s=self._expected_latency_s(),
+            size=slot.sizes[0],
         )
+
+    def _expected_latency_s(self) -> float:
+        """On a CPU every stream may have to wait for all the others."""
+        step_s = self._stepper.drawing_s.at(0.95)
+        if step_s is None:
+            return HOP_S / 2
+        return min(HOP_S, step_s * (len(self._streams) if self._at_once == 1 else 1))
 
     def do_close(self, peer: Peer, answer: Answer, stream: int) -> None:
         """Give a stream's row back."""
-        if (slot := self._slot(peer, stream)) is not None:
-            self._close(slot)
+        if (slot := self._streams.find(peer, stream)) is not None:
+            self._streams.close(slot)
         answer(None)
 
     def do_set_identity(self, peer: Peer, answer: Answer, stream: int, key: str) -> None:
         """Change the face of a stream; answers the largest size of its pictures from now on."""
-        slot = self._open_slot(peer, stream)
+        slot = self._streams.get(peer, stream)
         host = self._hosts[slot.pipeline]
 
         def prepared(identity: IdentityFeatures) -> None:
-            if slot.stream in self._slots:
+            if slot in self._streams:
                 self._show(host, slot, identity)
             answer(slot.sizes[0])
 
@@ -333,7 +273,7 @@ class InferenceDesk:
         self, peer: Peer, answer: Answer, stream: int, values: dict[str, float]
     ) -> None:
         """Change the controls of a stream."""
-        slot = self._open_slot(peer, stream)
+        slot = self._streams.get(peer, stream)
         self._hosts[slot.pipeline].pipeline.set_controls(slot.row, values)
         answer(None)
 
@@ -343,7 +283,7 @@ class InferenceDesk:
             for _ in range(min(each.pictures, 1000)):
                 self._costs.encoded(each.size, each.cpu_s, each.wall_s)
         if any(each.pictures >= SEVERAL and each.wall_s > ENCODER_SHARE * HOP_S for each in times):
-            self._scheduler.encoders_late(time.monotonic())
+            self._streams.scheduler.encoders_late(time.monotonic())
 
     # Behind the calls
 
@@ -378,76 +318,5 @@ class InferenceDesk:
             check_size(host.system, size, frame)
         except ValueError as error:
             raise EngineError(f"the pipeline {pipeline!r}: {error}") from error
-        running = [Face(slot.pipeline, slot.sizes[0]) for slot in self._slots.values()]
-        self._costs.check(Face(pipeline, size), running)
+        self._costs.check(Face(pipeline, size), self._streams.faces())
         return host
-
-    def _slot(self, peer: Peer, stream: int) -> Slot | None:
-        return self._slots.get(stream) if self._peers.get(stream) is peer else None
-
-    def _open_slot(self, peer: Peer, stream: int) -> Slot:
-        slot = self._slot(peer, stream)
-        if slot is None:
-            raise EngineError("the stream has ended")
-        return slot
-
-    def _close(self, slot: Slot) -> None:
-        if self._slots.pop(slot.stream, None) is not None:
-            del self._peers[slot.stream]
-            self._scheduler.remove(slot)
-            self._hosts[slot.pipeline].give_back(slot.row)
-
-    def _expected_s(self, sizes: Sequence[Size]) -> float:
-        names = [slot.pipeline for slot in self._scheduler.slots.values()]
-        faces = [Face(name, size) for name, size in zip(names, sizes, strict=True)]
-        return self._costs.expected_s(faces)
-
-    def _expected_latency_s(self) -> float:
-        """On a CPU every stream may have to wait for all the others."""
-        step_s = self._stepper.drawing_s.at(0.95)
-        if step_s is None:
-            return HOP_S / 2
-        return min(HOP_S, step_s * (len(self._slots) if self._at_once == 1 else 1))
-
-    # What steps give
-
-    def _deliver(self, result: StepResult) -> None:
-        turn, host = result.turn, result.host
-        slot, batch = turn.slot, host.memory.batches[result.batch]
-        start, peer = turn.hop.start - slot.look_ahead, self._peers.get(slot.stream)
-        if start < 0 or peer is None:  # before the beginning; or gone while others were told
-            return
-        drawn = bool(batch.drawn[slot.row])
-        place = (host.name, result.batch, slot.row)
-        message = wire.pack_frame(
-            wire.FrameMessage(
-                stream=slot.stream,
-                start=start,
-                behaviour=int(batch.behaviour[slot.row]),
-                drawn=drawn,
-                memory=host.number,
-                batch=result.batch,
-                row=slot.row,
-                width=turn.size[0],
-                height=turn.size[1],
-                wait_s=result.wait_s,
-                step_s=result.step_s,
-                rung=self._scheduler.rung,
-                skipped=slot.skipped,
-                dropped=slot.dropped,
-                motion=batch.motion[slot.row],
-            )
-        )
-        if drawn:
-            host.memory.taken[place[1:]] = True
-            self._readers[place] = peer
-        if not peer.send(message) and drawn:
-            host.memory.give_back(*place[1:])
-
-    def _step_failed(self, slot: Slot, error: Exception) -> None:
-        peer = self._peers.get(slot.stream)
-        if peer is None:  # gone while others were told
-            return
-        self._close(slot)
-        reason = f"the avatar cannot be drawn any more: {in_words(error)}"
-        peer.send(wire.pack(wire.ENDED, wire.Ended(slot.stream, reason)), must=True)

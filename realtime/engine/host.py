@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 from pipelines.identity import IdentityCache, IdentityFeatures
@@ -14,10 +14,7 @@ from pipelines.registry import find_system
 from realtime.engine.backends import BackendInUse, choose_backend
 from realtime.engine.config import EngineConfig
 from realtime.engine.memory import Layout, PictureMemory, create_memory
-from realtime.processes import take_turns_late
-
-PREPARING_NICE = 10
-"""How much the thread that builds and prepares yields to the steps."""
+from realtime.engine.preparing import PreparingThread
 
 
 class PipelineHost:
@@ -51,9 +48,7 @@ class PipelineHost:
         self.free: deque[int] = deque()
         self._cache = cache
         self._post = post
-        self._thread = ThreadPoolExecutor(
-            1, f"prepare-{name}", initializer=take_turns_late, initargs=(PREPARING_NICE,)
-        )
+        self.preparing = PreparingThread(f"prepare-{name}")
 
     @property
     def ready(self) -> bool:
@@ -81,7 +76,7 @@ class PipelineHost:
                 self.state = "ready"
             else:
                 self.state = in_words(error)
-                self._thread.shutdown(wait=False)
+                self.preparing.close()
             done(error if isinstance(error, Exception) else None)
 
         self._submit(work, built)
@@ -109,8 +104,11 @@ class PipelineHost:
         self._submit(work, prepared)
 
     def _submit(self, work: Callable[[], Any], done: Callable[[Future[Any]], None]) -> None:
-        future = self._thread.submit(work)
-        future.add_done_callback(lambda result: self._post(lambda: done(result)))
+        def finished(result: Future[Any]) -> None:
+            self.preparing.finished()
+            done(result)
+
+        self.preparing.submit(work, lambda result: self._post(lambda: finished(result)))
 
     def take_row(self) -> int | None:
         """A free row with room for a picture, or None."""

@@ -3,20 +3,87 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pipelines.identity import IdentityFeatures
-from realtime.engine.costs import Costs
+from pipelines.machine import Machine, available_cores, measure_machine
+from realtime.engine.costs import Costs, Face
 from realtime.engine.host import PipelineHost
-from realtime.engine.scheduler import Quantile, Slot, Turn, WaitingHop
+from realtime.engine.scheduler import FIRST_SHARE, Quantile, Slot, Turn, WaitingHop, first_fit
 from realtime.engine.stepper import step_batch
-from realtime.media import HOP_SAMPLES, Size
+from realtime.media import HOP_S, HOP_SAMPLES, Size
 
 REPEATS = 10
 COUNTED = 7
 """Of the repeats, the last ones: the first pay for allocations and caches."""
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """One under way: the steps that are left, and who is told of its end, or of what failed."""
+
+    steps: Iterator[None]
+    answer: Callable[[Any], None]
+
+
+class WarmUps:
+    """Those that were asked for, one after the other, and what they told of this machine.
+
+    drawing_s, at_once: see `warm_up`.
+    """
+
+    def __init__(self, costs: Costs, drawing_s: Quantile, at_once: int) -> None:
+        self._costs = costs
+        self._drawing_s = drawing_s
+        self._at_once = at_once
+        self._under_way: deque[WarmUp] = deque()
+        self.machine = Machine(available_cores())
+        self.first_sizes: dict[str, Size] = {}
+        """By pipeline: what the first session's pictures begin with."""
+
+    def add(
+        self,
+        host: PipelineHost,
+        identity: IdentityFeatures,
+        sizes: tuple[Size, ...],
+        answer: Callable[[None], None],
+    ) -> None:
+        """Have `host` warmed up with a prepared face; `sizes`: of most sessions, the wanted one
+        first."""
+        steps = warm_up(host, identity, self._costs, self._drawing_s, at_once=self._at_once)
+        self._under_way.append(WarmUp(self._until_done(host, sizes, steps, answer), answer))
+
+    def first(self) -> WarmUp | None:
+        """The one whose next step is due."""
+        return self._under_way[0] if self._under_way else None
+
+    def _until_done(
+        self,
+        host: PipelineHost,
+        sizes: tuple[Size, ...],
+        steps: Iterator[None],
+        answer: Callable[[None], None],
+    ) -> Iterator[None]:
+        try:
+            self._measure_machine()
+            yield from steps
+        finally:
+            self._under_way.popleft()
+        costs = [self._costs.hop_s([Face(host.name, size)]) for size in sizes]
+        self.first_sizes[host.name] = sizes[first_fit(costs, FIRST_SHARE * HOP_S)]
+        answer(None)
+        yield
+
+    def _measure_machine(self) -> None:
+        """Once, by the tensor library that a pipeline brought; where none did, it says nothing."""
+        if not self.machine.matmul_gflops and "torch" in sys.modules:
+            self.machine = measure_machine()
 
 
 def warm_up(

@@ -6,9 +6,7 @@ from tests.support.pages import (
     MARKS,
     change_face,
     get,
-    opened,
     serving,
-    speaking_browser,
     start,
     stop,
     watch_lips,
@@ -21,16 +19,6 @@ pytestmark = MARKS
 def running(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("server"), "--pipeline", "anitalker") as process:
         yield process
-
-
-@pytest.fixture(scope="module")
-def page(running, tmp_path_factory):
-    wide = {"width": 1280, "height": 800}
-    with (
-        speaking_browser(tmp_path_factory.mktemp("sound")) as browser,
-        opened(browser, running, viewport=wide) as page,
-    ):
-        yield page
 
 
 def test_the_face_talks_with_the_voice_and_changes(page, running):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pipelines.photo.framing import FRAMES, WIDE
-from tests.support.pages import CAST, MARKS, opened, serving, speaking_browser, start, stop, until
+from tests.support.pages import CAST, MARKS, opened, serving, start, stop, until
 
 pytestmark = MARKS
 SHAPE = "(({videoWidth, videoHeight}) => [videoWidth, videoHeight])(%s)"
@@ -14,12 +14,11 @@ PICTURES = 25
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(browser, tmp_path_factory):
     folder = tmp_path_factory.mktemp("frames")
     looks = {"viewport": {"width": 1280, "height": 800}}
     with (
         serving(folder, settings='size = "720"') as running,
-        speaking_browser(folder) as browser,
         opened(browser, running, **looks) as page,
     ):
         yield page

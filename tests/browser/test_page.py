@@ -14,10 +14,9 @@ from tests.support.pages import (
     get,
     opened,
     serving,
-    speaking_browser,
     start,
     stop,
-    until,
+    wait_until_empty,
     watch_lips,
 )
 
@@ -28,23 +27,6 @@ pytestmark = MARKS
 def running(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("server"), settings="max_sessions = 2") as process:
         yield process
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with speaking_browser(tmp_path_factory.mktemp("sound")) as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser, running):
-    with opened(browser, running, viewport={"width": 1280, "height": 800}) as page:
-        yield page
-    wait_until_empty(running)  # the next test finds every place free
-
-
-def wait_until_empty(running) -> None:
-    until(lambda: get(f"{running.url}/health")["sessions"] == 0)
 
 
 def test_shows_the_cast(page):

@@ -5,8 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.service.browser import server
-from tests.support.pages import MARKS, get, opened, speaking_browser, start, stop, until
+from tests.support.pages import MARKS, get, serving, start, stop, until
 from tests.support.toy import toy_installed, write_video
 
 pytestmark = MARKS
@@ -25,11 +24,8 @@ def pace(tmp_path_factory) -> Path:
 def running(tmp_path_factory, pace):
     """A server with one face, of a pipeline that is as slow as it is told to be."""
     folder = tmp_path_factory.mktemp("server")
-    (folder / "cast").mkdir()
-    config = folder / "vivavoce.toml"
-    config.write_text(f'cast_dir = "{folder / "cast"}"\nload_share = 10.0\n')
-    flags = ("--pipeline", "toy", "--set", f"pace={pace}", "--config", str(config))
-    with toy_installed(), server(folder / "data", *flags) as process:
+    flags = ("--pipeline", "toy", "--set", f"pace={pace}", "--size", "180")
+    with toy_installed(), serving(folder, *flags, cast=()) as process:
         video = write_video(folder / "clip.mkv").read_bytes()
         made = httpx.post(
             f"{process.url}/v1/avatars",
@@ -40,18 +36,6 @@ def running(tmp_path_factory, pace):
         where = process.url + made.raise_for_status().headers["location"]
         until(lambda: get(where)["state"] == "ready")
         yield process
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with speaking_browser(tmp_path_factory.mktemp("sound")) as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser, running):
-    with opened(browser, running) as page:
-        yield page
 
 
 def note(page) -> str:

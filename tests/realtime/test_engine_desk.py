@@ -263,7 +263,7 @@ def test_a_peer_found_gone_while_it_is_welcomed_leaves_nothing(gpu):
     other.on_send = lambda: gpu.desk.gone(other)
     gpu.desk.call(other, wire.Call(1, "open", ("echo", gpu.key, LARGE, 0, {})))
     gpu.next_post()
-    assert not gpu.desk._scheduler.slots
+    assert not gpu.desk._streams.scheduler.slots
     assert not gpu.host.memory.taken.any()
     for _ in range(4):
         gpu.open()

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.service.peer import AvatarClient
+from pipelines.pipeline import NeedsWeights
 from pipelines.registry import find_system
 from realtime.avatars import uploads
 from realtime.http.app import create_app
@@ -76,6 +77,10 @@ async def test_pipelines_are_described_whether_they_are_loaded_or_not(server):
     ]
     [anitalker] = [other for other in others if other["name"] == "anitalker"]
     assert (anitalker["loaded"], anitalker["state"]) == (False, "not loaded")
+    swaptalk = find_system("swaptalk")
+    assert isinstance(swaptalk, NeedsWeights)
+    offered = "swaptalk" in {other["name"] for other in others}
+    assert offered == (not swaptalk.missing(swaptalk.Options()))
 
 
 async def test_health_tells_of_the_engine(server):

@@ -47,7 +47,9 @@ def until(condition: Callable[[], object], what: str) -> None:
 
 def ready(process: ServerProcess) -> bool:
     assert process.process.poll() is None, process.log_path.read_text()[-4000:]
-    return ask(process, "/ready") == (200, {"status": "ready"})
+    if ask(process, "/ready") != (200, {"status": "ready"}):
+        return False
+    return not ask(process, "/health")[1].get("cast_to_prepare")
 
 
 def inference(process: ServerProcess) -> set[psutil.Process]:

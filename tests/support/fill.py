@@ -56,9 +56,9 @@ def filled(key: str, entry: Entry) -> Tensor:
     return torch.from_numpy(np.asarray(values[kind]()).astype(np.float32))
 
 
-def fill(model: str) -> dict[str, Tensor]:
+def fill(model: str, folder: str = "anitalker") -> dict[str, Tensor]:
     """The state of one published network under the fixture formula."""
-    return {key: filled(key, entry) for key, entry in keys_of(model).items()}
+    return {key: filled(key, entry) for key, entry in keys_of(model, folder).items()}
 
 
 def stage2_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,14 +42,14 @@ def until(condition: Callable[[], object]) -> None:
 
 
 @contextmanager
-def serving(folder: Path, *flags: str, settings: str = "") -> Iterator:
-    """A server process with the faces of `CAST`, at 256 pixels."""
-    cast = folder / "cast"
-    cast.mkdir()
-    for portrait in CAST:
-        shutil.copy(portrait, cast)
+def serving(folder: Path, *flags: str, cast: Sequence[Path] = CAST, settings: str = "") -> Iterator:
+    """A server process with these faces, at 256 pixels unless `flags` say otherwise."""
+    faces = folder / "cast"
+    faces.mkdir()
+    for portrait in cast:
+        shutil.copy(portrait, faces)
     config = folder / "vivavoce.toml"
-    config.write_text(f'cast_dir = "{cast}"\nload_share = 10.0\n{settings}\n')
+    config.write_text(f'cast_dir = "{faces}"\nload_share = 10.0\n{settings}\n')
     with server(folder / "data", "--size", "256", "--config", str(config), *flags) as process:
         yield process
 
@@ -92,6 +92,11 @@ def start(page) -> str:
 def stop(page) -> None:
     page.click("#start")
     page.wait_for_function("window.vivavoce.state === 'ready'")
+
+
+def wait_until_empty(running) -> None:
+    """Wait until the server has no session."""
+    until(lambda: get(f"{running.url}/health")["sessions"] == 0)
 
 
 def watch_lips(page) -> None:

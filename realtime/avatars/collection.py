@@ -1,0 +1,120 @@
+"""Which avatars there are: the shipped cast, and uploads with the records that are kept of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pipelines.identity import IdentityStore
+from pipelines.pipeline import Material
+from realtime.avatars.records import Avatar, Record, read_record, write_record
+from realtime.config import ServerConfig
+from realtime.errors import UnknownAvatar
+from realtime.storage import storing
+
+logger = logging.getLogger(__name__)
+
+
+class Collection:
+    """The avatars by id, the cast first. The newest record of an upload is the one on disk."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.folder = config.data_dir / "avatars"
+        """Of the records of uploads, and of the files that these name."""
+        self.records: dict[str, Record] = {}
+        """Of uploads, by avatar id."""
+        self._avatars: dict[str, Avatar] = {}
+        self.disk = asyncio.Lock()
+        """Held by whoever changes files of uploads: one at a time."""
+        for photo in sorted(config.cast_dir.glob("*.png")):
+            member = Avatar(photo.stem, photo.stem.title(), "cast", Material(photo=photo))
+            self._avatars[member.id] = member
+        store = IdentityStore(config.identities_dir)
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                self.add(path.stem, read_record(path, store))
+            except ValueError as error:
+                logger.warning("ignoring the broken avatar record %s: %s", path.name, error)
+
+    def __iter__(self) -> Iterator[Avatar]:
+        return iter(list(self._avatars.values()))
+
+    def __contains__(self, avatar_id: str) -> bool:
+        return avatar_id in self._avatars
+
+    def get(self, avatar_id: str) -> Avatar:
+        """The avatar of this id (or, failing that, of this name).
+
+        Raises:
+            UnknownAvatar: there is none.
+        """
+        if avatar_id in self._avatars:
+            return self._avatars[avatar_id]
+        for avatar in self:
+            if avatar.name.lower() == avatar_id.lower():
+                return avatar
+        names = ", ".join(self._avatars) or "none yet"
+        raise UnknownAvatar(f"no avatar is called {avatar_id!r}; there are: {names}")
+
+    def newest(self, avatar: Avatar) -> Avatar:
+        """The avatar with the material that it has by now; as it is where it was deleted."""
+        return self._avatars.get(avatar.id, avatar)
+
+    def add(self, avatar_id: str, record: Record) -> Avatar:
+        """Take an upload in; nothing is written."""
+        avatar = Avatar(avatar_id, record.name, "upload", record.material)
+        self._avatars[avatar_id] = avatar
+        self.records[avatar_id] = record
+        return avatar
+
+    def give_material(self, avatar: Avatar, material: Material) -> None:
+        """Have it made of other files than before; nothing is written."""
+        self._avatars[avatar.id] = replace(avatar, material=material)
+
+    def remove(self, avatar_id: str) -> tuple[Avatar | None, Record | None]:
+        """Forget an avatar; what was known of it. Its files stay, see `delete_files`."""
+        return self._avatars.pop(avatar_id, None), self.records.pop(avatar_id, None)
+
+    async def write(self, avatar_id: str, record: Record) -> None:
+        """Keep a record, unless its avatar is deleted meanwhile.
+
+        Raises:
+            StorageError: it cannot be kept.
+        """
+        self.records[avatar_id] = record
+        with storing():
+            await asyncio.shield(self._write_newest(avatar_id))
+
+    async def _write_newest(self, avatar_id: str) -> None:
+        async with self.disk:
+            record = self.records.get(avatar_id)
+            if record is not None:
+                await asyncio.to_thread(write_record, self.folder / f"{avatar_id}.json", record)
+
+    async def remember_key(self, avatar: Avatar, key: str) -> None:
+        """Keep on an upload's record that features of `key` are made of it."""
+        record = self.records.get(avatar.id)
+        if record is not None and key not in record.keys:
+            await self.write(avatar.id, replace(record, keys=(*record.keys, key)))
+
+    def keys(self) -> set[str]:
+        """Of the features of all uploads."""
+        return {key for record in self.records.values() for key in record.keys}
+
+    def delete_files(self, avatar_id: str) -> None:
+        """Delete the files of an upload, the record first: files without one are swept."""
+        for path in (self.folder / f"{avatar_id}.json", *self.folder.glob(f"{avatar_id}.*")):
+            path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Delete the files that no record names; those beside a record that cannot be read stay."""
+        if not self.folder.is_dir():
+            return
+        unread = {path.stem for path in self.folder.glob("*.json")} - self.records.keys()
+        named = {path.name for record in self.records.values() for path in record.files.values()}
+        for path in self.folder.iterdir():
+            kept = path.name in named or path.suffix == ".json"
+            if path.is_file() and not kept and path.name.partition(".")[0] not in unread:
+                path.unlink()
