@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.identity import IdentityFeatures
-from pipelines.photo.crop import CANVAS
 from pipelines.photo.detect import person_mask
 from pipelines.photo.filling import dilate
 from pipelines.photo.geometry import measure
@@ -26,12 +25,12 @@ _FACE = (0.30, -0.85, -0.40)  # half width, top and bottom above the chin: foreh
 
 def regions(face: IdentityFeatures, size: int) -> dict[str, Mask]:
     """Parts of the frame of a face enrolled for `portrait`, by name, bool [size, size]."""
-    step = CANVAS // size
     canvas = face.arrays["canvas"]
+    side = len(canvas)  # of a large photo more than of a small one
     shape = measure(face.arrays["landmarks"])
     person = torch.from_numpy((person_mask(canvas) > 0.5).astype(np.float32))[None]
-    unit = shape.unit * CANVAS / 2  # pixels
-    line = (np.arange(CANVAS, dtype=np.float32) + 0.5) / CANVAS * 2.0 - 1.0
+    unit = shape.unit * side / 2  # pixels
+    line = (np.arange(side, dtype=np.float32) + 0.5) / side * 2.0 - 1.0
     place = shape.to_face(np.stack(np.meshgrid(line, line), -1))
     across, below = place[..., 0], place[..., 1] - shape.chin
 
@@ -46,7 +45,8 @@ def regions(face: IdentityFeatures, size: int) -> dict[str, Mask]:
         "hair edge": inside & outside & (below < -_ABOVE),
         "upper face": (np.abs(across) < half) & (below > top) & (below < bottom),
     }
-    return {name: mask[::step, ::step] for name, mask in found.items()}
+    seen = np.arange(size) * side // size
+    return {name: mask[np.ix_(seen, seen)] for name, mask in found.items()}
 
 
 class Flicker:
