@@ -37,10 +37,10 @@ from training.flow_warp.losses import (
     hole_loss,
 )
 from training.flow_warp.motions import motion_bank
-from training.flow_warp.run import Plan, Run, as_published, pace, quicker_masks
+from training.flow_warp.run import Plan, Run, as_published, quicker_masks
 from training.flow_warp.start import settle
 from training.flow_warp.store import Clip, read_faces, write_clip
-from training.flow_warp.workers import Workers
+from training.workers import Workers
 
 TINY = RendererConfig(size=16, widths=(4, 8, 8), latent_dim=24)
 PLAN = Plan(steps=4, warm_up=1, report=2, sheet=2)
@@ -267,21 +267,6 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(data: Path, tmp_path: Path) 
         assert torch.equal(value, other[name]), name
 
 
-def test_a_line_is_the_mean_of_the_steps_it_saw(data: Path, tmp_path: Path) -> None:
-    run = _run(data, tmp_path / "run", replace(PLAN, steps=5, report=5))
-    run.step = 3  # as if resumed between two lines
-    update, losses = run._update, []
-
-    def kept() -> dict[str, float]:
-        losses.append(update())
-        return losses[-1]
-
-    run._update = kept  # type: ignore[method-assign]
-    run.train()
-    row = json.loads((tmp_path / "run/curve.jsonl").read_text())
-    assert row["colour"] == pytest.approx((losses[0]["colour"] + losses[1]["colour"]) / 2)
-
-
 def _stop_after(run: Run, steps: int) -> None:
     """Train as one that is killed right after it saved step `steps`."""
     save = run.save
@@ -296,14 +281,6 @@ def _stop_after(run: Run, steps: int) -> None:
         run.train()
 
 
-def test_the_pace_warms_up_holds_and_slows_down() -> None:
-    plan = Plan(steps=1000, warm_up=100, last_rate=0.02)
-    assert pace(0, plan) == pytest.approx(0.01)
-    assert pace(100, plan) == pace(333, plan) == 1.0
-    assert pace(667, plan) == pytest.approx(0.51, abs=0.01)
-    assert pace(1000, plan) == pytest.approx(0.02)
-
-
 _WORKER = """
 import sys
 from pathlib import Path
@@ -313,7 +290,7 @@ from training.flow_warp.batches import Sampler
 from training.flow_warp.motions import motion_bank
 from training.flow_warp.run import Plan, Run
 from training.flow_warp.store import read_faces
-from training.flow_warp.workers import joined
+from training.workers import joined
 
 data, out = Path(sys.argv[1]), Path(sys.argv[2])
 torch.set_num_threads(1)

@@ -22,7 +22,6 @@ from pipelines.swaptalk.swap import Swap
 from pipelines.swaptalk.weights import load_expert, load_lips, load_swap
 from pipelines.weights import read_metadata
 from training.flow_warp.store import Clip, write_clip
-from training.flow_warp.workers import Workers
 from training.swaptalk.latents import LatentFace, encode_store, main, read_latents
 from training.swaptalk.learners import ExpertLearner, LipLearner, SwapLearner
 from training.swaptalk.losses import cell_weights, identity_loss, map_loss
@@ -30,6 +29,7 @@ from training.swaptalk.run import Batch, Learner, Plan, Run
 from training.swaptalk.samplers import ExpertSampler, LipBatch, LipSampler, SwapSampler
 from training.swaptalk.stand_in import StandIn
 from training.swaptalk.train import main as train
+from training.workers import Workers
 
 DIM, FRAMES = 6, 12
 LATENT = LatentConfig(dim=DIM, rows=8, columns=8)

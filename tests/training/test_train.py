@@ -116,7 +116,7 @@ def run(corpus: Path, out: Path, steps: int) -> Trainer:
     trainer = Trainer(network, Spoken(network), PhoneHead(network), [corpus], out, PLAN)
     trainer.resume()
     while trainer.step < steps:
-        trainer._update()
+        trainer.update()
         trainer.step += 1
     trainer.save()
     return trainer
@@ -127,10 +127,12 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(corpus: Path, tmp_path
     resumed = run(corpus, tmp_path / "a", 4)
     whole = run(corpus, tmp_path / "b", 4)
     assert resumed.step == whole.step == 4
-    for name, value in whole.model.state_dict().items():
-        torch.testing.assert_close(resumed.model.state_dict()[name], value)
+    for name, value in whole.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], value)
+    held = torch.load(tmp_path / "b" / "last.pt", weights_only=True)
+    assert sorted(held) == ["average", "optimiser", "parts", "step", "torch", "windows"]
     kept = load_file(tmp_path / "b" / "model.safetensors")
-    assert set(kept) == set(whole.model.state_dict())
+    assert set(kept) == set(whole.network.state_dict())
     assert load_network(tmp_path / "b" / "model.safetensors").config == SMALL
 
 

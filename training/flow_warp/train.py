@@ -19,7 +19,7 @@ from pipelines.anitalker.config import OFFICIAL, SMALL
 from training.flow_warp.batches import Sampler
 from training.flow_warp.run import Plan, Run, as_published
 from training.flow_warp.store import read_faces
-from training.flow_warp.workers import joined
+from training.workers import joined
 
 CONFIGS = {"small": SMALL, "official": OFFICIAL}
 

@@ -33,11 +33,11 @@ from pipelines.swaptalk.swap import Swap
 from pipelines.swaptalk.weights import load_expert
 from pipelines.weights import read_metadata
 from training.flow_warp.store import SPLITS
-from training.flow_warp.workers import Workers, joined
 from training.swaptalk.latents import LatentFace, read_latents
 from training.swaptalk.learners import ExpertLearner, LipLearner, SwapLearner
 from training.swaptalk.run import Learner, Plan, Run
 from training.swaptalk.samplers import ExpertSampler, LipSampler, SwapSampler
+from training.workers import Workers, joined
 
 _SCALED_ON = 256  # frames that give the scale of latents
 _HELD_OUT_SEED = 1

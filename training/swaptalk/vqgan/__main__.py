@@ -22,11 +22,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipelines.swaptalk.vqgan.config import PRESETS
 from pipelines.swaptalk.vqgan.weights import read_vqgan
 from training.flow_warp.store import read_faces
-from training.flow_warp.workers import joined
 from training.swaptalk.vqgan.batches import Sampler
 from training.swaptalk.vqgan.learner import Learner, Weights
 from training.swaptalk.vqgan.run import Plan, Run
 from training.swaptalk.vqgan.start import settle
+from training.workers import joined
 
 _SHEET = 12  # held-out people on a sheet
 

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.flow_warp.workers import Workers
 from training.swaptalk.vqgan.critic import Critic, adaptive_weight, critic_loss
 from training.swaptalk.vqgan.learner import Drawn
+from training.workers import Workers
 
 
 class Adversary:
