@@ -16,8 +16,9 @@ FIELDS: tuple[str, ...] = (*BLENDSHAPES, "lipsStick", "middleParted", "sidesPart
 """What the fields of a face are of: blendshapes, what follows from how far the lips part, and what
 closes the mouth of the photo."""
 
-_MOUTH_STEP = 3.0  # pixels at 512 between lattice points
-_EYE_STEP = 2.5
+_MOUTH_STEP = 3.5  # pixels at 512 between lattice points
+_EYE_STEP = 3.0
+_BELOW = 0.12  # of the face's height that the mouth's patch reaches below the lower lip's edge
 # Of the dark line that parted lips lose, what is made up for: FaceMesh then reads the gaps it read
 # while the line was still there (`pipelines.motion.reading`).
 _CLOSER = 0.35
@@ -70,7 +71,7 @@ def lips_of(face: Face, size: int, line: tuple[float, float]) -> LipsOrLids:
         field[middle], field[sides] = _without_line(face, name, x, y, line)
         return field
 
-    return build(face, [box], [layer], _MOUTH_STEP, size, 5, 3 if size > 256 else 2)
+    return build(face, [box], [layer], _MOUTH_STEP, size, 5, _apart(size), _BELOW)
 
 
 def _without_line(
@@ -96,7 +97,13 @@ def _without_line(
 def lids_of(face: Face, size: int) -> LipsOrLids:
     """The two openings of the lids: right, then left."""
     parts = [_eye(face, side) for side in SIDES]
-    return build(face, [p[0] for p in parts], [p[1] for p in parts], _EYE_STEP, size, 2, 2)
+    boxes, layers = [p[0] for p in parts], [p[1] for p in parts]
+    return build(face, boxes, layers, _EYE_STEP, size, 2, _apart(size))
+
+
+def _apart(size: int) -> int:
+    """Pixels between the nodes of a patch that are followed back: 3 of a canvas of 512."""
+    return max(2, round(3 * size / 512))
 
 
 def _eye(face: Face, side: Side) -> tuple[Box, LayerFields]:

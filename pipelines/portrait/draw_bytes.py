@@ -30,7 +30,7 @@ _NO_LIGHT = 0.002  # shading that changes a byte by half a step at most
 
 def draw_i420(baked: Baked, frame: Plan, planes: Tensor) -> None:
     """Write the frame into I420 `planes`, uint8 [1, H * 3 / 2, W]."""
-    held: Bytes = planes[0].numpy()
+    held: Bytes = planes.numpy()[0]
     held[:] = baked.behind_i420.numpy()
     for (rows, columns), rgba in draw(baked, frame):
         write_i420(rgba, held, rows.start, columns.start)
@@ -48,7 +48,7 @@ def draw(baked: Baked, frame: Plan) -> Iterator[tuple[Box, Bytes]]:
     """Yield the parts of the frame in which the person is: the box, and RGB of it [h, w, 4]."""
     person, behind = baked.person.numpy(), baked.behind.numpy()
     x, y, shade = frame.flow.nodes
-    places, gains = cv2.merge([x + baked.margin, y + baked.margin]), _for_colours(shade + 1.0)
+    places, gains = cv2.merge([x + baked.margin, y + baked.margin]), shade + 1.0
     patches = [_patch(baked, frame, *each) for each in enumerate(frame.patches)]
     lit = _around([*_lit(shade), *(_cells(baked, patch.box) for patch in patches)])
     for cells in frame.flow.bands:
@@ -68,7 +68,8 @@ def draw(baked: Baked, frame: Plan) -> Iterator[tuple[Box, Bytes]]:
             for patch in near:
                 _put(gain, spot, patch.gain, patch.box)
             part = layer[_moved(spot, box, -1)]
-            part[:] = cv2.multiply(part, gain, dtype=cv2.CV_8U)
+            # OpenCV makes 1 of the fourth channel.
+            part[:] = cv2.multiply(part, cv2.cvtColor(gain, cv2.COLOR_GRAY2RGBA), dtype=cv2.CV_8U)
         for patch in near:
             patch.paint(layer, box)
         yield box, composite(layer, behind[box])
@@ -80,7 +81,7 @@ class _Patch:
 
     box: Box
     places: Array  # [H, W, 2] pixels of the person
-    gain: Array  # [H, W, 4] of its colours, and 1
+    gain: Array  # [H, W] of its colours
     opened: Box  # what is not covered by skin, and around it
     inside: Bytes | None  # RGBA there; None if all is covered
     cover: Array  # [H', W'] share of skin there
@@ -98,7 +99,7 @@ class _Patch:
 def _patch(baked: Baked, frame: Plan, index: int, found: Patch) -> _Patch:
     x, y = found.source
     places = np.asarray(cv2.merge([x + baked.margin, y + baked.margin]), np.float32)
-    gain = _for_colours(found.shade + 1.0)
+    gain = found.shade + 1.0
     lowered = index > 0 and shut(frame.values, index - 1) > 0.0  # a lid is painted over skin, too
     opened = found if lowered else found.opened()
     if opened is None:
@@ -108,11 +109,6 @@ def _patch(baked: Baked, frame: Plan, index: int, found: Patch) -> _Patch:
     else:
         inside, cover = paint_eye(baked, frame, index - 1, opened)
     return _Patch(found.box, places, gain, opened.box, inside, cover)
-
-
-def _for_colours(gain: Array) -> Array:
-    """A gain [h, w] for each colour of RGBA, [h, w, 4]."""
-    return np.asarray(cv2.merge([gain, gain, gain, np.ones_like(gain)]), np.float32)
 
 
 def _pixels(baked: Baked, cells: Box) -> Box:

@@ -14,9 +14,9 @@ from pipelines.photo.geometry import Array
 _LEAST_SLOPE = 0.35  # of the map being inverted; keeps a step finite where it nearly folds
 
 
-def sample(lattices: Array, where: Array) -> list[Array]:
-    """Read each of `lattices` [N, h, w, C] at its `where` [2, N, H, W]: C planes of [N, H, W]."""
-    count, rows, columns = lattices.shape[:3]
+def sample(lattices: Array, where: Array) -> Array:
+    """Read each of `lattices` [N, h, w, C] at its `where` [2, N, H, W]: [C, N, H, W]."""
+    count, rows, columns, channels = lattices.shape
     x, y = where
     if count > 1:  # One below the other they are read at once; none may reach into the next.
         y = np.maximum(y, 0.0)
@@ -29,7 +29,9 @@ def sample(lattices: Array, where: Array) -> list[Array]:
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return [np.asarray(plane, np.float32).reshape(x.shape) for plane in cv2.split(found)]
+    planes = np.empty((channels, *x.shape), np.float32)
+    cv2.split(found, [*planes.reshape(channels, -1, x.shape[-1])])
+    return planes
 
 
 def invert(displacement: Array, points: Array, start: Array, iterations: int) -> Array:
@@ -44,12 +46,12 @@ def invert(displacement: Array, points: Array, start: Array, iterations: int) ->
     field = stacked(*displacement, *np.reciprocal(slope, out=slope))
     where = start.copy()
     for _ in range(iterations):
-        dx, dy, *share = sample(field, where)
-        for axis, miss in enumerate((dx, dy)):
-            miss += where[axis]
-            miss -= points[axis]
-            miss *= share[axis]
-            where[axis] -= miss
+        found = sample(field, where)
+        miss, share = found[:2], found[2:]
+        miss += where
+        miss -= points
+        miss *= share
+        where -= miss
     return where
 
 

@@ -42,7 +42,9 @@ class LipsOrLids:
     columns: int
     scale: Array  # [2] cells of the lattice in a canvas unit
     origin: Array  # [count, 2] canvas coordinates of the lattice's first node
-    coarse: Array  # [2, 1, h, w] nodes of the patch relative to its corner, cells
+    edge: Indices  # [count, columns] nodes on the edge of each lower skin, counted through all
+    below: float | None  # cells of the lower skin that a patch shows below that; None: all there is
+    coarse: Array  # [2, 1, h, w] nodes of the patch relative to its corner, cells; at most so many
     step: int  # pixels between these; they lie at pixels' edges where it is even, else in them
     centres: tuple[tuple[float, float], ...]  # canvas coordinates of the lattice's middle
     anchors: tuple[tuple[float, ...], ...]  # pose fields there
@@ -93,11 +95,12 @@ def build(
     size: int,
     iterations: int,
     between: int,
+    below: float | None = None,
 ) -> LipsOrLids:
     """Evaluate the fields of openings in `boxes` (face units) for a canvas of `size` pixels.
 
     `step` is the distance of lattice points in pixels at 512, `between` that of the nodes followed
-    back, in pixels.
+    back, in pixels; `below` is how much of the lower skin patches show, face units, or all.
     """
     bounds = [_canvas_bounds(face, box) for box in boxes]
     extent = np.max([high - low for low, high in bounds], axis=0)
@@ -129,6 +132,8 @@ def build(
         columns=columns,
         scale=scale,
         origin=single(middles - span / 2),
+        edge=_lower_edges(table[-1].reshape(4, len(bounds), 2, rows, columns)[2, :, 1]),
+        below=None if below is None else below * face.unit * float(scale[1]),
         coarse=_coarse(across, down, between * 2.0 / size, scale),
         step=between,
         centres=tuple((float(m[0]), float(m[1])) for m in middles),
@@ -150,7 +155,11 @@ def trace(openings: LipsOrLids, weights: Array, pose: Pose, placement: Placement
     begin = (single(corners) + openings.step % 2 / 2) * (2.0 / side) - 1.0 - openings.origin
     points = openings.coarse + _both(begin * scale)
     start = points - _both(single(moved) * scale)
-    where = invert(moves.reshape(lattices), points, start, openings.iterations)
+    moves = moves.reshape(lattices)
+    if openings.below is not None:
+        kept = _rows_kept(openings, openings.below, moves[1], points[1])
+        points, start = points[:, :, :kept], start[:, :, :kept]
+    where = invert(moves, points, start, openings.iterations)
     inside, shade = sample(stacked(*fields[2:].reshape(lattices)), where)
     where *= (0.5 * side / scale)[:, None, None, None]
     where += _both((openings.origin + 1.0) * (side / 2) - 0.5)
@@ -161,6 +170,18 @@ def trace(openings: LipsOrLids, weights: Array, pose: Pose, placement: Placement
         _parted(placement, left + placement.left, top + placement.top, fine[:, 2 * i : 2 * i + 2])
         for i, (left, top) in enumerate(corners)
     ]
+
+
+def _rows_kept(openings: LipsOrLids, below: float, moves: Array, points: Array) -> int:
+    """How many rows of the patches' `points` [2 * count, h, w] end `below` the lower skins' edges,
+    where nodes move by `moves` [2 * count, rows, columns]; all along y, in cells.
+
+    A shut mouth needs little more than half of the patch of one wide open.
+    """
+    edge = openings.edge
+    gone = moves.reshape(-1)[edge] + edge // openings.columns % openings.rows
+    above = points[1::2, :, 0] < gone.max(axis=1, keepdims=True) + below
+    return min(points.shape[1], int(np.count_nonzero(above, axis=1).max()) + 2)
 
 
 def _both(places: Array) -> Array:
@@ -220,6 +241,13 @@ def _corner(
     left = round((x + moved[0] + 1) / 2 * side - across / 2)
     top = round((y + moved[1] + 1) / 2 * side - down / 2)
     return left, top
+
+
+def _lower_edges(inside: Array) -> Indices:
+    """See `LipsOrLids.edge`; `inside` [count, rows, columns] is the distance from the edge."""
+    count, rows, columns = inside.shape
+    row = np.abs(inside).argmin(axis=1) + rows * (1 + 2 * np.arange(count))[:, None]
+    return row * columns + np.arange(columns)
 
 
 def _canvas_bounds(face: Face, box: Box) -> tuple[Array, Array]:

@@ -18,13 +18,16 @@ Bytes = NDArray[np.uint8]
 _CHROMA = np.zeros((3, 4), np.float32)
 _CHROMA[:2, :3] = np.array(BT601[1:]) / 255.0
 _CHROMA[:2, 3] = OFFSET[1:]
+_ALPHA = np.array([0, 0, 0, 255], np.uint8).view(np.uint32)[0]  # of a pixel's four bytes
 
 
 def composite(layer: Bytes, behind: Bytes) -> Bytes:
     """Put `layer` RGBA over `behind` RGB: [h, w, 4], of which the last means nothing."""
     below = cv2.cvtColor(behind, cv2.COLOR_RGB2RGBA)
-    np.subtract(255, layer[..., 3], out=below[..., 3])
-    return _bytes(cv2.add(layer, cv2.cvtColor(below, cv2.COLOR_RGBA2mRGBA)))
+    words = _words(below)  # alpha is 255 in all of them, which makes 255 minus the layer's of it
+    words ^= _words(layer) & _ALPHA
+    cv2.cvtColor(below, cv2.COLOR_RGBA2mRGBA, below)
+    return _bytes(cv2.add(layer, below, below))
 
 
 def write_i420(rgba: Bytes, planes: Bytes, top: int, left: int) -> None:
@@ -48,6 +51,11 @@ def rgb_to_i420(rgb: Bytes) -> Bytes:
     planes = np.empty((rgb.shape[0] * 3 // 2, rgb.shape[1]), np.uint8)
     write_i420(_bytes(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA)), planes, 0, 0)
     return planes
+
+
+def _words(rgba: Bytes) -> NDArray[np.uint32]:
+    """Each pixel [h, w, 4] as one number, [h, w]."""
+    return rgba.view(np.uint32)[..., 0]
 
 
 def _bytes(picture: object) -> Bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -231,6 +232,22 @@ def test_bytes_are_drawn_as_tensors_are(identity: IdentityFeatures, size: int) -
             held = torch.zeros(1, size * 3 // 2, size, dtype=torch.uint8)
             draw_tensors.draw_i420(baked, frame, held)
             assert (planes(baked, row).float() - held.float()).abs().mean() <= 0.5
+
+
+def test_a_shut_mouth_takes_a_smaller_patch_that_looks_the_same(baked: Baked) -> None:
+    whole = replace(baked, mouth=replace(baked.mouth, below=None))
+    shares = []
+    for jaw in (0.0, 0.4, 1.0):
+        row = motion(jawOpen=jaw, headRoll=5.0)
+        cut, uncut = (planned(each, row).patches[0] for each in (baked, whole))
+        shares.append(cut.cover.size / uncut.cover.size)
+        kept = cut.cover.shape[0]
+        assert uncut.cover[kept:].min(initial=1.0) == 1.0  # nothing but skin is cut off
+        wrong = (draw_rgb(baked, row).float() - draw_rgb(whole, row).float()).abs().amax(2)
+        assert wrong.mean() < 0.05
+        assert torch.nn.functional.avg_pool2d(wrong[None, None], 8).max() <= 3.0  # of 255
+    assert shares[0] < 0.65
+    assert shares == sorted(shares)
 
 
 @pytest.mark.parametrize(
