@@ -23,7 +23,11 @@ from pipelines.photo.placement import Box, Placement
 from pipelines.photo.surroundings import around
 from pipelines.pipeline import Size
 from pipelines.portrait.basis import basis, lids_of, lips_of
-from pipelines.portrait.erase_mouth_and_eyes import lips_only, without_mouth_and_eyes
+from pipelines.portrait.erase_mouth_and_eyes import (
+    corners_shut,
+    lips_only,
+    without_mouth_and_eyes,
+)
 from pipelines.portrait.eyeball import Eyeballs, paint_eyeballs
 from pipelines.portrait.inside_mouth import InsideMouth, inside_mouth, lip_line
 from pipelines.portrait.lips_and_lids import LipsOrLids
@@ -85,6 +89,7 @@ def bake(
     matte = identity.tensors["matte"].float()[None, None] / 255.0
     behind = _picture(identity.tensors["background"])
     skin = without_mouth_and_eyes(face, picture[0])[None]
+    face = corners_shut(face)
     person = (skin - (1 - matte) * behind).clamp(min=0.0).minimum(matte.expand_as(picture))
     line = lip_line(face, skin[0])
     x, y = _nodes(face)

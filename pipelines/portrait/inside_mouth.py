@@ -36,10 +36,12 @@ from pipelines.portrait.teeth import (
 )
 from pipelines.portrait.window import Affine, from_window, inverse
 
-_TINT = 0.55  # of the cast of the light that painted teeth take: they are wet, and white
+_TINT = 0.4  # of the cast of the light that painted teeth take: they are wet, and white
+_UNSHADED, _MOST_GAIN = 0.85, 1.5  # of that light, teeth of the photo have at least; by what gain
+_BRIGHTER = 0.75  # exponent of the light's brightness: in dim light, teeth still are what is white
 # Where the pictures lie with the jaw shut, mm below the line at which lips meet, and how far they
 # go with a jaw fully open: lips are drawn off the lower teeth, so these follow less.
-_UPPER_EDGE, _LOWER_EDGE, _TONGUE_TOP = 2.2, 0.4, -1.5
+_UPPER_EDGE, _LOWER_EDGE, _TONGUE_TOP = 2.2, 1.2, -1.5
 _LOWER_TRAVEL, _TONGUE_TRAVEL = (share * JAW_DROP / MILLIMETRE for share in (0.75, 0.50))
 _TONGUE_TIP = 6.0  # mm that `tongueOut` 0.3 lifts the tip
 _FRONT, _BACK = 3.5, 3.0  # mm that the tongue rises in spread vowels and sinks in round ones
@@ -94,13 +96,14 @@ def inside_mouth(
     per_mm = MILLIMETRE * face.unit * size / 2
     scale = float(np.clip(1.3 * per_mm, 0.8, 5.0))
     own = own_teeth(*shown, scale)
-    tint = _paled(tint) if own is None else own.tint
+    tint, light = (_paled(tint), 1.0) if own is None else _out_of_shade(own.tint, _paled(tint))
     parts = torch.stack([tongue(scale, tint), lower_teeth(scale, tint), upper_teeth(scale, tint)])
     blur = 0.45 * blur_px * size / skin.shape[-1] * scale / per_mm
     grey = 1.0 - colourfulness(face, skin)
     parts = _blurred(parts, blur)
     if own is not None:
         parts[2] = own.upper
+        parts[2, :3] = (parts[2, :3] * light).minimum(parts[2, 3:])
     parts[:, :3] = torch.lerp(parts[:, :3], _grey(parts[:, :3]), grey)
     cavity = torch.tensor(_CAVITY).view(1, 3, 1, 1) * torch.from_numpy(tint).view(1, 3, 1, 1)
     shadow = torch.tensor(_SHADOW).view(1, 3, 1, 1)
@@ -277,7 +280,16 @@ def _blurred(pictures: Tensor, sigma: float) -> Tensor:
 
 def _paled(tint: Array) -> Array:
     luma = float(tint @ np.array([0.299, 0.587, 0.114]))
-    return single(luma + _TINT * (tint - luma))
+    return single((luma + _TINT * (tint - luma)) * min(luma, 1.0) ** (_BRIGHTER - 1.0))
+
+
+def _out_of_shade(own: Array, usual: Array) -> tuple[Array, float]:
+    """The light on teeth of a photo, and what brings them there if they were in the lips' shade.
+
+    `usual` is the light that painted teeth would be in.
+    """
+    gain = float(np.clip(_UNSHADED * usual.mean() / own.mean(), 1.0, _MOST_GAIN))
+    return single(own * gain), gain
 
 
 def _grey(colours: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from pipelines.portrait.neutral import stretched
 
 JAW_DROP = 0.168  # lower lip at jawOpen 1, face units
 LIP_LIFT = 0.012  # upper lip at jawOpen 1
+_ENDS = 0.96  # of half the width: the corners themselves never part, so that no slit runs out there
 CORNER_SHARE = 0.40  # how far the corners follow the lower lip
 
 
@@ -37,7 +38,7 @@ class MouthSpace:
     x: Array
     y: Array
     u: Array  # -1 and 1 at the corners of the opening
-    line: Array  # 1 along the line of the lips, 0 at and beyond its ends
+    line: Array  # of the lips: 1 in its middle, fading to 0 in the corners
     above: Array  # height above the upper rim, 0 below it
     below: Array  # depth below the lower rim, 0 above it
     open: Array  # the profile of an opening: 1 in the middle, 0 at and beyond the corners
@@ -65,10 +66,10 @@ def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
         x=x,
         y=y,
         u=u,
-        line=smoothstep(0.0, 0.06, np.minimum(x - rim.left, rim.right - x)),
+        line=1.0 - smoothstep(0.50, 1.0, np.abs(u)),
         above=np.maximum(upper - y, 0.0),
         below=np.maximum(y - lower, 0.0),
-        open=_rounded(1.0 - inside**2.1),
+        open=_rounded(np.maximum(1.0 - (inside / _ENDS) ** 2.5, 0.0)),
         beside=np.exp(-((beyond / 0.15) ** 2)).astype(np.float32),
         nose=max(0.08, -face.nose),
         chin=max(0.15, face.chin),

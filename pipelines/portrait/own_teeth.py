@@ -30,6 +30,7 @@ _LEAST_HEIGHT = 1.6  # mm of a column of teeth worth keeping
 _LEAST_WIDTH = 9.0  # mm of such columns
 _FULL = 0.62  # of what lies in the outline of the teeth: less is gaps, or no teeth
 _ENAMEL = (0.5, 0.75)  # of a painted tooth's brightness: darker is what lies behind the teeth
+_WHITER = 0.5  # of the way to neutral: lips and light tinge teeth pink or lilac, and in every look
 _FRINGE = 0.6  # mm next to the lips, where lip and tooth mix
 
 
@@ -62,6 +63,8 @@ def own_teeth(face: Face, picture: Tensor, scale: float) -> OwnTeeth | None:
         return None
     colour = _evenly_lit(seen, filled, edge)
     tint = _tint(colour, filled)
+    whiter = (tint.mean() / tint) ** _WHITER
+    colour, tint = single(np.clip(colour * whiter[:, None, None], 0.0, 1.0)), single(tint * whiter)
     return OwnTeeth(_completed(colour, filled, top, bottom, shown, scale, tint), tint)
 
 

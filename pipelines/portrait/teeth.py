@@ -26,28 +26,32 @@ class _Row:
     drop: tuple[float, ...]  # how much shorter than the incisors at the biting edge
     rounding: tuple[float, ...]  # how far the corners of the biting edge are rounded off
     sharpness: tuple[float, ...]  # of these corners: large is square, 2 a point
+    light: tuple[float, ...]  # of the incisors' brightness: canines are darker
     curve: float  # of the biting edge, per mm
 
 
 _UPPER = _Row(
-    edges=(0.0, 8.5, 15.0, 21.4, 26.2, 29.8, 32.2, 33.6),
-    length=(10.4, 9.0, 10.2, 8.6, 7.6, 7.0, 6.5),
-    drop=(0.0, 0.55, 0.05, 0.5, 0.7, 0.8, 0.8),
-    rounding=(0.45, 0.6, 1.2, 1.0, 0.9, 0.8, 0.8),
-    sharpness=(6.0, 4.0, 2.2, 2.4, 2.5, 3.0, 3.0),
-    curve=0.0010,
+    edges=(0.0, 8.7, 15.1, 21.3, 26.0, 29.6, 32.0, 33.4),
+    length=(10.6, 8.8, 10.2, 8.4, 7.4, 6.8, 6.3),
+    drop=(0.0, 0.9, 0.25, 0.9, 1.0, 1.1, 1.1),
+    rounding=(0.5, 0.8, 1.3, 1.1, 0.9, 0.8, 0.8),
+    sharpness=(5.0, 3.2, 2.0, 2.2, 2.5, 3.0, 3.0),
+    light=(1.0, 0.97, 0.93, 0.95, 0.94, 0.92, 0.92),
+    curve=0.0022,
 )
 _LOWER = _Row(
     edges=(0.0, 5.3, 11.0, 17.2, 22.6, 26.6, 29.8, 32.0),
     length=(8.4, 8.6, 9.4, 8.2, 7.4, 6.8, 6.2),
-    drop=(0.0, 0.1, -0.3, 0.3, 0.5, 0.6, 0.6),
-    rounding=(0.45, 0.6, 1.6, 1.3, 1.0, 1.0, 1.0),
-    sharpness=(6.0, 4.0, 2.0, 2.2, 2.5, 3.0, 3.0),
-    curve=0.0012,
+    drop=(0.0, 0.15, -0.2, 0.4, 0.6, 0.7, 0.7),
+    rounding=(0.45, 0.6, 1.4, 1.2, 1.0, 1.0, 1.0),
+    sharpness=(5.0, 4.0, 2.0, 2.2, 2.5, 3.0, 3.0),
+    light=(1.0, 0.99, 0.94, 0.95, 0.94, 0.92, 0.92),
+    curve=0.0018,
 )
-ENAMEL = (1.0, 0.955, 0.885)
-_NECK = (0.93, 0.83, 0.70)  # enamel is thin at the gum: the dentine shows
+ENAMEL = (1.0, 0.968, 0.915)
+_NECK = (0.95, 0.88, 0.785)  # enamel is thin at the gum: the dentine shows
 _GUM = (0.74, 0.42, 0.41)
+_LOWER_LIGHT = 0.86  # of the upper row's: it lies further back, below the lip's shadow
 _TONGUE = (0.84, 0.45, 0.45)
 
 # All three pictures cover the same extent, so that one batched sampling reads them: x right, y
@@ -78,7 +82,7 @@ def upper_teeth(scale: float, tint: Array) -> Tensor:
 def lower_teeth(scale: float, tint: Array) -> Tensor:
     """The lower row with its gum, seen a little from above."""
     x, y = mm_grid(scale)
-    return _row(x, y, _LOWER, tint * 0.92, scale)
+    return _row(x, y, _LOWER, tint * _LOWER_LIGHT, scale)
 
 
 def _row(x: Array, height: Array, row: _Row, tint: Array, scale: float) -> Tensor:
@@ -96,12 +100,13 @@ def _row(x: Array, height: Array, row: _Row, tint: Array, scale: float) -> Tenso
     alpha = np.clip(tooth / (2 * soft) + 0.5, 0, 1) * np.clip((row.edges[-1] - side) / 1.5, 0, 1)
     in_gum = np.clip((height - neck) / 0.7 + 0.5, 0, 1)
     # The arch turns from the light, the more so behind the canines.
-    turn = 1.0 - 0.32 * smoothstep(4.0, 20.0, side) - 0.50 * smoothstep(17.0, 33.0, side)
+    turn = 1.0 - 0.26 * smoothstep(5.0, 21.0, side) - 0.50 * smoothstep(18.0, 33.0, side)
+    turn *= np.array(row.light)[index]
     gap = (1.0 - np.abs(across)) * width / 2  # to the next tooth, mm
-    seam = 0.16 * np.exp(-((gap / 0.45) ** 2)) + 0.08 * np.exp(-((gap / 1.3) ** 2))
-    body = 1.0 - 0.08 * across**2 + 0.05 * np.exp(-(((across + 0.25) / 0.4) ** 2))
+    seam = 0.09 * np.exp(-((gap / 0.45) ** 2)) + 0.06 * np.exp(-((gap / 1.2) ** 2))
+    body = 1.0 - 0.05 * across**2 + 0.05 * np.exp(-(((across + 0.25) / 0.4) ** 2))
     rim = 1.0 - 0.10 * np.exp(-((tooth / 1.1) ** 2))  # translucent: what is behind is dark
-    upward = smoothstep(2.0, 9.0, tooth)
+    upward = smoothstep(3.0, 10.0, tooth)
     enamel = _colour(ENAMEL) * (1 - upward) + _colour(_NECK) * upward
     flesh = _colour(_GUM) * (1.0 - 0.25 * np.exp(-(((height - neck) / 0.6) ** 2)))
     light = turn * ((1 - seam) * body * rim * (1 - in_gum) + 0.9 * in_gum)
