@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipelines.motion.space import MOTION_INDEX
-from pipelines.photo.geometry import Array, Face, single
+from pipelines.photo.geometry import Array, Face, single, smoothstep
 from pipelines.portrait.lip_line import opening
 from pipelines.portrait.lips_and_lids import Patch
 from pipelines.portrait.mouth import JAW_DROP
@@ -53,6 +53,8 @@ _SHADOW = (0.20, 0.36, 0.42)  # of the upper lip, next to it: reddish, for lips 
 _SHADOW_MM = (2.4, 1.0)  # in which it and the lower lip's fade
 _WET_MM = (0.8, 1.5)  # of the inner side of the upper and the lower lip that shows
 _WET_LIGHT = (0.68, 0.88)  # of the light on their outside
+_CORNER_LIGHT = 0.2  # by which it is brighter in the corners, where it fills a slit: a dark one
+# would run out as a line
 _CAVITY = (0.27, 0.11, 0.10)
 _BACK_MM = 0.05  # how far the teeth lie behind the lips, face units
 _LINE = (0.004, 0.013)  # least and most of the dark line between lips, face units
@@ -223,6 +225,8 @@ def _inner_lips(face: Face, skin: Tensor, line: tuple[float, float]) -> Tensor:
     left, right = opening(face)
     inset = 0.1 * (right - left)  # at the corners is skin, not lip
     x = np.linspace(rim.left, rim.right, _STRIP, dtype=np.float32)
+    ends = smoothstep(0.80, 0.98, np.abs(2.0 * (x - left) / (right - left) - 1.0))
+    rounded = torch.from_numpy(1.0 + _CORNER_LIGHT * ends)
     x = np.clip(x, left + inset, right - inset)
     strips = []
     for edge, outwards, light, dark in zip(
@@ -233,7 +237,7 @@ def _inner_lips(face: Face, skin: Tensor, line: tuple[float, float]) -> Tensor:
         where = torch.from_numpy(face.to_canvas(points))[None]
         red = F.grid_sample(skin[None], where, align_corners=False)[0].mean(dim=1)  # [3, _STRIP]
         smooth = F.avg_pool1d(F.pad(red[None], (4, 4), mode="replicate"), 9, stride=1)[0]
-        strips.append(smooth * light)
+        strips.append(smooth * light * rounded)
     return torch.stack(strips)
 
 

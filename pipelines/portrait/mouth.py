@@ -69,7 +69,7 @@ def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
         line=1.0 - smoothstep(0.50, 1.0, np.abs(u)),
         above=np.maximum(upper - y, 0.0),
         below=np.maximum(y - lower, 0.0),
-        open=_rounded(np.maximum(1.0 - (inside / _ENDS) ** 2.5, 0.0)),
+        open=_rounded(np.maximum(1.0 - (inside / _ENDS) ** 2.3, 0.0)),
         beside=np.exp(-((beyond / 0.15) ** 2)).astype(np.float32),
         nose=max(0.08, -face.nose),
         chin=max(0.15, face.chin),
@@ -88,7 +88,7 @@ def _across(face: Face, x: Array) -> Array:
 
 def _rounded(rise: Array) -> Array:
     """The root of `rise`, but with a finite slope at 0: corners are round, not blunt."""
-    least = 0.02
+    least = 0.03
     return single((np.sqrt(rise + least) - least**0.5) / ((1.0 + least) ** 0.5 - least**0.5))
 
 
