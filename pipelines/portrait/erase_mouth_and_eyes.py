@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.photo.filling import blur, push_pull
@@ -15,12 +16,15 @@ from pipelines.portrait.inside_mouth import colourfulness
 from pipelines.portrait.lip_line import APART, opening
 from pipelines.portrait.neutral import stretched
 
+Indices = NDArray[np.intp]
+
 # What stretched lips are multiplied with, as they become fuller: colours, and grey photos. Lips
 # that lost a quarter of their green looked painted on dark and on pale skin alike.
 _FULLER_RED, _FULLER_GREY = (0.97, 0.90, 0.91), (0.93, 0.93, 0.93)
 _POINTED = 0.40  # of half the opening: from there to the corners, closed lips taper off
 _RED_PX = 6.0  # of a lip that must show, canvas pixels, for its colour to be taken
 _TIP_PX, _TIP_GONE = 4.0, 0.9  # canvas pixels around the line beyond them; how much of it goes
+_AROUND_PX = 24  # that such a point is filled from
 _CORNER_LIGHT = 0.80  # of the lips' light that is left in the corners
 
 
@@ -69,44 +73,41 @@ def without_mouth_and_eyes(face: Face, picture: Tensor) -> Tensor:
 
 def _red_to_corners(face: Face, picture: Tensor, at: Array) -> Tensor:
     """Continue the lips' red over the dark wedges in the corners of parted lips."""
-    rim, lips, size = face.mouth, face.lips, picture.shape[-1]
-    pixel = 2.0 / size / face.unit
+    rim, lips = face.mouth, face.lips
+    pixel = 2.0 / picture.shape[-1] / face.unit
     left, right = opening(face)
-    x, y = at[..., 0], at[..., 1]
-    u = 2.0 * (x - left) / (right - left) - 1.0
-    upper, lower = rim.upper_at(x), rim.lower_at(x)
-    reach = 2.0 * pixel
-    inside = (np.abs(u) < 1.05) & (y > upper - reach) & (y < lower + reach)
-    rows, columns = np.nonzero(inside)
-    x, y, u = x[rows, columns], y[rows, columns], u[rows, columns]
-    upper, lower = upper[rows, columns], lower[rows, columns]
-    under = smoothstep(-reach, reach, single(0.6 * upper + 0.4 * lower - y))  # 1: of the upper lip
-    red, moved = torch.zeros(3, len(rows)), np.zeros_like(x)
+    u = 2.0 * (at[..., 0] - left) / (right - left) - 1.0
+    upper, lower = rim.upper_at(at[..., 0]), rim.lower_at(at[..., 0])
+    inside = np.minimum(at[..., 1] - upper, lower - at[..., 1]) / pixel
+    where = np.nonzero((np.abs(u) < 1.05) & (inside > -2.0))
+    (x, y), u, inside = at[where].T, np.abs(single(u[where])), single(inside[where])
+    middle = 0.6 * upper[where] + 0.4 * lower[where]
+    under = smoothstep(-2.0, 2.0, single((middle - y) / pixel))  # 1: of the upper lip
+    red, moved = torch.zeros(3, len(x)), np.zeros_like(x)
     for edge, outer, way, mix in (
         (rim.upper, lips.upper_at(rim.x), -pixel, under),
         (rim.lower, lips.lower_at(rim.x), pixel, 1.0 - under),
     ):
         tall = np.flatnonzero((outer - edge) / way > _RED_PX)
-        if not len(tall):
+        if not len(tall):  # a moustache
             return picture
-        first, last = rim.x[tall[0]], rim.x[tall[-1]]
-        nearest = np.clip(x, first, last)
-        moved += mix * np.abs(x - nearest)
+        nearest = np.clip(x, rim.x[tall[0]], rim.x[tall[-1]])
+        moved += mix * np.abs(x - nearest) / pixel
         start = np.interp(nearest, rim.x, edge)
-        for across_px in _LIPS.across:
-            for away_px in _LIPS.away:
-                point = np.stack([nearest + across_px * pixel, start + away_px * way], axis=-1)
-                where = torch.from_numpy(face.to_canvas(single(point)))[None, None]
-                seen = F.grid_sample(picture[None], where, align_corners=False)[0, :, 0]
-                red += seen * torch.from_numpy(mix) / (len(_LIPS.across) * len(_LIPS.away))
-    ends = smoothstep(_POINTED, 1.0, np.abs(single(u)))
-    red *= torch.from_numpy(single(1.0 - (1.0 - _CORNER_LIGHT) * ends))
-    edge_px = np.minimum(y - upper, lower - y) / pixel
-    share = smoothstep(-2.0, 1.0, single(edge_px)) * (1.0 - smoothstep(0.85, 1.05, np.abs(u)))
-    share *= smoothstep(0.0, 3.0 * pixel, single(moved))  # elsewhere its own red goes on
+        red += _beside(face, picture, nearest, start, way, _LIPS) * torch.from_numpy(mix)
+    red *= torch.from_numpy(1.0 - (1.0 - _CORNER_LIGHT) * smoothstep(_POINTED, 1.0, u))
+    half = (lower - upper)[where] / (2.0 * pixel)
+    pointed = inside - half * smoothstep(0.65, 1.05, u)
+    share = smoothstep(-2.0, 1.0, pointed) * (1.0 - smoothstep(0.90, 1.05, u))
+    share *= smoothstep(0.0, 3.0, moved)  # elsewhere its own red goes on
+    return _mixed_in(picture, where, red, share)
+
+
+def _mixed_in(picture: Tensor, where: tuple[Indices, ...], colours: Tensor, share: Array) -> Tensor:
+    """`picture` with `share` [N] of the `colours` [3, N] at its rows and columns `where`."""
     result = picture.clone()
-    r, c = torch.from_numpy(rows), torch.from_numpy(columns)
-    result[:, r, c] = torch.lerp(picture[:, r, c], red, torch.from_numpy(single(share)))
+    r, c = (torch.from_numpy(index) for index in where)
+    result[:, r, c] = torch.lerp(picture[:, r, c], colours, torch.from_numpy(single(share)))
     return result
 
 
@@ -120,9 +121,15 @@ def _beyond_corners(face: Face, picture: Tensor, at: Array) -> Tensor:
     off = np.maximum(upper - y, y - lower) / pixel
     past = np.maximum(np.maximum(rim.left - x, x - rim.right), 0.0) / pixel
     hole = (np.hypot(np.maximum(off, 0.0), past) < _TIP_PX) & ((x < left) | (x > right))
-    clean = push_pull(picture, torch.from_numpy(single(~hole))[None])
-    share = _TIP_GONE * blur(torch.from_numpy(single(hole))[None], 1.5)
-    return torch.lerp(picture, clean, share)
+    rows, columns = (
+        slice(max(0, int(found.min()) - _AROUND_PX), int(found.max()) + _AROUND_PX + 1)
+        for found in np.nonzero(hole)
+    )
+    near, gone = picture[:, rows, columns], torch.from_numpy(single(hole[rows, columns]))[None]
+    result = picture.clone()
+    share = _TIP_GONE * blur(gone, 1.5)
+    result[:, rows, columns] = torch.lerp(near, push_pull(near, 1.0 - gone), share)
+    return result
 
 
 def _relaxed_lips(face: Face, picture: Tensor, at: Array) -> Tensor:
@@ -163,24 +170,27 @@ def _continue(face: Face, rim: Rim, picture: Tensor, at: Array, edge: _Edge) -> 
     depth = np.minimum(y - upper, lower - y) / pixel
     across = np.abs(x - rim.middle) < rim.half_width
     rows, columns = np.nonzero(across & (depth > -edge.soft))
+    x, y, depth = x[rows, columns], y[rows, columns], depth[rows, columns]
+    upper, lower = upper[rows, columns], lower[rows, columns]
     skin = torch.zeros(3, len(rows))
-    nearer = ((lower - y) - (y - upper))[rows, columns] / pixel  # to the upper edge, pixels
+    nearer = ((lower - y) - (y - upper)) / pixel  # to the upper edge, pixels
     under = smoothstep(-edge.mixed, edge.mixed, single(nearer))
     for start, way, mix in ((upper, -pixel, under), (lower, pixel, 1.0 - under)):
-        for across_px in edge.across:
-            for away_px in edge.away:
-                at = start[rows, columns] + away_px * way
-                point = np.stack([x[rows, columns] + across_px * pixel, at], axis=-1)
-                where = torch.from_numpy(face.to_canvas(point))[None, None]
-                seen = F.grid_sample(picture[None], where, align_corners=False)[0, :, 0]
-                skin += seen * torch.from_numpy(mix) / (len(edge.across) * len(edge.away))
-    deep = depth[rows, columns]
-    skin *= torch.from_numpy(single(1.0 - (1.0 - edge.turned) * np.clip(deep / 4.0, 0.0, 1.0)))
-    share = torch.from_numpy(single(np.clip(deep / edge.soft + 1.0, 0.0, 1.0)))
-    result = picture.clone()
-    r, c = torch.from_numpy(rows), torch.from_numpy(columns)
-    result[:, r, c] = torch.lerp(picture[:, r, c], skin, share)
-    return result
+        skin += _beside(face, picture, x, start, way, edge) * torch.from_numpy(mix)
+    light = 1.0 - (1.0 - edge.turned) * np.clip(depth / 4.0, 0.0, 1.0)
+    skin *= torch.from_numpy(single(light))
+    return _mixed_in(picture, (rows, columns), skin, np.clip(depth / edge.soft + 1.0, 0.0, 1.0))
+
+
+def _beside(face: Face, picture: Tensor, x: Array, start: Array, way: float, edge: _Edge) -> Tensor:
+    """The mean colour beside points [N] of an edge, in steps of `way` (face units): [3, N]."""
+    seen = torch.zeros(3, len(x))
+    for across in edge.across:
+        for away in edge.away:
+            point = single(np.stack([x + across * abs(way), start + away * way], axis=-1))
+            at = torch.from_numpy(face.to_canvas(point))[None, None]
+            seen += F.grid_sample(picture[None], at, align_corners=False)[0, :, 0]
+    return seen / (len(edge.across) * len(edge.away))
 
 
 def _grid(face: Face, size: int) -> Array:

@@ -12,9 +12,14 @@ pytest.importorskip("mediapipe")
 
 from pipelines.photo.decode import Image8
 from pipelines.photo.detect import find_face
-from pipelines.photo.geometry import Face, Rim, measure, single
+from pipelines.photo.geometry import Array, Face, Rim, measure, single
 from pipelines.portrait.enrol import describe
-from pipelines.portrait.erase_mouth_and_eyes import lips_only, without_mouth_and_eyes
+from pipelines.portrait.erase_mouth_and_eyes import (
+    corners_shut,
+    lips_only,
+    without_mouth_and_eyes,
+)
+from pipelines.portrait.lip_line import opening
 from pipelines.portrait.neutral import KEPT, corner_lift, neutral, stretched
 from pipelines.portrait.own_teeth import own_teeth
 from pipelines.portrait.teeth import mm_grid
@@ -100,6 +105,32 @@ def test_nothing_of_the_teeth_stays_on_the_lips(smiling: tuple[Face, torch.Tenso
 
     assert whitest(picture) > 0.75
     assert whitest(skin) < 0.55
+
+
+def test_the_red_of_parted_lips_goes_on_into_their_corners(
+    smiling: tuple[Face, torch.Tensor],
+) -> None:
+    """Where the opening tapers off to nothing, skin does not meet skin."""
+    face, picture = smiling
+    wide = lips_only(face, 1.0)
+    skin = without_mouth_and_eyes(wide, picture)
+    left, right = opening(wide)
+
+    def seen(u: Array) -> torch.Tensor:
+        x = single((left + right) / 2 + u * (right - left) / 2)
+        y = 0.6 * wide.mouth.upper_at(x) + 0.4 * wide.mouth.lower_at(x)
+        at = torch.from_numpy(wide.to_canvas(single(np.stack([x, y], axis=-1))))[None, None]
+        return torch.nn.functional.grid_sample(skin[None], at, align_corners=False)[0, :, 0]
+
+    red, green, _ = seen(single([-1.15, -0.85, 0.0, 0.85, 1.15]))
+    redness = (red - green) / red  # of skin 0.32 and 0.38 here, of the lips 0.51
+    beyond, corners, middle = redness[[0, 4]], redness[[1, 3]], redness[2]
+    assert ((corners - beyond) > 0.25 * (middle - beyond)).all()  # -0.4 to 0.1 before
+    shut = corners_shut(wide).mouth
+    gap, before = shut.lower - shut.upper, wide.mouth.lower - wide.mouth.upper
+    beside = (shut.x <= left) | (shut.x >= right)
+    assert np.abs(gap[beside]).max() < 1e-6
+    assert gap[len(gap) // 2] == pytest.approx(before[len(gap) // 2])
 
 
 def test_lips_that_a_grin_has_stretched_are_not_painted(
