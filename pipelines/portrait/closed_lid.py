@@ -15,7 +15,7 @@ from pipelines.photo.filling import blur, dilate, push_pull
 from pipelines.photo.geometry import Array, Face, Mask, Side, bump, single, smoothstep
 from pipelines.portrait.lids import lid_height, meeting_line, patch_room
 
-OVERLAP = 0.26  # of the opening: how far the closed lid's edge goes below the line in which lids
+OVERLAP = 0.20  # of the opening: how far the closed lid's edge goes below the line in which lids
 # meet: into the lower one's dark rim, or an observer takes the strip between two lines for an eye
 _UP = 1.2  # of the opening: how far above the rim lashes, make-up and the socket's shadow reach
 _DOWN = 0.2  # and below the rim those of the lower lid

@@ -41,7 +41,7 @@ _UNSHADED, _MOST_GAIN = 0.85, 1.5  # of that light, teeth of the photo have at l
 _BRIGHTER = 0.75  # exponent of the light's brightness: in dim light, teeth still are what is white
 # Where the pictures lie with the jaw shut, mm below the line at which lips meet, and how far they
 # go with a jaw fully open: lips are drawn off the lower teeth, so these follow less.
-_UPPER_EDGE, _LOWER_EDGE, _TONGUE_TOP = 2.2, 1.2, -1.5
+_UPPER_EDGE, _LOWER_EDGE, _TONGUE_TOP = 2.2, 0.9, -1.5
 _LOWER_TRAVEL, _TONGUE_TRAVEL = (share * JAW_DROP / MILLIMETRE for share in (0.75, 0.50))
 _TONGUE_TIP = 6.0  # mm that `tongueOut` 0.3 lifts the tip
 _FRONT, _BACK = 3.5, 3.0  # mm that the tongue rises in spread vowels and sinks in round ones
