@@ -19,12 +19,17 @@ from pipelines.swaptalk.expert import SyncExpert
 from pipelines.swaptalk.latents import lower
 from pipelines.swaptalk.lips import LipSync
 from pipelines.swaptalk.swap import Swap
+from pipelines.swaptalk.vqgan.config import VqganConfig
+from pipelines.swaptalk.vqgan.network import Vqgan
+from pipelines.swaptalk.vqgan.weights import metadata_of
 from pipelines.swaptalk.weights import load_expert, load_lips, load_swap
 from pipelines.weights import read_metadata
 from training.flow_warp.store import Clip, write_clip
+from training.recognise.network import FaceNetwork
+from training.recognise.recogniser import Recogniser
 from training.swaptalk.latents import LatentFace, encode_store, main, read_latents
-from training.swaptalk.learners import ExpertLearner, LipLearner, SwapLearner
-from training.swaptalk.losses import cell_weights, identity_loss, map_loss
+from training.swaptalk.learners import ExpertLearner, LipLearner, SwapLearner, SwapWeights
+from training.swaptalk.losses import Recognised, cell_weights, identity_loss, map_loss
 from training.swaptalk.run import Batch, Learner, Plan, Run
 from training.swaptalk.samplers import ExpertSampler, LipBatch, LipSampler, SwapSampler
 from training.swaptalk.stand_in import StandIn
@@ -162,9 +167,9 @@ def test_losses_are_nothing_for_equal_maps_and_weigh_the_mouth_most() -> None:
         other[:, :, row, column] += 1.0
         off[name] = float(map_loss(maps, other, weight))
     assert off["mouth"] > 4.0 * off["corner"] > 0.0
-    assert float(identity_loss(lambda x: x.mean((2, 3)), maps, maps)) == pytest.approx(
-        0.0, abs=1e-6
-    )
+    seen = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+    assert float(identity_loss(seen, 2.0 * seen)) == pytest.approx(0.0, abs=1e-6)
+    assert float(identity_loss(seen, seen.flip(1))) == pytest.approx(1.0)
 
 
 def _swap(faces: list[LatentFace]) -> tuple[Learner, Callable[[int], Batch]]:
@@ -300,3 +305,46 @@ def test_a_command_leaves_weights_that_load(command: str, latents: Path, tmp_pat
         with pytest.raises(ValueError, match="another encoder"):
             train([*line[:-1], str(copied)])
         assert "sync" in (tmp_path / "lips" / "curve.jsonl").read_text()
+
+
+def test_swaps_are_told_whose_face_it_is(latents: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = VqganConfig(
+        size=128, ch=8, ch_mult=(1, 1, 1, 1, 1), blocks=1, decoder_blocks=1, attention=(),
+        groups=4, code_dim=DIM, codes=8, local_decoder=True,
+    )  # fmt: skip
+    vqgan, face = tmp_path / "vqgan.safetensors", tmp_path / "recogniser.safetensors"
+    save_file(Vqgan(config).state_dict(), vqgan, metadata_of(config))
+    save_file(FaceNetwork().state_dict(), face)
+    line = ["swap", "--data", str(latents), "--out", str(tmp_path / "run"), "--batch", "3"]
+    line += ["--steps", "1", "--recognised", "2", "--vqgan", str(vqgan)]
+    with pytest.raises(ValueError, match="both --vqgan and --recogniser"):
+        train(line)
+    with pytest.raises(ValueError, match="no recogniser at"):
+        train([*line, "--recogniser", str(tmp_path / "none")])
+    train([*line, "--recogniser", str(face)])
+    losses = json.loads((tmp_path / "run" / "curve.jsonl").read_text())
+    assert 0.0 < losses["source"] < 2.0
+    assert 0.0 < losses["held_out_result"] < 2.0
+    parts = losses["proxy"] + losses["source"] + losses["result"]
+    assert losses["total"] == pytest.approx(parts, rel=1e-5)
+    assert load_swap(tmp_path / "run" / "model.safetensors").config.latent == LATENT
+
+
+def test_who_is_seen_reaches_the_swap_alone(faces: list[LatentFace]) -> None:
+    torch.manual_seed(0)
+    config = VqganConfig(
+        size=32, ch=8, ch_mult=(1, 1), blocks=1, decoder_blocks=1, attention=(), groups=4,
+        code_dim=DIM, codes=8, local_decoder=True,
+    )  # fmt: skip
+    recognise = Recognised(Vqgan(config), Recogniser(FaceNetwork()))
+    network = Swap(SwapConfig(latent=LATENT, width=24, heads=2, layers=2, hidden=32))
+    learner = SwapLearner(network, recognise, SwapWeights(proxy=0.0), recognised=1).train()
+    assert not recognise.training
+    batch = SwapSampler(faces, 3, seed=0).draw(0)
+    losses = learner(batch)
+    losses["total"].backward()
+    assert all(p.grad is None for p in recognise.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in network.parameters())
+    others = batch._replace(source=torch.cat([batch.source[:1], 0.0 * batch.source[1:]]))
+    torch.testing.assert_close(learner(others)["source"], losses["source"])

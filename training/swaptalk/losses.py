@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from pipelines.swaptalk.vqgan.network import Vqgan
 from training.flow_warp.losses import attention
 
 Recognise = Callable[[Tensor], Tensor]
@@ -32,10 +33,24 @@ def map_loss(made: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
     return (error * weight).sum() / weight.sum()
 
 
-def identity_loss(recognise: Recognise, made: Tensor, wanted: Tensor) -> Tensor:
-    """1 - cosine of whose faces the latents [B, dim, rows, columns] are; a scalar.
+def identity_loss(seen: Tensor, wanted: Tensor) -> Tensor:
+    """1 - cosine of whose faces are seen and whose should be, vectors [B, D] each; a scalar."""
+    return 1.0 - F.cosine_similarity(seen, wanted).mean()
 
-    No gradient reaches `wanted`.
-    """
-    aim = recognise(wanted).detach()
-    return 1.0 - F.cosine_similarity(recognise(made), aim).mean()
+
+class Recognised(nn.Module):
+    """A `Recognise`: latents decoded, and the faces in the pictures recognised. Frozen."""
+
+    def __init__(self, vqgan: Vqgan, recogniser: nn.Module) -> None:
+        """recogniser: pictures [B, 3, S, S] in [-1, 1] -> vectors [B, D]."""
+        super().__init__()
+        self.vqgan, self.recogniser = vqgan, recogniser
+        self.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Recognised:
+        """It stays as it is."""
+        return super().train(False)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        vectors: Tensor = self.recogniser(self.vqgan.decode(latents))
+        return vectors

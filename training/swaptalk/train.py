@@ -1,7 +1,8 @@
 """Train swap, sync expert or lips on latents; each is one resumable command.
 
     python -m training.swaptalk.latents --data DIR --out LATENTS ...
-    python -m training.swaptalk.train swap --data LATENTS --out RUN
+    python -m training.swaptalk.train swap --data LATENTS --out RUN \\
+        --vqgan VQGAN.safetensors --recogniser RECOGNISER.safetensors
     python -m training.swaptalk.train expert --data LATENTS --out EXPERT
     python -m training.swaptalk.train lips --data LATENTS --out RUN \\
         --expert EXPERT/model.safetensors
@@ -24,17 +25,21 @@ from pipelines.swaptalk.config import (
     SMALL_LIPS,
     SMALL_SWAP,
     ExpertConfig,
+    LatentConfig,
     LipConfig,
     SwapConfig,
 )
 from pipelines.swaptalk.expert import SyncExpert
 from pipelines.swaptalk.lips import LipSync
 from pipelines.swaptalk.swap import Swap
+from pipelines.swaptalk.vqgan.weights import read_vqgan
 from pipelines.swaptalk.weights import load_expert
 from pipelines.weights import read_metadata
 from training.flow_warp.store import SPLITS
+from training.recognise.recogniser import recogniser
 from training.swaptalk.latents import LatentFace, read_latents
 from training.swaptalk.learners import ExpertLearner, LipLearner, SwapLearner
+from training.swaptalk.losses import Recognised
 from training.swaptalk.run import Learner, Plan, Run
 from training.swaptalk.samplers import ExpertSampler, LipSampler, SwapSampler
 from training.workers import Workers, joined
@@ -53,7 +58,23 @@ def _swap(args: argparse.Namespace, faces: Faces, held_out: Faces, rank: int) ->
     config = replace(SMALL_SWAP if args.config == "small" else SwapConfig(), latent=faces[0].shape)
     draw = SwapSampler(faces, args.batch, seed=args.seed, rank=rank)
     judge = SwapSampler(held_out, args.batch, seed=_HELD_OUT_SEED)
-    return SwapLearner(Swap(config)), draw, judge
+    recognise = _recognise(args, config.latent)
+    return SwapLearner(Swap(config), recognise, recognised=args.recognised), draw, judge
+
+
+def _recognise(args: argparse.Namespace, latent: LatentConfig) -> Recognised | None:
+    """What says whose face latents are, if asked for."""
+    if args.vqgan is None and args.recogniser is None:
+        return None
+    if args.vqgan is None or args.recogniser is None:
+        raise ValueError("identity losses need both --vqgan and --recogniser")
+    vqgan = read_vqgan(args.vqgan)
+    if vqgan.config.code_dim != latent.dim:
+        raise ValueError(
+            f"{args.vqgan} decodes cells of {vqgan.config.code_dim} numbers, "
+            f"{args.data} holds cells of {latent.dim}"
+        )
+    return Recognised(vqgan, recogniser(args.recogniser))
 
 
 def _expert(args: argparse.Namespace, faces: Faces, held_out: Faces, rank: int) -> Parts:
@@ -131,6 +152,16 @@ def _parser() -> argparse.ArgumentParser:
     commands.choices["lips"].add_argument(
         "--expert", type=Path, help="model.safetensors of an expert, for the sync loss"
     )
+    swap = commands.choices["swap"]
+    swap.add_argument("--vqgan", type=Path, help="weights of the VQGAN whose latents these are")
+    swap.add_argument(
+        "--recogniser", type=Path,
+        help="file of python -m training.recognise, with --vqgan: for identity losses",
+    )  # fmt: skip
+    swap.add_argument(
+        "--recognised", type=int, default=8, metavar="ROWS",
+        help="of a step and worker that the recogniser sees, which costs 8 GFLOP each",
+    )  # fmt: skip
     return parser
 
 
