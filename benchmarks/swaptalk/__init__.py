@@ -1,0 +1,1 @@
+"""The evaluation of swaptalk, as the table of its paper."""
