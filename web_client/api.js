@@ -105,18 +105,25 @@ export class Api {
 
   /**
    * @param {File} file a photo or a video
-   * @param {{name: string, kind: string, pipeline: string, talk: File | null}} about kind: "photo"
-   *   or "video"; talk: a video of the person talking, beside a photo
+   * @param {{
+   *   name: string, kind: string, pipeline: string, talk: File | null, face: File | null,
+   *   consent: string,
+   * }} about kind: "photo" or "video"; talk: a video of the person talking, beside a photo; face: a
+   *   photo of one to put in, whose person agrees, as `consent` says
    * @param {(sent: number) => void} onProgress share of the bytes sent, 0..1
    * @param {AbortSignal} signal
    * @returns {Promise<Avatar>} ready, or still enrolling
    */
-  createAvatar(file, { name, kind, pipeline, talk }, onProgress, signal) {
+  createAvatar(file, { name, kind, pipeline, talk, face, consent }, onProgress, signal) {
     const form = new FormData();
     form.append("name", name);
     if (pipeline) form.append("pipeline", pipeline);
     form.append(kind === "video" ? "video" : "image", file);
     if (talk) form.append("video", talk);
+    if (face) {
+      form.append("swap", face);
+      form.append("consent", consent);
+    }
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest(); // fetch does not report upload progress
       request.open("POST", "/v1/avatars");

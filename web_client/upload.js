@@ -1,5 +1,6 @@
 import { byId } from "./dom.js";
 import { asClientError, explain, isExplained, mayRetryAlone } from "./errors.js";
+import { SwapField } from "./swap_field.js";
 import { UploadResult } from "./upload_result.js";
 
 /** By name: browsers disagree about the types of videos. @type {Record<string, string[]>} */
@@ -18,13 +19,15 @@ const TALK = {
     "10 to 60 seconds of the person talking to the camera, with sound. It is used to learn how they " +
     "move their lips. What is kept is the photo and what was learnt, some numbers; the video and " +
     "its sound are deleted right after.",
-  kept: "It is kept on this server until you remove the face.",
+  kept:
+    "One take of 2 to 60 seconds of one person who looks at the camera: best when they speak for some " +
+    "of it and listen for some. It is kept on this server until you remove the face.",
 };
 const MAX_NAME = 40;
 
 /**
  * The dialog that turns a photo or a video into an avatar: drop, pick or paste, preview, name,
- * a video of the person talking beside a photo, progress, and what became of it.
+ * a video of the person talking beside a photo, or a face to put in, progress, and what became of it.
  *
  * Events: `created` (CustomEvent of an Avatar).
  */
@@ -37,6 +40,7 @@ export class UploadDialog extends EventTarget {
   #talk = /** @type {HTMLInputElement} */ (byId("upload-talk-file"));
   #submit = /** @type {HTMLButtonElement} */ (byId("upload-submit"));
   #result = new UploadResult();
+  #swap = new SwapField();
   /** @type {File | null} */ #chosen = null;
   #keepsVideo = true;
   /** @type {string[]} kinds of material that are taken */ #kinds = ["photo"];
@@ -59,6 +63,7 @@ export class UploadDialog extends EventTarget {
     on(this.#dialog, "close", () => this.#reset());
     on(this.#file, "change", () => this.#choose(this.#file.files?.[0]));
     on(this.#talk, "change", () => this.#showError(""));
+    on(this.#swap, "change", () => this.#showError(""));
     on(byId("upload-again"), "click", () => {
       this.#reset();
       this.#file.click();
@@ -84,14 +89,15 @@ export class UploadDialog extends EventTarget {
     this.#prompt();
     byId("upload-rules").textContent = this.#kinds.map((kind) => RULES[kind]).join(" ");
     this.#talk.accept = ENDINGS.video.join(",");
+    this.#swap.offer(accepts.includes("source"), ENDINGS.photo.join(","));
     this.#offerVideo("");
   }
 
   /** Asks for a video where one may go beside the chosen file. @param {string} chosen kind, or "" */
   #offerVideo(chosen) {
-    const both = this.#kinds.length > 1;
-    byId("upload-talk").hidden = !both || chosen === "video";
-    byId("upload-talk-hint").hidden = !both && chosen !== "video";
+    const beside = this.#kinds.length > 1 && !this.#keepsVideo;
+    byId("upload-talk").hidden = !beside || chosen === "video";
+    byId("upload-talk-hint").hidden = !beside && (chosen || this.#kinds.at(-1)) !== "video";
     const alone = "Its best picture becomes the photo. ";
     byId("upload-talk-hint").textContent = this.#keepsVideo
       ? TALK.kept
@@ -123,6 +129,7 @@ export class UploadDialog extends EventTarget {
     this.#dialog.close();
     this.#reset();
     this.#result.destroy();
+    this.#swap.destroy();
   }
 
   /** @param {File | undefined} file */
@@ -149,6 +156,7 @@ export class UploadDialog extends EventTarget {
 
   async #send() {
     if (!this.#chosen || this.#sending) return;
+    if (this.#swap.missing) return this.#showError(this.#swap.missing);
     this.#sending = new AbortController();
     this.#submit.disabled = true;
     this.#showError("");
@@ -156,10 +164,11 @@ export class UploadDialog extends EventTarget {
     const name = this.#name.value.trim() || nameFrom(this.#chosen.name);
     const kind = kindOf(this.#chosen);
     const talk = (kind === "photo" && this.#talk.files?.[0]) || null;
+    const { face, consent } = this.#swap;
     try {
       const avatar = await this.api.createAvatar(
         this.#chosen,
-        { name, kind, talk, pipeline: this.#pipeline },
+        { name, kind, talk, face, consent, pipeline: this.#pipeline },
         (sent) => this.#showProgress(sent),
         this.#sending.signal,
       );
@@ -227,6 +236,7 @@ export class UploadDialog extends EventTarget {
     this.#prompt();
     this.#chosen = null;
     this.#file.value = this.#name.value = this.#talk.value = "";
+    this.#swap.reset();
     this.#offerVideo("");
     this.#submit.disabled = true;
     this.#showError("");

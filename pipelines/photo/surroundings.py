@@ -47,8 +47,8 @@ def surroundings(photo: Image8, face: FaceMesh, crop: Crop, canvas: Image8) -> A
     """
     middle = float(face.points[[10, 152], 0].mean())  # of forehead and chin
     pictures, places = [], []
-    for picture, place in (_as_taken(photo, crop), _widened(photo, crop, canvas, middle)):
-        pictures.append(_jpeg(picture))
+    for picture, place in (_as_taken(photo, crop), widened(photo, crop, canvas, middle)):
+        pictures.append(jpeg(picture))
         places.append((picture.shape[1], picture.shape[0], place.left, place.top, place.side))
     named = {f"around_{n}": picture for n, picture in enumerate(pictures)}
     return {"surroundings": np.array(places, np.float64), **named}
@@ -78,8 +78,9 @@ def _as_taken(photo: Image8, crop: Crop) -> tuple[Image8, Crop]:
     return np.asarray(picture), Crop(crop.left * scale, crop.top * scale, crop.side * scale)
 
 
-def _widened(photo: Image8, crop: Crop, canvas: Image8, middle: float) -> tuple[Image8, Crop]:
-    """The canvas and what is beside it, in the shape of 16:9, and where the canvas lies in it."""
+def widened(photo: Image8, crop: Crop, canvas: Image8, middle: float) -> tuple[Image8, Crop]:
+    """The canvas and what is beside it, in the shape of 16:9, and where the canvas lies in it.
+    middle: of the face, across the photo."""
     wide, tall = FRAMES[WIDE].sizes[-1]
     left = wide_left(middle, crop, photo.shape[1])
     step = crop.side / tall  # photo pixels per pixel
@@ -212,7 +213,8 @@ def _joined(marked: NDArray[np.bool_], gap: int) -> list[tuple[int, int]]:
     return joined
 
 
-def _jpeg(picture: Image8) -> NDArray[np.uint8]:
+def jpeg(picture: Image8) -> NDArray[np.uint8]:
+    """A picture [H, W, 3] as identity features keep it, uint8 [bytes]."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=_QUALITY, subsampling=0)
     return np.frombuffer(file.getvalue(), np.uint8).copy()

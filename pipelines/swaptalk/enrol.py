@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.identity import Arrays, IdentityFeatures
-from pipelines.photo.framing import SQUARE
+from pipelines.photo.framing import SQUARE, STORED, WIDE
 from pipelines.photo.video.container import inspect
-from pipelines.photo.video.kept import to_rgb
+from pipelines.photo.video.kept import STRETCH, to_rgb
 from pipelines.pipeline import FPS, Material, PartOf, Progress
 from pipelines.swaptalk import drawn
 from pipelines.swaptalk.faces import Faces
@@ -33,6 +33,7 @@ from pipelines.swaptalk.template import (
     of_video,
     squares_of,
 )
+from pipelines.swaptalk.wide import beside
 
 _BATCH = 8
 _PREVIEW = 512  # pixels
@@ -41,8 +42,9 @@ _PREVIEW = 512  # pixels
 def enrol(material: Material, faces: Faces, key: str, progress: Progress) -> IdentityFeatures:
     """Turn material into identity features, a video before a photo.
 
-    Arrays: those of `Template.arrays`; around uint8 [n, 3, h, w], see `paste.Face`; preview
-    uint8 [S, S, 3]; and what `faces` prepares, float32 [n, ...] each.
+    Arrays: those of `Template.arrays`; around uint8 [n, 3, h, w], see `paste.Face`; around_1, if
+    there is any, what 16:9 shows beside the frames; preview uint8 [S, S, 3]; and what `faces`
+    prepares, float32 [n, ...] each.
 
     Raises:
         EnrolmentError: no avatar can be made of it; code and message are for the user.
@@ -60,14 +62,17 @@ def enrol(material: Material, faces: Faces, key: str, progress: Progress) -> Ide
         rows = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         arrays: Arrays = {"around": _around(template, faces.side)}
     first = IdentityFeatures(key, template.arrays() | arrays, {}, SQUARE)
-    arrays["preview"] = to_rgb(
-        View.of(first, (_PREVIEW, _PREVIEW)).show(template.clip.stretch(0)[0])
-    )
+    number = template.loop.frame(0)
+    picture = template.clip.stretch(number // STRETCH)[number % STRETCH]
+    arrays["preview"] = to_rgb(View.of(first, (_PREVIEW, _PREVIEW)).show(picture))
+    if (more := beside(to_rgb(picture), template.canvas)) is not None:
+        arrays[f"around_{STORED.index(WIDE)}"] = more
     kept = {ROWS + name: held.numpy() for name, held in rows.items()}
     width, height = template.clip.size
     meta = {
         "template": f"{len(template)} frames of {width} x {height}",
         "turn": f"{template.turn:.2f}",
+        "idle": f"{template.idle} frames",
     }
     return IdentityFeatures(key, first.arrays | arrays | kept, meta)
 

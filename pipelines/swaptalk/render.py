@@ -14,10 +14,12 @@ from pipelines.baked import BakedCache, SlotFaces
 from pipelines.batch import Batch
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import MOTION_DIM
+from pipelines.photo.video.kept import STRETCH
 from pipelines.pipeline import Size
 from pipelines.renderer import picture_row
 from pipelines.streaming import SlotState, masked_write
 from pipelines.swaptalk.faces import Faces, Rows
+from pipelines.swaptalk.loop import LONGEST, PAUSE
 from pipelines.swaptalk.paste import Face, paste
 from pipelines.swaptalk.player import Player, View
 from pipelines.swaptalk.template import Template
@@ -27,10 +29,12 @@ ROWS = "rows."  # prefix of what the networks keep of a template
 
 @dataclass
 class LoopState(SlotState):
-    """position: int64 [B], frames since the loop began. heard: [B, tokens, D], motion up to the
-    frame that is next. codes: int64 [B, ...] of the frame drawn last, -1 before the first."""
+    """position: int64 [B], where the template's loop is. quiet: int64 [B], frames since somebody
+    spoke. heard: [B, tokens, D], motion up to the frame that is next. codes: int64 [B, ...] of the
+    frame drawn last, -1 before the first."""
 
     position: Tensor
+    quiet: Tensor
     heard: Tensor
     codes: Tensor
 
@@ -87,7 +91,8 @@ READY = BakedCache(_ready)
 
 class SwapTalkRenderer:
     """See `pipelines.renderer.Renderer`. The template's loop goes on while a slot is active, drawn
-    or not; lips are those of the motion always, at rest and closed in silence."""
+    or not, as `loop` says: where the person was silent while nobody speaks. Lips are those of the
+    motion always, at rest and closed in silence."""
 
     motion_dim = MOTION_DIM
 
@@ -98,11 +103,14 @@ class SwapTalkRenderer:
         self._device = torch.device(device)
         self._shown = SlotFaces(READY, slots, len(sizes), self._device)
         self._players: list[tuple[str, Player] | None] = [None] * slots
+        longest = 2 * LONGEST - 2
+        self._after = torch.zeros(slots, 2, longest, dtype=torch.int64, device=self._device)
 
     def init_state(self, batch: int) -> LoopState:
         at = self._device
         return LoopState(
             position=torch.zeros(batch, dtype=torch.int64, device=at),
+            quiet=torch.zeros(batch, dtype=torch.int64, device=at),
             heard=torch.zeros(batch, self._faces.tokens, self.motion_dim, device=at),
             codes=torch.full((batch, *self._faces.cells), -1, dtype=torch.int64, device=at),
         )
@@ -113,6 +121,9 @@ class SwapTalkRenderer:
     def set_identity(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
         self._shown.set(slot, identity, sizes)
         self._players[slot] = None
+        after = identity.tensors["loop"][1:].to(self._device)
+        self._after[slot] = 0  # of another loop's positions, the first
+        self._after[slot, :, : after.shape[1]] = after
 
     def step(
         self, motion: Tensor, state: SlotState, active: Tensor, slots: Sequence[int], batch: Batch
@@ -122,7 +133,11 @@ class SwapTalkRenderer:
         masked_write(state.heard, heard, active)
         if slots:
             self._draw(state, list(slots), batch)
-        masked_write(state.position, state.position + 1, active)
+        speech = batch.tensors["speech"].to(self._device)
+        masked_write(state.quiet, (state.quiet + 1).masked_fill(speech, 0), active)
+        every = torch.arange(len(state.position), device=self._device)
+        following = self._after[every, (state.quiet >= PAUSE).long(), state.position]
+        masked_write(state.position, following, active)
 
     def still(self, slot: int, batch: Batch) -> None:
         """The first frame, with the lips at rest."""
@@ -130,14 +145,15 @@ class SwapTalkRenderer:
 
     def _draw(self, state: LoopState, slots: list[int], batch: Batch) -> None:
         ready = [self._shown.get(slot, batch.size_of(slot)) for slot in slots]
-        positions = state.position[slots].tolist()
-        numbers = [r.template.number(p) for r, p in zip(ready, positions, strict=True)]
+        at = [int(p) for p in state.position[slots]]
+        numbers = [r.template.loop.frame(p) for r, p in zip(ready, at, strict=True)]
         rows = [each.row(number) for each, number in zip(ready, numbers, strict=True)]
         joined = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
         drawn = self._faces.draw(joined, state.heard[slots], state.codes[slots])
         state.codes[slots] = drawn.codes
         for n, slot in enumerate(slots):
-            frame = self._player(slot, ready[n]).frame(positions[n])
+            coming = ready[n].template.loop.ahead(at[n], int(state.quiet[slot]), 2 * STRETCH)
+            frame = self._player(slot, ready[n]).frame(numbers[n], coming)
             shown = torch.from_numpy(ready[n].view.show(frame))
             with picture_row(batch, slot, self._device) as planes:
                 planes[0].copy_(shown)

@@ -5,16 +5,14 @@ Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pipelines.identity import IdentityFeatures, content_key
 from pipelines.motion.controls import ARTICULATION, CONTROLS, EXPRESSION
 from pipelines.motion.space import MOTION_NAMES
-from pipelines.photo.framing import FRAMES, PHOTO, SQUARE, Frame, sizes_for
+from pipelines.photo.framing import FRAMES, SQUARE, sizes_for
 from pipelines.pipeline import Material, Pipeline, Progress, Size, file_digest
 from pipelines.swaptalk.options import SwapTalkOptions, missing
 from pipelines.weights import find_weights, weights_digest
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from pipelines.motion.model import MotionModel
     from pipelines.swaptalk.faces import LatentFaces
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class SwapTalkSystem:
@@ -32,7 +30,7 @@ class SwapTalkSystem:
     name = "swaptalk"
     summary = "a video of the person, or a photo; only the lower face is drawn anew"
     sizes: tuple[Size, ...] = FRAMES[SQUARE].sizes
-    frames: Mapping[str, Frame] = MappingProxyType({SQUARE: FRAMES[SQUARE], PHOTO: FRAMES[PHOTO]})
+    frames = FRAMES
     controls = (CONTROLS[EXPRESSION], CONTROLS[ARTICULATION])  # the head is the video's
     motion_names = MOTION_NAMES
     accepts = frozenset({"photo", "video", "source"})

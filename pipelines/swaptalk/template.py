@@ -1,7 +1,8 @@
 """The clip that an avatar lives in: whole frames kept encoded, and where the face is in each.
 
-    pictures at 25 fps -> follow -> Track: mesh, gap of the lips, change from frame to frame
+    pictures at 25 fps -> follow -> Track: meshes and small pictures
     Track              -> choose_stretch, steady_squares -> which frames, and their squares
+                       -> make_loop -> in which order they are played
     those pictures     -> KeptClip (encoded), squares for the networks
 
 A video gives its own pictures (`of_video`), a photo those that `portrait` draws of it (`drawn`).
@@ -25,19 +26,33 @@ from torch import Tensor
 from kernels.i420 import rgb_to_i420
 from pipelines.identity import Arrays
 from pipelines.photo.crop import choose_crop
-from pipelines.photo.curves import head_angles, lip_gap
+from pipelines.photo.curves import lip_gap
 from pipelines.photo.decode import Image8
-from pipelines.photo.detect import MAX_YAW_DEG, FaceMesh
+from pipelines.photo.detect import FaceMesh
 from pipelines.photo.errors import EnrolmentError
-from pipelines.photo.framing import STORED
 from pipelines.photo.video.container import LIMITS, inspect, read_pictures
 from pipelines.photo.video.kept import STRETCH, KeptClip, Planes, keep, to_rgb
 from pipelines.photo.video.steady import SteadyPicture, steady
-from pipelines.photo.video.track import track_face
 from pipelines.pipeline import FPS, PartOf, Progress, Size
-from pipelines.swaptalk.loop import SHORTEST, choose_stretch, place_in, turn_steps
+from pipelines.swaptalk.loop import (
+    SHORTEST,
+    Loop,
+    choose_stretch,
+    find_idle,
+    make_loop,
+    turn_steps,
+)
 from pipelines.swaptalk.mask import face_masks, whole_masks
-from pipelines.swaptalk.square import Squares, corners, cut, steady_squares
+from pipelines.swaptalk.square import cut, steady_squares
+from pipelines.swaptalk.track import (
+    Track,
+    differences,
+    filled,
+    follow,
+    resumed,
+    steps_between,
+)
+from pipelines.swaptalk.wide import placed
 
 MOST_PIXELS = 1280 * 720
 """Of a frame; larger ones are reduced."""
@@ -45,33 +60,21 @@ MOST_RESIDENT = 64 * 1024 * 1024
 """Bytes of pictures, encoded and decoded, that an avatar may hold in memory while it is shown."""
 TEMPLATE_LIMITS = replace(LIMITS, shortest_s=2.0, longest_s=60.0)
 _MIB = 1024 * 1024
-_SMALL = (48, 27)  # what pictures are compared by
 
 Pictures = Callable[[], Iterable[SteadyPicture]]
 """The pictures of a clip from its beginning, as often as they are asked for."""
 
 
 @dataclass(frozen=True)
-class Track:
-    """The face of n frames in order.
-
-    points: float32 [n, 478, 3] in their pixels, NaN where it is not seen. change: float32 [n],
-    mean difference from the frame before, of full scale.
-    """
-
-    points: NDArray[np.float32]
-    change: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
 class Template:
-    """n frames, played there and back.
+    """n frames, played as `loop` says.
 
     places, float64 [n, 2, 3], and masks, uint8 [n, h, w]: of their faces, see `square` and `mask`.
     gap: float32 [n], how far the mouth is open in each, in face heights.
     whole: uint8 [n, h, w], masks of whole faces over their squares, for a swap; not kept.
     canvas: float64 [3], left, top and side of head and shoulders in the frame, its square picture.
     turn: how much more happens at a turn than from one frame to the next: 1 is as much.
+    idle: frames in which the person is silent.
     """
 
     clip: KeptClip
@@ -79,26 +82,24 @@ class Template:
     masks: NDArray[np.uint8]
     gap: NDArray[np.float32]
     canvas: NDArray[np.float64]
+    loop: Loop
     turn: float = 1.0
+    idle: int = 0
     whole: NDArray[np.uint8] | None = None
 
     def __len__(self) -> int:
         return self.clip.count
 
-    def number(self, position: int) -> int:
-        """The frame that is shown at a position of the loop."""
-        return place_in(position, self.clip.count)
-
     def arrays(self) -> Arrays:
         """As identity features keep it."""
-        width, height = self.clip.size
         return {
             "clip": self.clip.data,
             "clip_starts": self.clip.starts,
             "places": self.places,
             "masks": self.masks,
             "gap": self.gap,
-            "surroundings": np.array([[width, height, *self.canvas]] * len(STORED), np.float64),
+            "loop": np.stack([self.loop.frames, *self.loop.after]),
+            "surroundings": placed(self.clip.size, self.canvas),
         }
 
     @classmethod
@@ -109,7 +110,8 @@ class Template:
             arrays["clip"], arrays["clip_starts"], len(arrays["gap"]), (int(width), int(height))
         )
         places, masks, gap = (arrays[name] for name in ("places", "masks", "gap"))
-        return cls(clip, places, masks, gap, np.array(canvas))
+        frames, *after = arrays["loop"]
+        return cls(clip, places, masks, gap, np.array(canvas), Loop(frames, np.stack(after)))
 
 
 def of_video(path: Path) -> tuple[Pictures, Size]:
@@ -134,39 +136,26 @@ def make_template(pictures: Pictures, size: Size, progress: Progress, frames: in
             needs too much memory.
         EnrolmentCancelled: as `progress` said.
     """
-    track = _resumed(progress.folder / "track.npz", lambda: follow(
+    track = resumed(progress.folder / "track.npz", lambda: follow(
         pictures(), size, PartOf(progress, 0.0, 0.7), frames))  # fmt: skip
     stretch, gap = _stretch(track)
-    found = steady_squares(_filled(track.points[stretch]), gap)
+    points, small = filled(track.points[stretch]), track.small[stretch]
+    found = steady_squares(points, gap)
     clip = _kept(pictures, size, stretch, PartOf(progress, 0.7, 1.0))
     check_memory(clip)
+    steps = steps_between(found, small)
+    idle = find_idle(gap, steps)
     return Template(
         clip=clip,
         places=found.places,
         masks=face_masks(found.jaw),
         whole=whole_masks(found.oval),
         gap=gap,
-        canvas=_canvas(_filled(track.points[stretch]), size),
-        turn=turn_steps(_steps(found, track.change[stretch])),
+        canvas=_canvas(points, size),
+        loop=make_loop(idle, differences(found, small)),
+        turn=turn_steps(steps),
+        idle=0 if idle is None else idle.stop - idle.start,
     )
-
-
-def follow(pictures: Iterable[SteadyPicture], size: Size, progress: Progress, frames: int) -> Track:
-    """The face in each picture, in pixels of `size`; raises as `track_face`."""
-    points, changes = [], []
-    last: NDArray[np.float32] | None = None
-    lost = np.full((478, 3), np.nan, np.float32)
-    for frame in track_face(pictures):
-        height, width = frame.pixels.shape[:2]
-        scale = np.array([size[0] / width, size[1] / height, size[0] / width], np.float32)
-        turned = frame.points is None or abs(head_angles(frame.points)[0]) > MAX_YAW_DEG
-        points.append(lost if frame.points is None or turned else frame.points * scale)
-        small = Image.fromarray(frame.pixels).resize(_SMALL, Image.Resampling.BOX, reducing_gap=2.0)
-        now = np.asarray(small, np.float32) / 255.0
-        changes.append(0.0 if last is None else float(np.abs(now - last).mean()))
-        last = now
-        progress(min(1.0, len(points) / frames), "following the face")
-    return Track(np.stack(points).astype(np.float32), np.array(changes, np.float32))
 
 
 def squares_of(template: Template, side: int) -> Iterator[Tensor]:
@@ -210,9 +199,9 @@ def _stretch(track: Track) -> tuple[slice, NDArray[np.float32]]:
     seen = ~np.isnan(track.points[:, 0, 0])
     if not seen.any():
         raise _too_short()
-    points = _filled(track.points)
+    points = filled(track.points)
     gap = np.array([lip_gap(each) for each in points], np.float32)
-    steps = _steps(steady_squares(points, gap), track.change)
+    steps = steps_between(steady_squares(points, gap), track.small)
     stretch = choose_stretch(seen, steps, gap)
     if stretch is None:
         raise _too_short()
@@ -225,27 +214,6 @@ def _too_short() -> EnrolmentError:
         f"For {SHORTEST / FPS:.1f} s in a row the whole face must be seen, turned toward the "
         "camera. Use a video of one person who looks at the camera all the time.",
     )
-
-
-def _filled(points: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Points [n, 478, 3] with what is missing drawn from its neighbours in time."""
-    seen = np.flatnonzero(~np.isnan(points[:, 0, 0]))
-    after = np.searchsorted(seen, np.arange(len(points))).clip(0, len(seen) - 1)
-    before = (after - 1).clip(0)
-    a, b = seen[before], seen[after]
-    share = np.clip((np.arange(len(points)) - a) / np.maximum(b - a, 1), 0.0, 1.0)
-    share[a == b] = 0.0
-    earlier, later = points[a].astype(np.float64), points[b].astype(np.float64)
-    filled: NDArray[np.float64] = earlier + share[:, None, None] * (later - earlier)
-    return filled
-
-
-def _steps(found: Squares, change: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How much happens from each of n frames to the next, [n - 1]: the way of the square's corners
-    and the change of the picture, each over its median."""
-    way = np.sqrt((np.diff(corners(found.places), axis=0) ** 2).sum(-1).mean(-1))
-    parts = [each / max(float(np.median(each)), 1e-9) for each in (way, change[1:])]
-    return np.asarray(parts[0] + parts[1], np.float64)
 
 
 def _canvas(points: NDArray[np.float64], size: Size) -> NDArray[np.float64]:
@@ -280,16 +248,3 @@ def to_i420(picture: Image8, size: Size) -> Planes:
         picture = np.asarray(image)
     rgb = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255.0
     return np.asarray(rgb_to_i420(rgb)[0].numpy())
-
-
-def _resumed(path: Path, make: Callable[[], Track]) -> Track:
-    """What is kept at `path`, or made now and kept there."""
-    if path.exists():
-        with np.load(path) as held:
-            return Track(held["points"], held["change"])
-    track = make()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part.npz")
-    np.savez(partial, points=track.points, change=track.change)
-    partial.replace(path)
-    return track

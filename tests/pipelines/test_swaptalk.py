@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from pipelines.motion.space import MOTION_DIM
 from pipelines.photo.curves import lip_gap
 from pipelines.photo.errors import EnrolmentError
 from pipelines.photo.follow import FaceFollower
-from pipelines.photo.framing import PHOTO, framed, sizes_for
-from pipelines.photo.video.kept import to_rgb
+from pipelines.photo.framing import PHOTO, WIDE, framed, sizes_for
+from pipelines.photo.video.kept import resized, to_rgb
 from pipelines.pipeline import (
     FPS,
     HOP_SAMPLES,
@@ -38,6 +39,8 @@ from pipelines.registry import find_system
 from pipelines.swaptalk import drawn
 from pipelines.swaptalk.enrol import enrol, reference_frame
 from pipelines.swaptalk.faces import Faces
+from pipelines.swaptalk.loop import PAUSE, make_loop
+from pipelines.swaptalk.player import View
 from pipelines.swaptalk.render import ROWS, SwapTalkRenderer
 from pipelines.swaptalk.square import jitter, steady_squares
 from pipelines.swaptalk.system import SYSTEM
@@ -47,8 +50,6 @@ from tests.support.tiny_swaptalk import write_weights
 from tests.support.videos import SIZE, drawn_clip, write_clip
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-
-WIDE: Size = (1280, 720)
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +148,10 @@ def test_more_than_a_minute_is_refused_in_words(folder: Path) -> None:
     assert caught.value.code == "video_too_long"
 
 
-def test_a_telephone_held_upright_at_50_frames_a_second_is_taken(folder: Path) -> None:
-    """Stored lying on its side, with a note that it is to be turned."""
+@pytest.fixture(scope="module")
+def upright(folder: Path) -> IdentityFeatures:
+    """Of a telephone held upright, at 50 frames a second: stored lying on its side, with a note
+    that it is to be turned."""
     tall = [
         np.pad(picture, ((60, 60), (0, 0), (0, 0)), "edge") for picture in drawn_clip().pictures
     ]
@@ -156,9 +159,13 @@ def test_a_telephone_held_upright_at_50_frames_a_second_is_taken(folder: Path) -
     times = [n / 50 for n in range(len(turned))]
     clip = write_clip(folder / "upright.mp4", turned, times_s=times, rotation=90)
     progress = QuietProgress(made(folder / "upright"))
-    template = Template.of(enrol(Material(video=clip), EchoFaces(), "e" * 64, progress).arrays)
+    return enrol(Material(video=clip), EchoFaces(), "d" * 64, progress)
+
+
+def test_a_telephone_held_upright_at_50_frames_a_second_is_taken(upright: IdentityFeatures) -> None:
+    template = Template.of(upright.arrays)
     assert template.clip.size == (256, 376)
-    assert 37 <= len(template) <= len(turned) / 2
+    assert 37 <= len(template) <= len(drawn_clip().pictures)
     across, down = template.places[:, 0, 0], template.places[:, 1, 0]
     assert (across > 3.0 * np.abs(down)).all()  # the face is upright
 
@@ -212,11 +219,12 @@ def test_a_swap_without_its_weights_is_refused_in_words(video: Path) -> None:
 
 
 def pasted(faces: Faces, identity: IdentityFeatures, size: Size) -> Iterator[np.ndarray]:
-    """The pictures of the loop there, in silence, I420."""
+    """The pictures of the loop there, mouth shut, I420, while the head speaks."""
     renderer = SwapTalkRenderer(faces, 1, [size])
     renderer.set_identity(0, identity, [size])
     batch = Batch.of(1, (size,), MOTION_DIM)
     batch.size[:] = size
+    batch.speech[:] = True
     state, one = renderer.init_state(1), torch.ones(1, dtype=torch.bool)
     for _ in range(len(identity.arrays["gap"])):
         renderer.step(torch.zeros(1, MOTION_DIM), state, one, [0], batch)
@@ -256,7 +264,7 @@ def test_a_frame_of_720_lines_is_the_video_around_the_mask(echo: IdentityFeature
     identity = framed(echo, PHOTO)
     template = Template.of(echo.arrays)
     size = sizes_for(SYSTEM, identity)[-1]
-    assert size[0] == WIDE[0]
+    assert size[0] == 1280
     [first, *_] = pasted(EchoFaces(light=0.3), identity, size)
     [other, *_] = pasted(EchoFaces(own=True), identity, size)
     scale = np.array(size) / template.clip.size
@@ -266,6 +274,34 @@ def test_a_frame_of_720_lines_is_the_video_around_the_mask(echo: IdentityFeature
     difference = np.abs(first[rows].astype(int) - other[rows].astype(int))
     assert difference[outside].mean() < 1.0  # of 255
     assert difference[outside].max() == 0
+
+
+def test_a_wide_video_fills_16_to_9(echo: IdentityFeatures) -> None:
+    template, size = Template.of(echo.arrays), (640, 360)
+    [first, *_] = pasted(EchoFaces(own=True), framed(echo, WIDE), size)
+    kept = resized(template.clip.stretch(0)[0], (642, 360))
+    assert np.abs(first[:360].astype(int) - kept[:360, :640])[:150].mean() < 4.0
+
+
+def test_an_upright_video_goes_on_beside_itself_in_16_to_9(upright: IdentityFeatures) -> None:
+    identity, size = framed(upright, WIDE), sizes_for(SYSTEM, framed(upright, WIDE))[0]
+    assert size == (640, 360)
+    template, view = Template.of(upright.arrays), View.of(identity, size)
+    middles = view.places(template.places, template.clip.size)[:, :, 2]
+    assert np.abs(middles[:, 0] - 320).max() < 40
+    assert (middles[:, 1] > 100).all()
+    assert (middles[:, 1] < 260).all()
+    assert view.left < -80  # there is something beside
+    assert view.whole[0] - view.left < 640 - 80
+    pictures = np.stack([p[:360].astype(int) for p in pasted(EchoFaces(), identity, size)])
+    change = np.abs(np.diff(pictures, axis=0)).max(axis=(0, 1))
+    inside = np.arange(640) + view.left
+    shown = (inside >= 0) & (inside < view.whole[0])
+    assert (change[~shown] == 0).all()
+    assert (change[200:440] > 0).all()
+    across = np.abs(np.diff(pictures[0], axis=1)).mean(0)
+    edges = [-view.left - 1, view.whole[0] - view.left - 1]
+    assert across[edges].max() < 2.0 * np.median(across) + 1.0  # no seam
 
 
 def test_the_mouth_is_shut_in_silence_where_the_template_speaks(echo: IdentityFeatures) -> None:
@@ -278,6 +314,39 @@ def test_the_mouth_is_shut_in_silence_where_the_template_speaks(echo: IdentityFe
             gaps.append(lip_gap(points))
     assert template.gap.max() > 0.05
     assert max(gaps) < 0.015
+
+
+# Idle and speaking
+
+
+def test_where_the_loop_is_depends_on_who_speaks(echo: IdentityFeatures) -> None:
+    """Frames are those that `loop` says, in each slot by itself, at once or after a pause."""
+    loop = make_loop(slice(10, 50), np.full((len(Template.of(echo.arrays)),) * 2, 9.0))
+    arrays = echo.arrays | {"loop": np.stack([loop.frames, *loop.after])}
+    identity = framed(replace(echo, key="f" * 64, arrays=arrays), PHOTO)
+    size = Template.of(echo.arrays).clip.size
+    kept = list(Template.of(echo.arrays).clip.pictures())
+    renderer = SwapTalkRenderer(EchoFaces(), 2, [size])
+    for slot in range(2):
+        renderer.set_identity(slot, identity, [size])
+    batch = Batch.of(2, (size,), MOTION_DIM)
+    batch.size[:] = size
+    state, motion = renderer.init_state(2), torch.zeros(2, MOTION_DIM)
+    shown: list[list[int]] = [[], []]
+    for step in range(130):
+        batch.speech[:] = [step < 60, False]
+        active = torch.tensor([True, step % 3 > 0])
+        draw = [slot for slot in range(2) if active[slot] and step % 5 == 0]
+        numbers = [loop.frame(int(position)) for position in state.position]
+        renderer.step(motion, state, active, draw, batch)
+        for slot in range(2):
+            if active[slot]:
+                shown[slot].append(numbers[slot])
+            if slot in draw:
+                assert (batch.picture(slot)[:20] == kept[numbers[slot]][:20]).all()
+    assert max(shown[0][:60]) > 50
+    assert set(shown[0][110:]) <= set(range(10, 50))
+    assert shown[1] == [10, *loop.ahead(0, PAUSE, len(shown[1]) - 1)]
 
 
 # The system

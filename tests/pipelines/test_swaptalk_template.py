@@ -15,7 +15,17 @@ from pipelines.photo.video.kept import STRETCH, channels, cropped, keep, resized
 from pipelines.pipeline import FPS, QuietProgress
 from pipelines.portrait.system import SYSTEM as PORTRAIT
 from pipelines.swaptalk import template as templates
-from pipelines.swaptalk.loop import LONGEST, SHORTEST, choose_stretch, place_in, turn_steps
+from pipelines.swaptalk.loop import (
+    LONGEST,
+    PAUSE,
+    SHORTEST,
+    USUAL,
+    Loop,
+    choose_stretch,
+    find_idle,
+    make_loop,
+    turn_steps,
+)
 from pipelines.swaptalk.player import Player
 from pipelines.swaptalk.square import corners, cut, jitter, steady_squares
 from pipelines.swaptalk.template import kept_size
@@ -91,9 +101,85 @@ def test_a_square_is_cut_where_it_lies() -> None:
 # The loop
 
 
+def swaying(frames: int, period: int) -> np.ndarray:
+    """How far apart any two frames are of a head that goes left and right: [n, n]."""
+    x = np.sin(2.0 * np.pi * np.arange(frames) / period)
+    apart = np.abs(x[:, None] - x)
+    return apart * (USUAL / np.median(np.abs(np.diff(x))))
+
+
+def walk(loop: Loop, speech: np.ndarray, position: int = 0) -> list[int]:
+    """The frames that are shown while somebody speaks where it says so."""
+    shown, quiet = [], 0
+    for spoken in speech:
+        shown.append(loop.frame(position))
+        quiet = 0 if spoken else quiet + 1
+        position = int(loop.after[int(quiet >= PAUSE), position])
+    return shown
+
+
 def test_a_loop_goes_there_and_back() -> None:
-    assert [place_in(n, 4) for n in range(9)] == [0, 1, 2, 3, 2, 1, 0, 1, 2]
-    assert [place_in(n, 1) for n in range(3)] == [0, 0, 0]
+    always = np.ones(9, bool)
+    assert walk(make_loop(None, swaying(4, 9)), always) == [0, 1, 2, 3, 2, 1, 0, 1, 2]
+    assert walk(make_loop(slice(2, 4), swaying(4, 9)), always) == [2, 3, 2, 1, 0, 1, 2, 3, 2]
+    assert walk(make_loop(None, np.zeros((1, 1))), always[:3]) == [0, 0, 0]
+
+
+def test_while_nobody_speaks_the_idle_part_plays() -> None:
+    idle = slice(120, 170)
+    loop = make_loop(idle, swaying(240, 97))
+    speech = np.zeros(900, bool)
+    speech[150:400] = speech[700:704] = True
+    shown = np.array(walk(loop, speech))
+    inside = (shown >= idle.start) & (shown < idle.stop)
+    assert inside[:150].all()
+    assert (np.abs(np.diff(shown[150:400])) == 1).all()  # speaking is there and back
+    assert (~inside[150 + idle.stop - idle.start : 400]).mean() > 0.5
+    assert inside[480:700].all()  # three seconds after the last word at the latest
+    assert inside[700 + PAUSE + 10 :].all()
+    assert len(set(shown[480:700])) == idle.stop - idle.start
+
+
+def test_a_leap_is_made_where_nobody_sees_it() -> None:
+    apart = swaying(240, 97)
+    loop = make_loop(slice(120, 170), apart)
+    leaps = 0
+    for position in range(len(loop.frames)):
+        spoken, silent = (int(after[position]) for after in loop.after)
+        step = apart[loop.frame(spoken), loop.frame(silent)]
+        assert step <= 2.0 * USUAL  # of what is shown from what would have been
+        leaps += abs(loop.frame(position) - loop.frame(silent)) > 1
+    assert leaps > 100
+    strange = apart + 50.0 * (np.arange(240)[:, None] // 120 != np.arange(240) // 120)
+    kept = make_loop(slice(120, 170), strange)
+    for position in range(len(kept.frames)):
+        if kept.frame(position) < 119:  # nothing there is like the idle part
+            assert abs(kept.frame(int(kept.after[1, position])) - kept.frame(position)) == 1
+    shown = walk(kept, np.zeros(300, bool), int(np.flatnonzero(kept.frames == 40)[0]))
+    assert 120 <= shown[-1] < 170
+
+
+def test_what_comes_is_known_ahead() -> None:
+    loop = make_loop(slice(120, 170), swaying(240, 97))
+    shown = walk(loop, np.zeros(60, bool), 90)
+    position, quiet = 90, 0
+    for _ in range(5):
+        quiet += 1
+        position = int(loop.after[int(quiet >= PAUSE), position])
+    assert list(loop.ahead(position, quiet, 40)) == shown[6:46]
+
+
+def test_the_idle_part_is_where_the_lips_stay_closed() -> None:
+    chance = np.random.default_rng(2)
+    gap = 0.002 + 0.06 * np.abs(np.sin(np.arange(250) * 0.9))
+    gap[100:190] = 0.002 + chance.uniform(0.0, 0.004, 90)
+    gap[140] = 0.006
+    idle = find_idle(gap, chance.uniform(0.5, 3.0, 249))
+    assert idle is not None
+    assert 105 <= idle.start < 140 < idle.stop <= 185
+    assert idle.stop - idle.start >= SHORTEST
+    assert find_idle(gap[:120], np.ones(119)) is None
+    assert find_idle(np.zeros(80), np.ones(79)) == slice(0, 80)
 
 
 def test_turns_lie_where_little_moves() -> None:
@@ -118,6 +204,15 @@ def test_the_stretch_lies_where_the_face_is_seen_and_the_mouth_is_shut() -> None
     assert stretch.start > 450
     assert gap[stretch].mean() < 0.01
     assert choose_stretch(np.arange(900) % SHORTEST > 0, steps, gap) is None
+
+
+def test_of_a_long_video_the_stretch_is_one_of_speech_and_of_silence() -> None:
+    gap = 0.05 * np.abs(np.sin(np.arange(1400) * 0.9))
+    gap[600:] = 0.0  # he listens for half a minute
+    stretch = choose_stretch(np.ones(1400, bool), np.ones(1399), gap)
+    assert stretch is not None
+    assert stretch.start < 500
+    assert find_idle(gap[stretch], np.ones(stretch.stop - stretch.start - 1)) is not None
 
 
 # Kept frames
@@ -153,10 +248,12 @@ def test_a_damaged_clip_is_noticed() -> None:
 def test_a_player_shows_the_loop_wherever_it_is_asked() -> None:
     pictures = grating(2 * STRETCH + 3)
     player = Player(keep(iter(pictures), (96, 64)))
-    for position in [*range(45), 300, 7, 8, 7]:
-        wanted = pictures[place_in(position, len(pictures))]
-        assert abs(float(player.frame(position)[:64].mean()) - wanted[:64].mean()) < 1.5
-    assert len(player._held) <= 2
+    for number in [*range(19), 7, 8, 0, 18, 17]:
+        wanted = pictures[number]
+        found = player.frame(number, [number, (number + STRETCH) % 19])
+        assert abs(float(found[:64].mean()) - wanted[:64].mean()) < 1.5
+        assert len(player._held) <= 2
+        assert (number + STRETCH) % 19 // STRETCH in player._held
 
 
 def test_a_box_of_a_frame_is_that_of_all_its_planes() -> None:
