@@ -115,6 +115,8 @@ export class AvatarGallery extends EventTarget {
     tile.style.setProperty("--done", percent.replace(" ", ""));
     tile.title = `${name}: ${stage} (${percent})`;
     tile.setAttribute("aria-label", `${name}, being prepared, ${percent}`);
+    const words = tile.querySelector(".tile-stage");
+    if (words) words.textContent = stage ?? "";
   }
 
   /** @param {import("./api.js").Avatar} avatar @returns {(Element)[]} */
@@ -141,7 +143,10 @@ export class AvatarGallery extends EventTarget {
       element("span", { class: "tile-picture" }, ...this.#picture(avatar)),
       element("span", { class: "tile-name" }, avatar.name),
     );
-    if (avatar.state === "enrolling") this.#paint(tile, avatar);
+    if (avatar.state === "enrolling") {
+      tile.append(element("span", { class: "tile-stage" }));
+      this.#paint(tile, avatar);
+    }
     const wrap = element("div", { class: "tile-wrap", role: "none" }, tile);
     if (avatar.kind === "upload") {
       wrap.append(

@@ -43,7 +43,7 @@ from pipelines.swaptalk.loop import (
     turn_steps,
 )
 from pipelines.swaptalk.mask import face_masks, whole_masks
-from pipelines.swaptalk.square import cut, steady_squares
+from pipelines.swaptalk.square import corners, cut, steady_squares
 from pipelines.swaptalk.track import (
     Track,
     differences,
@@ -60,6 +60,7 @@ MOST_RESIDENT = 64 * 1024 * 1024
 """Bytes of pictures, encoded and decoded, that an avatar may hold in memory while it is shown."""
 TEMPLATE_LIMITS = replace(LIMITS, shortest_s=2.0, longest_s=60.0)
 _MIB = 1024 * 1024
+_EDGE = 3  # pixels around a square, that its own are made of
 
 Pictures = Callable[[], Iterable[SteadyPicture]]
 """The pictures of a clip from its beginning, as often as they are asked for."""
@@ -161,8 +162,19 @@ def make_template(pictures: Pictures, size: Size, progress: Progress, frames: in
 def squares_of(template: Template, side: int) -> Iterator[Tensor]:
     """The face of each frame as networks see it, float32 [3, side, side] in [-1, 1]."""
     for picture, place in zip(rgb_pictures(template.clip), template.places, strict=True):
-        whole = torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 127.5 - 1.0
-        yield cut(whole, place, side)
+        yield cut(*_near(picture, place), side)
+
+
+def _near(picture: Image8, place: NDArray[np.float64]) -> tuple[Tensor, NDArray[np.float64]]:
+    """The part of a frame that its square touches, float32 [3, h, w] in [-1, 1], and the square
+    there: the whole of 720 lines took as long as the square."""
+    height, width = picture.shape[:2]
+    at = corners(place[None])[0]
+    left, top = (int(v) for v in np.floor(at.min(0) - _EDGE).clip(0, (width - 1, height - 1)))
+    right, bottom = (int(v) for v in np.ceil(at.max(0) + _EDGE).clip((left + 1, top + 1), None))
+    part = picture[top:bottom, left:right]
+    moved = place - np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
+    return torch.from_numpy(part.copy()).permute(2, 0, 1).float() / 127.5 - 1.0, moved
 
 
 def rgb_pictures(clip: KeptClip) -> Iterator[Image8]:
