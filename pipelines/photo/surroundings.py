@@ -78,21 +78,28 @@ def _as_taken(photo: Image8, crop: Crop) -> tuple[Image8, Crop]:
     return np.asarray(picture), Crop(crop.left * scale, crop.top * scale, crop.side * scale)
 
 
-def widened(photo: Image8, crop: Crop, canvas: Image8, middle: float) -> tuple[Image8, Crop]:
+def widened(photo: Image8, crop: Crop, canvas: Image8 | None, middle: float) -> tuple[Image8, Crop]:
     """The canvas and what is beside it, in the shape of 16:9, and where the canvas lies in it.
-    middle: of the face, across the photo."""
+
+    canvas: where that is more than the photo's `crop`. middle: of the face, across the photo.
+    """
     wide, tall = FRAMES[WIDE].sizes[-1]
     left = wide_left(middle, crop, photo.shape[1])
     step = crop.side / tall  # photo pixels per pixel
     place = Crop((crop.left - left) / step, 0.0, float(tall))
     picture, known = _seen(photo, (left, crop.top), step, (wide, tall))
-    columns = slice(max(0, round(place.left)), min(wide, round(place.left) + tall))
-    enlarged = np.asarray(Image.fromarray(canvas).resize((tall, tall), Image.Resampling.LANCZOS))
-    start = columns.start - round(place.left)
-    part = enlarged[:, start : start + columns.stop - columns.start]
-    unseen = ~known[:, columns]
-    picture[:, columns][unseen] = part[unseen]  # the canvas goes on beyond a tight photo's edges
-    known[:, columns] = True
+    if canvas is not None:
+        columns = slice(max(0, round(place.left)), min(wide, round(place.left) + tall))
+        enlarged = np.asarray(
+            Image.fromarray(canvas).resize((tall, tall), Image.Resampling.LANCZOS)
+        )
+        start = columns.start - round(place.left)
+        part = enlarged[:, start : start + columns.stop - columns.start]
+        unseen = ~known[:, columns]
+        picture[:, columns][unseen] = part[
+            unseen
+        ]  # the canvas goes on beyond a tight photo's edges
+        known[:, columns] = True
     if not known.all():
         picture = _continued_beside(picture, known.all(axis=0))
     return picture, place

@@ -65,7 +65,7 @@ def enrol(material: Material, faces: Faces, key: str, progress: Progress) -> Ide
     number = template.loop.frame(0)
     picture = template.clip.stretch(number // STRETCH)[number % STRETCH]
     arrays["preview"] = to_rgb(View.of(first, (_PREVIEW, _PREVIEW)).show(picture))
-    if (more := beside(to_rgb(picture), template.canvas)) is not None:
+    if (more := beside(to_rgb(picture), template.surroundings)) is not None:
         arrays[f"around_{STORED.index(WIDE)}"] = more
     kept = {ROWS + name: held.numpy() for name, held in rows.items()}
     width, height = template.clip.size

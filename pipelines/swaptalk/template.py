@@ -25,10 +25,8 @@ from torch import Tensor
 
 from kernels.i420 import rgb_to_i420
 from pipelines.identity import Arrays
-from pipelines.photo.crop import choose_crop
 from pipelines.photo.curves import lip_gap
 from pipelines.photo.decode import Image8
-from pipelines.photo.detect import FaceMesh
 from pipelines.photo.errors import EnrolmentError
 from pipelines.photo.video.container import LIMITS, inspect, read_pictures
 from pipelines.photo.video.kept import STRETCH, KeptClip, Planes, keep, to_rgb
@@ -73,7 +71,7 @@ class Template:
     places, float64 [n, 2, 3], and masks, uint8 [n, h, w]: of their faces, see `square` and `mask`.
     gap: float32 [n], how far the mouth is open in each, in face heights.
     whole: uint8 [n, h, w], masks of whole faces over their squares, for a swap; not kept.
-    canvas: float64 [3], left, top and side of head and shoulders in the frame, its square picture.
+    surroundings: float64 [2, 5], what its pictures show of the frames, see `wide`.
     turn: how much more happens at a turn than from one frame to the next: 1 is as much.
     idle: frames in which the person is silent.
     """
@@ -82,7 +80,7 @@ class Template:
     places: NDArray[np.float64]
     masks: NDArray[np.uint8]
     gap: NDArray[np.float32]
-    canvas: NDArray[np.float64]
+    surroundings: NDArray[np.float64]
     loop: Loop
     turn: float = 1.0
     idle: int = 0
@@ -100,19 +98,16 @@ class Template:
             "masks": self.masks,
             "gap": self.gap,
             "loop": np.stack([self.loop.frames, *self.loop.after]),
-            "surroundings": placed(self.clip.size, self.canvas),
+            "surroundings": self.surroundings,
         }
 
     @classmethod
     def of(cls, arrays: Arrays) -> Template:
         """What `arrays` gave."""
-        width, height, *canvas = arrays["surroundings"][0]
-        clip = KeptClip(
-            arrays["clip"], arrays["clip_starts"], len(arrays["gap"]), (int(width), int(height))
-        )
-        places, masks, gap = (arrays[name] for name in ("places", "masks", "gap"))
-        frames, *after = arrays["loop"]
-        return cls(clip, places, masks, gap, np.array(canvas), Loop(frames, np.stack(after)))
+        width, height = (int(length) for length in arrays["surroundings"][0, :2])
+        clip = KeptClip(arrays["clip"], arrays["clip_starts"], len(arrays["gap"]), (width, height))
+        same = {name: arrays[name] for name in ("places", "masks", "gap", "surroundings")}
+        return cls(clip, **same, loop=Loop(arrays["loop"][0], arrays["loop"][1:]))
 
 
 def of_video(path: Path) -> tuple[Pictures, Size]:
@@ -152,7 +147,7 @@ def make_template(pictures: Pictures, size: Size, progress: Progress, frames: in
         masks=face_masks(found.jaw),
         whole=whole_masks(found.oval),
         gap=gap,
-        canvas=_canvas(points, size),
+        surroundings=placed(points.mean(0), size),
         loop=make_loop(idle, differences(found, small)),
         turn=turn_steps(steps),
         idle=0 if idle is None else idle.stop - idle.start,
@@ -226,18 +221,6 @@ def _too_short() -> EnrolmentError:
         f"For {SHORTEST / FPS:.1f} s in a row the whole face must be seen, turned toward the "
         "camera. Use a video of one person who looks at the camera all the time.",
     )
-
-
-def _canvas(points: NDArray[np.float64], size: Size) -> NDArray[np.float64]:
-    """Head and shoulders, as of a photo, but never beyond the frame."""
-    middle = points.mean(0).astype(np.float32)
-    crop = choose_crop(FaceMesh(middle), *size)
-    side = float(2 * int(min(crop.side, *size) / 2))
-    corner = [
-        min(max(start + (crop.side - side) / 2, 0.0), length - side)
-        for start, length in zip((crop.left, crop.top), size, strict=True)
-    ]
-    return np.array([*(2.0 * round(start / 2) for start in corner), side])
 
 
 def _kept(pictures: Pictures, size: Size, stretch: slice, progress: Progress) -> KeptClip:

@@ -34,8 +34,9 @@ def avatar(size, seed):
     check_memory(clip)
     n = clip.count
     places = np.tile([[80.0, 0.0, size[0] / 2], [0.0, 80.0, size[1] / 2]], (n, 1, 1))
+    shown = np.array([[*size, 0.0, 0.0, min(size)]] * 2)
     template = Template(clip, places, np.full((n, HEIGHT, WIDTH), 255, np.uint8),
-                        np.zeros(n, np.float32), np.array([0.0, 0.0, min(size)]),
+                        np.zeros(n, np.float32), shown,
                         make_loop(slice(40, 90), np.full((n, n), 9.0)))
     around = np.zeros((n, 3, HEIGHT, WIDTH), np.uint8)
     lower = np.zeros((1, 3, 64, 128), np.float32).repeat(n, 0)
