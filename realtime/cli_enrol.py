@@ -34,7 +34,8 @@ def add_enrol(enrol: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="a video; portrait learns from one of the person talking, 10 to 60 s, how they move "
-        "their lips, and needs no IMAGE then",
+        "their lips, and needs no IMAGE then; swaptalk shows one of 2 to 60 s, only its lower face "
+        "drawn anew",
     )
     enrol.add_argument(
         "--swap", metavar="SOURCE", help="the face to put into it: an avatar's name, or a photo"
