@@ -20,8 +20,8 @@ const TALK = {
     "move their lips. What is kept is the photo and what was learnt, some numbers; the video and " +
     "its sound are deleted right after.",
   kept:
-    "One take of 2 to 60 seconds of one person who looks at the camera: best when they speak for some " +
-    "of it and listen for some. It is kept on this server until you remove the face.",
+    "A video is one take of 2 to 60 seconds, of one person who looks at the camera: best when they " +
+    "speak for some of it and listen for some. It is kept on this server until you remove the face.",
 };
 const MAX_NAME = 40;
 
