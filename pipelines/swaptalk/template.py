@@ -104,10 +104,11 @@ class Template:
     @classmethod
     def of(cls, arrays: Arrays) -> Template:
         """What `arrays` gave."""
-        width, height = (int(length) for length in arrays["surroundings"][0, :2])
-        clip = KeptClip(arrays["clip"], arrays["clip_starts"], len(arrays["gap"]), (width, height))
-        same = {name: arrays[name] for name in ("places", "masks", "gap", "surroundings")}
-        return cls(clip, **same, loop=Loop(arrays["loop"][0], arrays["loop"][1:]))
+        names = ("places", "masks", "gap", "surroundings", "loop")
+        places, masks, gap, surroundings, loop = (arrays[name] for name in names)
+        width, height = (int(length) for length in surroundings[0, :2])
+        clip = KeptClip(arrays["clip"], arrays["clip_starts"], len(gap), (width, height))
+        return cls(clip, places, masks, gap, surroundings, Loop(loop[0], loop[1:]))
 
 
 def of_video(path: Path) -> tuple[Pictures, Size]:
