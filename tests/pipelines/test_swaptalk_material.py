@@ -38,8 +38,8 @@ def without_face(seconds: float) -> Callable[[Path], object]:
     def write(path: Path) -> None:
         shown = drawn_clip().pictures
         nobody = [np.full((SIZE, SIZE, 3), GREY, np.uint8)] * round(seconds * FPS)
-        away, back = fading(shown[30:42]), fading(shown[42:54])[::-1]
-        write_clip(path, [*shown[:30], *away, *nobody, *back, *shown[45:75]])
+        away, back = fading(shown[24:36]), fading(shown[36:48])[::-1]
+        write_clip(path, [*shown[:24], *away, *nobody, *back, *shown[36:60]])
 
     return write
 
@@ -94,7 +94,6 @@ def truncated(path: Path) -> None:
         (sound_file, "not_a_video", "not a video"),
         (truncated, "not_a_video", "damaged or cut off"),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_video_that_cannot_be_used_is_refused_in_words(
     tmp_path: Path, write: Callable[[Path], object], code: str, words: str
