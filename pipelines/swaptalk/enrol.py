@@ -21,7 +21,7 @@ from pipelines.photo.video.container import inspect
 from pipelines.photo.video.kept import STRETCH, to_rgb
 from pipelines.pipeline import FPS, Material, PartOf, Progress
 from pipelines.swaptalk import drawn
-from pipelines.swaptalk.faces import Faces
+from pipelines.swaptalk.faces import Faces, Rows
 from pipelines.swaptalk.paste import small
 from pipelines.swaptalk.player import View
 from pipelines.swaptalk.render import ROWS
@@ -55,12 +55,11 @@ def enrol(material: Material, faces: Faces, key: str, progress: Progress) -> Ide
         maps = _maps(template, faces, PartOf(progress, 0.6, 0.85))
         if material.source is not None:
             source = source_square(material.source, faces.side)
-            part = PartOf(progress, 0.85, 0.98)
+            part = PartOf(progress, 0.85, 0.96)
             template, maps = swap_faces(template, maps, source, faces, part)
-        reference = maps[reference_frame(template)][None]
-        parts = [faces.prepare(part, reference) for part in torch.split(maps, _BATCH)]
-        rows = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-        arrays: Arrays = {"around": _around(template, faces.side)}
+        rows = _rows(template, maps, faces, PartOf(progress, 0.96, 0.98))
+        around = _around(template, faces.side, PartOf(progress, 0.98, 1.0))
+        arrays: Arrays = {"around": around}
     first = IdentityFeatures(key, template.arrays() | arrays, {}, SQUARE)
     number = template.loop.frame(0)
     picture = template.clip.stretch(number // STRETCH)[number % STRETCH]
@@ -108,10 +107,23 @@ def _maps(template: Template, faces: Faces, progress: Progress) -> Tensor:
     return torch.cat(maps)
 
 
-def _around(template: Template, side: int) -> NDArray[np.uint8]:
+def _rows(template: Template, maps: Tensor, faces: Faces, progress: Progress) -> Rows:
+    """What `faces` prepares of all frames."""
+    reference, parts = maps[reference_frame(template)][None], []
+    for part in torch.split(maps, _BATCH):
+        progress(len(parts) * _BATCH / len(template), "getting ready to speak")
+        parts.append(faces.prepare(part, reference))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _around(template: Template, side: int, progress: Progress) -> NDArray[np.uint8]:
     """Lower halves of all frames in the cells of the masks, [n, 3, h, w]."""
-    halves = (square[:, side // 2 :] * 127.5 + 127.5 for square in squares_of(template, side))
-    return np.stack([small(half).round().clamp(0.0, 255.0).byte().numpy() for half in halves])
+    halves: list[NDArray[np.uint8]] = []
+    for square in squares_of(template, side):
+        progress(len(halves) / len(template), "getting ready to speak")
+        half = small(square[:, side // 2 :] * 127.5 + 127.5)
+        halves.append(half.round().clamp(0.0, 255.0).byte().numpy())
+    return np.stack(halves)
 
 
 def _batches(squares: Iterator[Tensor]) -> Iterator[Tensor]:
