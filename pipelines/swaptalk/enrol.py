@@ -109,7 +109,8 @@ def _maps(template: Template, faces: Faces, progress: Progress) -> Tensor:
 
 def _rows(template: Template, maps: Tensor, faces: Faces, progress: Progress) -> Rows:
     """What `faces` prepares of all frames."""
-    reference, parts = maps[reference_frame(template)][None], []
+    reference = maps[reference_frame(template)][None]
+    parts: list[Rows] = []
     for part in torch.split(maps, _BATCH):
         progress(len(parts) * _BATCH / len(template), "getting ready to speak")
         parts.append(faces.prepare(part, reference))
