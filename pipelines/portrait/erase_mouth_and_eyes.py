@@ -93,7 +93,7 @@ def _red_to_corners(face: Face, picture: Tensor, at: Array) -> Tensor:
             return picture
         nearest = np.clip(x, rim.x[tall[0]], rim.x[tall[-1]])
         moved += mix * np.abs(x - nearest) / pixel
-        start = np.interp(nearest, rim.x, edge)
+        start = single(np.interp(nearest, rim.x, edge))
         red += _beside(face, picture, nearest, start, way, _LIPS) * torch.from_numpy(mix)
     red *= torch.from_numpy(1.0 - (1.0 - _CORNER_LIGHT) * smoothstep(_POINTED, 1.0, u))
     half = (lower - upper)[where] / (2.0 * pixel)

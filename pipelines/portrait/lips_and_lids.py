@@ -247,7 +247,8 @@ def _lower_edges(inside: Array) -> Indices:
     """See `LipsOrLids.edge`; `inside` [count, rows, columns] is the distance from the edge."""
     count, rows, columns = inside.shape
     row = np.abs(inside).argmin(axis=1) + rows * (1 + 2 * np.arange(count))[:, None]
-    return row * columns + np.arange(columns)
+    found: Indices = row * columns + np.arange(columns)
+    return found
 
 
 def _canvas_bounds(face: Face, box: Box) -> tuple[Array, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -60,7 +60,8 @@ def _planes(pictures: Sequence[Bytes]) -> Array:
 def _opaque(rgb: Array) -> Bytes:
     """RGB float32 [3, H, W] in about [0, 1] as bytes RGBA [H, W, 4]."""
     rgba = cv2.cvtColor(cv2.merge([*rgb]), cv2.COLOR_RGB2RGBA)
-    return np.asarray(cv2.multiply(rgba, _STEPS, dtype=cv2.CV_8U), np.uint8)
+    steps: Any = _STEPS  # OpenCV's own stubs know no scalar here
+    return np.asarray(cv2.multiply(rgba, steps, dtype=cv2.CV_8U), np.uint8)
 
 
 def _seen(picture: Pixels, affine: Affine, shape: Sequence[int], border: int) -> Pixels:

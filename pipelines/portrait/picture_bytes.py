@@ -23,7 +23,7 @@ _ALPHA = np.array([0, 0, 0, 255], np.uint8).view(np.uint32)[0]  # of a pixel's f
 
 def composite(layer: Bytes, behind: Bytes) -> Bytes:
     """Put `layer` RGBA over `behind` RGB: [h, w, 4], of which the last means nothing."""
-    below = cv2.cvtColor(behind, cv2.COLOR_RGB2RGBA)
+    below: Bytes = np.asarray(cv2.cvtColor(behind, cv2.COLOR_RGB2RGBA), np.uint8)
     words = _words(below)  # alpha is 255 in all of them, which makes 255 minus the layer's of it
     words ^= _words(layer) & _ALPHA
     cv2.cvtColor(below, cv2.COLOR_RGBA2mRGBA, below)
