@@ -106,6 +106,11 @@ def load_weights(name: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     return load_file(path), metadata
 
 
+def in_single(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is kept in half precision, in single."""
+    return {k: v.float() if v.dtype == torch.float16 else v for k, v in tensors.items()}
+
+
 def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:
     """Hold `found` to the keys, shapes and types of `wanted`, whose values do not matter.
 

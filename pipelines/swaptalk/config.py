@@ -41,9 +41,12 @@ class SwapConfig:
     layers: int = 6
     hidden: int = 2048  # of the feed-forward parts
     classes: int = 1  # of cells, by a face parser; 1 without one
+    warp_widths: tuple[int, int, int] = (128, 192, 256)  # of what moves the source's cells
 
 
-SMALL_SWAP = SwapConfig(latent=SMALL_LATENT, width=192, heads=6, layers=4, hidden=384)
+SMALL_SWAP = SwapConfig(
+    latent=SMALL_LATENT, width=192, heads=6, layers=4, hidden=384, warp_widths=(48, 64, 96)
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,10 +44,10 @@ def of_photo(photo: bytes, progress: Progress) -> tuple[Pictures, Size]:
     return pictures, clip.size
 
 
-def idle_motion(frames: int) -> torch.Tensor:
+def idle_motion(frames: int, seed: int = _SEED) -> torch.Tensor:
     """Of somebody who listens: float32 [frames, MOTION_DIM], the mouth at rest."""
     idle = IdleMotion()
-    state = idle.init_state(torch.tensor([_SEED]))
+    state = idle.init_state(torch.tensor([seed]))
     behaviour, still = torch.tensor([LISTENING]), torch.zeros(1)
     active, controls = torch.ones(1, dtype=torch.bool), control_row()[None]
     rows = [idle.step(behaviour, still, controls, state, active) for _ in range(frames)]

@@ -57,8 +57,7 @@ def enrol(material: Material, faces: Faces, key: str, progress: Progress) -> Ide
             source = source_square(material.source, faces.side)
             part = PartOf(progress, 0.85, 0.96)
             template, maps = swap_faces(template, maps, source, faces, part)
-        rows = _rows(template, maps, faces, PartOf(progress, 0.96, 0.98))
-        around = _around(template, faces.side, PartOf(progress, 0.98, 1.0))
+        rows, around = _rows(template, maps, faces, PartOf(progress, 0.96, 1.0))
         arrays: Arrays = {"around": around}
     first = IdentityFeatures(key, template.arrays() | arrays, {}, SQUARE)
     number = template.loop.frame(0)
@@ -107,24 +106,22 @@ def _maps(template: Template, faces: Faces, progress: Progress) -> Tensor:
     return torch.cat(maps)
 
 
-def _rows(template: Template, maps: Tensor, faces: Faces, progress: Progress) -> Rows:
-    """What `faces` prepares of all frames."""
+def _rows(
+    template: Template, maps: Tensor, faces: Faces, progress: Progress
+) -> tuple[Rows, NDArray[np.uint8]]:
+    """What `faces` prepares of all frames; and their lower halves in the cells of the masks,
+    [n, 3, h, w]."""
     reference = maps[reference_frame(template)][None]
     parts: list[Rows] = []
-    for part in torch.split(maps, _BATCH):
-        progress(len(parts) * _BATCH / len(template), "getting ready to speak")
-        parts.append(faces.prepare(part, reference))
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def _around(template: Template, side: int, progress: Progress) -> NDArray[np.uint8]:
-    """Lower halves of all frames in the cells of the masks, [n, 3, h, w]."""
     halves: list[NDArray[np.uint8]] = []
-    for square in squares_of(template, side):
+    for squares in _batches(squares_of(template, faces.side)):
         progress(len(halves) / len(template), "getting ready to speak")
-        half = small(square[:, side // 2 :] * 127.5 + 127.5)
-        halves.append(half.round().clamp(0.0, 255.0).byte().numpy())
-    return np.stack(halves)
+        part = maps[len(halves) : len(halves) + len(squares)]
+        parts.append(faces.prepare(part, reference, squares))
+        for square in squares[:, :, faces.side // 2 :] * 127.5 + 127.5:
+            halves.append(small(square).round().clamp(0.0, 255.0).byte().numpy())
+    rows = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return rows, np.stack(halves)
 
 
 def _batches(squares: Iterator[Tensor]) -> Iterator[Tensor]:

@@ -2,9 +2,14 @@
 exchanged. Everything that depends on the template alone is prepared once, at enrolment.
 
     squares -> encode -> maps          maps, reference's maps -> prepare -> rows by name, kept
-    rows of a frame, motion -> draw -> the lower half of its square
+    rows of a frame, what is heard -> draw -> the lower half of its square
 
-`LatentFaces` is VQGAN and latent lips. Its uncached order, that of the paper, is `uncached`.
+Of a frame, what is seen around the mouth and not drawn while it rests is kept, and added to
+whatever is drawn: so the jaw's edge, skin and hair are the frame's, and only what speech moves is
+of codes.
+
+`LatentFaces` is VQGAN and latent lips. Its uncached order, that of the paper, is `uncached`. In
+pixels `wav2lip.faces` draws.
 """
 
 from __future__ import annotations
@@ -14,10 +19,15 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from pipelines.audio.mel_windows import MelWindows
+from pipelines.motion.space import MOTION_DIM
 from pipelines.swaptalk.latents import lower, upper
 from pipelines.swaptalk.lips import LipSync, Prepared
 from pipelines.swaptalk.swap import Swap
 from pipelines.swaptalk.vqgan.network import Vqgan
+
+_MOUTH = (0.42, 0.33, 0.33)  # half width, middle and half height of an open one, in half squares
+_MOUTH_EDGE = 0.35  # of that
 
 Rows = dict[str, Tensor]
 """What was prepared, by name: a row for each frame."""
@@ -31,12 +41,14 @@ class Drawn(NamedTuple):
 
 
 class Faces(Protocol):
-    """Lower faces from motion, over prepared templates."""
+    """Lower faces from motion or sound, over prepared templates."""
 
     side: int
     """Of a square that is seen and drawn, in pixels."""
     tokens: int
-    """Frames of motion that are heard for one, the last being that frame's own."""
+    """Frames of what is heard for one, the last being that frame's own."""
+    ear: MelWindows | None
+    """What hears the sound, in time with the motion; None where motion says all."""
     cells: tuple[int, ...]
     """Shape of the codes of one frame."""
 
@@ -53,11 +65,16 @@ class Faces(Protocol):
     def whole(self, maps: Tensor) -> Tensor:
         """Whole squares of maps, float32 [B, 3, side, side] in [0, 1]."""
 
-    def prepare(self, maps: Tensor, reference: Tensor) -> Rows:
-        """Maps [B, ...] of frames and those of one more, [1, ...], whose mouth is to be moved."""
+    def prepare(self, maps: Tensor, reference: Tensor, squares: Tensor | None = None) -> Rows:
+        """Maps [B, ...] of frames and those of one more, [1, ...], whose mouth is to be moved.
 
-    def draw(self, rows: Rows, motion: Tensor, last: Tensor) -> Drawn:
-        """Rows of B frames and motion float32 [B, tokens, D].
+        squares: the frames, float32 [B, 3, side, side] in [-1, 1], if what is drawn may have of
+        them what maps do not hold.
+        """
+
+    def draw(self, rows: Rows, heard: Tensor, last: Tensor) -> Drawn:
+        """Rows of B frames and what is heard for them, float32 [B, tokens, ...]: motion [D], or
+        with an ear of its own by how much a mel window [80, 16] is above silence.
 
         last: codes of the frame before, int64 [B, *cells]; -1 where there is none.
         """
@@ -90,7 +107,9 @@ class LatentFaces:
             raise ValueError(f"the swap works on {swap.config.latent}, the lips on {latent}")
         self._vqgan, self._lips, self._margin, self._swap = vqgan, lips, margin, swap
         self.side, self.tokens = code.size, ear.tokens
-        self.cells: tuple[int, ...] = (code.grid // 2, code.grid)
+        self.ear: MelWindows | None = None
+        self._around = _around_the_mouth(code.size).to(next(vqgan.parameters()).device)
+        self.cells: tuple[int, ...] = (code.grid // 2, *code.code_shape[1:])
 
     def encode(self, squares: Tensor) -> Tensor:
         return self._vqgan.encode_halves(squares)
@@ -104,19 +123,34 @@ class LatentFaces:
     def whole(self, maps: Tensor) -> Tensor:
         return _pictures(self._vqgan.decode(maps))
 
-    def prepare(self, maps: Tensor, reference: Tensor) -> Rows:
+    def prepare(self, maps: Tensor, reference: Tensor, squares: Tensor | None = None) -> Rows:
         kept = upper(maps)
         warped = self._lips.warp_reference(kept, reference.expand_as(maps))
         ready = self._lips.prepare(warped)
         above = self._vqgan.upper_book(kept).values
-        return {"upper": above, "warped": ready.warped, "begun": ready.begun}
+        rows = {"upper": above, "warped": ready.warped, "begun": ready.begun}
+        if squares is not None:
+            rows["detail"] = self._detail(ready, above, squares)
+        return rows
 
-    def draw(self, rows: Rows, motion: Tensor, last: Tensor) -> Drawn:
+    def _detail(self, ready: Prepared, above: Tensor, squares: Tensor) -> Tensor:
+        """What is seen around a mouth at rest, and not drawn: int8, 1 / 255 of full scale."""
+        rest = squares.new_zeros(len(squares), self.tokens, MOTION_DIM)
+        said = self._lips.speak(ready, self._lips.listen(rest))
+        z = torch.cat([above, self._vqgan.lower_book(said).values], 2)
+        drawn = _pictures(self._vqgan.decode_lower(z))
+        wrong = (lower(squares) * 0.5 + 0.5 - drawn) * self._around
+        return (wrong * 255.0).round().clamp(-127.0, 127.0).to(torch.int8)
+
+    def draw(self, rows: Rows, heard: Tensor, last: Tensor) -> Drawn:
         ready = Prepared(rows["warped"], rows["begun"])
-        said = self._lips.speak(ready, self._lips.listen(motion))
+        said = self._lips.speak(ready, self._lips.listen(heard))
         found = self._look_up(said, last)
         z = torch.cat([rows["upper"], found.values], 2)
-        return Drawn(_pictures(self._vqgan.decode_lower(z)), found.codes)
+        drawn = _pictures(self._vqgan.decode_lower(z))
+        if "detail" in rows:
+            drawn = (drawn + rows["detail"] / 255.0).clamp(0.0, 1.0)
+        return Drawn(drawn, found.codes)
 
     def uncached(
         self, squares: Tensor, reference: Tensor, motion: Tensor, last: Tensor,
@@ -145,6 +179,14 @@ class LatentFaces:
 class _Found(NamedTuple):
     values: Tensor
     codes: Tensor
+
+
+def _around_the_mouth(side: int) -> Tensor:
+    """Of lower halves [side / 2, side]: 1 where speech moves only skin, 0 where lips may be."""
+    across = (torch.arange(side) + 0.5) * (2.0 / side) - 1.0
+    down = (torch.arange(side // 2) + 0.5)[:, None] * (2.0 / side)
+    apart = ((across / _MOUTH[0]).square() + ((down - _MOUTH[1]) / _MOUTH[2]).square()).sqrt()
+    return ((apart - 1.0) / _MOUTH_EDGE).clamp(0.0, 1.0)
 
 
 def _pictures(decoded: Tensor) -> Tensor:

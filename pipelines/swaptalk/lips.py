@@ -53,7 +53,7 @@ class LipSync(nn.Module):
         self.config = config = config or LipConfig()
         self.scale = LatentScale(config.latent.dim)
         self.ear = build_ear(config.ear, encoder)
-        self.warp = FaceWarp(config)
+        self.warp = FaceWarp(config.latent.dim, config.warp_widths)
         self.transform = UNet(
             config.latent.dim + config.warp_widths[0], config.widths, config.latent.dim,
             token=config.ear.width, heads=config.heads, starts_silent=True,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipelines.audio.mel_windows import BANDS, SILENCE, WINDOW_FRAMES, MelWindowState
 from pipelines.baked import BakedCache, SlotFaces
 from pipelines.batch import Batch
 from pipelines.identity import IdentityFeatures
@@ -17,7 +18,7 @@ from pipelines.motion.space import MOTION_DIM
 from pipelines.photo.video.kept import STRETCH
 from pipelines.pipeline import Size
 from pipelines.renderer import picture_row
-from pipelines.streaming import SlotState, masked_write
+from pipelines.streaming import SlotState, Stateless, masked_write
 from pipelines.swaptalk.faces import Faces, Rows
 from pipelines.swaptalk.loop import LONGEST, PAUSE
 from pipelines.swaptalk.paste import Face, paste
@@ -30,11 +31,13 @@ ROWS = "rows."  # prefix of what the networks keep of a template
 @dataclass
 class LoopState(SlotState):
     """position: int64 [B], where the template's loop is. quiet: int64 [B], frames since somebody
-    spoke. heard: [B, tokens, D], motion up to the frame that is next. codes: int64 [B, ...] of the
-    frame drawn last, -1 before the first."""
+    spoke. ear: of what hears the sound, if anything does. heard: [B, tokens, ...] up to the frame
+    that is next, 0 at rest and in silence. codes: int64 [B, ...] of the frame drawn last, -1 before
+    the first."""
 
     position: Tensor
     quiet: Tensor
+    ear: SlotState
     heard: Tensor
     codes: Tensor
 
@@ -107,11 +110,13 @@ class SwapTalkRenderer:
         self._after = torch.zeros(slots, 2, longest, dtype=torch.int64, device=self._device)
 
     def init_state(self, batch: int) -> LoopState:
-        at = self._device
+        at, ear = self._device, self._faces.ear
+        one = (self.motion_dim,) if ear is None else (BANDS, WINDOW_FRAMES)
         return LoopState(
             position=torch.zeros(batch, dtype=torch.int64, device=at),
             quiet=torch.zeros(batch, dtype=torch.int64, device=at),
-            heard=torch.zeros(batch, self._faces.tokens, self.motion_dim, device=at),
+            ear=Stateless() if ear is None else ear.init_state(batch, at),
+            heard=torch.zeros(batch, self._faces.tokens, *one, device=at),
             codes=torch.full((batch, *self._faces.cells), -1, dtype=torch.int64, device=at),
         )
 
@@ -129,7 +134,8 @@ class SwapTalkRenderer:
         self, motion: Tensor, state: SlotState, active: Tensor, slots: Sequence[int], batch: Batch
     ) -> None:
         assert isinstance(state, LoopState)
-        heard = torch.cat([state.heard[:, 1:], motion[:, None].to(self._device)], 1)
+        new = self._hear(motion, state.ear, active, batch)
+        heard = torch.cat([state.heard[:, 1:], new], 1)
         masked_write(state.heard, heard, active)
         if slots:
             self._draw(state, list(slots), batch)
@@ -138,6 +144,14 @@ class SwapTalkRenderer:
         every = torch.arange(len(state.position), device=self._device)
         following = self._after[every, (state.quiet >= PAUSE).long(), state.position]
         masked_write(state.position, following, active)
+
+    def _hear(self, motion: Tensor, state: SlotState, active: Tensor, batch: Batch) -> Tensor:
+        """What is heard of one more frame, [B, 1, ...], 0 in silence."""
+        if self._faces.ear is None:
+            return motion[:, None].to(self._device)
+        assert isinstance(state, MelWindowState)
+        hops = batch.tensors["hops"].to(self._device)
+        return self._faces.ear.step(hops, state, active) - SILENCE
 
     def still(self, slot: int, batch: Batch) -> None:
         """The first frame, with the lips at rest."""

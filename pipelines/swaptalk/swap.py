@@ -1,13 +1,19 @@
 """The swap of faces: a target's map retold in the features of a source (arXiv 2405.05636).
 
 Every cell is a token. Layer by layer the target's tokens ask the source's, which stay as they are;
-the target's do not ask each other. So a cell of the result depends on that cell of the target and
-on the whole source, and the mouth of a target says nothing to its upper half.
+the target's do not ask each other. So a cell of the result depends on that cell of the target, on
+its upper half and on the whole source, and the mouth of a target says nothing to its upper half.
 
-    target [B, dim, h, w] -> tokens, + position, + semantic -> layers <- source's tokens
-                                                               -> linear -> [B, dim, h, w]
+    upper halves of both -> warp -> the source's cells in the target's pose
+    target [B, dim, h, w] -> tokens, + position, + semantic -> layers <- tokens of those cells
+                                                  -> linear, + the cell -> [B, dim, h, w]
 
 What comes out is continuous; each half is then looked up in its codebook.
+
+Beyond the paper what is learnt is added to the source's own cell, moved as the lips' reference is:
+both squares are aligned by eyes and mouth, so the source is a better beginning than nothing.
+Without it 1,200 steps led to the blurred face of nobody in particular, further from the answer than
+the source itself.
 """
 
 from __future__ import annotations
@@ -16,7 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.swaptalk.config import SwapConfig
-from pipelines.swaptalk.latents import LatentScale, check_maps
+from pipelines.swaptalk.latents import LatentScale, check_maps, upper
+from pipelines.swaptalk.unet import silent
+from pipelines.swaptalk.warp import FaceWarp, moved
 
 _START = 0.02  # spread of embeddings before training
 
@@ -67,7 +75,7 @@ class Layer(nn.Module):
 
 
 class Swap(nn.Module):
-    """Puts the source's face on the target."""
+    """Puts the source's face on the target. Before training the result is the source."""
 
     def __init__(self, config: SwapConfig | None = None) -> None:
         super().__init__()
@@ -77,6 +85,8 @@ class Swap(nn.Module):
         self.target = Tokens(config)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.cell = nn.Linear(config.width, config.latent.dim)
+        silent(self.cell)
+        self.warp = FaceWarp(config.latent.dim, config.warp_widths, halves=2)
 
     def forward(
         self, source: Tensor, target: Tensor,
@@ -92,8 +102,11 @@ class Swap(nn.Module):
         """
         for maps in (source, target):
             check_maps(maps, self.config.latent)
-        keys = self.source(self.scale.enter(source), source_classes)
-        x = self.target(self.scale.enter(target), target_classes)
+        seen = self.scale.enter(source)
+        x = self.scale.enter(target)
+        seen = moved(seen, self.warp(upper(x), upper(seen))[1])
+        keys = self.source(seen, source_classes)
+        x = self.target(x, target_classes)
         for layer in self.layers:
             x = layer(x, keys)
-        return self.scale.leave(self.cell(x).mT.reshape(target.shape))
+        return self.scale.leave(seen + self.cell(x).mT.reshape(target.shape))

@@ -13,15 +13,15 @@ from pipelines.identity import IdentityFeatures, content_key
 from pipelines.motion.controls import ARTICULATION, CONTROLS, EXPRESSION
 from pipelines.motion.space import MOTION_NAMES
 from pipelines.photo.framing import FRAMES, SQUARE, sizes_for
-from pipelines.pipeline import Material, Pipeline, Progress, Size, file_digest
+from pipelines.pipeline import HOP_SAMPLES, Material, Pipeline, Progress, Size, file_digest
 from pipelines.swaptalk.options import SwapTalkOptions, missing
 from pipelines.weights import find_weights, weights_digest
 
 if TYPE_CHECKING:
     from pipelines.motion.model import MotionModel
-    from pipelines.swaptalk.faces import LatentFaces
+    from pipelines.swaptalk.faces import Faces
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 4
 
 
 class SwapTalkSystem:
@@ -70,9 +70,12 @@ class SwapTalkSystem:
 
         motion, weights = self.motion_to_export(options)
         exported = load_graph(motion, weights, device)
-        renderer = SwapTalkRenderer(self._faces(options, device), slots, self.sizes, device)
+        faces = self._faces(options, device)
+        graph = None if exported is None else _in_time(exported, faces)
+        renderer = SwapTalkRenderer(faces, slots, self.sizes, device)
         sizes = partial(sizes_for, self)
-        return ComposedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
+        motion = _in_time(motion, faces)
+        return ComposedPipeline(slots, self.sizes, motion, renderer, device, graph, sizes)
 
     def motion_to_export(self, options: SwapTalkOptions) -> tuple[MotionModel, Path]:
         """See `pipelines.pipeline.Exports`."""
@@ -82,15 +85,37 @@ class SwapTalkSystem:
 
     def _faces(
         self, options: SwapTalkOptions, device: str = "cpu", *, swapped: bool = False
-    ) -> LatentFaces:
+    ) -> Faces:
+        if options.wav2lip_weights:
+            from pipelines.swaptalk.wav2lip.faces import Wav2LipFaces
+            from pipelines.swaptalk.wav2lip.weights import load_generator
+
+            return Wav2LipFaces(load_generator(options.wav2lip_weights).to(device))
         from pipelines.swaptalk.faces import LatentFaces
         from pipelines.swaptalk.vqgan.weights import load_vqgan
-        from pipelines.swaptalk.weights import load_lips, load_swap
+        from pipelines.swaptalk.weights import check_encoder, load_lips, load_swap
 
+        for name in (options.lips_weights, options.swap_weights)[: 1 + swapped]:
+            check_encoder(find_weights(name), find_weights(options.vqgan_weights))
         vqgan = load_vqgan(options.vqgan_weights).to(device)
         lips = load_lips(find_weights(options.lips_weights)).to(device)
         swap = load_swap(find_weights(options.swap_weights)).to(device) if swapped else None
         return LatentFaces(vqgan, lips, options.margin, swap)
+
+
+def _in_time(motion: MotionModel, faces: Faces) -> MotionModel:
+    """The motion as late as what an ear of the faces' own gives; ValueError where it is later."""
+    from pipelines.motion.delayed import DelayedMotion
+
+    if faces.ear is None:
+        return motion
+    late = faces.ear.look_ahead - motion.features().look_ahead - motion.look_ahead
+    if late < 0 or late % HOP_SAMPLES:
+        raise ValueError(
+            f"motion that looks ahead {faces.ear.look_ahead - late} samples cannot go with an ear "
+            f"that does {faces.ear.look_ahead}"
+        )
+    return DelayedMotion(motion, late // HOP_SAMPLES) if late else motion
 
 
 def _check(options: SwapTalkOptions, material: Material | None = None) -> None:

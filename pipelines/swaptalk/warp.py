@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipelines.swaptalk.config import LipConfig
 from pipelines.swaptalk.unet import UNet
 
 
@@ -25,20 +24,21 @@ def moved(maps: Tensor, offsets: Tensor) -> Tensor:
 
 
 class FaceWarp(nn.Module):
-    """An hourglass looks at each upper half; their difference says where the lower half moves.
+    """An hourglass looks at each upper half; their difference says where cells move.
 
     The target's lower half is never seen. Before training nothing moves.
     """
 
-    def __init__(self, config: LipConfig) -> None:
+    def __init__(self, dim: int, widths: tuple[int, int, int], halves: int = 1) -> None:
+        """halves: that are to be moved: the lower one, or first the upper and then the lower."""
         super().__init__()
-        widths = config.warp_widths
-        self.hourglass = UNet(config.latent.dim, widths, widths[0])
-        self.offsets = UNet(widths[0], widths, 2, starts_silent=True)
+        self.halves = halves
+        self.hourglass = UNet(dim, widths, widths[0])
+        self.offsets = UNet(widths[0], widths, 2 * halves, starts_silent=True)
 
     def forward(self, target_upper: Tensor, reference_upper: Tensor) -> tuple[Tensor, Tensor]:
-        """Upper halves [B, dim, h, w] -> how the poses differ, [B, warp_widths[0], h, w], and
-        offsets [B, 2, h, w] of the lower half, in cells."""
+        """Upper halves [B, dim, h, w] -> how the poses differ, [B, widths[0], h, w], and offsets
+        [B, 2, halves x h, w], in cells."""
         target, reference = self.hourglass(torch.cat([target_upper, reference_upper])).chunk(2)
         turn = target - reference
-        return turn, self.offsets(turn)
+        return turn, torch.cat(self.offsets(turn).chunk(self.halves, 1), 2)

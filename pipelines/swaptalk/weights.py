@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from pipelines.checkpoints import check_tensors
+from pipelines.checkpoints import check_tensors, in_single
 from pipelines.swaptalk.config import (
     EXPERT,
     LIPS,
@@ -62,6 +65,32 @@ def load_expert(path: Path, encoder: nn.Module | None = None) -> SyncExpert:
     return network
 
 
+def encoder_name(vqgan: Path) -> str:
+    """Of a VQGAN's weights file, by its encoder and codes; files trained on its latents say it.
+
+    What decodes may be trained further without them. They count as half precision has them, in
+    which they are shipped.
+    """
+    digest = hashlib.sha256()
+    opened: Any = safe_open
+    with opened(vqgan, "np") as file:
+        for key in sorted(file.keys()):
+            if not key.startswith(("decoder.", "post_quant_conv.")):
+                held = file.get_tensor(key).astype(np.float16)
+                digest.update(key.encode() + held.tobytes())
+    return f"vqgan-{digest.hexdigest()[:16]}"
+
+
+def check_encoder(path: Path, vqgan: Path) -> None:
+    """CheckpointError where a weights file says that it was trained on another VQGAN's latents."""
+    told = read_metadata(path).get("encoder")
+    if told is not None and told != encoder_name(vqgan):
+        raise CheckpointError(
+            f"{path.name} was trained on the latents of {told}, but {vqgan.name} is "
+            f"{encoder_name(vqgan)}; use the two that were trained together"
+        )
+
+
 _Config = Any  # of three dataclasses without a common base
 
 
@@ -84,7 +113,7 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _fill(network: nn.Module, path: Path) -> None:
-    tensors = load_file(path)
+    tensors = in_single(load_file(path))
     check_tensors(tensors, network.state_dict(), str(path))
     network.load_state_dict(tensors)
     network.eval().requires_grad_(False)

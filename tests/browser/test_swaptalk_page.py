@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.pages import CAST, MARKS, get, serving, start, stop
-from tests.support.tiny_swaptalk import write_weights
+from tests.support.tiny_swaptalk import TINY_SETTINGS, write_weights
 from tests.support.videos import drawn_clip, write_clip
 
 pytestmark = MARKS
@@ -15,7 +15,7 @@ def running(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIVAVOCE_WEIGHTS", str(tmp_path_factory.getbasetemp() / "tiny"))
         # A busy machine is no fault of a peer.
-        settings = 'pipelines = ["portrait", "swaptalk"]\nping_timeout_s = 120.0'
+        settings = 'pipelines = ["portrait", "swaptalk"]\nping_timeout_s = 120.0' + TINY_SETTINGS
         folder = tmp_path_factory.mktemp("server")
         with serving(folder, settings=settings, cast=CAST[:1]) as process:
             yield process

@@ -46,7 +46,7 @@ from pipelines.swaptalk.square import jitter, steady_squares
 from pipelines.swaptalk.system import SYSTEM
 from pipelines.swaptalk.template import Template
 from tests.support.echo_faces import EchoFaces
-from tests.support.tiny_swaptalk import write_weights
+from tests.support.tiny_swaptalk import TINY, write_weights
 from tests.support.videos import SIZE, drawn_clip, write_clip
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -83,7 +83,7 @@ def echo(video: Path, folder: Path) -> IdentityFeatures:
 def tiny(video: Path, folder: Path) -> IdentityFeatures:
     """Enrolled as users do."""
     progress = QuietProgress(made(folder / "tiny"))
-    return SYSTEM.enrol(Material(video=video), SYSTEM.Options(), progress)
+    return SYSTEM.enrol(Material(video=video), TINY, progress)
 
 
 def made(folder: Path) -> Path:
@@ -121,10 +121,10 @@ def test_an_enrolment_goes_on_where_it_was_stopped(
 
     stopped = made(folder / "stopped")
     with pytest.raises(EnrolmentCancelled):
-        SYSTEM.enrol(Material(video=video), SYSTEM.Options(), Stopping(stopped))
+        SYSTEM.enrol(Material(video=video), TINY, Stopping(stopped))
     kept = {path: path.stat().st_mtime_ns for path in stopped.iterdir()}
     assert {"track.npz", "maps-000.npy"} <= {path.name for path in kept}
-    found = SYSTEM.enrol(Material(video=video), SYSTEM.Options(), QuietProgress(stopped))
+    found = SYSTEM.enrol(Material(video=video), TINY, QuietProgress(stopped))
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert found.key == tiny.key
     assert found.arrays.keys() == tiny.arrays.keys()
@@ -193,9 +193,9 @@ def test_another_face_is_put_into_every_frame_and_nothing_else(
 ) -> None:
     source = find_photo("henrik")
     material = Material(video=video, source=source, consent="I am Henrik.")
-    assert SYSTEM.key(material, SYSTEM.Options()) != tiny.key
-    found = SYSTEM.enrol(material, SYSTEM.Options(), QuietProgress(made(folder / "swapped")))
-    assert found.key == SYSTEM.key(material, SYSTEM.Options())
+    assert SYSTEM.key(material, TINY) != tiny.key
+    found = SYSTEM.enrol(material, TINY, QuietProgress(made(folder / "swapped")))
+    assert found.key == SYSTEM.key(material, TINY)
     before, after = Template.of(tiny.arrays), Template.of(found.arrays)
     assert np.array_equal(before.places, after.places)
     frames = zip(before.clip.pictures(), after.clip.pictures(), strict=True)
@@ -354,9 +354,10 @@ def test_where_the_loop_is_depends_on_who_speaks(echo: IdentityFeatures) -> None
 
 def test_without_weights_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VIVAVOCE_WEIGHTS", str(tmp_path))
-    system, options = find_system("swaptalk"), SYSTEM.Options(lips_weights="none-such")
+    options = SYSTEM.Options(vqgan_weights="no-space", lips_weights="none-such")
+    system = find_system("swaptalk")
     assert isinstance(system, NeedsWeights)
-    assert "not installed: swaptalk-vqgan and none-such" in system.missing(options)
+    assert "not installed: no-space and none-such" in system.missing(options)
     for ask in (
         lambda: system.key(Material(video=tmp_path), options),
         lambda: system.enrol(Material(video=tmp_path), options, QuietProgress(tmp_path)),
@@ -367,8 +368,8 @@ def test_without_weights_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_with_weights_nothing_is_missing(video: Path, tiny: IdentityFeatures) -> None:
-    assert SYSTEM.missing(SYSTEM.Options()) == ""
-    assert tiny.key == SYSTEM.key(Material(video=video), SYSTEM.Options())
+    assert SYSTEM.missing(TINY) == ""
+    assert tiny.key == SYSTEM.key(Material(video=video), TINY)
     assert tiny.preview.shape == (512, 512, 3)
     assert any(name.startswith(ROWS) for name in tiny.arrays)
 
@@ -386,7 +387,7 @@ SMALL: Size = (256, 256)
 
 @pytest.fixture(scope="module")
 def pipeline(tiny: IdentityFeatures) -> Pipeline:
-    built = SYSTEM.build(2, SYSTEM.Options(), "cpu")
+    built = SYSTEM.build(2, TINY, "cpu")
     for slot in range(2):
         built.set_identity(slot, tiny, SMALL)
     return built

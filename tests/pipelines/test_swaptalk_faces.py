@@ -80,3 +80,18 @@ def test_colours_are_those_of_the_frame(light: float) -> None:
     paste((lower + light).clamp(0, 1), Face(place, mask, small(lower)), planes)
     assert (planes.float() - before.float()).abs().mean() < 0.5
     assert (planes.float() - before.float()).abs().max() <= 3.0  # the grain is resampled
+
+
+def test_around_a_resting_mouth_the_frame_is_seen_as_it_is() -> None:
+    faces = tiny_faces()
+    torch.manual_seed(3)
+    squares = torch.rand(2, 3, 64, 64) * 0.4 - 0.2
+    with torch.inference_mode():
+        maps = faces.encode(squares)
+        rows = faces.prepare(maps, maps[:1], squares)
+        last = torch.full((2, *faces.cells), -1)
+        drawn = faces.draw(rows, torch.zeros(2, faces.tokens, MOTION_DIM), last).lower
+    seen = squares[:, :, 32:] * 0.5 + 0.5
+    edge = (drawn - seen)[:, :, :, :8].abs()
+    assert edge.median() < 1.0 / 255.0  # what is drawn may be wrong by more than is kept
+    assert (drawn - seen)[:, :, 6:14, 28:36].abs().mean() > 0.02  # the mouth is drawn

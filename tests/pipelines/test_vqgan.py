@@ -18,7 +18,7 @@ from pipelines.swaptalk.vqgan.network import Vqgan
 from pipelines.swaptalk.vqgan.quantise import GumbelQuantiser, NearestQuantiser
 from pipelines.swaptalk.vqgan.weights import load_vqgan, metadata_of
 
-TINY = replace(SMALL, size=64, ch=8, codes=16, codes_lower=32, code_dim=4)
+TINY = replace(SMALL, size=64, ch=8, codes=16, codes_lower=32, code_dim=4, parts=2)
 LOCAL = {
     "f16": TINY,
     "f8": replace(TINY, ch_mult=(1, 2, 4)),
@@ -84,7 +84,8 @@ def test_halves_are_coded_apart() -> None:
 def test_each_half_has_its_book() -> None:
     model = built(TINY)
     values, indices = model.quantise(model.encode_halves(faces(3)))
-    assert (values.shape, indices.shape) == ((3, 4, 4, 4), (3, 4, 4))
+    assert (values.shape, indices.shape) == ((3, 4, 4, 4), (3, *TINY.code_shape))
+    assert TINY.code_shape == (4, 4, TINY.parts)
     assert torch.equal(model.look_up(indices), values)
     assert torch.equal(model.lower_book.look_up(indices[:, 2:]), values[:, :, 2:])
     assert model.upper_book is not model.lower_book

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
 
 from benchmarks.service.browser import ServerProcess
-from tests.support.tiny_swaptalk import write_weights
+from tests.support.tiny_swaptalk import TINY_SETTINGS, write_weights
 from tests.support.videos import drawn_clip, write_clip
 
 PATIENCE_S = 600  # only what never happens takes as long
@@ -24,7 +24,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     """Of data and settings; the weights are tiny ones."""
     write_weights(tmp_path / "weights")
     (tmp_path / "none").mkdir()
-    settings = f'pipeline = "swaptalk"\nsize = 256\ncast_dir = "{tmp_path / "none"}"\n'
+    settings = (
+        f'pipelines = ["swaptalk"]\nsize = 256\ncast_dir = "{tmp_path / "none"}"\n{TINY_SETTINGS}'
+    )
     (tmp_path / "vivavoce.toml").write_text(settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VIVAVOCE_WEIGHTS", str(tmp_path / "weights"))

@@ -15,6 +15,7 @@ class EchoFaces:
     side = 128
     tokens = 1
     cells = (1,)
+    ear = None
 
     def __init__(self, *, own: bool = False, light: float = 0.0) -> None:
         self.own, self.light = own, light
@@ -28,9 +29,9 @@ class EchoFaces:
     def whole(self, maps: Tensor) -> Tensor:
         return maps
 
-    def prepare(self, maps: Tensor, reference: Tensor) -> Rows:
+    def prepare(self, maps: Tensor, reference: Tensor, squares: Tensor | None = None) -> Rows:
         seen = maps if self.own else reference.expand_as(maps)
         return {"lower": seen[:, :, self.side // 2 :].clone()}
 
-    def draw(self, rows: Rows, motion: Tensor, last: Tensor) -> Drawn:
+    def draw(self, rows: Rows, heard: Tensor, last: Tensor) -> Drawn:
         return Drawn(rows["lower"] + self.light, torch.zeros_like(last))

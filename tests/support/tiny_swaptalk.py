@@ -10,12 +10,23 @@ from safetensors.torch import save_file
 from pipelines.swaptalk.config import EarConfig, LatentConfig, LipConfig, SwapConfig
 from pipelines.swaptalk.faces import LatentFaces
 from pipelines.swaptalk.lips import LipSync
+from pipelines.swaptalk.options import SwapTalkOptions
 from pipelines.swaptalk.swap import Swap
 from pipelines.swaptalk.vqgan.config import VqganConfig
 from pipelines.swaptalk.vqgan.network import Vqgan
 from pipelines.swaptalk.vqgan.weights import metadata_of as vqgan_metadata
 from pipelines.swaptalk.weights import metadata_of as lips_metadata
 
+TINY = SwapTalkOptions(
+    vqgan_weights="tiny-vqgan", lips_weights="tiny-lips", swap_weights="tiny-swap"
+)
+"""What names them: the names of those that ship are taken."""
+TINY_SETTINGS = """
+[pipeline.swaptalk]
+vqgan_weights = "tiny-vqgan"
+lips_weights = "tiny-lips"
+swap_weights = "tiny-swap"
+"""
 TINY_VQGAN = VqganConfig(
     size=64, patch=2, ch=8, ch_mult=(1, 2, 2), blocks=1, decoder_blocks=1, attention=(), groups=4,
     code_dim=8, codes=64, codes_lower=64, local_decoder=True,
@@ -50,13 +61,14 @@ def tiny_faces(seed: int = 0, margin: float = 0.0) -> LatentFaces:
     return LatentFaces(*(each.requires_grad_(False) for each in tiny_networks(seed)), margin)
 
 
-def write_weights(folder: Path, seed: int = 0) -> None:
-    """Write all networks under the names that the pipeline looks for."""
+def write_weights(folder: Path, seed: int = 0, prefix: str = "tiny") -> None:
+    """Write all networks as PREFIX-vqgan and so on; by default those that `TINY` names."""
     folder.mkdir(parents=True, exist_ok=True)
     space, lips = tiny_networks(seed)
-    save_file(
-        space.state_dict(), folder / "swaptalk-vqgan.safetensors", vqgan_metadata(space.config)
-    )
     swap = tiny_swap(seed)
-    save_file(swap.state_dict(), folder / "swaptalk-swap.safetensors", lips_metadata(swap.config))
-    save_file(lips.state_dict(), folder / "swaptalk-lips.safetensors", lips_metadata(lips.config))
+    for part, network, about in (
+        ("vqgan", space, vqgan_metadata(space.config)),
+        ("swap", swap, lips_metadata(swap.config)),
+        ("lips", lips, lips_metadata(lips.config)),
+    ):
+        save_file(network.state_dict(), folder / f"{prefix}-{part}.safetensors", about)

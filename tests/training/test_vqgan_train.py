@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pipelines.swaptalk.vqgan.config import PRESETS, SMALL
 from pipelines.swaptalk.vqgan.quantise import NearestQuantiser
 from pipelines.swaptalk.vqgan.weights import read_vqgan
+from pipelines.swaptalk.weights import encoder_name
 from training.flow_warp.store import Clip, read_faces, write_clip
 from training.swaptalk.vqgan.__main__ import main
 from training.swaptalk.vqgan.batches import Batch, Sampler
@@ -30,7 +31,7 @@ from training.swaptalk.vqgan.run import Plan, Run
 from training.workers import Workers
 
 SIZE = 32
-TINY = replace(SMALL, size=SIZE, ch=8, ch_mult=(1, 2), code_dim=4, codes=6, codes_lower=8)
+TINY = replace(SMALL, size=SIZE, ch=8, ch_mult=(1, 2), code_dim=4, parts=2, codes=6, codes_lower=8)
 PLAN = Plan(steps=6, begin=2, warm_up=1, report=2, sheet=3)
 ALONE = Workers(torch.device("cpu"))
 MOUTH, EYES = (0.0, 0.35), ((-0.25, -0.2), (0.25, -0.2))
@@ -137,7 +138,7 @@ def test_dead_codes_are_put_where_vectors_are() -> None:
         uses.note(torch.tensor([0, 1, 1]))
     assert uses.dead().tolist() == [False, False, True, True]
     assert 1.5 < uses.perplexity() < 2.1
-    vectors = torch.tensor([[7.0, 8.0]])
+    vectors = torch.tensor([7.0, 8.0]).view(1, 2, 1, 1)
     before = book.embedding.weight.detach().clone()
     assert uses.revive(book, vectors, torch.Generator()).tolist() == [2]
     assert book.embedding.weight[2].tolist() == [7.0, 8.0]
@@ -252,7 +253,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(data: Path, tmp_path: Path) -> N
     lines = [json.loads(line) for line in (tmp_path / "once/curve.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 3, 4, 6, 6]
     assert lines[0]["quantisation"] == 0.0
-    assert 1.0 < lines[2]["lower_codes"] <= 8.0
+    assert 1.0 < lines[2]["lower_codes"] <= TINY.parts * 8.0
     assert "critic" in lines[3]
     assert "held_out_psnr" in lines[1]
     assert sorted(path.name for path in (tmp_path / "once/sheets").iterdir()) == [
@@ -264,7 +265,7 @@ def test_a_run_learns(data: Path, tmp_path: Path) -> None:
     run = _run(data, tmp_path, replace(PLAN, steps=80, begin=30, report=10, sheet=80))
     run.train()
     lines = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
-    assert lines[7]["colour"] < 0.6 * lines[0]["colour"]
+    assert lines[7]["colour"] < 0.75 * lines[0]["colour"]  # 0.6 measured, by the chance of draws
 
 
 def test_the_command_trains_weights_that_load(
@@ -281,22 +282,19 @@ def test_the_command_trains_weights_that_load(
     assert torch.equal(
         network.quantize_lower.embedding.weight, tensors["quantize_lower.embedding.weight"]
     )
-    main(
-        [
-            *common,
-            "--out",
-            str(tmp_path / "next"),
-            "--steps",
-            "1",
-            "--rate",
-            "0",
-            "--start",
-            str(made),
-        ]
-    )
+    more = [*common, "--steps", "1", "--start", str(made), "--out"]
+    main([*more, str(tmp_path / "next"), "--rate", "0"])
     again = load_file(tmp_path / "next/model.safetensors")
     for name, value in tensors.items():
         torch.testing.assert_close(again[name], value, msg=name)
+    main([*more, str(tmp_path / "better"), "--decoder-only"])
+    better = load_file(tmp_path / "better/model.safetensors")
+    for name, value in tensors.items():
+        decodes = name.startswith(("decoder.", "post_quant_conv."))
+        assert decodes or torch.equal(better[name], value), name
+    assert encoder_name(tmp_path / "better/model.safetensors") == encoder_name(made)
+    name = "decoder.conv_out.weight"
+    assert not torch.equal(better[name], tensors[name])
 
 
 def test_an_identity_that_is_none_is_refused(data: Path, tmp_path: Path) -> None:
@@ -324,7 +322,7 @@ from pipelines.swaptalk.vqgan.config import SMALL
 
 data, out = Path(sys.argv[1]), Path(sys.argv[2])
 torch.set_num_threads(1)
-config = replace(SMALL, size=32, ch=8, ch_mult=(1, 2), code_dim=4, codes=6, codes_lower=8)
+config = replace(SMALL, size=32, ch=8, ch_mult=(1, 2), code_dim=4, parts=2, codes=6, codes_lower=8)
 with joined("cpu") as workers:
     torch.manual_seed(workers.rank)
     faces = read_faces(data / "train", 32)

@@ -47,7 +47,8 @@ class SwapLearner(nn.Module):
         self.weights = weights or SwapWeights()
 
     def forward(self, batch: SwapBatch) -> dict[str, Tensor]:
-        """`proxy`, `source` and `result`, and `target`: the target taken for the answer."""
+        """`proxy`, `source` and `result`; and `target` and `still`: the target and the source taken
+        for the answer."""
         network = self.network
         made = network(batch.source, batch.target)
         weight = cell_weights(batch.regions, *made.shape[2:])
@@ -63,8 +64,9 @@ class SwapLearner(nn.Module):
             losses["source"] = identity_loss(seen, source)
             losses["result"] = identity_loss(seen, truth)
         parts = [getattr(self.weights, name) * loss for name, loss in losses.items()]
-        target = map_loss(batch.target, batch.truth, weight) / network.scale.unit
-        return losses | {"target": target, "total": torch.stack(parts).sum()}
+        for name, maps in (("target", batch.target), ("still", batch.source)):
+            losses[name] = map_loss(maps, batch.truth, weight) / network.scale.unit
+        return losses | {"total": torch.stack(parts).sum()}
 
 
 class ExpertLearner(nn.Module):

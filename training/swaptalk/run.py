@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +17,16 @@ from torch import Tensor, nn
 from pipelines.swaptalk.weights import metadata_of
 from training.run import BasePlan, BaseRun
 from training.swaptalk.learners import ExpertLearner, LipLearner, SwapLearner
+from training.swaptalk.pixels.learner import PixelLearner
 from training.swaptalk.samplers import ExpertBatch, LipBatch, SwapBatch
 from training.workers import Workers
 
-Learner = SwapLearner | ExpertLearner | LipLearner
+Learner = SwapLearner | ExpertLearner | LipLearner | PixelLearner
 Batch = SwapBatch | ExpertBatch | LipBatch
 Draw = Callable[[int], Batch]
 """The batch of a step, which follows from the step alone."""
+Described = Callable[[Any], dict[str, str]]
+"""Of a configuration, what a weights file says."""
 
 _HELD_OUT_BATCHES = 8
 
@@ -53,15 +57,17 @@ class Run(BaseRun):
 
     def __init__(
         self, learner: Learner, draw: Draw, held_out: Draw, out: Path, plan: Plan, workers: Workers,
-        encoder: str,
+        encoder: str, described: Described = metadata_of,
     ) -> None:  # fmt: skip
-        """encoder: whose latents these are, which the weights will say."""
+        """encoder: whose latents these are, which the weights will say; described: what they say of
+        the network's configuration."""
         network = learner.network
         optimiser = torch.optim.AdamW(
             network.parameters(), plan.rate, (0.9, 0.99), weight_decay=plan.decay
         )
         super().__init__(learner, network, optimiser, out, plan, workers, plan.report)
         self.draw, self.held_out, self.encoder = draw, held_out, encoder
+        self._described = described
         self.losses: dict[str, float] = {}  # of the last report
 
     def update(self) -> dict[str, float]:
@@ -98,4 +104,4 @@ class Run(BaseRun):
         """What the weights say of themselves."""
         losses = json.dumps({name: round(loss, 4) for name, loss in self.losses.items()})
         more = {"encoder": self.encoder, "losses": losses}
-        return super().about() | metadata_of(self.learner.network.config) | more
+        return super().about() | self._described(self.learner.network.config) | more

@@ -8,17 +8,36 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pipelines.swaptalk.latents import lower
-from training.swaptalk.latents import LatentFace
 
 _REST_SHARE = 0.5  # of sources and references that are the first frame, the resting face
 _OWN_SHARE = 0.1  # of swaps that put a face on itself
+
+
+class Person(Protocol):
+    """Frames of one identity, such as a `LatentFace`: maps float32 [n, dim, rows, columns], motion
+    [N, MOTION_DIM] and regions [N, 3, 3]."""
+
+    @property
+    def group(self) -> str:
+        """Those of one group show the same motion in frames of the same number."""
+
+    @property
+    def motion(self) -> Tensor: ...
+
+    @property
+    def regions(self) -> Tensor: ...
+
+    def __len__(self) -> int: ...
+
+    def latents(self, frames: Sequence[int]) -> Tensor:
+        """Maps of these frames."""
 
 
 class SwapBatch(NamedTuple):
@@ -50,13 +69,13 @@ class LipBatch(NamedTuple):
 class Sampler:
     """Who is seen, by chance."""
 
-    def __init__(self, faces: Sequence[LatentFace], size: int, *, seed: int, rank: int = 0) -> None:
+    def __init__(self, faces: Sequence[Person], size: int, *, seed: int, rank: int = 0) -> None:
         self.faces, self.size, self.seed, self.rank = faces, size, seed, rank
 
     def _chance(self, step: int) -> np.random.Generator:
         return np.random.default_rng((self.seed, self.rank, step))
 
-    def _person(self, chance: np.random.Generator) -> LatentFace:
+    def _person(self, chance: np.random.Generator) -> Person:
         return self.faces[int(chance.integers(len(self.faces)))]
 
     def maps(self, count: int) -> Tensor:
@@ -69,9 +88,9 @@ class Sampler:
 class SwapSampler(Sampler):
     """Draws swaps whose answer is known. `size` is the number of swaps."""
 
-    def __init__(self, faces: Sequence[LatentFace], size: int, *, seed: int, rank: int = 0) -> None:
+    def __init__(self, faces: Sequence[Person], size: int, *, seed: int, rank: int = 0) -> None:
         super().__init__(faces, size, seed=seed, rank=rank)
-        self._groups: dict[str, list[LatentFace]] = defaultdict(list)
+        self._groups: dict[str, list[Person]] = defaultdict(list)
         for face in faces:
             self._groups[face.group].append(face)
 
@@ -101,7 +120,7 @@ class ExpertSampler(Sampler):
     """
 
     def __init__(
-        self, faces: Sequence[LatentFace], size: int, frames: int, *, seed: int, rank: int = 0
+        self, faces: Sequence[Person], size: int, frames: int, *, seed: int, rank: int = 0
     ) -> None:
         super().__init__(faces, size, seed=seed, rank=rank)
         self.frames = frames
@@ -123,7 +142,7 @@ class LipSampler(Sampler):
     """Draws people who are to say what they say. `size` is the number of people."""
 
     def __init__(
-        self, faces: Sequence[LatentFace], size: int, frames: int, tokens: int, ahead: int,
+        self, faces: Sequence[Person], size: int, frames: int, tokens: int, ahead: int,
         *, seed: int, rank: int = 0,
     ) -> None:  # fmt: skip
         super().__init__(faces, size, seed=seed, rank=rank)
@@ -159,11 +178,11 @@ class LipSampler(Sampler):
         return torch.lerp(motion[frame].expand_as(aim), aim, share[:, None])
 
 
-def _rest_or_any(person: LatentFace, chance: np.random.Generator) -> int:
+def _rest_or_any(person: Person, chance: np.random.Generator) -> int:
     return 0 if chance.random() < _REST_SHARE else int(chance.integers(len(person)))
 
 
-def _frames(person: LatentFace, count: int, chance: np.random.Generator) -> list[int]:
+def _frames(person: Person, count: int, chance: np.random.Generator) -> list[int]:
     """Different ones, as long as there are so many."""
     chosen: list[int] = chance.permutation(len(person)).tolist()
     return [chosen[i % len(chosen)] for i in range(count)]

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 CELL = 16  # pixels along a side
 
 
-def _waves(count: int) -> Tensor:
-    """The `count` lowest orthonormal cosine waves over a cell, [count, CELL, CELL]."""
-    place = (torch.arange(CELL) + 0.5) * (math.pi / CELL)
-    lines = torch.cos(torch.arange(CELL)[:, None] * place) * math.sqrt(2.0 / CELL)
+def waves(count: int, cell: int = CELL) -> Tensor:
+    """The `count` lowest orthonormal cosine waves over a cell, [count, cell, cell]."""
+    place = (torch.arange(cell) + 0.5) * (math.pi / cell)
+    lines = torch.cos(torch.arange(cell)[:, None] * place) * math.sqrt(2.0 / cell)
     lines[0] /= math.sqrt(2.0)
-    order = sorted((y + x, y, x) for y in range(CELL) for x in range(CELL))[:count]
+    order = sorted((y + x, y, x) for y in range(cell) for x in range(cell))[:count]
     return torch.stack([lines[y][:, None] * lines[x] for _, y, x in order])
 
 
@@ -31,7 +31,7 @@ class StandIn(nn.Module):
         super().__init__()
         self.dim = dim
         self.waves: Tensor
-        self.register_buffer("waves", _waves(dim // 3)[:, None])
+        self.register_buffer("waves", waves(dim // 3)[:, None])
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Pictures [B, 3, H, W] in [-1, 1] -> maps [B, dim, H / 16, W / 16]."""

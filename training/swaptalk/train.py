@@ -40,7 +40,7 @@ from training.recognise.recogniser import recogniser
 from training.swaptalk.latents import LatentFace, read_latents
 from training.swaptalk.learners import ExpertLearner, LipLearner, SwapLearner
 from training.swaptalk.losses import Recognised
-from training.swaptalk.run import Learner, Plan, Run
+from training.swaptalk.run import Plan, Run
 from training.swaptalk.samplers import ExpertSampler, LipSampler, SwapSampler
 from training.workers import Workers, joined
 
@@ -50,7 +50,7 @@ _HELD_OUT_SEED = 1
 
 Faces = Sequence[LatentFace]
 Sampler = SwapSampler | ExpertSampler | LipSampler
-Parts = tuple[Learner, Sampler, Sampler]
+Parts = tuple[SwapLearner | ExpertLearner | LipLearner, Sampler, Sampler]
 """The network with its losses, and what draws its batches and those that judge it."""
 
 
@@ -94,7 +94,7 @@ def _lips(args: argparse.Namespace, faces: Faces, held_out: Faces, rank: int) ->
     shape = (max(args.batch // frames, 1), frames, config.ear.tokens, config.ear.ahead)
     draw = LipSampler(faces, *shape, seed=args.seed, rank=rank)
     judge = LipSampler(held_out, *shape, seed=_HELD_OUT_SEED)
-    return LipLearner(LipSync(config), expert), draw, judge
+    return LipLearner(LipSync(config), expert, args.sync_weight), draw, judge
 
 
 COMMANDS = {"swap": _swap, "expert": _expert, "lips": _lips}
@@ -151,6 +151,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--threads", type=int, default=1, help="of the CPU, per worker")
     commands.choices["lips"].add_argument(
         "--expert", type=Path, help="model.safetensors of an expert, for the sync loss"
+    )
+    commands.choices["lips"].add_argument(
+        "--sync-weight", type=float, default=0.03, help="of the sync loss beside that of the codes"
     )
     swap = commands.choices["swap"]
     swap.add_argument("--vqgan", type=Path, help="weights of the VQGAN whose latents these are")

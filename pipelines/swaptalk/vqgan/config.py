@@ -28,10 +28,12 @@ class VqganConfig:
     attention: tuple[int, ...] = (16,)  # nominal sizes, in cells, of levels that have attention
     groups: int = 32  # of GroupNorm
     code_dim: int = 256
-    codes: int = 1024
+    codes: int = 1024  # of each part
+    parts: int = 1  # that a vector is looked up in
     codes_lower: int = 0  # of a codebook of its own for the lower half; 0: one for both
     quantiser: Quantiser = "nearest"
     local_decoder: bool = False  # no attention, no statistics over the picture
+    shortcut: bool = False  # a linear way past encoder and decoder, which then learn what is left
 
     def __post_init__(self) -> None:
         if self.size % (2 * self.factor):
@@ -40,6 +42,8 @@ class VqganConfig:
             raise ValueError(f"{odd} channels cannot be parted into {self.groups} groups")
         if self.quantiser not in get_args(Quantiser):
             raise ValueError(f"quantiser must be nearest or gumbel, got {self.quantiser!r}")
+        if self.parts > 1 and self.quantiser != "nearest":
+            raise ValueError("only nearest codes are looked up in parts")
         if self.local_decoder and set(self.attention) & set(self.level_sizes):
             raise ValueError("a local decoder has no attention")
 
@@ -52,6 +56,11 @@ class VqganConfig:
     def grid(self) -> int:
         """Latent cells along a side of a picture of the nominal size."""
         return self.size // self.factor
+
+    @property
+    def code_shape(self) -> tuple[int, ...]:
+        """Of the codes of a picture of the nominal size: rows, columns, and parts if several."""
+        return (self.grid, self.grid, *((self.parts,) if self.parts > 1 else ()))
 
     @property
     def level_sizes(self) -> tuple[int, ...]:
@@ -82,7 +91,7 @@ f16-16384x8 on they are of latent-diffusion, but for the Gumbel one.
 
 SMALL = VqganConfig(
     patch=2, ch=24, ch_mult=(1, 1, 2, 4), blocks=1, decoder_blocks=1, attention=(), groups=8,
-    code_dim=32, codes=1024, codes_lower=1024, local_decoder=True,
+    code_dim=64, codes=512, codes_lower=512, parts=16, local_decoder=True, shortcut=True,
 )  # fmt: skip
 """Ours: a face of 256 px in 16 x 16 cells, for one core of a CPU (1.0 GFLOP for a lower half).
 

@@ -35,6 +35,9 @@ class Decoder(nn.Module):
         self.up = nn.ModuleList(UpLevel(i, config) for i in range(len(config.ch_mult)))
         self.norm_out = norm(fine, config, local=config.local_decoder)
         self.conv_out = nn.Conv2d(fine, 3 * config.patch**2, 3, padding=1)
+        if config.shortcut:
+            cell = config.factor
+            self.past = nn.ConvTranspose2d(config.code_dim, 3, cell, cell, bias=False)
 
     def forward(self, z: Tensor, first: int = 0) -> Tensor:
         """`first`: the latent row whose pixels come first. A local decoder then computes little
@@ -56,7 +59,8 @@ class Decoder(nn.Module):
         x, top = _cut(x, top, (first << last) - 1)
         x = self.conv_out(F.silu(self.norm_out(x)))
         x, _ = _cut(x, top, first << last)
-        return F.pixel_shuffle(x, self.config.patch)
+        pictures = F.pixel_shuffle(x, self.config.patch)
+        return pictures + self.past(z[:, :, first:]) if self.config.shortcut else pictures
 
 
 def _cut(x: Tensor, top: int, wanted: int) -> tuple[Tensor, int]:

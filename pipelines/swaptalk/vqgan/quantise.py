@@ -13,7 +13,8 @@ from pipelines.swaptalk.vqgan.config import VqganConfig
 class Quantised(NamedTuple):
     """The nearest codes of a map.
 
-    values: their vectors, [B, D, h, w]. indices: which they are, int64 [B, h, w].
+    values: their vectors, [B, D, h, w]. indices: which they are, int64 [B, h, w], or one more axis
+    where vectors are looked up in parts.
     """
 
     values: Tensor
@@ -21,12 +22,27 @@ class Quantised(NamedTuple):
 
 
 class NearestQuantiser(nn.Module):
-    """A codebook of which the nearest vector is taken."""
+    """A codebook of which the nearest vector is taken.
 
-    def __init__(self, codes: int, dim: int) -> None:
+    A vector may be looked up in `parts`, each among `codes` of its own; codes are then numbered
+    from part to part, and indices are [B, h, w, parts].
+
+    Raises:
+        ValueError: `dim` numbers cannot be parted so.
+    """
+
+    def __init__(self, codes: int, dim: int, parts: int = 1) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(codes, dim)
+        if dim % parts:
+            raise ValueError(f"vectors of {dim} numbers have no {parts} equal parts")
+        self.parts = parts
+        self.embedding = nn.Embedding(parts * codes, dim // parts)
         nn.init.uniform_(self.embedding.weight, -1.0 / codes, 1.0 / codes)
+
+    @property
+    def codes(self) -> int:
+        """How many there are for each part."""
+        return len(self.embedding.weight) // self.parts
 
     def forward(self, z: Tensor, last: Tensor | None = None, margin: float = 0.0) -> Quantised:
         """Look up a map [B, D, h, w].
@@ -36,22 +52,32 @@ class NearestQuantiser(nn.Module):
         between two codes from flickering.
         """
         distances = self.distances(z)
-        indices = distances.argmin(3)
+        nearest = distances.argmin(4)
+        first = torch.arange(self.parts, device=z.device) * self.codes
         if last is not None:
-            held = distances.gather(3, last[..., None])[..., 0]
-            found = distances.gather(3, indices[..., None])[..., 0]
-            indices = torch.where(found < (1.0 - margin) * held, indices, last)
+            before = last.reshape(nearest.shape) - first
+            held = distances.gather(4, before[..., None])[..., 0]
+            found = distances.gather(4, nearest[..., None])[..., 0]
+            nearest = torch.where(found < (1.0 - margin) * held, nearest, before)
+        indices = nearest + first
+        indices = indices if self.parts > 1 else indices[..., 0]
         return Quantised(self.look_up(indices), indices)
 
     def distances(self, z: Tensor) -> Tensor:
-        """Squared distances of a map [B, D, h, w] from all codes, [B, h, w, codes]."""
-        cells, book = z.permute(0, 2, 3, 1), self.embedding.weight
-        square = cells.square().sum(3, keepdim=True) + book.square().sum(1)
-        return square - 2.0 * (cells @ book.T)
+        """Squared distances of a map [B, D, h, w] from all codes, [B, h, w, parts, codes]."""
+        cells = self.parted(z)
+        book = self.embedding.weight.view(self.parts, self.codes, -1)
+        square = cells.square().sum(4, keepdim=True) + book.square().sum(2)
+        return square - 2.0 * torch.einsum("bhwpd,pkd->bhwpk", cells, book)
+
+    def parted(self, z: Tensor) -> Tensor:
+        """A map [B, D, h, w] -> the parts of its vectors, [B, h, w, parts, D / parts]."""
+        cells = z.permute(0, 2, 3, 1)
+        return cells.reshape(*cells.shape[:3], self.parts, -1)
 
     def look_up(self, indices: Tensor) -> Tensor:
-        """Codes int64 [B, h, w] -> vectors [B, D, h, w]."""
-        vectors: Tensor = self.embedding(indices)
+        """Codes int64 [B, h, w] or [B, h, w, parts] -> vectors [B, D, h, w]."""
+        vectors: Tensor = self.embedding(indices).flatten(3)
         return vectors.permute(0, 3, 1, 2)
 
 
@@ -84,5 +110,6 @@ class GumbelQuantiser(nn.Module):
 
 def quantiser(codes: int, config: VqganConfig) -> NearestQuantiser | GumbelQuantiser:
     """A codebook of `codes` vectors of the configuration's kind."""
-    kind = NearestQuantiser if config.quantiser == "nearest" else GumbelQuantiser
-    return kind(codes, config.code_dim)
+    if config.quantiser == "nearest":
+        return NearestQuantiser(codes, config.code_dim, config.parts)
+    return GumbelQuantiser(codes, config.code_dim)

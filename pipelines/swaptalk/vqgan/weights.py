@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from pipelines.checkpoints import check_tensors
+from pipelines.checkpoints import check_tensors, in_single
 from pipelines.swaptalk.vqgan.config import OWN_VQGAN, PUBLISHED_VQGAN, VqganConfig
 from pipelines.swaptalk.vqgan.import_vqgan import layout_of
 from pipelines.swaptalk.vqgan.network import Vqgan
@@ -27,7 +27,7 @@ def load_vqgan(name: str) -> Vqgan:
 def read_vqgan(path: Path) -> Vqgan:
     """The VQGAN of a weights file, as `load_vqgan`."""
     metadata = read_metadata(path)
-    tensors = load_file(path)
+    tensors = in_single(load_file(path))
     if metadata.get("kind") == OWN_VQGAN:
         config = config_from(metadata)
     elif metadata.get("kind") == PUBLISHED_VQGAN:

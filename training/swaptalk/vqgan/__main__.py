@@ -33,7 +33,10 @@ _SHEET = 12  # held-out people on a sheet
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.decoder_only and args.start is None:
+        parser.error("--decoder-only goes on from weights: give --start FILE")
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     plan = Plan(
@@ -92,6 +95,8 @@ def _learner(args: argparse.Namespace) -> Learner:
         state.setdefault(name.replace("quantize.", "quantize_lower."), state[name].clone())
     learner.network.load_state_dict(state)
     learner.with_codes = True
+    if args.decoder_only:
+        learner.freeze_codes()
     return learner
 
 
@@ -128,6 +133,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--start", type=Path, help="weights of a VQGAN to begin with, ours or imported"
     )
+    parser.add_argument(
+        "--decoder-only", action="store_true",
+        help="with --start: encoder and codes stay, and with them all that was trained on latents",
+    )  # fmt: skip
     parser.add_argument("--rate", type=float, default=Plan.rate)
     parser.add_argument("--count", type=int, default=4, help="pictures per step and worker")
     parser.add_argument("--whole", type=float, default=0.2, help="share of steps with whole faces")

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.swaptalk.vqgan.crop import face_square
 from training.flow_warp.augment import relight
 from training.flow_warp.store import Face
+from training.swaptalk.squares import inside, square_at
 
 _ZOOM, _SHIFT, _TURN = 0.05, 0.03, math.radians(3.0)  # of the square; standard deviations
 
@@ -65,31 +65,26 @@ class Sampler:
         """A frame's face [1, 3, S, S], and its regions [1, 3, 3]."""
         index = int(chance.integers(len(face)))
         frame = face.frame(index).permute(2, 0, 1)[None].float() / 127.5 - 1.0
-        regions = face.regions[index : index + 1]
-        square = face_square(regions[..., :2])
+        square, regions = square_at(face, index)
         if self.vary:
-            frame, square = relight(frame, chance), _shifted(square, chance)
+            change = _change(chance)
+            frame, square, regions = (
+                relight(frame, chance),
+                square @ change,
+                inside(regions, change),
+            )
         grid = F.affine_grid(square, [1, 3, self.size, self.size], align_corners=False)
         picture = F.grid_sample(
             frame, grid, mode="bicubic", padding_mode="border", align_corners=False
         )
-        return picture.clamp(-1.0, 1.0), _inside(regions, square)
+        return picture.clamp(-1.0, 1.0), regions
 
 
-def _shifted(square: Tensor, chance: np.random.Generator) -> Tensor:
-    """A square [1, 2, 3] as tracking might place it, mirrored in every second case."""
+def _change(chance: np.random.Generator) -> Tensor:
+    """How tracking might misplace a square, mirrored in every second case: [1, 3, 3]."""
     zoom = float(np.exp(chance.normal(0.0, _ZOOM)))
     turn = float(chance.normal(0.0, _TURN))
     x, y = (float(v) for v in chance.normal(0.0, _SHIFT, 2))
     flip = -1.0 if chance.random() < 0.5 else 1.0
     cos, sin = zoom * math.cos(turn), zoom * math.sin(turn)
-    change = square.new_tensor([[flip * cos, -sin, x], [flip * sin, cos, y], [0.0, 0.0, 1.0]])
-    return square @ change
-
-
-def _inside(regions: Tensor, square: Tensor) -> Tensor:
-    """Regions [1, 3, 3] of a picture as places in its square [1, 2, 3]."""
-    axes, centre = square[..., :2], square[..., 2]
-    places = torch.linalg.solve(axes, (regions[..., :2] - centre[:, None]).mT).mT
-    half = regions[..., 2] / axes[..., 1].norm(dim=1, keepdim=True)
-    return torch.cat([places, half[..., None]], 2)
+    return torch.tensor([[[flip * cos, -sin, x], [flip * sin, cos, y], [0.0, 0.0, 1.0]]])

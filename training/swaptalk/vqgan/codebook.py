@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pipelines.swaptalk.vqgan.quantise import NearestQuantiser
 
-_ROUNDS = 12  # of k-means; later ones move little
+_ROUNDS = 8  # of k-means; later ones move little
 _FADE = 0.99  # of the count of uses, per step: a memory of a hundred steps
 _DEAD = 0.05  # of the uses that a code would have if all had the same
 
@@ -39,6 +39,7 @@ class Uses:
     """How often the codes of a book are used, of late."""
 
     def __init__(self, codes: int, device: torch.device) -> None:
+        """codes: of all parts together."""
         self.share = torch.full((codes,), 1.0 / codes, device=device)
 
     def note(self, indices: Tensor) -> None:
@@ -56,11 +57,15 @@ class Uses:
         return float((-share * share.clamp_min(1e-12).log()).sum().exp())
 
     @torch.no_grad()
-    def revive(self, book: NearestQuantiser, vectors: Tensor, generator: torch.Generator) -> Tensor:
-        """Put dead codes where some of vectors [N, D] are; which those were, int64 [K]."""
-        dead = self.dead().nonzero().flatten()
-        dead = dead[: len(vectors)]
+    def revive(self, book: NearestQuantiser, z: Tensor, generator: torch.Generator) -> Tensor:
+        """Put dead codes where some of the maps' vectors are; which those were, int64 [K].
+
+        z: [B, D, h, w].
+        """
+        vectors = book.parted(z).flatten(0, 2)  # [N, parts, D / parts]
+        dead = self.dead().nonzero().flatten()[: len(vectors)]
         chosen = torch.randperm(len(vectors), generator=generator)[: len(dead)]
-        book.embedding.weight[dead] = vectors[chosen.to(vectors.device)].to(book.embedding.weight)
+        found = vectors[chosen.to(vectors.device), dead // book.codes]
+        book.embedding.weight[dead] = found.to(book.embedding.weight)
         self.share[dead] = 1.0 / len(self.share)
         return dead

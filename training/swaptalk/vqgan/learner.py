@@ -59,6 +59,14 @@ class Learner(nn.Module):
         self.features = RandomFeatures()
         self.identity = identity.requires_grad_(False) if identity is not None else None
         self.with_codes = False
+        self.codes_move = True
+
+    def freeze_codes(self) -> None:
+        """From now on only what decodes is trained."""
+        network = self.network
+        for part in (network.encoder, network.quant_conv, *self.books):
+            part.requires_grad_(False)
+        self.codes_move = False
 
     @property
     def books(self) -> tuple[NearestQuantiser, NearestQuantiser]:
