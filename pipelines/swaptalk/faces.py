@@ -25,6 +25,7 @@ from pipelines.swaptalk.latents import lower, upper
 from pipelines.swaptalk.lips import LipSync, Prepared
 from pipelines.swaptalk.swap import Swap
 from pipelines.swaptalk.vqgan.network import Vqgan
+from pipelines.swaptalk.vqgan.quantise import Quantised
 
 _MOUTH = (0.42, 0.33, 0.33)  # half width, middle and half height of an open one, in half squares
 _MOUTH_EDGE = 0.35  # of that
@@ -150,7 +151,7 @@ class LatentFaces:
         drawn = _pictures(self._vqgan.decode_lower(z))
         if "detail" in rows:
             drawn = (drawn + rows["detail"] / 255.0).clamp(0.0, 1.0)
-        return Drawn(drawn, found.codes)
+        return Drawn(drawn, found.indices)
 
     def uncached(
         self, squares: Tensor, reference: Tensor, motion: Tensor, last: Tensor,
@@ -166,19 +167,10 @@ class LatentFaces:
         found = self._look_up(lower(made), last)
         above = self._vqgan.upper_book(upper(made)).values
         whole = self._vqgan.decode(torch.cat([above, found.values], 2))
-        return Drawn(_pictures(lower(whole)), found.codes)
+        return Drawn(_pictures(lower(whole)), found.indices)
 
-    def _look_up(self, said: Tensor, last: Tensor) -> _Found:
-        book = self._vqgan.lower_book
-        nearest = book(said).indices
-        held = torch.where(last >= 0, last, nearest)
-        values, codes = book(said, held, self._margin)
-        return _Found(values, codes)
-
-
-class _Found(NamedTuple):
-    values: Tensor
-    codes: Tensor
+    def _look_up(self, said: Tensor, last: Tensor) -> Quantised:
+        return self._vqgan.lower_book(said, last, self._margin)  # type: ignore[no-any-return]
 
 
 def _around_the_mouth(side: int) -> Tensor:

@@ -47,18 +47,20 @@ class NearestQuantiser(nn.Module):
     def forward(self, z: Tensor, last: Tensor | None = None, margin: float = 0.0) -> Quantised:
         """Look up a map [B, D, h, w].
 
-        last: the codes of the frame before, int64 [B, h, w]. A cell keeps its code unless another's
-        squared distance is smaller by more than the share `margin`, in [0, 1): that keeps cells
-        between two codes from flickering.
+        last: the codes of the frame before, int64 [B, h, w], -1 where there is none. A cell keeps
+        its code unless another's squared distance is smaller by more than the share `margin`, in
+        [0, 1): that keeps cells between two codes from flickering.
         """
         distances = self.distances(z)
         nearest = distances.argmin(4)
         first = torch.arange(self.parts, device=z.device) * self.codes
         if last is not None:
-            before = last.reshape(nearest.shape) - first
+            last = last.reshape(nearest.shape)
+            before = (last - first).clamp_min(0)
             held = distances.gather(4, before[..., None])[..., 0]
             found = distances.gather(4, nearest[..., None])[..., 0]
-            nearest = torch.where(found < (1.0 - margin) * held, nearest, before)
+            leaves = (last < 0) | (found < (1.0 - margin) * held)
+            nearest = torch.where(leaves, nearest, before)
         indices = nearest + first
         indices = indices if self.parts > 1 else indices[..., 0]
         return Quantised(self.look_up(indices), indices)
@@ -92,14 +94,15 @@ class GumbelQuantiser(nn.Module):
     def forward(self, z: Tensor, last: Tensor | None = None, margin: float = 0.0) -> Quantised:
         """Look up a map [B, D, h, w].
 
-        last: the codes of the frame before, int64 [B, h, w]. A cell keeps its code unless another's
-        logit is larger by more than `margin`.
+        last: the codes of the frame before, int64 [B, h, w], -1 where there is none. A cell keeps
+        its code unless another's logit is larger by more than `margin`.
         """
         logits = self.proj(z)
         indices = logits.argmax(1)
         if last is not None:
-            held, found = (logits.gather(1, which[:, None])[:, 0] for which in (last, indices))
-            indices = torch.where(found - held > margin, indices, last)
+            before = last.clamp_min(0)
+            held, found = (logits.gather(1, which[:, None])[:, 0] for which in (before, indices))
+            indices = torch.where((last < 0) | (found - held > margin), indices, before)
         return Quantised(self.look_up(indices), indices)
 
     def look_up(self, indices: Tensor) -> Tensor:
