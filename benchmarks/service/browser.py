@@ -165,13 +165,16 @@ def chromium(microphone: Path | None, *flags: str):  # type: ignore[no-untyped-d
 
 
 def hold_head_still(page) -> None:  # type: ignore[no-untyped-def]
-    """Turn head motion, gaze and blinks off by the page's sliders, so that only lips move."""
+    """Turn head motion, gaze and blinks off by the page's sliders, so that only lips move; where
+    there are none, of a template's own head, it goes on."""
     page.wait_for_selector("#controls input")
     names = [
         name
         for name in ("head_motion", "gaze", "blink_rate")
         if page.query_selector(f"#control-{name}") is not None
     ]
+    if not names:
+        return
     for name in names:
         page.eval_on_selector(
             f"#control-{name}",
