@@ -127,8 +127,7 @@ def test_lips_are_closed_at_rest_and_part_with_the_jaw(baked: Baked) -> None:
     gaps = [lip_gap(drawn(baked, jawOpen=j)) for j in (0.0, 0.25, 0.5, 0.75, 1.0)]
     assert gaps[0] < 0.006  # though the photo smiles with teeth
     assert all(b > a for a, b in pairwise(gaps))
-    assert np.corrcoef(gaps, [0.0, 0.25, 0.5, 0.75, 1.0])[0, 1] > 0.95
-    # FaceMesh finds the lower lip half way open 0.03 lower since the lower teeth are darker: 0.96
+    assert np.corrcoef(gaps, [0.0, 0.25, 0.5, 0.75, 1.0])[0, 1] > 0.97
     assert 0.14 < gaps[-1] < 0.21
 
 

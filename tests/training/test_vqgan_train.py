@@ -262,10 +262,11 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(data: Path, tmp_path: Path) -> N
 
 
 def test_a_run_learns(data: Path, tmp_path: Path) -> None:
-    run = _run(data, tmp_path, replace(PLAN, steps=80, begin=30, report=10, sheet=80))
+    run = _run(data, tmp_path, replace(PLAN, steps=240, begin=30, report=10, sheet=240))
     run.train()
     lines = [json.loads(line) for line in (tmp_path / "curve.jsonl").read_text().splitlines()]
-    assert lines[7]["colour"] < 0.75 * lines[0]["colour"]  # 0.6 measured, by the chance of draws
+    last = [line for line in lines if "colour" in line][-1]
+    assert last["colour"] < 0.6 * lines[0]["colour"]  # 0.39; after 80 steps 0.6, by chance of draws
 
 
 def test_the_command_trains_weights_that_load(
