@@ -12,21 +12,8 @@ set -euo pipefail
 dir="${1:?usage: $0 DIR}"
 shift
 python="${PYTHON:-python3.11}"
-workers="${WORKERS:-1}"  # processes; one per GPU
 
-drawn=480
-if [ -n "${PORTRAITS:-}" ]; then
-  drawn=120
-  index=(${INDEX:+--index "$INDEX"})
-  mark=(${MARK:+--mark $MARK})
-  "$python" -m training.flow_warp.data portraits --out "$dir/faces" --portraits "$PORTRAITS" \
-    --identities 440 "${index[@]}" "${mark[@]}"
-fi
-"$python" -m training.flow_warp.data drawn --out "$dir/faces" --identities "$drawn" --seed 0
-launch=("$python")
-if [ "$workers" -gt 1 ]; then
-  launch=("$python" -m torch.distributed.run --standalone --nproc-per-node "$workers")
-fi
+. "$(dirname "$0")/train-faces.sh"
 "${launch[@]}" -m training.flow_warp.train --data "$dir/faces" --out "$dir/run" "$@"
 "$python" -m training.flow_warp.head --run "$dir/run" --data "$dir/faces"
 "$python" -m training.flow_warp.export "$dir/run"

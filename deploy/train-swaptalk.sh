@@ -9,23 +9,9 @@ set -euo pipefail
 
 dir="${1:?usage: $0 DIR}"
 python="${PYTHON:-python3.11}"
-workers="${WORKERS:-1}"  # processes; one per GPU
 out="${OUT:-weights}"
 
-drawn=480
-if [ -n "${PORTRAITS:-}" ]; then
-  drawn=120
-  index=(${INDEX:+--index "$INDEX"})
-  mark=(${MARK:+--mark $MARK})
-  "$python" -m training.flow_warp.data portraits --out "$dir/faces" --portraits "$PORTRAITS" \
-    --identities 440 "${index[@]}" "${mark[@]}"
-fi
-"$python" -m training.flow_warp.data drawn --out "$dir/faces" --identities "$drawn" --seed 0
-
-launch=("$python")
-if [ "$workers" -gt 1 ]; then
-  launch=("$python" -m torch.distributed.run --standalone --nproc-per-node "$workers")
-fi
+. "$(dirname "$0")/train-faces.sh"
 space=(--steps 900)
 expert=(--steps 1500)
 lips=(--steps 2600)
