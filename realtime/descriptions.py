@@ -1,4 +1,4 @@
-"""What a server says of its engine and of its pipelines, as JSON would have it."""
+"""What a server says of its engine, its pipelines and its sessions, as JSON would have it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 from pipelines.photo.framing import frames_of
 from pipelines.pipeline import NeedsWeights
 from pipelines.registry import find_system, known_systems
+from realtime.appearance import Appearance
 from realtime.config import ServerConfig
 from realtime.engine.health import Health
+from realtime.media import Size
+from realtime.protocol import SessionInfo
 
 logger = logging.getLogger(__name__)
 
@@ -114,4 +117,22 @@ def log_speed(health: Health) -> None:
         machine.add_us,
         ", ".join(f"{name} {w}x{h}" for name, (w, h) in sizes.items()) or "full size",
         ", ".join(f"{name} {ms:.1f}" for name, ms in health.costs.items()) or "not measured",
+    )
+
+
+def describe_session(
+    session_id: str, appearance: Appearance, size: Size, frame: str, playout_delay_ms: int
+) -> SessionInfo:
+    """What a client may know of its session."""
+    width, height = size
+    return SessionInfo(
+        id=session_id,
+        avatar=appearance.avatar.id,
+        pipeline=appearance.system.name,
+        size=max(width, height),
+        width=width,
+        height=height,
+        frame=frame,
+        controls=appearance.values,
+        playout_delay_ms=playout_delay_ms,
     )

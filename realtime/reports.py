@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from prometheus_client import Histogram
@@ -109,6 +110,10 @@ class Reporter:
             rung=facts.rung,
             slow=self._slowness.slow,
         )
+
+    def measurements(self) -> dict[str, Any]:
+        """What `GET /v1/sessions/{id}` says of them."""
+        return self.stats().model_dump(exclude={"type", "event_id", "fps", "drawn_fps"})
 
 
 def size_label(size: Size) -> str:

@@ -33,9 +33,11 @@ from realtime.errors import (
 )
 from realtime.metrics import Metrics
 from realtime.pipeline_loader import PipelineLoader
-from realtime.session import Session, SessionConfig
+from realtime.session import Session
+from realtime.session_config import SessionConfig
 from realtime.sinks.webrtc.offer import parse_offer
 from realtime.sinks.webrtc.peer import Peer, RtcConfig
+from realtime.sources.pushed import PushedSpeech
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +48,15 @@ SWEEP_S = 0.5  # after a session's end: its media objects form cycles that hold 
 class SessionRequest:
     """What a client asks for. None takes the server's default."""
 
-    sdp: str
     avatar: str | None = None
     pipeline: str | None = None
     size: int | str | None = None
     seed: int | None = None
     frame: str | None = None
+    audio: Literal["microphone", "push"] = "microphone"
+    """Where what the avatar says comes from: the first peer's microphone, or `Session.speech`."""
+    rate_hz: int = 24_000
+    """Of the PCM that is pushed."""
 
 
 class Server:
@@ -209,12 +214,27 @@ class Server:
 
     # Sessions
 
-    async def open_session(self, request: SessionRequest) -> tuple[Session, Peer]:
-        """Admit, build and answer one session; the answer is `Peer.answer_sdp`.
+    async def call(self, request: SessionRequest, sdp: str) -> tuple[Session, Peer]:
+        """Open a session and answer the offer of its first peer; the answer is `Peer.answer_sdp`.
 
         Raises:
-            BadOffer, BadRequest, UnknownAvatar, UnknownPipeline, AvatarRejected, AtCapacity,
-            NotReady, EngineError.
+            BadOffer, NotReady, and what `open_session` raises.
+        """
+        self.check_open()
+        offer = parse_offer(sdp, max_bytes=self.config.max_sdp_bytes)
+        session = await self.open_session(request)
+        try:
+            return session, await session.connect(offer)
+        except BaseException:
+            await session.close("failed")
+            raise
+
+    async def open_session(self, request: SessionRequest) -> Session:
+        """Admit and build one session; it ends by itself if nobody comes to it.
+
+        Raises:
+            BadRequest, UnknownAvatar, UnknownPipeline, AvatarRejected, AtCapacity, NotReady,
+            EngineError.
         """
         try:
             return await self._open_session(request)
@@ -222,15 +242,15 @@ class Server:
             self.metrics.refused.labels(refusal.code).inc()
             raise
 
-    async def _open_session(self, request: SessionRequest) -> tuple[Session, Peer]:
+    async def _open_session(self, request: SessionRequest) -> Session:
         self.check_open()
         pipeline, size, frame = self._choose(request)
-        offer = parse_offer(request.sdp, max_bytes=self.config.max_sdp_bytes)
+        speech = _speech(request)
         await self.engine.check(pipeline, size, frame)
         library = self.avatars
         asked = request.avatar
         session = Session(
-            id=secrets.token_urlsafe(12),
+            id=secrets.token_urlsafe(16),  # 128 bits: who knows it may end it (RFC 9725, 4.2)
             avatar=library.default(pipeline) if asked is None else library.get(asked),
             system=find_system(pipeline),
             size=size,
@@ -241,17 +261,13 @@ class Server:
             metrics=self.metrics,
             clock=self.clock,
             config=self._session_config,
+            speech=speech,
             on_closed=self._forget,
         )
         await session.open()
         self.sessions[session.id] = session
         self.avatars.yield_to_sessions()
-        try:
-            peer = await session.connect(offer)
-        except BaseException:
-            await session.close("failed")
-            raise
-        return session, peer
+        return session
 
     def _choose(self, request: SessionRequest) -> tuple[str, Size, str]:
         name = request.pipeline or self.config.pipeline
@@ -287,3 +303,12 @@ class Server:
             self.avatars.stop_yielding()
         if self._sweep is None or self._sweep.when() <= asyncio.get_running_loop().time():
             self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, gc.collect)
+
+
+def _speech(request: SessionRequest) -> PushedSpeech | None:
+    if request.audio == "microphone":
+        return None
+    try:
+        return PushedSpeech(request.rate_hz)
+    except ValueError as error:
+        raise BadRequest(str(error)) from error

@@ -1,16 +1,15 @@
 """One avatar at work: a source of speech, its stream, those who watch, those who control it.
 
 A session begins when its first peer is connected (or `begin` is called) and ends when its last
-party has gone: a peer, or whoever attached itself by a socket.
+party has gone: a peer, or whoever attached itself by a socket. One that nobody comes to ends too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from enum import IntEnum
 from typing import Any, Self
 
@@ -21,6 +20,7 @@ from realtime.appearance import Appearance, Face, Faces, Wish
 from realtime.avatar_stream import AvatarStream
 from realtime.clock import Clock
 from realtime.control import ControlHub
+from realtime.descriptions import describe_session
 from realtime.engine.handle import StreamHandle, StreamOpener
 from realtime.errors import BadOffer, SessionError
 from realtime.logs import session_id
@@ -29,6 +29,7 @@ from realtime.metrics import Metrics
 from realtime.parties import Parties, Party
 from realtime.protocol import ErrorDetail, ErrorEvent, SessionInfo
 from realtime.reports import Reporter, size_label
+from realtime.session_config import SessionConfig
 from realtime.sinks.webrtc import peer as rtc
 from realtime.sinks.webrtc.encodings import Encodings
 from realtime.sources.microphone.source import Microphone
@@ -49,21 +50,6 @@ class Life(IntEnum):
     RUNNING = 2
     CLOSING = 3
     CLOSED = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class SessionConfig:
-    """What the sessions of a server have in common."""
-
-    webrtc: rtc.RtcConfig = field(default_factory=rtc.RtcConfig)
-    ping_timeout_s: float = 8.0
-    """Whoever pinged once and then is silent for so long is gone."""
-    encoders: Executor | None = None
-    """Where video is encoded; None: the event loop's own."""
-    on_encoded: Callable[[Size, float, float], None] = lambda size, cpu_s, wall_s: None
-    """Told each picture's size, the CPU seconds encoding took, and those it was waited for."""
-    connect: Callable[..., Awaitable[rtc.Peer]] = rtc.connect
-    """How offers are answered."""
 
 
 class Session:
@@ -134,6 +120,7 @@ class Session:
             self._build(await self.appearance.open(self._opener, *look, self._seed))
             self._become(Life.OPEN)
             self._tasks.spawn(self.hub.run())
+            self._tasks.spawn(self._wait_for_somebody())
         except BaseException:
             await self.close("failed")
             raise
@@ -214,6 +201,11 @@ class Session:
     def _end_soon(self, reason: str) -> None:
         if not self.closing:
             self._tasks.spawn(self.close(reason))
+
+    async def _wait_for_somebody(self) -> None:
+        await self._clock.sleep_until(self._clock.now() + self._config.webrtc.connect_timeout_s)
+        if not len(self.parties):
+            self._end_soon("nobody_came")
 
     async def _every_second(self) -> None:
         while True:
@@ -321,27 +313,18 @@ class Session:
 
     def info(self) -> SessionInfo:
         """What a client may know of it."""
-        width, height = self.size
-        return SessionInfo(
-            id=self.id,
-            avatar=self.appearance.avatar.id,
-            pipeline=self.appearance.system.name,
-            size=max(width, height),
-            width=width,
-            height=height,
-            frame=self.frame,
-            controls=self.appearance.values,
-            playout_delay_ms=self.playout_delay_ms,
+        return describe_session(
+            self.id, self.appearance, self.size, self.frame, self.playout_delay_ms
         )
 
     def describe(self) -> dict[str, Any]:
         """What `GET /v1/sessions/{id}` says."""
-        stats = self._reporter.stats().model_dump(exclude={"type", "event_id", "fps", "drawn_fps"})
         return self.info().model_dump() | {
+            "audio": "microphone" if self.speech is None else "push",
             "state": self._announcer.behaviour,
             "connected": self.life is Life.RUNNING,
             "age_s": round(self._clock.now() - self._opened, 1),
             "parties": len(self.parties),
             "microphone": asdict(self.microphone.stats),
-            "measurements": stats,
+            "measurements": self._reporter.measurements(),
         }

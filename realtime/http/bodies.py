@@ -22,7 +22,7 @@ class OfferBody(BaseModel):
     type: Literal["offer"]
     avatar: str | None = Field(None, max_length=128)
     pipeline: str | None = Field(None, max_length=64)
-    audio: Literal["microphone"] = "microphone"
+    audio: Literal["microphone", "push"] = "microphone"
     frame: str | None = Field(None, min_length=1, max_length=16)
     size: int | str | None = None
     seed: int | None = Field(None, ge=0, lt=2**31)

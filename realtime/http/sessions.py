@@ -19,9 +19,8 @@ def session_routes(server: Server) -> APIRouter:
     @routes.post("", status_code=201)
     async def create_session(request: Request) -> Response:
         body = await read_offer(request)
-        session, peer = await server.open_session(
-            SessionRequest(body.sdp, body.avatar, body.pipeline, body.size, body.seed, body.frame)
-        )
+        wanted = body.model_dump(exclude={"sdp", "type"})
+        session, peer = await server.call(SessionRequest(**wanted), body.sdp)
         headers = {"Location": f"/v1/sessions/{session.id}"}
         if content_type(request) == "application/sdp":
             return Response(peer.answer_sdp, 201, headers=headers, media_type="application/sdp")

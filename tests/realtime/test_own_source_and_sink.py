@@ -7,7 +7,8 @@ import pytest
 
 from benchmarks.service.peer import AvatarClient
 from pipelines.registry import find_system
-from realtime.session import Session, SessionConfig
+from realtime.session import Session
+from realtime.session_config import SessionConfig
 from realtime.sinks.webrtc.offer import parse_offer
 from realtime.sinks.webrtc.peer import RtcConfig
 from tests.support.chimes import Chimes, Notebook

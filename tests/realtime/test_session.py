@@ -394,3 +394,12 @@ async def test_a_wish_that_comes_after_the_end_is_answered() -> None:
     await stage.session.close("deleted")
     with pytest.raises(UnknownSession, match="ended"):
         await asyncio.wait_for(stage.session.set_avatar("berta"), 60)
+
+
+async def test_a_session_that_nobody_comes_to_ends():
+    async with staged() as stage:
+        await stage.clock.advance(19.0)
+        assert stage.session.life is Life.OPEN
+        await stage.clock.advance(2.0)
+        assert stage.session.life is Life.CLOSED
+    assert stage.ended() == {"nobody_came": 1.0}

@@ -12,7 +12,8 @@ import numpy as np
 
 from realtime.clock import MonotonicClock
 from realtime.metrics import Metrics
-from realtime.session import Life, Session, SessionConfig
+from realtime.session import Life, Session
+from realtime.session_config import SessionConfig
 from realtime.sinks.webrtc.peer import parse_offer
 from realtime.sources.pushed import PushedSpeech
 from tests.support.peers import LOOPBACK, SIZE, Client, draw_card, until

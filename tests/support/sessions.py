@@ -12,7 +12,8 @@ from typing import Any
 from pipelines.pipeline import Control, Size
 from realtime.errors import UnknownAvatar, VivavoceError
 from realtime.metrics import Metrics
-from realtime.session import Session, SessionConfig
+from realtime.session import Session
+from realtime.session_config import SessionConfig
 from realtime.sources.pushed import PushedSpeech
 from tests.support.fakes import ManualClock, settle
 from tests.support.streams import FakeHandle

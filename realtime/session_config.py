@@ -1,0 +1,25 @@
+"""What the sessions of a server have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from realtime.media import Size
+from realtime.sinks.webrtc import peer as rtc
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionConfig:
+    """What the sessions of a server have in common."""
+
+    webrtc: rtc.RtcConfig = field(default_factory=rtc.RtcConfig)
+    ping_timeout_s: float = 8.0
+    """Whoever pinged once and then is silent for so long is gone."""
+    encoders: Executor | None = None
+    """Where video is encoded; None: the event loop's own."""
+    on_encoded: Callable[[Size, float, float], None] = lambda size, cpu_s, wall_s: None
+    """Told each picture's size, the CPU seconds encoding took, and those it was waited for."""
+    connect: Callable[..., Awaitable[rtc.Peer]] = rtc.connect
+    """How offers are answered."""
