@@ -4,6 +4,8 @@ PYTHON ?= python3.11
 # torch comes first and by its pin, so that nothing else chooses a version. TORCH_INDEX takes further
 # arguments of pip for it, such as the index of PyTorch's CPU-only builds, which are much smaller.
 TORCH_INDEX ?=
+# Processes that share out the files of tests; each takes up to 3 GiB.
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -31,7 +33,7 @@ system-packages:
 test: install system-packages  ## what CI runs: types and every test that is not slow
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-all: install system-packages  ## the slow tests too, and new examples for the property tests
 	$(BIN)/python -m pytest -m 'slow or not slow' --hypothesis-profile search
