@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: serve install test test-all lint train train-anitalker clean system-packages
+.PHONY: serve install test test-clients test-all lint train train-anitalker clean system-packages
 
 serve: install  ## start the server on http://127.0.0.1:8080
 	@$(BIN)/vivavoce serve $(ARGS)
@@ -35,6 +35,9 @@ test: install system-packages  ## what CI runs: types and every test that is not
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
+test-clients: install  ## clients of others against the server, in environments of their own (.clients)
+	@PYTHON=$(PYTHON) bash deploy/test-clients.sh $(ARGS)
+
 test-all: install system-packages  ## the slow tests too, and new examples for the property tests
 	$(BIN)/python -m pytest -m 'slow or not slow' --hypothesis-profile search
 
@@ -52,4 +55,4 @@ train-anitalker: install  ## train renderer and generator of anitalker anew into
 	PYTHON=$(BIN)/python bash deploy/train-anitalker.sh build/anitalker
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .clients .mypy_cache .ruff_cache .pytest_cache

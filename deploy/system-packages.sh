@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Debian packages that Python wheels cannot bring. Usage: system-packages.sh install|test|train
+# Debian packages that Python wheels cannot bring. Usage: system-packages.sh install|test|train|clients
 #   install  what the server needs: libGL and GLib, which the face-mesh detector loads
 #   train    speech engines and the voices of the speech corpus, all from Debian main, and libEGL,
 #            which what draws portraits loads
 #   test     both, and a browser with a font, and what parses the page's modules
+#   clients  what `make test-clients` needs besides: a WHIP client made with GStreamer, and what
+#            gives it a network of its own
 # Installs as root or with passwordless sudo; otherwise says what is missing and goes on, and the
 # tests that need it are skipped with the same message.
 set -euo pipefail
@@ -16,11 +18,14 @@ speech=(espeak-ng libespeak-ng1 flite festival festvox-kallpc16k festvox-kdlpc16
   festvox-itapc16k festvox-suopuhe-lj festvox-suopuhe-mv)
 drawing=(libegl1)
 page=(chromium fonts-dejavu-core libatomic1 nodejs) # libatomic1: of the driver of the browser
+clients=(simple-whip-client gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+  gstreamer1.0-plugins-bad gcc libc6-dev iproute2)
 case "${1:-install}" in
   install) packages=("${server[@]}") ;;
   train) packages=("${speech[@]}" "${drawing[@]}") ;;
   test) packages=("${server[@]}" "${speech[@]}" "${drawing[@]}" "${page[@]}") ;;
-  *) echo "usage: $0 install|test|train" >&2; exit 2 ;;
+  clients) packages=("${server[@]}" "${page[@]}" "${clients[@]}") ;;
+  *) echo "usage: $0 install|test|train|clients" >&2; exit 2 ;;
 esac
 
 # Debian's own Python comes without the module that makes environments.
