@@ -54,6 +54,7 @@ def config(cast_dir, weights_dir, tmp_path_factory):
         load_share=10.0,
         connect_timeout_s=120.0,
         ping_timeout_s=120.0,
+        enrol_wait_s=600.0,
         drain_timeout_s=1.0,
     )
 
