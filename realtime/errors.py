@@ -3,6 +3,9 @@
 VivavoceError
 ├── SessionError            something is wrong with one session
 │   ├── BadOffer            the SDP offer cannot be used
+│   │   └── UnsuitableOffer it can be read, but asks for what is not there
+│   ├── IceRestart          the connection is to be made anew
+│   ├── NotLive             the session shows nothing now
 │   └── UnknownSession      no session has this id
 ├── BadRequest              a body or query does not fit
 ├── UnsupportedType         a body of a content type that is not taken
@@ -42,6 +45,27 @@ class BadOffer(SessionError):
 
     code = "bad_offer"
     status = 400
+
+
+class UnsuitableOffer(BadOffer):
+    """The SDP offer can be read, but asks for what is not there; the message says what is."""
+
+    status = 422
+
+
+class IceRestart(SessionError):
+    """New ICE credentials: the connection cannot be made anew, only another one in its place."""
+
+    code = "ice_restart"
+    status = 422
+
+
+class NotLive(SessionError):
+    """The session shows nothing now; try again."""
+
+    code = "not_live"
+    status = 409
+    retry_after_s = 2
 
 
 class UnknownSession(SessionError):

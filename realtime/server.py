@@ -35,7 +35,7 @@ from realtime.metrics import Metrics
 from realtime.pipeline_loader import PipelineLoader
 from realtime.session import Session
 from realtime.session_config import SessionConfig
-from realtime.sinks.webrtc.offer import parse_offer
+from realtime.sinks.webrtc.offer import CALL, Terms, parse_offer
 from realtime.sinks.webrtc.peer import Peer, RtcConfig
 from realtime.sources.pushed import PushedSpeech
 
@@ -214,14 +214,16 @@ class Server:
 
     # Sessions
 
-    async def call(self, request: SessionRequest, sdp: str) -> tuple[Session, Peer]:
+    async def call(
+        self, request: SessionRequest, sdp: str, terms: Terms = CALL
+    ) -> tuple[Session, Peer]:
         """Open a session and answer the offer of its first peer; the answer is `Peer.answer_sdp`.
 
         Raises:
             BadOffer, NotReady, and what `open_session` raises.
         """
         self.check_open()
-        offer = parse_offer(sdp, max_bytes=self.config.max_sdp_bytes)
+        offer = parse_offer(sdp, terms, max_bytes=self.config.max_sdp_bytes)
         session = await self.open_session(request)
         try:
             return session, await session.connect(offer)

@@ -23,6 +23,8 @@ from realtime.http.bodies import first_problem
 from realtime.http.guard import Guard, error_body
 from realtime.http.operations import operation_routes
 from realtime.http.sessions import session_routes
+from realtime.http.whep import whep_routes
+from realtime.http.whip import whip_routes
 from realtime.server import Server
 
 logger = logging.getLogger(__name__)
@@ -82,8 +84,8 @@ def create_app(config: ServerConfig, server: Server | None = None) -> FastAPI:
         Guard, limit_bytes=lambda path: _body_limit(config, path), loopback=config.loopback
     )
     _add_error_handlers(app)
-    for routes in (session_routes(held), avatar_routes(held), operation_routes(held)):
-        app.include_router(routes)
+    for routes in (session_routes, avatar_routes, operation_routes, whip_routes, whep_routes):
+        app.include_router(routes(held))
     app.mount("/", WebClient(directory=web_client_dir(), html=True))
     return app
 
@@ -102,6 +104,8 @@ def _body_limit(config: ServerConfig, path: str) -> int:
         return photos + ("video" in accepted) * config.max_video_bytes + FORM_BYTES
     if path == "/v1/sessions":
         return 2 * config.max_sdp_bytes  # JSON escapes line ends
+    if path.startswith(("/whip/", "/whep/")):
+        return config.max_sdp_bytes
     return 16 * 1024
 
 

@@ -9,7 +9,9 @@ from fastapi.responses import JSONResponse
 
 from realtime.errors import UnsupportedType
 from realtime.http.bodies import SessionPatch, content_type, parse_json, read_offer
+from realtime.http.peers import trickle
 from realtime.server import Server, SessionRequest
+from realtime.sinks.webrtc import fragments
 
 
 def session_routes(server: Server) -> APIRouter:
@@ -38,14 +40,19 @@ def session_routes(server: Server) -> APIRouter:
         return server.session(session_id).describe()
 
     @routes.patch("/{session_id}")
-    async def patch_session(session_id: str, request: Request) -> dict[str, Any]:
+    async def patch_session(session_id: str, request: Request) -> Response:
         session = server.session(session_id)
         kind = content_type(request)
+        if kind == fragments.MEDIA_TYPE:
+            return await trickle(request, [p.peer for p in session.parties if p.peer is not None])
         if kind != "application/json":
-            raise UnsupportedType(f"send the change as application/json, not {kind or 'untyped'}")
+            raise UnsupportedType(
+                f"send a change as application/json or candidates as {fragments.MEDIA_TYPE}, "
+                f"not {kind or 'untyped'}"
+            )
         patch = parse_json(SessionPatch, await request.body())
         await session.set_avatar(patch.avatar)
-        return session.describe()
+        return JSONResponse(session.describe())
 
     @routes.delete("/{session_id}", status_code=204)
     async def delete_session(session_id: str) -> Response:

@@ -12,7 +12,7 @@ from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
 from aiortc.sdp import MediaDescription, SessionDescription, grouplines
 
-from realtime.errors import BadOffer
+from realtime.errors import BadOffer, UnsuitableOffer
 from realtime.sinks.webrtc.codecs import VideoCodec
 
 MAX_OFFER_BYTES = 64 * 1024
@@ -32,6 +32,52 @@ _PARSE_ERRORS = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What an interface lets an offer ask for. Directions are the peer's."""
+
+    audio: frozenset[str]
+    video: frozenset[str]
+    needs_audio: bool
+    listens: bool
+    """We take the peer's voice."""
+    sends: bool
+    """We send voice and picture."""
+    channel: bool = False
+    """The offer may have a data channel: whoever has it may steer the session."""
+    refusal: type[BadOffer] = UnsuitableOffer
+    """Of an offer that can be read but asks for something else."""
+
+
+CALL = Terms(
+    audio=frozenset({"sendrecv", "sendonly", "recvonly"}),
+    video=frozenset({"sendrecv", "recvonly"}),
+    needs_audio=True,
+    listens=True,
+    sends=True,
+    channel=True,
+    refusal=BadOffer,
+)
+"""Microphone in, avatar out, in one connection; without video it is a telephone."""
+PUBLISH = Terms(
+    audio=frozenset({"sendrecv", "sendonly"}),
+    video=frozenset({"sendrecv", "sendonly"}),
+    needs_audio=True,
+    listens=True,
+    sends=False,
+)
+"""WHIP: a microphone. A picture that comes with it is taken, for OBS cannot do without, and
+thrown away."""
+WATCH = Terms(
+    audio=frozenset({"sendrecv", "recvonly"}),
+    video=frozenset({"sendrecv", "recvonly"}),
+    needs_audio=False,
+    listens=False,
+    sends=True,
+)
+"""WHEP: a viewer, of picture and voice or of one of them."""
+
+
 @dataclass(frozen=True)
 class Offer:
     """A checked offer."""
@@ -40,23 +86,36 @@ class Offer:
     """Without candidates, and with the transport written out in every m-line."""
     description: SessionDescription
     microphone: bool
-    """It sends audio to us."""
+    """It sends audio that we take."""
+    sends: bool
+    """We send what it asks for."""
     channel: bool
     """It has a data channel."""
 
-    def media(self, kind: str) -> MediaDescription:
-        """Its one m-line of this kind."""
-        return next(m for m in self.description.media if m.kind == kind)
+    def media(self, kind: str) -> MediaDescription | None:
+        """Its one m-line of this kind, if it has one."""
+        return next((m for m in self.description.media if m.kind == kind), None)
+
+    @property
+    def kinds(self) -> list[str]:
+        """Of its m-lines of media, audio first."""
+        return [kind for kind in ("audio", "video") if self.media(kind) is not None]
+
+    @property
+    def credentials(self) -> set[tuple[str, str]]:
+        """The ICE user fragments and passwords it names; others would be an ICE restart."""
+        return {(m.ice.usernameFragment, m.ice.password) for m in self.description.media}
 
 
-def parse_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
-    """Parse and check an offer: one audio line, one video line, at most one data channel, bundled.
+def parse_offer(text: str, terms: Terms = CALL, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
+    """Parse and check an offer: at most one audio line, one video line and one data channel,
+    bundled, in any order, and what `terms` say.
 
     Its candidates are passed over. We only answer a peer's connectivity checks, which tell us its
     address, and send nothing to an address because an offer names it. So it does not matter
     whether they are ones that we could use, nor whether there are any.
 
-    Raises `BadOffer` with a message that tells the sender what to change.
+    Raises `BadOffer`, or `terms.refusal`, with a message that tells the sender what to change.
     """
     if len(text) > max_bytes or len(text.encode(errors="replace")) > max_bytes:
         raise BadOffer(f"the offer is larger than {max_bytes} bytes")
@@ -66,17 +125,19 @@ def parse_offer(text: str, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:
     try:
         description = SessionDescription.parse(text)
         description.type = "offer"
-        _check_lines(description)
-        audio = next(m for m in description.media if m.kind == "audio")
-        video = next(m for m in description.media if m.kind == "video")
-        _check_media(audio, "Opus", {"sendrecv", "sendonly", "recvonly"})
-        _check_media(video, _VIDEO, {"sendrecv", "recvonly"})
+        _check_lines(description, terms)
+        for media in description.media:
+            _check_transport(media)
+            if media.kind != "application":
+                _check_media(media, terms)
     except _PARSE_ERRORS as error:
         raise BadOffer(f"the offer cannot be parsed: {error or type(error).__name__}") from error
     return Offer(
         sdp=text,
         description=description,
-        microphone=audio.direction in ("sendrecv", "sendonly"),
+        microphone=terms.listens
+        and any(m.kind == "audio" and m.direction != "recvonly" for m in description.media),
+        sends=terms.sends,
         channel=any(m.kind == "application" for m in description.media),
     )
 
@@ -129,23 +190,30 @@ def _joined(lines: Iterable[str]) -> str:
     return "".join(f"{line}\r\n" for line in lines)
 
 
-def _check_lines(description: SessionDescription) -> None:
+def _check_lines(description: SessionDescription, terms: Terms) -> None:
     kinds = [m.kind for m in description.media]
-    if kinds.count("audio") != 1 or kinds.count("video") != 1:
-        raise BadOffer(
-            "the offer needs exactly one audio and one video m-line, "
-            f"it has {kinds.count('audio')} and {kinds.count('video')}"
+    audio, video = kinds.count("audio"), kinds.count("video")
+    if audio > 1 or video > 1 or not audio + video or (terms.needs_audio and not audio):
+        least = "exactly one" if terms.needs_audio else "at most one"
+        raise (terms.refusal if kinds else BadOffer)(
+            f"the offer needs {least} audio and at most one video m-line, "
+            f"it has {audio} and {video}"
         )
     if kinds.count("application") > 1 or len(set(kinds) - {"audio", "video", "application"}) > 0:
-        raise BadOffer("beside audio and video the offer may have one data channel, nothing else")
+        raise terms.refusal(
+            "beside audio and video the offer may have one data channel, nothing else"
+        )
+    if "application" in kinds and not terms.channel:
+        raise terms.refusal("there is no data channel here; leave it out of the offer")
+    streams = {m.msid.split()[0] for m in description.media if m.msid} - {"-"}
+    if len(streams) > 1 and not terms.channel:
+        raise terms.refusal("all m-lines must be of one MediaStream")
     mids = [m.rtp.muxId for m in description.media]
     if not all(mids) or len(set(mids)) != len(mids):
         raise BadOffer("every m-line needs its own a=mid")
     bundles = [g for g in description.group if g.semantic == "BUNDLE"]
     if len(bundles) != 1 or set(bundles[0].items) != set(mids):
         raise BadOffer("all m-lines must be in one a=group:BUNDLE")
-    for media in description.media:
-        _check_transport(media)
 
 
 def _check_transport(media: MediaDescription) -> None:
@@ -163,11 +231,12 @@ def _check_transport(media: MediaDescription) -> None:
         raise BadOffer("the data channel's m-line has no a=sctp-port")
 
 
-def _check_media(media: MediaDescription, codecs: str, directions: set[str]) -> None:
+def _check_media(media: MediaDescription, terms: Terms) -> None:
     if not media.rtcp_mux:
         raise BadOffer(f"the {media.kind} m-line has no a=rtcp-mux")
+    directions = terms.audio if media.kind == "audio" else terms.video
     if media.direction not in directions:
-        raise BadOffer(
+        raise terms.refusal(
             f"the {media.kind} m-line must be one of {', '.join(sorted(directions))}, "
             f"it is {media.direction}"
         )
@@ -175,4 +244,5 @@ def _check_media(media: MediaDescription, codecs: str, directions: set[str]) -> 
     names = {c.mimeType.lower() for c in common}
     wanted = {"audio/opus"} if media.kind == "audio" else {"video/vp8", "video/h264"}
     if not names & wanted:
-        raise BadOffer(f"the {media.kind} m-line has no codec we share; offer {codecs}")
+        codecs = "Opus" if media.kind == "audio" else _VIDEO
+        raise terms.refusal(f"the {media.kind} m-line has no codec we share; offer {codecs}")

@@ -1,40 +1,43 @@
 """One WebRTC peer: aiortc's connection with our own sender and receiver in it.
 
 aiortc 1.16.0 and aioice 0.13.0 are adapted from outside, per connection, nothing global:
-`RTCRtpTransceiver.__sender` and `__receiver` are replaced, `_codecs` and `_headerExtensions` are
-completed before the answer is made, and `Connection.get_component_candidates` of the connection's
-own ICE agents is wrapped to choose the addresses they bind.
+`RTCRtpTransceiver.__sender` and `__receiver` are replaced, and of the connection's own ICE agents
+`Connection.get_component_candidates` is wrapped to choose the addresses they bind. `negotiation`
+has the rest.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
+import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-import ifaddr
 from aioice import Candidate
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
-    RTCIceServer,
     RTCPeerConnection,
     RTCRtpTransceiver,
     RTCSessionDescription,
 )
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpHeaderExtensionParameters
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from realtime.clock import Clock
 from realtime.errors import BadOffer
 from realtime.sinks.webrtc.channel import EventChannel
-from realtime.sinks.webrtc.codecs import BitrateConfig, VideoCodec
+from realtime.sinks.webrtc.codecs import VideoCodec
 from realtime.sinks.webrtc.encodings import Encodings, VideoViewer, Viewer
-from realtime.sinks.webrtc.extensions import PLAYOUT_DELAY_URI, PlayoutDelay
+from realtime.sinks.webrtc.negotiation import (
+    Unwatched,
+    accept_rsa,
+    complete_answer,
+    complete_negotiation,
+)
 from realtime.sinks.webrtc.offer import (
     Offer,
     audio_preferences,
@@ -42,9 +45,19 @@ from realtime.sinks.webrtc.offer import (
     video_preferences,
 )
 from realtime.sinks.webrtc.receive import MicrophoneReceiver, PacketSink
-from realtime.sinks.webrtc.send import MediaClock, MediaSender
+from realtime.sinks.webrtc.send import MediaClock, MediaSender, SenderStats
+from realtime.sinks.webrtc.settings import RtcConfig, local_addresses
 
-__all__ = ["EventChannel", "Offer", "Peer", "PeerStats", "RtcConfig", "connect", "parse_offer"]
+__all__ = [
+    "EventChannel",
+    "Offer",
+    "Peer",
+    "PeerStats",
+    "RtcConfig",
+    "connect",
+    "local_addresses",
+    "parse_offer",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -52,38 +65,6 @@ PeerState = Literal["connecting", "connected", "failed", "closed"]
 _AUTO: VideoCodec = "VP8"
 """At 1 Mbit/s and 512 px as good as H.264 (47.7 and 47.5 dB) for two thirds of its CPU time:
 1.5 and 2.2 ms a frame (benchmarks/results/encoders.json)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RtcConfig:
-    """How peers are connected and what is sent to them."""
-
-    video_codec: Literal["auto", "VP8", "H264"] = "auto"
-    """Preferred; the other is taken if the peer has only that."""
-    bitrate: BitrateConfig = field(default_factory=BitrateConfig)
-    playout_delay: PlayoutDelay = field(default_factory=PlayoutDelay)
-    """Asked of receivers that know the playout-delay header extension."""
-    loopback: bool = False
-    """Receive media on 127.0.0.1 too. aioice leaves it out, but a browser or test on the same
-    machine may have nothing else in common with us."""
-    host_addresses: tuple[str, ...] | None = None
-    """Receive media on exactly these addresses; overrides `loopback`."""
-    ice_servers: tuple[RTCIceServer, ...] = ()
-    connect_timeout_s: float = 20.0
-    """A peer that is not connected by then has failed."""
-
-    def addresses(self) -> list[str] | None:
-        """Addresses to bind, or None to leave the choice to aioice."""
-        if self.host_addresses is not None:
-            return list(self.host_addresses)
-        return local_addresses() if self.loopback else None
-
-
-def local_addresses() -> list[str]:
-    """Every IPv4 address of this machine, loopback first."""
-    found = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
-    usable = [a for a in found if isinstance(a, str) and not ipaddress.ip_address(a).is_link_local]
-    return list(dict.fromkeys(["127.0.0.1", *usable]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,26 +91,36 @@ class Peer:
     """A connected (or connecting) peer. `close` leaves nothing behind."""
 
     def __init__(
-        self, config: RtcConfig, clock: Clock, on_state: Callable[[PeerState], None]
+        self,
+        offer: Offer,
+        config: RtcConfig,
+        clock: Clock,
+        on_state: Callable[[PeerState], None],
     ) -> None:
+        self._offer = offer
         self._config = config
         self._clock = clock
         self._on_state = on_state
         servers = list(config.ice_servers)
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        accept_rsa(self._connection)
         self._senders: dict[str, MediaSender] = {}
         self._receiver: MicrophoneReceiver | None = None
         self._viewer: VideoViewer | None = None
         self._watchdog: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self.id = secrets.token_urlsafe(16)
+        """128 bits: who knows it may end the connection."""
         self.state: PeerState = "connecting"
         self.answer_sdp = ""
         self.video_codec = ""
 
     def stats(self) -> PeerStats:
         """Numbers of the connection."""
-        video = self._senders["video"].stats
-        audio = self._senders["audio"].stats
+        audio, video = (
+            self._senders[kind].stats if kind in self._senders else SenderStats()
+            for kind in ("audio", "video")
+        )
         return PeerStats(
             state=self.state,
             video_codec=self.video_codec,
@@ -143,6 +134,10 @@ class Peer:
             remb_bps=video.remb_bps,
             target_bps=None if self._viewer is None else self._viewer.target_bps,
         )
+
+    def shares(self, credentials: set[tuple[str, str]]) -> bool:
+        """Whether these ICE user fragments and passwords are those of its offer."""
+        return credentials <= self._offer.credentials
 
     async def close(self) -> None:
         """End the connection; returns when all its tasks and sockets are gone."""
@@ -167,21 +162,28 @@ class Peer:
 
     # Building it
 
-    def _set_up(self, encodings: Encodings, audio_direction: str) -> None:
+    def _set_up(self, encodings: Encodings, microphone: PacketSink | None) -> None:
         media_clock = MediaClock(encodings.stream.playout, self._clock)
         first = _AUTO if self._config.video_codec == "auto" else self._config.video_codec
+        preferences = {"audio": audio_preferences(), "video": video_preferences(first)}
 
         def watch(codec: RTCRtpCodecParameters) -> Viewer:
             self.video_codec = codec.name
             self._viewer = encodings.video(codec)
             return self._viewer
 
-        audio = self._connection.addTransceiver("audio", audio_direction)
-        audio.setCodecPreferences(audio_preferences())
-        self._put_sender(audio, media_clock, encodings.voice)
-        video = self._connection.addTransceiver("video", "sendonly")
-        video.setCodecPreferences(video_preferences(first))
-        self._put_sender(video, media_clock, watch)
+        watches = {"audio": encodings.voice, "video": watch}
+        for kind in self._offer.kinds:
+            heard = kind == "audio" and microphone is not None and self._offer.microphone
+            receives = heard or not self._offer.sends
+            direction = ("send" if self._offer.sends else "") + ("recv" if receives else "")
+            transceiver = self._connection.addTransceiver(
+                kind, direction if direction == "sendrecv" else f"{direction}only"
+            )
+            transceiver.setCodecPreferences(preferences[kind])
+            self._put_sender(transceiver, media_clock, watches[kind])
+            if receives:
+                self._put_receiver(transceiver, microphone)
 
     def _put_sender(
         self,
@@ -202,13 +204,15 @@ class Peer:
         transceiver.receiver._set_rtcp_ssrc(sender._ssrc)
         self._senders[transceiver.kind] = sender
 
-    def _put_receiver(self, sink: PacketSink) -> None:
-        transceiver = self._connection.getTransceivers()[0]
+    def _put_receiver(self, transceiver: RTCRtpTransceiver, microphone: PacketSink | None) -> None:
         transport = transceiver.receiver.transport
-        receiver = MicrophoneReceiver(transport, sink, self._clock)
-        receiver._set_rtcp_ssrc(self._senders["audio"]._ssrc)
+        receiver: MicrophoneReceiver | Unwatched
+        if transceiver.kind == "video" or microphone is None:
+            receiver = Unwatched(transport)
+        else:
+            receiver = self._receiver = MicrophoneReceiver(transport, microphone, self._clock)
+        receiver._set_rtcp_ssrc(self._senders[transceiver.kind]._ssrc)
         transceiver._RTCRtpTransceiver__receiver = receiver  # type: ignore[attr-defined]
-        self._receiver = receiver
 
     def _listen(self, on_channel: Callable[[EventChannel], None]) -> None:
         def on_datachannel(channel: RTCDataChannel) -> None:
@@ -221,7 +225,7 @@ class Peer:
         await self._connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
         transports: set[RTCDtlsTransport] = set()
         for transceiver in self._connection.getTransceivers():
-            _complete_negotiation(transceiver, offer)
+            complete_negotiation(transceiver, offer)
             transports.add(transceiver.receiver.transport)
         if self._connection.sctp is not None:
             transports.add(self._connection.sctp.transport)
@@ -230,7 +234,7 @@ class Peer:
             for transport in transports:
                 _bind_to(transport, addresses)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
-        self.answer_sdp = self._connection.localDescription.sdp
+        self.answer_sdp = complete_answer(self._connection.localDescription.sdp, offer)
         self._watchdog = asyncio.create_task(self._watch(), name="watch-peer")
 
     async def _watch(self) -> None:
@@ -272,11 +276,9 @@ async def connect(
         BadOffer: the offer cannot be used after all, or the connection is over before it is
             answered; nothing stays allocated for it.
     """
-    peer = Peer(config, encodings.stream.clock, on_state)
+    peer = Peer(offer, config, encodings.stream.clock, on_state)
     try:
-        peer._set_up(encodings, "sendonly" if microphone is None else "sendrecv")
-        if offer.microphone and microphone is not None:
-            peer._put_receiver(microphone)
+        peer._set_up(encodings, microphone)
         peer._listen(on_channel)
         await peer._answer(offer)
         if peer.state in ("failed", "closed"):
@@ -288,19 +290,6 @@ async def connect(
         await peer.close()
         raise
     return peer
-
-
-def _complete_negotiation(transceiver: RTCRtpTransceiver, offer: Offer) -> None:
-    """What aiortc leaves out of the answer."""
-    if transceiver.kind == "audio":
-        for codec in transceiver._codecs:
-            codec.parameters = {"minptime": 10, "useinbandfec": 1}
-        return
-    for extension in offer.media("video").rtp.headerExtensions:
-        if extension.uri == PLAYOUT_DELAY_URI:
-            transceiver._headerExtensions.append(
-                RTCRtpHeaderExtensionParameters(id=extension.id, uri=extension.uri)
-            )
 
 
 def _bind_to(transport: RTCDtlsTransport, addresses: list[str]) -> None:
