@@ -14,7 +14,9 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from realtime.avatar_stream import AvatarStream
 from realtime.sinks.webrtc import encodings as module
-from realtime.sinks.webrtc.encodings import Encoded, Encodings, VideoViewer, Viewer
+from realtime.sinks.webrtc.encodings import Encodings
+from realtime.sinks.webrtc.pictures import VideoViewer
+from realtime.sinks.webrtc.viewer import Encoded, Viewer
 from tests.support.fakes import ManualClock, settle
 from tests.support.streams import FakeHandle, NumberedSource, grey
 
@@ -205,6 +207,93 @@ async def test_the_bitrate_is_what_the_best_link_can_take(
             bad.received_report(0.5, 0.3, rig.clock.now())
             await rig.clock.advance(1.1)
         assert encoder.target_bps < 200_000
+
+
+async def test_one_slow_viewer_gets_less_and_lowers_nobody_elses_quality(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(monkeypatch) as rig:
+        viewers = [rig.encodings.video(VP8) for _ in range(4)]
+        good, slow = viewers[0], viewers[-1]
+        frames: list[list[Encoded]] = [[] for _ in viewers]
+
+        async def report(seconds: float, bps: int) -> None:
+            """As many seconds as that go by; the slow one can take `bps`, the others a lot."""
+            for _ in range(round(seconds / 0.04)):
+                await rig.clock.advance(0.04)
+                for viewer, got in zip(viewers, frames, strict=True):
+                    got += taken(viewer)
+                    take = bps if viewer is slow else 900_000
+                    viewer.received_estimate(take, rig.clock.now())
+                    loss = 0.3 if take < 400_000 else 0.0
+                    viewer.received_report(loss, 0.05, rig.clock.now())
+
+        await report(1.0, 150_000)
+        assert len(rig.encoders) == 1  # a moment changes nothing
+        await report(4.0, 150_000)
+        full, reduced = rig.encoders
+        assert full.target_bps == good.target_bps == 900_000
+        assert reduced.target_bps == slow.target_bps < 200_000
+        assert len(full.keyframes) == 1  # nor did the move cost the others one
+        other = rig.encodings.video(VP8)  # who joins joins the others
+        assert other.target_bps == 900_000
+        other.close()
+        await report(12.0, 900_000)  # its link has recovered
+        assert slow.target_bps == 900_000
+        before = len(reduced.times)
+        await report(0.4, 900_000)
+        assert len(reduced.times) == before  # and is not encoded for any more
+        assert len(rig.encoders) == 2
+        for got in frames:
+            assert got[0].keyframe
+            assert len(got) == len(frames[0])
+            assert all(b.time - a.time == 3_600 for a, b in pairwise(got))
+
+
+async def test_who_is_left_with_the_reduced_encoding_has_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running(monkeypatch) as rig:
+        good, slow = rig.encodings.video(VP8), rig.encodings.video(VP8)
+        for _ in range(100):
+            await rig.clock.advance(0.04)
+            good.received_estimate(900_000, rig.clock.now())
+            slow.received_estimate(100_000, rig.clock.now())
+            slow.received_report(0.3, 0.05, rig.clock.now())
+        good.close()
+        again = rig.encodings.video(VP8)
+        await rig.clock.advance(0.1)
+        assert len(rig.encoders) == 2
+        again.received_estimate(800_000, rig.clock.now())
+        assert slow.target_bps == again.target_bps == 800_000
+
+
+async def test_requests_for_key_frames_are_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each costs everybody bits: there are a few at once, and then one a second."""
+    async with running(monkeypatch) as rig:
+        viewers = [rig.encodings.video(VP8) for _ in range(20)]
+        for _ in range(250):
+            await rig.clock.advance(0.04)
+            for viewer in viewers:
+                viewer.request_keyframe()
+                taken(viewer)
+        [encoder] = rig.encoders
+        assert 10 <= len(encoder.keyframes) <= 13
+
+
+async def test_who_asks_again_and_again_pays_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(monkeypatch) as rig:
+        quiet, lossy = rig.encodings.video(VP8), rig.encodings.video(VP8)
+        for n in range(500):
+            await rig.clock.advance(0.04)
+            for viewer in (quiet, lossy):
+                taken(viewer)
+                viewer.received_report(0.01, 0.05, rig.clock.now())
+            if n % 25 == 24:
+                lossy.request_keyframe()
+        full, reduced = rig.encoders
+        assert len(full.keyframes) <= 6
+        assert len(reduced.keyframes) > 12
 
 
 async def test_encoders_end_with_their_last_viewer(monkeypatch: pytest.MonkeyPatch) -> None:

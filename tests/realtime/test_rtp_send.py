@@ -19,9 +19,10 @@ from aiortc.rtcrtpparameters import (
 from realtime.media import Voice
 from realtime.playout import PlayoutClock
 from realtime.sinks.webrtc.codecs import OpusEncoder
-from realtime.sinks.webrtc.encodings import Encoded, Viewer, audio_level, encode_voice
+from realtime.sinks.webrtc.encodings import audio_level, encode_voice
 from realtime.sinks.webrtc.extensions import PLAYOUT_DELAY_URI, PlayoutDelay
 from realtime.sinks.webrtc.send import MediaClock, MediaSender
+from realtime.sinks.webrtc.viewer import Encoded, Viewer
 from tests.support.fakes import ManualClock, settle
 
 

@@ -14,11 +14,12 @@ from realtime.clock import MonotonicClock
 from realtime.metrics import Metrics
 from realtime.session import Life, Session
 from realtime.session_config import SessionConfig
-from realtime.sinks.webrtc.peer import parse_offer
+from realtime.sinks.webrtc.offer import WATCH, parse_offer
 from realtime.sources.pushed import PushedSpeech
 from tests.support.peers import LOOPBACK, SIZE, Client, draw_card, until
 from tests.support.sessions import FakeFace, FakeFaces, FakeOpener, FakeSystem
 from tests.support.streams import FakeHandle
+from tests.support.whip import HttpPeer
 
 
 @asynccontextmanager
@@ -82,6 +83,29 @@ async def test_viewers_join_and_leave_a_session_with_a_microphone() -> None:
         count = len(pictures)
         await until(lambda: len(pictures) > count + 5)
         await speaker.close()
+        await until(lambda: session.life is Life.CLOSED)
+
+
+async def test_six_viewers_cost_no_further_encode() -> None:
+    def counts(session: Session) -> tuple[float, int]:
+        name = "vivavoce_stage_milliseconds_count"
+        encodes = session._metrics.registry.get_sample_value(name, {"stage": "encode"})
+        assert encodes is not None
+        return encodes, session.stream.pictures.stats.shown
+
+    async with opened() as session:
+        viewers = [HttpPeer(("audio", "recvonly"), ("video", "recvonly")) for _ in range(6)]
+        for viewer in viewers:
+            peer = await session.connect(parse_offer(await viewer.offer(), WATCH))
+            await viewer.accept(peer.answer_sdp)
+        await until(lambda: all(viewer.frames["video"] for viewer in viewers))
+        encodes, shown = counts(session)
+        await until(lambda: counts(session)[1] >= shown + 50)
+        later, shown_later = counts(session)
+        assert later - encodes <= shown_later - shown + 1
+        await until(lambda: all(len(viewer.frames["video"]) > 20 for viewer in viewers))
+        for viewer in viewers:
+            await viewer.close()
         await until(lambda: session.life is Life.CLOSED)
 
 

@@ -47,11 +47,13 @@ class HttpPeer:
         """Offer, and take the answer where there is one."""
         self.answer = await http.post(where, content=await self.offer(), headers=SDP)
         if self.answer.status_code == 201:
-            for transceiver in self.connection.getTransceivers():
-                rtc._bind_to(transceiver.receiver.transport, ["127.0.0.1"])
-            answer = RTCSessionDescription(self.answer.text, "answer")
-            await self.connection.setRemoteDescription(answer)
+            await self.accept(self.answer.text)
         return self.answer
+
+    async def accept(self, answer: str) -> None:
+        for transceiver in self.connection.getTransceivers():
+            rtc._bind_to(transceiver.receiver.transport, ["127.0.0.1"])
+        await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
     @property
     def location(self) -> str:

@@ -1,19 +1,16 @@
 """A stream's encoders: each runs once per frame, however many watch.
 
-A viewer joins at any time and waits for a key frame, which it asks for. Requests of all viewers are
-gathered, and the bitrate is the highest that any of them can take: a slow viewer misses frames, but
-lowers nobody else's quality.
+Viewers of one codec share one encoder, whose bitrate is the highest that any of them can take.
+Those whose links cannot follow share a second one, which aims at what the best of them can take: a
+slow viewer lowers nobody else's quality, and many slow ones cost one more encode, not many.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import av
 import numpy as np
@@ -22,202 +19,12 @@ from numpy.typing import NDArray
 
 from realtime.avatar_stream import AvatarStream
 from realtime.cursor import Cursor
-from realtime.media import SAMPLE_RATE_HZ, VIDEO_CLOCK_HZ, VOICE_RATE_HZ, Picture, Size, Voice
-from realtime.sinks.webrtc.bitrate import BitrateGovernor
-from realtime.sinks.webrtc.codecs import BitrateConfig, OpusEncoder, VideoEncoder, video_encoder
+from realtime.media import SAMPLE_RATE_HZ, VOICE_RATE_HZ, Picture, Size, Voice
+from realtime.sinks.webrtc.codecs import BitrateConfig, OpusEncoder, video_encoder
+from realtime.sinks.webrtc.pictures import VideoEncoding, VideoViewer
+from realtime.sinks.webrtc.viewer import Encoded, Encoding, Viewer
 
-Media = TypeVar("Media", Voice, Picture)
-
-PACE = 4
-"""Large frames leave at this multiple of the bitrate: a narrow link need not queue or drop them."""
-_VIDEO_DEPTH = 10  # frames that a sender may be behind
 _VOICE_DEPTH = 25
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """RTP payloads of one frame and their time in the codec's clock, media time 0 = 0."""
-
-    payloads: list[bytes]
-    time: int
-    keyframe: bool = True
-    audio_level: tuple[bool, int] | None = None
-
-
-class Viewer(Cursor[Encoded]):
-    """One viewer's place at an encoding; what its receiver reports may steer it."""
-
-    rate = VOICE_RATE_HZ
-    """Of `Encoded.time`, Hz."""
-
-    def __init__(self, depth: int, on_leave: Callable[[Viewer], None]) -> None:
-        super().__init__(depth)
-        self._on_leave = on_leave
-
-    @property
-    def pace_bps(self) -> int | None:
-        """Packets of a large frame are sent no faster than this; None: all at once."""
-        return None
-
-    def request_keyframe(self) -> None:
-        """The receiver cannot go on without one."""
-
-    def received_estimate(self, bps: int, now: float) -> None:
-        """The receiver believes it can take this many bit/s (REMB)."""
-
-    def received_report(self, loss: float | None, rtt_s: float | None, now: float) -> None:
-        """Share of packets lost, and the round-trip time, as far as they are known."""
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            self._on_leave(self)
-
-
-class VideoViewer(Viewer):
-    """Gets whole groups of pictures: whatever cannot be decoded for want of others is left out."""
-
-    rate = VIDEO_CLOCK_HZ
-
-    def __init__(self, encoding: VideoEncoding) -> None:
-        super().__init__(_VIDEO_DEPTH, encoding.leave)
-        self._governor: BitrateGovernor | None = None
-        self._encoding = encoding
-        self._needs_keyframe = True
-        self._fell_behind = False
-
-    @property
-    def target_bps(self) -> int:
-        """What the encoder aims at."""
-        return self._encoding.encoder.target_bps
-
-    @property
-    def pace_bps(self) -> int | None:
-        return PACE * self.target_bps
-
-    def put(self, item: Encoded) -> None:
-        if self.full:
-            self.dropped += len(self)
-            self._items.clear()
-            self._needs_keyframe = self._fell_behind = True
-        if self._needs_keyframe and not item.keyframe:
-            self.dropped += 1
-            return
-        self._needs_keyframe = False
-        super().put(item)
-
-    def pop(self) -> Encoded | None:
-        if self._fell_behind:  # and is back
-            self._fell_behind = False
-            self.request_keyframe()
-        return super().pop()
-
-    def request_keyframe(self) -> None:
-        self._encoding.keyframe_wanted = True
-
-    def asks(self, now: float) -> int:
-        """The bitrate this viewer can take."""
-        if self._governor is None:
-            return self._encoding.start_bps
-        return self._governor.target(now)
-
-    def received_estimate(self, bps: int, now: float) -> None:
-        if (governor := self._govern()) is not None:
-            governor.received_estimate(bps)
-            self._encoding.aim(now)
-
-    def received_report(self, loss: float | None, rtt_s: float | None, now: float) -> None:
-        if (governor := self._govern()) is not None:
-            governor.received_report(loss, rtt_s, now)
-            self._encoding.aim(now)
-
-    def _govern(self) -> BitrateGovernor | None:
-        """The governor, from the first frame on: its size says what to start with."""
-        if self._governor is None and self._encoding.start_bps:
-            self._governor = BitrateGovernor(self._encoding.start_bps)
-        return self._governor
-
-
-class Encoding(ABC, Generic[Media]):
-    """One codec of one stream, and who watches it."""
-
-    def __init__(self, media: Cursor[Media], on_empty: Callable[[], None]) -> None:
-        self.viewers: list[Viewer] = []
-        self._media: Cursor[Media] = media
-        self._on_empty = on_empty
-
-    @property
-    def dropped(self) -> int:
-        """Items that the encoder was too slow for."""
-        return self._media.dropped
-
-    @abstractmethod
-    async def encode(self, item: Media) -> list[Encoded]:
-        """Encode the next item, off the event loop where that takes long."""
-
-    async def run(self) -> None:
-        """Encode until the stream ends or nobody watches any more."""
-        try:
-            async for item in self._media:
-                for encoded in await self.encode(item):
-                    for viewer in self.viewers:
-                        viewer.put(encoded)
-        finally:
-            for viewer in self.viewers:
-                viewer.end()
-
-    def leave(self, viewer: Viewer) -> None:
-        self.viewers = [other for other in self.viewers if other is not viewer]
-        if not self.viewers:
-            self._media.close()
-            self._on_empty()
-
-
-class VideoEncoding(Encoding[Picture]):
-    """The encoder runs in an executor, one frame at a time; a picture that comes meanwhile waits,
-    and gives way to a newer one (`pictures` holds one)."""
-
-    def __init__(
-        self,
-        pictures: Cursor[Picture],
-        on_empty: Callable[[], None],
-        encoder: VideoEncoder,
-        owner: Encodings,
-    ) -> None:
-        super().__init__(pictures, on_empty)
-        self.encoder = encoder
-        self.keyframe_wanted = True
-        self.start_bps = 0
-        """What the first frame's size asks for; 0 before it."""
-        self._owner = owner
-
-    def join(self) -> VideoViewer:
-        viewer = VideoViewer(self)
-        self.viewers.append(viewer)
-        self.keyframe_wanted = True
-        return viewer
-
-    def aim(self, now: float) -> None:
-        """Set the bitrate to the highest that any viewer can take."""
-        targets = [viewer.asks(now) for viewer in self.viewers if isinstance(viewer, VideoViewer)]
-        self.encoder.set_target(max(targets))
-
-    async def encode(self, item: Picture) -> list[Encoded]:
-        keyframe, self.keyframe_wanted = self.keyframe_wanted, False
-        loop, begin = asyncio.get_running_loop(), time.monotonic()
-        encoded, cpu_s = await loop.run_in_executor(
-            self._owner.executor, self._encode, item, keyframe
-        )
-        self.start_bps = self.start_bps or self.encoder.target_bps
-        size = item.image.width, item.image.height
-        self._owner.on_encoded(size, cpu_s, time.monotonic() - begin)
-        return [encoded] if encoded.payloads else []
-
-    def _encode(self, picture: Picture, keyframe: bool) -> tuple[Encoded, float]:
-        begin = time.thread_time()
-        pts = picture.start * VIDEO_CLOCK_HZ // SAMPLE_RATE_HZ
-        payloads, is_key = self.encoder.encode(picture.image, pts=pts, keyframe=keyframe)
-        return Encoded(payloads, pts, keyframe=is_key), time.thread_time() - begin
 
 
 class VoiceEncoding(Encoding[Voice]):
@@ -263,6 +70,7 @@ class Encodings:
         self._bitrate = bitrate or BitrateConfig()
         self._spawn = spawn
         self._video: dict[str, VideoEncoding] = {}
+        self._reduced: dict[str, VideoEncoding] = {}  # only beside one of the same codec in _video
         self._voice: VoiceEncoding | None = None
         self._dropped = 0
 
@@ -270,13 +78,33 @@ class Encodings:
         """Watch the pictures in a negotiated codec."""
         name = codec.mimeType.lower()
         if name not in self._video:
-            encoder = video_encoder(codec, self._bitrate)
-            pictures: Cursor[Picture] = self.stream.subscribe(Picture, depth=1)
-            self._video[name] = VideoEncoding(
-                pictures, lambda: self._drop_video(name), encoder, self
-            )
-            self._spawn(self._video[name].run())
+            self._video[name] = self._start(codec)
         return self._video[name].join()
+
+    def _start(self, codec: RTCRtpCodecParameters) -> VideoEncoding:
+        pictures: Cursor[Picture] = self.stream.subscribe(Picture, depth=1)
+        encoding = VideoEncoding(
+            pictures,
+            video_encoder(codec, self._bitrate),
+            executor=self.executor,
+            on_encoded=self.on_encoded,
+            on_report=lambda now: self._sort(codec, now),
+            on_empty=lambda: self._drop_video(encoding),
+        )
+        self._spawn(encoding.run())
+        return encoding
+
+    def _sort(self, codec: RTCRtpCodecParameters, now: float) -> None:
+        """Who cannot follow the others gets less, and who could again goes back to them."""
+        name = codec.mimeType.lower()
+        full, reduced = self._video[name], self._reduced.get(name)
+        for viewer in full.left_behind(now):
+            if reduced is None:
+                reduced = self._reduced[name] = self._start(codec)
+            viewer.move(reduced)
+        if reduced is not None:
+            for viewer in reduced.recovered(full.encoder.target_bps, now):
+                viewer.move(full)
 
     def voice(self, codec: RTCRtpCodecParameters) -> Viewer:
         """Listen to the voice in Opus."""
@@ -289,10 +117,19 @@ class Encodings:
     @property
     def dropped(self) -> int:
         """Pictures that were not encoded, for a newer one had come."""
-        return self._dropped + sum(encoding.dropped for encoding in self._video.values())
+        return self._dropped + sum(encoding.dropped for encoding in self._all())
 
-    def _drop_video(self, name: str) -> None:
-        self._dropped += self._video.pop(name).dropped
+    def _all(self) -> Iterator[VideoEncoding]:
+        yield from self._video.values()
+        yield from self._reduced.values()
+
+    def _drop_video(self, encoding: VideoEncoding) -> None:
+        self._dropped += encoding.dropped
+        for encodings in (self._reduced, self._video):
+            for name in [name for name, other in encodings.items() if other is encoding]:
+                del encodings[name]
+                if encodings is self._video and name in self._reduced:  # nobody else is left
+                    self._video[name] = self._reduced.pop(name)
 
     def _drop_voice(self) -> None:
         self._voice = None

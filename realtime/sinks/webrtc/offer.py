@@ -104,7 +104,8 @@ class Offer:
     @property
     def credentials(self) -> set[tuple[str, str]]:
         """The ICE user fragments and passwords it names; others would be an ICE restart."""
-        return {(m.ice.usernameFragment, m.ice.password) for m in self.description.media}
+        named = (m.ice for m in self.description.media if m.ice is not None)
+        return {(ice.usernameFragment or "", ice.password or "") for ice in named}
 
 
 def parse_offer(text: str, terms: Terms = CALL, *, max_bytes: int = MAX_OFFER_BYTES) -> Offer:

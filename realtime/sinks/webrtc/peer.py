@@ -31,7 +31,7 @@ from realtime.clock import Clock
 from realtime.errors import BadOffer
 from realtime.sinks.webrtc.channel import EventChannel
 from realtime.sinks.webrtc.codecs import VideoCodec
-from realtime.sinks.webrtc.encodings import Encodings, VideoViewer, Viewer
+from realtime.sinks.webrtc.encodings import Encodings
 from realtime.sinks.webrtc.negotiation import (
     Unwatched,
     accept_rsa,
@@ -44,9 +44,11 @@ from realtime.sinks.webrtc.offer import (
     parse_offer,
     video_preferences,
 )
+from realtime.sinks.webrtc.pictures import VideoViewer
 from realtime.sinks.webrtc.receive import MicrophoneReceiver, PacketSink
 from realtime.sinks.webrtc.send import MediaClock, MediaSender, SenderStats
 from realtime.sinks.webrtc.settings import RtcConfig, local_addresses
+from realtime.sinks.webrtc.viewer import Viewer
 
 __all__ = [
     "EventChannel",

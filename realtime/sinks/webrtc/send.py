@@ -29,8 +29,9 @@ from aiortc.utils import random16, random32, uint16_add
 from realtime.clock import Clock
 from realtime.media import FPS
 from realtime.playout import PlayoutClock
-from realtime.sinks.webrtc.encodings import PACE, Encoded, Viewer
 from realtime.sinks.webrtc.extensions import PlayoutDelay, SentExtensions
+from realtime.sinks.webrtc.pictures import PACE
+from realtime.sinks.webrtc.viewer import Encoded, Viewer
 from realtime.tasks import log_failure
 
 logger = logging.getLogger(__name__)
