@@ -16,6 +16,7 @@ from realtime.cli_flags import (
     add_settings,
     config_of,
 )
+from realtime.cli_keys import add_keys
 from realtime.cli_render import add_render
 from realtime.config import load_config
 from realtime.errors import VivavoceError
@@ -56,7 +57,19 @@ def _parser() -> argparse.ArgumentParser:
         "--allow-remote",
         action="store_true",
         default=None,
-        help="listen beyond this machine, where anyone who reaches the port may use the server",
+        help="listen beyond this machine, for callers with a key (vivavoce keys create NAME)",
+    )
+    serve.add_argument(
+        "--public-origin",
+        metavar="URL",
+        help="where a proxy shows the server: https://example.org, or with a path",
+    )
+    serve.add_argument(
+        "--trusted-proxy",
+        dest="trusted_proxies",
+        action="append",
+        metavar="NET",
+        help="address or network of a proxy whose X-Forwarded-For is believed; may be repeated",
     )
     serve.add_argument("--log-json", action="store_true", default=None, help="one JSON per line")
     serve.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
@@ -65,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     add_render(commands.add_parser("render", help="a sound file to a talking MP4, hop by hop"))
 
     add_enrol(commands.add_parser("enrol", help="turn a photo or a video into an avatar"))
+
+    add_keys(commands.add_parser("keys", help="who may use a server: create, list, revoke"))
 
     weights = commands.add_parser("weights", help="trained weights: list, import, info")
     verbs = weights.add_subparsers(dest="verb", required=True, metavar="VERB")
@@ -99,7 +114,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(args: argparse.Namespace) -> None:
     names = "host port device backend frame size max_sessions video_codec data_dir allow_remote"
-    config = config_of(args, (*PIPELINE, *names.split(), "log_json"))
+    names += " log_json public_origin trusted_proxies"
+    config = config_of(args, (*PIPELINE, *names.split()))
     from realtime.http.run import serve
 
     serve(config)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pipelines.photo.framing import SQUARE, choose_size, find_frame, frames_of
 from pipelines.pipeline import Size
 from pipelines.registry import find_system, known_systems, read_options
+from realtime.access.settings import AccessSettings
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +40,13 @@ def shipped_cast_dir() -> Path:
     return installed if installed.is_dir() else root / "cast"
 
 
+def api_key() -> str:
+    """The key that `vivavoce enrol` shows to a running server that asks for one."""
+    return os.environ.get("VIVAVOCE_API_KEY", "")
+
+
 @dataclass(frozen=True, kw_only=True)
-class ServerConfig:
+class ServerConfig(AccessSettings):
     """Everything an operator can set. Field names are the keys of the TOML file, except that
     `options` are its tables `[pipeline.NAME]`.
 
@@ -75,6 +81,7 @@ class ServerConfig:
     ping_timeout_s: float = 8.0  # a data channel that pinged once and then went silent
     drain_timeout_s: float = 20.0  # what SIGTERM grants running sessions
     allow_remote: bool = False
+    api_keys: str = field(default_factory=lambda: os.environ.get("VIVAVOCE_API_KEYS", ""))
     log_json: bool = False
 
     def __post_init__(self) -> None:
@@ -102,8 +109,9 @@ class ServerConfig:
         check(
             self.loopback or self.allow_remote,
             "host",
-            "anyone who reaches the port could use the server; add --allow-remote if that is meant",
+            "others could reach the server, each with a key; add --allow-remote if that is meant",
         )
+        self.check_access()
 
     @property
     def loaded(self) -> tuple[str, ...]:
@@ -154,6 +162,11 @@ class ServerConfig:
     def loopback(self) -> bool:
         """Whether only this machine can reach the server."""
         return self.host.lower() in ("127.0.0.1", "localhost", "::1")
+
+    @property
+    def exposed(self) -> bool:
+        """Whether others can reach it, themselves or through a proxy: all callers need a key."""
+        return not self.loopback or bool(self.public_origin or self.trusted_proxies)
 
 
 def load_config(

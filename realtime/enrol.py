@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from realtime.avatars.library import AvatarLibrary
 from realtime.avatars.process import OnProgress
 from realtime.avatars.uploads import Upload
-from realtime.config import ServerConfig
+from realtime.config import ServerConfig, api_key
 from realtime.errors import VivavoceError
 from realtime.metrics import Metrics
 from realtime.storage import COPY_BYTES, FolderInUse
@@ -131,8 +131,11 @@ def _ask(
     place = urlsplit(url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=ANSWER_S)
     try:
+        sent = dict(headers or {})
+        if key := api_key():
+            sent["Authorization"] = f"Bearer {key}"
         with suppress(BrokenPipeError, ConnectionResetError):  # it may refuse what it has not read
-            connection.request(method, path, body, dict(headers or {}))
+            connection.request(method, path, body, sent)
         answer = connection.getresponse()
         said = json.loads(answer.read())
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -10,6 +10,10 @@ VivavoceError
 ├── BadRequest              a body or query does not fit
 ├── UnsupportedType         a body of a content type that is not taken
 ├── BodyTooLarge            a body above the limit of its call
+├── Unauthorized            no key or token, or one that is not valid
+├── InsufficientScope       a valid one that may not do this
+├── UnknownCall             there is no such call
+├── TooManyRequests         more than a key or an address may ask
 ├── AtCapacity              no session can be admitted now
 │   └── Draining            nor later: the server is shutting down
 ├── NotReady                the server, or its engine, is still starting
@@ -34,6 +38,11 @@ class VivavoceError(Exception):
     code = "internal_error"
     status = 500
     retry_after_s: int | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of the answer that reports it."""
+        return {} if self.retry_after_s is None else {"Retry-After": str(self.retry_after_s)}
 
 
 class SessionError(VivavoceError):
@@ -94,6 +103,54 @@ class BodyTooLarge(VivavoceError):
 
     code = "body_too_large"
     status = 413
+
+
+class Unauthorized(VivavoceError):
+    """No key or token, a wrong one, or one that has expired or was revoked: all the same."""
+
+    code = "unauthorized"
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__("send a valid key or token as Authorization: Bearer")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of the answer that reports it."""
+        return {"WWW-Authenticate": 'Bearer realm="vivavoce"'}
+
+
+class InsufficientScope(VivavoceError):
+    """The key or token is valid, but this call needs what it does not give."""
+
+    code = "insufficient_scope"
+    status = 403
+
+    def __init__(self, needed: str) -> None:
+        super().__init__(f"this call needs {needed}")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of the answer that reports it."""
+        return {"WWW-Authenticate": 'Bearer realm="vivavoce", error="insufficient_scope"'}
+
+
+class UnknownCall(VivavoceError):
+    """There is no such call."""
+
+    code = "not_found"
+    status = 404
+
+
+class TooManyRequests(VivavoceError):
+    """More requests than a key or an address may send; try again after `retry_after_s`."""
+
+    code = "too_many_requests"
+    status = 429
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class AtCapacity(VivavoceError):

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pipelines.photo.framing import choose_size, find_frame
 from pipelines.pipeline import Size
 from pipelines.registry import find_system
+from realtime.access.caller import caller
 from realtime.avatars.library import AvatarLibrary
 from realtime.clock import MonotonicClock
 from realtime.config import ServerConfig
@@ -67,6 +68,8 @@ class Server:
         self.metrics = Metrics()
         self.clock = MonotonicClock()
         self.sessions: dict[str, Session] = {}
+        self._owners: dict[str, str] = {}  # names of keys by session
+        self._ice_servers = config.ice_servers()
         self.avatars = AvatarLibrary(config, self.metrics)
         self.engine = Engine(
             EngineConfig(
@@ -210,7 +213,7 @@ class Server:
 
     def ice_servers(self) -> list[dict[str, Any]]:
         """STUN and TURN servers a client should use; none are needed on one machine."""
-        return []
+        return self._ice_servers.describe()
 
     # Sessions
 
@@ -268,6 +271,7 @@ class Server:
         )
         await session.open()
         self.sessions[session.id] = session
+        self._owners[session.id] = caller().owner
         self.avatars.yield_to_sessions()
         return session
 
@@ -288,18 +292,19 @@ class Server:
             raise BadRequest(str(error)) from error
 
     def session(self, session_id: str) -> Session:
-        """The open session of this id.
+        """The open session of this id, if it exists for whoever asks.
 
         Raises:
             UnknownSession: there is none.
         """
-        try:
-            return self.sessions[session_id]
-        except KeyError:
-            raise UnknownSession(f"no session {session_id!r}: it has ended or never was") from None
+        session = self.sessions.get(session_id)
+        if session is None or not caller().may_reach(session_id, self._owners[session_id]):
+            raise UnknownSession(f"no session {session_id!r}: it has ended or never was")
+        return session
 
     def _forget(self, session: Session) -> None:
         self.sessions.pop(session.id, None)
+        self._owners.pop(session.id, None)
         if not self.sessions:
             self._empty.set()
             self.avatars.stop_yielding()

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from pipelines.identity import IdentityStore
 from pipelines.pipeline import Material
+from realtime.access.caller import caller
 from realtime.avatars.records import Avatar, Record, read_record, write_record
 from realtime.config import ServerConfig
 from realtime.errors import UnknownAvatar
@@ -44,18 +45,28 @@ class Collection:
     def __contains__(self, avatar_id: str) -> bool:
         return avatar_id in self._avatars
 
+    def seen(self) -> list[Avatar]:
+        """Those that exist for whoever asks, the cast first."""
+        return [avatar for avatar in self if caller().may_see(self.owner(avatar))]
+
+    def owner(self, avatar: Avatar) -> str:
+        """Whose it is; empty: everybody's."""
+        record = self.records.get(avatar.id)
+        return "" if record is None else record.owner
+
     def get(self, avatar_id: str) -> Avatar:
-        """The avatar of this id (or, failing that, of this name).
+        """The avatar of this id (or, failing that, of this name) that exists for whoever asks.
 
         Raises:
             UnknownAvatar: there is none.
         """
-        if avatar_id in self._avatars:
-            return self._avatars[avatar_id]
-        for avatar in self:
+        seen = {avatar.id: avatar for avatar in self.seen()}
+        if avatar_id in seen:
+            return seen[avatar_id]
+        for avatar in seen.values():
             if avatar.name.lower() == avatar_id.lower():
                 return avatar
-        names = ", ".join(self._avatars) or "none yet"
+        names = ", ".join(seen) or "none yet"
         raise UnknownAvatar(f"no avatar is called {avatar_id!r}; there are: {names}")
 
     def newest(self, avatar: Avatar) -> Avatar:

@@ -16,6 +16,8 @@ from typing import Any, Protocol
 
 from pipelines.pipeline import Material
 from pipelines.registry import find_system
+from realtime.access.caller import caller
+from realtime.access.credentials import utc_now
 from realtime.avatars.collection import Collection
 from realtime.avatars.features import Features
 from realtime.avatars.process import OnProgress
@@ -75,7 +77,14 @@ class Creation:
         avatar_id = f"{slug}-{secrets.token_hex(3)}"
         try:
             material = await self._keep(upload, avatar_id)
-            record = Record(name=name, material=material, pipeline=pipeline, state="uploading")
+            record = Record(
+                name=name,
+                material=material,
+                owner=caller().owner,
+                made=utc_now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+                pipeline=pipeline,
+                state="uploading",
+            )
             avatar = self._collection.add(avatar_id, record)
             if upload.video is not None and wait_s is not None:
                 wait_s = 0

@@ -20,6 +20,7 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
+from realtime.access.caller import caller
 from realtime.avatars.cast import CastPreparation
 from realtime.avatars.collection import Collection
 from realtime.avatars.creation import Creation
@@ -61,8 +62,8 @@ class AvatarLibrary:
     # What there is
 
     def list(self) -> builtins.list[Avatar]:
-        """Every avatar, the cast first."""
-        return [*self._collection]
+        """Every avatar that exists for whoever asks, the cast first."""
+        return self._collection.seen()
 
     def get(self, avatar_id: str) -> Avatar:
         """The avatar of this id (or, failing that, of this name).
@@ -103,7 +104,7 @@ class AvatarLibrary:
             "id": avatar.id,
             "name": avatar.name,
             "kind": avatar.kind,
-            "image": f"/v1/avatars/{avatar.id}/image",
+            "image": f"{self._config.prefix}/v1/avatars/{avatar.id}/image",
             "material": sorted(kinds_of(avatar.material)),
             "pipelines": [name for name in self._config.loaded if self.suits(avatar, name)],
             "state": state,
@@ -270,11 +271,13 @@ class AvatarLibrary:
         """Forget an uploaded avatar; an enrolment of it is cancelled. Sessions keep their face.
 
         Raises:
-            AvatarRejected: it belongs to the shipped cast.
+            AvatarRejected: it belongs to the shipped cast, or to the server.
             StorageError: its files cannot be deleted.
         """
         if avatar.kind == "cast":
             raise AvatarRejected(f"{avatar.name} belongs to the shipped cast and stays")
+        if caller().kind != "local" and not self._collection.owner(avatar):
+            raise AvatarRejected(f"{avatar.name} belongs to this server and stays")
         with storing():
             await self._discard(avatar.id)
 

@@ -56,6 +56,8 @@ class Record:
     """What is kept of an upload.
 
     keys: of all features that were ever made of it, so that deleting it deletes them too.
+    owner: the name of the key that it belongs to; empty: everybody may use it.
+    made: UTC, ISO 8601, to the second; empty where that was not kept.
     pipeline: that it was made for; empty where that was not kept.
     state, code, message: of the upload; the last two say why its first enrolment failed.
     """
@@ -63,6 +65,8 @@ class Record:
     name: str
     material: Material
     keys: tuple[str, ...] = ()
+    owner: str = ""
+    made: str = ""
     pipeline: str = ""
     state: State = "ready"
     code: str = ""
@@ -91,6 +95,8 @@ def write_record(path: Path, record: Record) -> None:
         "keys": list(record.keys),
         "files": {kind: file.name for kind, file in record.files.items()},
         "consent": record.material.consent,
+        "owner": record.owner,
+        "made": record.made,
         "pipeline": record.pipeline,
         "state": record.state,
     }
@@ -124,6 +130,8 @@ def read_record(path: Path, store: IdentityStore) -> Record:
             name=str(fields["name"]),
             material=Material(**files, consent=str(fields.get("consent", ""))),
             keys=tuple(keys),
+            owner=str(fields.get("owner", "")),
+            made=str(fields.get("made", "")),
             pipeline=str(fields.get("pipeline", "")),
             state=fields["state"] if fields.get("state") in get_args(State) else "ready",
             code=str(fields.get("code", "")),

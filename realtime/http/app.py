@@ -11,24 +11,31 @@ from typing import Any, ClassVar
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from pipelines.registry import find_system
+from realtime.access.gate import Gate
 from realtime.config import ServerConfig
 from realtime.errors import VivavoceError
+from realtime.http.access import Access
 from realtime.http.avatars import avatar_routes
 from realtime.http.bodies import first_problem
-from realtime.http.guard import Guard, error_body
+from realtime.http.guard import Guard, error_body, refusal
 from realtime.http.operations import operation_routes
+from realtime.http.prefix import Prefix
 from realtime.http.sessions import session_routes
+from realtime.http.tokens import token_routes
 from realtime.http.whep import whep_routes
 from realtime.http.whip import whip_routes
 from realtime.server import Server
 
 logger = logging.getLogger(__name__)
 
+_ROUTES = (session_routes, avatar_routes, operation_routes, whip_routes, whep_routes)
 FORM_BYTES = 64 * 1024  # of a multipart form, besides its files
 
 
@@ -63,14 +70,17 @@ def create_app(config: ServerConfig, server: Server | None = None) -> FastAPI:
     """The application. Its lifespan starts and stops the `Server` (engine, avatars, sessions),
     and requests are answered while that starts."""
     held = server or Server(config)
+    gate = Gate(config, held.clock)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(held.start())
         starting.add_done_callback(_look_at)
+        books = asyncio.create_task(gate.keep_books())
         yield
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
+        for task in (starting, books):
+            task.cancel()
+        await asyncio.gather(starting, books, return_exceptions=True)
         await held.stop()
 
     app = FastAPI(
@@ -80,14 +90,36 @@ def create_app(config: ServerConfig, server: Server | None = None) -> FastAPI:
         redoc_url=None,  # it loads scripts of others into the page's own origin
         lifespan=lifespan,
     )
-    app.add_middleware(
-        Guard, limit_bytes=lambda path: _body_limit(config, path), loopback=config.loopback
-    )
+    app.state.gate = gate
+    _add_middleware(app, config, gate, held)
     _add_error_handlers(app)
-    for routes in (session_routes, avatar_routes, operation_routes, whip_routes, whep_routes):
+    app.include_router(token_routes(held, gate))
+    for routes in _ROUTES:
         app.include_router(routes(held))
     app.mount("/", WebClient(directory=web_client_dir(), html=True))
     return app
+
+
+def _add_middleware(app: FastAPI, config: ServerConfig, gate: Gate, server: Server) -> None:
+    """The last one added meets a request first."""
+    app.add_middleware(Access, gate=gate, find_session=server.session)
+    app.add_middleware(
+        Guard,
+        limit_bytes=lambda path: _body_limit(config, path),
+        loopback=config.loopback,
+        origins=config.origins,
+        public_host=config.public_host,
+    )
+    if config.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=config.allowed_origins,
+            allow_methods=("GET", "POST", "PATCH", "DELETE", "OPTIONS"),
+            allow_headers=("Authorization", "Content-Type", "If-Match", "ETag"),
+            expose_headers=("Location", "ETag", "Link", "Retry-After", "WWW-Authenticate"),
+        )
+    app.add_middleware(Prefix, prefix=config.prefix)
+    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(config.trusted_proxies))
 
 
 def _look_at(starting: asyncio.Task[None]) -> None:
@@ -112,10 +144,7 @@ def _body_limit(config: ServerConfig, path: str) -> int:
 def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(VivavoceError)
     async def ours(request: Request, error: VivavoceError) -> JSONResponse:
-        headers = {}
-        if error.retry_after_s is not None:
-            headers["Retry-After"] = str(error.retry_after_s)
-        return JSONResponse(error_body(error.code, str(error)), error.status, headers)
+        return refusal(error)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:

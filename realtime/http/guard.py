@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from realtime.errors import BodyTooLarge
+from realtime.errors import BodyTooLarge, VivavoceError
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
 HEADERS = {
@@ -27,12 +28,18 @@ def error_body(code: str, message: str) -> dict[str, dict[str, str]]:
     return {"error": {"code": code, "message": message}}
 
 
+def refusal(error: VivavoceError) -> JSONResponse:
+    """The answer that reports an error of ours; a WebSocket is refused with it too."""
+    return JSONResponse(error_body(error.code, str(error)), error.status, error.headers)
+
+
 class Guard:
     """ASGI middleware that turns requests away before the application reads them.
 
     - a body above the limit of its path: 413, whether declared or found while reading;
     - on a loopback server, a foreign `Host` (DNS rebinding): 403;
-    - a state-changing request whose `Origin` is not the page's own: 403 (CORS is off).
+    - a state-changing request, or a WebSocket, whose `Origin` is neither the page's own nor one of
+      `origins`: 403.
 
     It also answers HEAD as GET without a body, and sets `HEADERS`.
 
@@ -40,28 +47,42 @@ class Guard:
         app: the application.
         limit_bytes: path -> largest body.
         loopback: whether the server is bound to loopback only.
+        origins: of other pages that may call; a loopback server answers for their hosts too if it
+            is `public_host`, the name under which a proxy shows it.
     """
 
-    def __init__(self, app: ASGIApp, limit_bytes: Callable[[str], int], loopback: bool) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        limit_bytes: Callable[[str], int],
+        loopback: bool,
+        origins: frozenset[str] = frozenset(),
+        public_host: str = "",
+    ) -> None:
         self._app = app
         self._limit_bytes = limit_bytes
-        self._loopback = loopback
+        self._hosts = LOOPBACK_NAMES | {public_host} if loopback else None
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        if scope["type"] == "websocket":
+            no = self._refuse("WS", Headers(scope=scope))
+            await (no or self._app)(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers, limit = Headers(scope=scope), self._limit_bytes(scope["path"])
+        headers, limit = Headers(scope=scope), self._limit_bytes(get_route_path(scope))
         send = _answering(send, without_body=scope["method"] == "HEAD")
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
-        refusal = self._refuse(scope["method"], headers)
+        no = self._refuse(scope["method"], headers)
         length = headers.get("content-length", "0")
-        if refusal is None and (not re.fullmatch(r"\d{1,18}", length) or int(length) > limit):
-            refusal = _refusal(413, BodyTooLarge.code, _too_large(limit))
-        if refusal is not None:
-            await refusal(scope, receive, send)
+        if no is None and (not re.fullmatch(r"\d{1,18}", length) or int(length) > limit):
+            no = refusal(BodyTooLarge(_too_large(limit)))
+        if no is not None:
+            await no(scope, receive, send)
             return
         read = 0
 
@@ -77,12 +98,13 @@ class Guard:
 
     def _refuse(self, method: str, headers: Headers) -> JSONResponse | None:
         host = headers.get("host", "")
-        if self._loopback and _hostname(host) not in LOOPBACK_NAMES:
+        if self._hosts is not None and _hostname(host) not in self._hosts:
             words = f"this server does not answer for the host {host!r}"
             return _refusal(403, "forbidden_host", words)
         origin = headers.get("origin")
+        known = origin is None or origin.lower() in self._origins
         changes = method not in ("GET", "OPTIONS")
-        if changes and origin is not None and _location(origin) != host.lower():
+        if changes and not known and _location(origin or "") != host.lower():
             return _refusal(403, "forbidden_origin", "requests from other sites are not taken")
         return None
 

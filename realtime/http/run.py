@@ -75,12 +75,15 @@ def serve(config: ServerConfig) -> None:
 
     Raises:
         OSError: the port cannot be bound.
-        ValueError: the data folder is in use, or settings that do not fit this machine.
+        ValueError: the data folder is in use, or settings that do not fit this machine; or others
+            can reach the server, and there is no key.
         RuntimeError: the server cannot start.
         KeyboardInterrupt: Ctrl-C, when everything has ended.
     """
     take_turns_early()  # or sound would wait for whatever computes beside us
     service = Server(config)
+    app = create_app(config, service)
+    app.state.gate.check()
     service.avatars.check_weights()
     configure(config.log_json)
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
@@ -98,9 +101,10 @@ def serve(config: ServerConfig) -> None:
         service.avatars.claim(f"server at {url}", url)
         server = DrainingServer(
             uvicorn.Config(
-                create_app(config, service),
+                app,
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,  # the application knows which proxies to believe
                 timeout_graceful_shutdown=5,
             ),
             service,

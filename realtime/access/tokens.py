@@ -1,0 +1,106 @@
+"""Session tokens and WebSocket tickets: minted by a key's owner, short-lived, kept in memory.
+
+In memory, because that is the simplest that is safe: nothing to sign, nothing on disk, taken back
+at once, and gone with the sessions when the server ends. Only hashes are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from realtime.access.caller import Caller, Scope
+from realtime.access.credentials import TICKET_PREFIX, TOKEN_PREFIX, digest, new_secret, utc_now
+from realtime.errors import BadRequest, TooManyRequests
+
+MIN_EXPIRES_S, MAX_EXPIRES_S = 10, 24 * 3600
+TICKET_EXPIRES_S = 30
+MAX_PER_KEY = 5000
+"""Tokens and tickets alive at once; 400 bytes each."""
+
+
+@dataclass(frozen=True)
+class Minted:
+    """A token or ticket for its bearer; `secret` is not kept."""
+
+    secret: str
+    expires_at: str
+    """UTC, ISO 8601, to the second."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    who: Caller
+    dies: float
+
+
+class Tokens:
+    """Those that are alive. `now` is a monotonic clock in seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._tokens: dict[str, _Kept] = {}
+        self._tickets: dict[str, _Kept] = {}
+
+    def mint(
+        self, by: Caller, scopes: frozenset[Scope], expires_s: int, session: str | None = None
+    ) -> Minted:
+        """A token of these scopes, which may be bound to one session.
+
+        Raises:
+            BadRequest: scopes that its key does not have, or an expiry out of range.
+            TooManyRequests: the key has too many alive.
+        """
+        if not scopes or not scopes <= by.scopes:
+            raise BadRequest(f"scopes: this key can give {', '.join(sorted(by.scopes))}")
+        if not MIN_EXPIRES_S <= expires_s <= MAX_EXPIRES_S:
+            raise BadRequest(f"expires_s: must be from {MIN_EXPIRES_S} to {MAX_EXPIRES_S}")
+        if session is not None and scopes & {"open", "avatars"}:
+            raise BadRequest("scopes: a token of one session can only view, push and control")
+        who = replace(by, kind="token", scopes=scopes, session=session)
+        return self._keep(self._tokens, TOKEN_PREFIX, who, expires_s)
+
+    def mint_ticket(self, by: Caller, session: str) -> Minted:
+        """What opens one WebSocket of a session, once, with the scopes of whoever asked.
+
+        Raises:
+            TooManyRequests: the key has too many alive.
+        """
+        who = replace(by, kind="ticket", session=session)
+        return self._keep(self._tickets, TICKET_PREFIX, who, TICKET_EXPIRES_S)
+
+    def find(self, secret: str) -> Caller | None:
+        """Whose token this is; None for a wrong one and for one that has expired."""
+        return self._alive(self._tokens.get(digest(secret)))
+
+    def redeem(self, ticket: str) -> Caller | None:
+        """Whose ticket this is; the next time it is nobody's."""
+        return self._alive(self._tickets.pop(digest(ticket), None))
+
+    def revoke(self, secret: str) -> None:
+        """Take one token back."""
+        self._tokens.pop(digest(secret), None)
+
+    def revoke_all(self, key: str) -> None:
+        """Take back what a key minted, by its id."""
+        for kept in (self._tokens, self._tickets):
+            for hashed in [hashed for hashed, each in kept.items() if each.who.key == key]:
+                del kept[hashed]
+
+    def _keep(self, kept: dict[str, _Kept], prefix: str, who: Caller, expires_s: int) -> Minted:
+        now = self._now()
+        for hashed in [hashed for hashed, each in kept.items() if each.dies <= now]:
+            del kept[hashed]
+        if sum(each.who.key == who.key for each in kept.values()) >= MAX_PER_KEY:
+            raise TooManyRequests("this key has too many tokens alive; let some expire", expires_s)
+        secret = new_secret(prefix)
+        kept[digest(secret)] = _Kept(who, now + expires_s)
+        return Minted(secret, _iso(utc_now() + timedelta(seconds=expires_s)))
+
+    def _alive(self, kept: _Kept | None) -> Caller | None:
+        return None if kept is None or kept.dies <= self._now() else kept.who
+
+
+def _iso(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
