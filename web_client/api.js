@@ -32,31 +32,68 @@ function refusal(status, retryAfter, body) {
   return new ClientError(reason.code ?? `http_${status}`, {
     message: reason.message,
     status,
-    retryAfterS: status === 503 && Number.isFinite(seconds) ? seconds : undefined,
+    retryAfterS: (status === 503 || status === 429) && Number.isFinite(seconds) ? seconds : undefined,
   });
 }
 
-/** The server's HTTP calls. Every failure is a `ClientError`. */
+const KEY_PREFIX = "sk-";
+const TOKEN_EXPIRES_S = 12 * 3600;
+
+/**
+ * The server's HTTP calls. Every failure is a `ClientError`. Paths are relative: the page may lie
+ * under a path of a proxy.
+ */
 export class Api {
+  #token;
+  /** Pictures fetched with a token, by avatar. @type {Map<string, string>} */ #pictures = new Map();
+
+  /** @param {string} token for a server that asks for one; may be empty */
+  constructor(token = "") {
+    this.#token = token;
+  }
+
+  /**
+   * @param {string} secret a token, or an API key, which then is not kept
+   * @returns {Promise<string>} a token
+   */
+  async tokenFor(secret) {
+    const keys = new Api(secret);
+    if (secret.startsWith(KEY_PREFIX))
+      return (await keys.#json("POST", "v1/tokens", { expires_s: TOKEN_EXPIRES_S })).token;
+    await keys.#json("GET", "v1/pipelines");
+    return secret;
+  }
+
   /** @returns {Promise<Avatar[]>} */
   async avatars() {
-    return (await this.#json("GET", "/v1/avatars")).avatars;
+    const { avatars } = await this.#json("GET", "v1/avatars");
+    return Promise.all(avatars.map((/** @type {Avatar} */ avatar) => this.#pictured(avatar)));
   }
 
   /** @param {string} id @returns {Promise<Avatar>} */
-  avatar(id) {
-    return this.#json("GET", `/v1/avatars/${encodeURIComponent(id)}`);
+  async avatar(id) {
+    return this.#pictured(await this.#json("GET", `v1/avatars/${encodeURIComponent(id)}`));
+  }
+
+  /**
+   * @param {string} id of an avatar
+   * @param {string} pipeline that draws it; empty: the server's choice
+   * @returns {Promise<string>} where a loop of it as it will be drawn is; empty where there is none
+   */
+  async preview(id, pipeline) {
+    const query = pipeline ? `?pipeline=${encodeURIComponent(pipeline)}` : "";
+    return this.#picture(`v1/avatars/${encodeURIComponent(id)}/preview${query}`);
   }
 
   /** @returns {Promise<Pipeline[]>} all that the server knows, its default first */
   async pipelines() {
-    return (await this.#json("GET", "/v1/pipelines")).pipelines;
+    return (await this.#json("GET", "v1/pipelines")).pipelines;
   }
 
   /** @returns {Promise<RTCIceServer[]>} */
   async iceServers() {
     try {
-      return (await this.#json("GET", "/v1/ice-servers")).ice_servers ?? [];
+      return (await this.#json("GET", "v1/ice-servers")).ice_servers ?? [];
     } catch (error) {
       if (error instanceof ClientError && error.status === 404) return [];
       throw error;
@@ -66,7 +103,7 @@ export class Api {
   /** @returns {Promise<"ready" | "full" | "starting" | "broken" | "unreachable">} */
   async readiness() {
     try {
-      const response = await fetch("/ready", { cache: "no-store" });
+      const response = await fetch("ready", { cache: "no-store" });
       if (response.ok) return "ready";
       const code = (await response.json().catch(() => null))?.error?.code;
       if (code === "starting") return "starting";
@@ -81,18 +118,19 @@ export class Api {
    * @returns {Promise<SessionAnswer>}
    */
   createSession(offer) {
-    return this.#json("POST", "/v1/sessions", { ...offer, type: "offer", audio: "microphone" });
+    return this.#json("POST", "v1/sessions", { ...offer, type: "offer", audio: "microphone" });
   }
 
   /** @param {string} id @param {string} avatar */
   changeAvatar(id, avatar) {
-    return this.#json("PATCH", `/v1/sessions/${encodeURIComponent(id)}`, { avatar });
+    return this.#json("PATCH", `v1/sessions/${encodeURIComponent(id)}`, { avatar });
   }
 
   /** Survives the page being closed. @param {string} id */
   async endSession(id) {
     try {
-      await fetch(`/v1/sessions/${encodeURIComponent(id)}`, { method: "DELETE", keepalive: true });
+      const path = `v1/sessions/${encodeURIComponent(id)}`;
+      await fetch(path, { method: "DELETE", keepalive: true, headers: this.#headers() });
     } catch {
       // The server is gone, and the session with it.
     }
@@ -100,7 +138,7 @@ export class Api {
 
   /** @param {string} id */
   deleteAvatar(id) {
-    return this.#json("DELETE", `/v1/avatars/${encodeURIComponent(id)}`);
+    return this.#json("DELETE", `v1/avatars/${encodeURIComponent(id)}`);
   }
 
   /**
@@ -126,14 +164,16 @@ export class Api {
     }
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest(); // fetch does not report upload progress
-      request.open("POST", "/v1/avatars");
+      request.open("POST", "v1/avatars");
+      for (const [name, value] of Object.entries(this.#headers()))
+        request.setRequestHeader(name, value);
       request.responseType = "json";
       request.upload.onprogress = (e) => e.lengthComputable && onProgress(e.loaded / e.total);
       request.upload.onload = () => onProgress(1);
       request.onerror = () => reject(new ClientError("server_unreachable"));
       request.onabort = () => reject(new ClientError("aborted"));
       request.onload = () => {
-        if (request.status < 300) resolve(request.response);
+        if (request.status < 300) resolve(this.#pictured(request.response));
         else
           reject(
             refusal(request.status, request.getResponseHeader("Retry-After"), request.response),
@@ -144,13 +184,33 @@ export class Api {
     });
   }
 
+  /** @param {Record<string, string>} [more] @returns {Record<string, string>} */
+  #headers(more = {}) {
+    return this.#token ? { ...more, Authorization: `Bearer ${this.#token}` } : more;
+  }
+
+  /** @param {Avatar} avatar @returns {Promise<Avatar>} with a picture that this page can show */
+  async #pictured(avatar) {
+    const known = this.#pictures.get(avatar.id);
+    const image = known ?? (await this.#picture(`v1/avatars/${encodeURIComponent(avatar.id)}/image`));
+    if (this.#token && image) this.#pictures.set(avatar.id, image);
+    return { ...avatar, image };
+  }
+
+  /** An address that an `<img>` can load: it cannot send a token. @param {string} path */
+  async #picture(path) {
+    if (!this.#token) return path;
+    const response = await fetch(path, { headers: this.#headers() }).catch(() => null);
+    return response?.ok ? URL.createObjectURL(await response.blob()) : "";
+  }
+
   /** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
   async #json(method, path, body) {
     let response;
     try {
       response = await fetch(path, {
         method,
-        headers: body === undefined ? {} : { "Content-Type": "application/json" },
+        headers: this.#headers(body === undefined ? {} : { "Content-Type": "application/json" }),
         body: body === undefined ? undefined : JSON.stringify(body),
       });
     } catch (cause) {

@@ -4,6 +4,7 @@ import { ErrorCard } from "./error_card.js";
 import { asClientError } from "./errors.js";
 import { FacePicker } from "./face_picker.js";
 import { FramePicker } from "./frame_picker.js";
+import { KeyDialog } from "./key_dialog.js";
 import { Microphone } from "./microphone.js";
 import { MicrophonePanel } from "./microphone_panel.js";
 import { PipelinePicker } from "./pipeline_picker.js";
@@ -50,6 +51,7 @@ export class App {
   #microphone = new Microphone();
   #controls = new Controls(byId("controls"), byId("controls-reset"));
   #errors = new ErrorCard();
+  #key;
   #toasts = new Toasts(byId("toasts"));
   #statsPanel = new StatsPanel(byId("stats-panel"));
   #speedNote = new SpeedNote();
@@ -72,6 +74,7 @@ export class App {
   constructor(api, preferences) {
     this.api = api;
     this.preferences = preferences;
+    this.#key = new KeyDialog(api);
     this.#microphonePanel = new MicrophonePanel(this.#microphone, preferences);
     this.#faces = new FacePicker(api, this.#toasts);
     this.#frames = new FramePicker(preferences);
@@ -149,6 +152,7 @@ export class App {
     this.session?.destroy();
     const outer = [
       this.#shortcuts,
+      this.#key,
       this.#theme,
       this.#faces,
       this.#pipelines,
@@ -229,6 +233,7 @@ export class App {
     if (error.code === "aborted") return this.#setState("ready");
     this.#setState("failed");
     this.#errors.show(error);
+    if (error.code === "unauthorized") this.#key.open();
   }
 
   #retry() {

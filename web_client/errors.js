@@ -71,6 +71,21 @@ const EXPLANATIONS = {
     text: "The page could not reach the avatar server.",
     advice: "Check that it is running and that you are online, then try again.",
   },
+  unauthorized: {
+    title: "A key is needed here",
+    text: "This server is only for those who have a key, a token or a link with one in it.",
+    advice: "Enter it, or ask whoever runs the server. Links stop working after a while.",
+  },
+  insufficient_scope: {
+    title: "This link does not allow that",
+    text: "The server knows it, but it was made for something else.",
+    advice: "Ask whoever gave it to you for one that does.",
+  },
+  too_many_requests: {
+    title: "The server asks for a pause",
+    text: "More was asked of it than it lets one visitor ask.",
+    advice: "We try again by ourselves in a moment.",
+  },
   at_capacity: {
     title: "Every seat is taken",
     text: "The server animates as many faces as it can keep in sync, and right now it is full.",

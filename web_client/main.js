@@ -1,6 +1,6 @@
 /**
  * Entry point. `/` is the product page, `/?view=...` the clean page for capture;
- * `/?avatar=NAME` preselects a face.
+ * `/?avatar=NAME` preselects a face. `#token=TOKEN`, or `?token=TOKEN`, is shown to the server.
  *
  * For end-to-end tests and the curious, `window.vivavoce` offers
  *   state        "ready" | "connecting" | "live" | "failed"
@@ -14,10 +14,11 @@
 import { Api } from "./api.js";
 import { App } from "./app.js";
 import { CleanView } from "./clean_view.js";
+import { takeToken } from "./credential.js";
 import { Preferences } from "./preferences.js";
 
 const query = new URLSearchParams(location.search);
-const api = new Api();
+const api = new Api(takeToken());
 const page = query.has("view") ? new CleanView(api, query) : new App(api, new Preferences());
 
 /** @type {any} */ (window).vivavoce = {

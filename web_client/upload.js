@@ -39,7 +39,7 @@ export class UploadDialog extends EventTarget {
   #video = /** @type {HTMLVideoElement} */ (byId("upload-video"));
   #talk = /** @type {HTMLInputElement} */ (byId("upload-talk-file"));
   #submit = /** @type {HTMLButtonElement} */ (byId("upload-submit"));
-  #result = new UploadResult();
+  #result;
   #swap = new SwapField();
   /** @type {File | null} */ #chosen = null;
   #keepsVideo = true;
@@ -52,6 +52,7 @@ export class UploadDialog extends EventTarget {
   constructor(api) {
     super();
     this.api = api;
+    this.#result = new UploadResult(api);
     const on = (
       /** @type {EventTarget} */ target,
       /** @type {string} */ type,

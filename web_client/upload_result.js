@@ -5,17 +5,18 @@ export class UploadResult {
   #root = byId("upload-result");
   #clip = /** @type {HTMLImageElement} */ (byId("upload-clip"));
 
-  constructor() {
+  /** @param {import("./api.js").Api} api */
+  constructor(api) {
+    this.api = api;
     this.#clip.addEventListener("load", () => this.#root.removeAttribute("aria-busy"));
     this.#clip.addEventListener("error", () => this.#showStill());
   }
 
   /** @param {import("./api.js").Avatar} avatar @param {string} pipeline that draws it */
   show(avatar, pipeline) {
-    const query = pipeline ? `?pipeline=${encodeURIComponent(pipeline)}` : "";
     this.#clip.dataset.still = avatar.image;
     this.#clip.style.backgroundImage = `url("${avatar.image}")`; // until the clip is drawn
-    this.#clip.src = `${avatar.image.replace(/image$/, "preview")}${query}`;
+    this.#load(avatar, pipeline);
     this.#clip.alt = `${avatar.name} as it will be drawn`;
     this.#root.setAttribute("aria-busy", "true");
     this.#root.hidden = false;
@@ -36,6 +37,14 @@ export class UploadResult {
 
   destroy() {
     this.hide();
+  }
+
+  /** @param {import("./api.js").Avatar} avatar @param {string} pipeline */
+  async #load(avatar, pipeline) {
+    const clip = await this.api.preview(avatar.id, pipeline);
+    if (this.#clip.dataset.still !== avatar.image) return; // another one is shown by now
+    if (clip) this.#clip.src = clip;
+    else this.#showStill();
   }
 
   /** Where the pipeline draws no clips. */

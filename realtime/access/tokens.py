@@ -16,6 +16,8 @@ from realtime.errors import BadRequest, TooManyRequests
 
 MIN_EXPIRES_S, MAX_EXPIRES_S = 10, 24 * 3600
 TICKET_EXPIRES_S = 30
+OF_ONE_SESSION: frozenset[Scope] = frozenset({"view", "push", "control"})
+"""What a token of one session can be for."""
 MAX_PER_KEY = 5000
 """Tokens and tickets alive at once; 400 bytes each."""
 
@@ -56,7 +58,7 @@ class Tokens:
             raise BadRequest(f"scopes: this key can give {', '.join(sorted(by.scopes))}")
         if not MIN_EXPIRES_S <= expires_s <= MAX_EXPIRES_S:
             raise BadRequest(f"expires_s: must be from {MIN_EXPIRES_S} to {MAX_EXPIRES_S}")
-        if session is not None and scopes & {"open", "avatars"}:
+        if session is not None and not scopes <= OF_ONE_SESSION:
             raise BadRequest("scopes: a token of one session can only view, push and control")
         who = replace(by, kind="token", scopes=scopes, session=session)
         return self._keep(self._tokens, TOKEN_PREFIX, who, expires_s)

@@ -6,10 +6,13 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from pipelines.identity import IdentityStore
 from pipelines.pipeline import Material
 from realtime.access.caller import caller
+from realtime.access.credentials import utc_now
 from realtime.avatars.records import Avatar, Record, read_record, write_record
 from realtime.config import ServerConfig
 from realtime.errors import UnknownAvatar
@@ -27,6 +30,7 @@ class Collection:
         self.records: dict[str, Record] = {}
         """Of uploads, by avatar id."""
         self._avatars: dict[str, Avatar] = {}
+        self._days = config.retention_days
         self.disk = asyncio.Lock()
         """Held by whoever changes files of uploads: one at a time."""
         for photo in sorted(config.cast_dir.glob("*.png")):
@@ -53,6 +57,19 @@ class Collection:
         """Whose it is; empty: everybody's."""
         record = self.records.get(avatar.id)
         return "" if record is None else record.owner
+
+    def is_over(self, avatar_id: str, now: datetime) -> bool:
+        """Whether the time of an upload is over. Older releases did not keep when it was made: then
+        the file of its record tells."""
+        if not self._days:
+            return False
+        made = datetime.fromisoformat(
+            self.records[avatar_id].made or _written(self._file(avatar_id))
+        )
+        return now - made > timedelta(days=self._days)
+
+    def _file(self, avatar_id: str) -> Path:
+        return self.folder / f"{avatar_id}.json"
 
     def get(self, avatar_id: str) -> Avatar:
         """The avatar of this id (or, failing that, of this name) that exists for whoever asks.
@@ -102,7 +119,7 @@ class Collection:
         async with self.disk:
             record = self.records.get(avatar_id)
             if record is not None:
-                await asyncio.to_thread(write_record, self.folder / f"{avatar_id}.json", record)
+                await asyncio.to_thread(write_record, self._file(avatar_id), record)
 
     async def remember_key(self, avatar: Avatar, key: str) -> None:
         """Keep on an upload's record that features of `key` are made of it."""
@@ -129,3 +146,10 @@ class Collection:
             kept = path.name in named or path.suffix == ".json"
             if path.is_file() and not kept and path.name.partition(".")[0] not in unread:
                 path.unlink()
+
+
+def _written(path: Path) -> str:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat()
+    except OSError:  # not written yet
+        return utc_now().isoformat()

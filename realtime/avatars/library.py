@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from realtime.access.caller import caller
+from realtime.access.credentials import utc_now
 from realtime.avatars.cast import CastPreparation
 from realtime.avatars.collection import Collection
 from realtime.avatars.creation import Creation
@@ -229,9 +230,11 @@ class AvatarLibrary:
         self._creation.go_on()
 
     def _sweep(self) -> None:
-        """Delete failed and unacknowledged uploads, and the oldest features that nobody needs."""
+        """Delete failed, unacknowledged and outdated uploads, and the oldest features that nobody
+        needs."""
         for avatar_id, record in list(self._collection.records.items()):
-            if record.state in ("uploading", "failed"):
+            over = self._collection.is_over(avatar_id, utc_now())
+            if over or record.state in ("uploading", "failed"):
                 _, keys = self._forget(avatar_id)
                 self._delete_files(avatar_id, keys)
         self._collection.sweep()
@@ -280,6 +283,13 @@ class AvatarLibrary:
             raise AvatarRejected(f"{avatar.name} belongs to this server and stays")
         with storing():
             await self._discard(avatar.id)
+
+    def outdated(self) -> builtins.list[Avatar]:
+        """The uploads that are older than `retention_days`."""
+        now, records = utc_now(), self._collection.records
+        return [
+            a for a in self._collection if a.id in records and self._collection.is_over(a.id, now)
+        ]
 
     async def _discard(self, avatar_id: str, *, keep_work: bool = False) -> None:
         avatar, keys = self._forget(avatar_id)  # from now on it cannot be enrolled

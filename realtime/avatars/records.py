@@ -16,6 +16,7 @@ import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
 
@@ -131,7 +132,7 @@ def read_record(path: Path, store: IdentityStore) -> Record:
             material=Material(**files, consent=str(fields.get("consent", ""))),
             keys=tuple(keys),
             owner=str(fields.get("owner", "")),
-            made=str(fields.get("made", "")),
+            made=_time(fields.get("made", "")),
             pipeline=str(fields.get("pipeline", "")),
             state=fields["state"] if fields.get("state") in get_args(State) else "ready",
             code=str(fields.get("code", "")),
@@ -144,6 +145,14 @@ def read_record(path: Path, store: IdentityStore) -> Record:
         )
     except (OSError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _time(value: Any) -> str:
+    """A time as it was kept; "" if it is none."""
+    try:
+        return value if value and datetime.fromisoformat(value).tzinfo else ""
+    except (TypeError, ValueError):
+        return ""
 
 
 def _files(path: Path, fields: Any) -> Iterable[tuple[str, str]]:

@@ -19,6 +19,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from pipelines.registry import find_system
 from realtime.access.gate import Gate
+from realtime.avatars.retention import forget_old_uploads
 from realtime.config import ServerConfig
 from realtime.errors import VivavoceError
 from realtime.http.access import Access
@@ -76,11 +77,14 @@ def create_app(config: ServerConfig, server: Server | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(held.start())
         starting.add_done_callback(_look_at)
-        books = asyncio.create_task(gate.keep_books())
+        chores = [gate.keep_books()]
+        if config.retention_days:
+            chores.append(forget_old_uploads(held.avatars, held.clock))
+        tasks = [starting, *map(asyncio.create_task, chores)]
         yield
-        for task in (starting, books):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(starting, books, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await held.stop()
 
     app = FastAPI(

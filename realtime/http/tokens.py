@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from realtime.access.caller import Scope, caller
 from realtime.access.gate import Gate
+from realtime.access.tokens import OF_ONE_SESSION
 from realtime.errors import BadRequest
 from realtime.http.bodies import parse_json
 from realtime.server import Server
@@ -21,7 +22,7 @@ class TokenBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    scopes: list[Scope] = Field(min_length=1, max_length=5)
+    scopes: list[Scope] | None = Field(None, min_length=1, max_length=5)
     session: str | None = Field(None, max_length=64)
     expires_s: int = 3600
 
@@ -37,7 +38,10 @@ def token_routes(server: Server, gate: Gate) -> APIRouter:
         body = parse_json(TokenBody, await request.body())
         if body.session is not None:
             server.session(body.session)
-        made = gate.tokens.mint(caller(), frozenset(body.scopes), body.expires_s, body.session)
+        scopes = caller().scopes if body.scopes is None else frozenset(body.scopes)
+        if body.scopes is None and body.session is not None:
+            scopes &= OF_ONE_SESSION
+        made = gate.tokens.mint(caller(), scopes, body.expires_s, body.session)
         return {"token": made.secret, "expires_at": made.expires_at}
 
     @routes.delete("/v1/tokens", status_code=204)

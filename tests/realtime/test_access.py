@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import stat
@@ -25,6 +26,8 @@ from realtime.http.app import create_app
 from realtime.server import Server
 from tests.support.fakes import ManualClock
 from tests.support.knocks import knock
+from tests.support.sessions import staged
+from tests.support.streams import Viewer
 
 ALICE, BOB = new_key("alice"), new_key("bob")
 GIVEN = " ".join(f"{key.name}:{key.hash}" for key, _ in (ALICE, BOB))
@@ -355,6 +358,27 @@ async def test_audit_lines_have_an_end(tmp_path):
     silent.note("POST /", None, "")
     await silent.write()
     assert not (tmp_path / "none").exists()
+
+
+async def watched(app, guesses: int) -> tuple[list[float], list[int], list[int]]:
+    """What a viewer of a session sees while so many wrong keys are tried beside it."""
+    async with staged() as stage:
+        viewer = Viewer(stage.session.stream, stage.clock)
+        reading = asyncio.create_task(viewer.read())
+        await stage.watch()
+        for hop in range(50):
+            for guess in range(guesses // 50):
+                bearer = f"sk-vv-{hop}-{guess}"
+                assert (await knock(app, "POST", "/v1/sessions", bearer=bearer)).status == 401
+            await stage.clock.advance(0.04)
+    await reading
+    return [round(at, 6) for at, _ in viewer.pictures], viewer.seen, viewer.heard
+
+
+async def test_a_thousand_wrong_keys_change_nobodys_frames(house):
+    undisturbed = await watched(house.app, 0)
+    assert min(map(len, undisturbed)) > 40
+    assert await watched(house.app, 1000) == undisturbed
 
 
 def test_who_asks_is_known_inside_only():
