@@ -3,7 +3,8 @@
 #   install  what the server needs: libGL and GLib, which the face-mesh detector loads
 #   train    speech engines and the voices of the speech corpus, all from Debian main, and libEGL,
 #            which what draws portraits loads
-#   test     both, and a browser with a font, and what parses the page's modules
+#   test     both, a browser with a font, what parses the page's modules, and the servers of deploy/
+#            (coturn, nginx, Caddy), which are installed but not started
 #   clients  what `make test-clients` needs besides: a WHIP client made with GStreamer, and what
 #            gives it a network of its own
 # Installs as root or with passwordless sudo; otherwise says what is missing and goes on, and the
@@ -17,14 +18,16 @@ speech=(espeak-ng libespeak-ng1 flite festival festvox-kallpc16k festvox-kdlpc16
   festvox-czech-ph festvox-czech-krb festvox-ca-ona-hts festvox-ru festvox-italp16k
   festvox-itapc16k festvox-suopuhe-lj festvox-suopuhe-mv)
 drawing=(libegl1)
+deployment=(coturn nginx-light caddy openssl)
 page=(chromium fonts-dejavu-core libatomic1 nodejs) # libatomic1: of the driver of the browser
 clients=(simple-whip-client gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-bad gcc libc6-dev iproute2)
 case "${1:-install}" in
   install) packages=("${server[@]}") ;;
   train) packages=("${speech[@]}" "${drawing[@]}") ;;
-  test) packages=("${server[@]}" "${speech[@]}" "${drawing[@]}" "${page[@]}") ;;
-  clients) packages=("${server[@]}" "${page[@]}" "${clients[@]}") ;;
+  test) packages=("${server[@]}" "${speech[@]}" "${drawing[@]}" "${page[@]}"
+    "${deployment[@]}") ;;
+  clients) packages=("${server[@]}" "${page[@]}" "${deployment[@]}" "${clients[@]}") ;;
   *) echo "usage: $0 install|test|train|clients" >&2; exit 2 ;;
 esac
 
@@ -48,5 +51,12 @@ else
 fi
 echo "installing Debian packages: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
+# What serves must not begin to serve on this machine because tests want to start it by themselves.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+  "${as_root[@]}" chmod +x "$policy"
+  trap '"${as_root[@]}" rm -f "$policy"' EXIT
+fi
 "${as_root[@]}" apt-get update -qq
 "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

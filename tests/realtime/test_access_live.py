@@ -87,7 +87,6 @@ async def test_tokens_are_minted_used_and_taken_back(server):
 @pytest.mark.parametrize(
     "wish",
     [
-        {},
         {"scopes": []},
         {"scopes": ["everything"]},
         {"scopes": ["view"], "expires_s": 86_401},
