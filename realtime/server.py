@@ -8,6 +8,7 @@ import gc
 import logging
 import os
 import secrets
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +16,6 @@ from typing import Any, Literal
 from pipelines.photo.framing import choose_size, find_frame
 from pipelines.pipeline import Size
 from pipelines.registry import find_system
-from realtime.access.caller import caller
 from realtime.avatars.library import AvatarLibrary
 from realtime.clock import MonotonicClock
 from realtime.config import ServerConfig
@@ -29,10 +29,10 @@ from realtime.errors import (
     EngineError,
     NotReady,
     UnknownPipeline,
-    UnknownSession,
     VivavoceError,
 )
 from realtime.metrics import Metrics
+from realtime.open_sessions import OpenSessions
 from realtime.pipeline_loader import PipelineLoader
 from realtime.session import Session
 from realtime.session_config import SessionConfig
@@ -67,8 +67,7 @@ class Server:
         self.config = config
         self.metrics = Metrics()
         self.clock = MonotonicClock()
-        self.sessions: dict[str, Session] = {}
-        self._owners: dict[str, str] = {}  # names of keys by session
+        self._open = OpenSessions()
         self._ice_servers = config.ice_servers()
         self.avatars = AvatarLibrary(config, self.metrics)
         self.engine = Engine(
@@ -144,9 +143,9 @@ class Server:
     async def drain(self) -> None:
         """Take no new session, tell the running ones, and grant them `drain_timeout_s`."""
         self._state = "draining"
-        for session in list(self.sessions.values()):
+        for session in self._open.all():
             session.announce_end("the server is shutting down")
-        if self.sessions:
+        if len(self._open):
             self._empty.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), self.config.drain_timeout_s)
@@ -154,7 +153,7 @@ class Server:
     async def stop(self) -> None:
         """End every session and everything else."""
         self._state = "draining"
-        await asyncio.gather(*(s.close("drained") for s in list(self.sessions.values())))
+        await asyncio.gather(*(s.close("drained") for s in self._open.all()))
         await self.pipelines.close()
         await self.engine.stop()
         await self.avatars.close()
@@ -196,7 +195,7 @@ class Server:
         return not failed, {
             "status": status,
             "reason": self.failure or health.reason,
-            "sessions": len(self.sessions),
+            "sessions": len(self._open),
             "cast_to_prepare": self.avatars.cast_to_prepare,
             **describe_engine(health, self.config),
         }
@@ -270,8 +269,7 @@ class Server:
             on_closed=self._forget,
         )
         await session.open()
-        self.sessions[session.id] = session
-        self._owners[session.id] = caller().owner
+        self._open.add(session)
         self.avatars.yield_to_sessions()
         return session
 
@@ -291,21 +289,22 @@ class Server:
         except ValueError as error:
             raise BadRequest(str(error)) from error
 
+    @property
+    def sessions(self) -> Mapping[str, Session]:
+        """The open sessions that exist for whoever asks, by id."""
+        return self._open.seen()
+
     def session(self, session_id: str) -> Session:
-        """The open session of this id, if it exists for whoever asks.
+        """The open session of this id.
 
         Raises:
-            UnknownSession: there is none.
+            UnknownSession: there is none for whoever asks.
         """
-        session = self.sessions.get(session_id)
-        if session is None or not caller().may_reach(session_id, self._owners[session_id]):
-            raise UnknownSession(f"no session {session_id!r}: it has ended or never was")
-        return session
+        return self._open.find(session_id)
 
     def _forget(self, session: Session) -> None:
-        self.sessions.pop(session.id, None)
-        self._owners.pop(session.id, None)
-        if not self.sessions:
+        self._open.remove(session)
+        if not len(self._open):
             self._empty.set()
             self.avatars.stop_yielding()
         if self._sweep is None or self._sweep.when() <= asyncio.get_running_loop().time():

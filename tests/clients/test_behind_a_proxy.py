@@ -1,4 +1,4 @@
-"""The page in Chromium, under a path and a public name, by nginx and Caddy; media by coturn alone."""
+"""The page in Chromium, under a path and a public name: by nginx or Caddy, media by coturn."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def root(request, tmp_path_factory, running):
 
 @pytest.fixture
 def page(browser):
-    context = browser.new_context(ignore_https_errors=True)
+    context = browser.new_context(ignore_https_errors=True, bypass_csp=True)
     page = context.new_page()
     page.set_default_timeout(PATIENCE_S * 1000)
     page.add_init_script(RELAY_ONLY)
@@ -105,7 +105,8 @@ def used_transports(page) -> list[dict]:
     return page.evaluate(
         """async () => {
           const reports = [...(await window.vivavoce.pc.getStats()).values()];
-          const pair = reports.find((r) => r.type === "candidate-pair" && r.nominated && r.bytesReceived);
+          const pairs = reports.filter((r) => r.type === "candidate-pair" && r.nominated);
+          const pair = pairs.find((r) => r.bytesReceived);
           return reports.filter((r) => r.id === pair?.localCandidateId)
             .map((r) => [r.candidateType, r.relayProtocol]);
         }"""

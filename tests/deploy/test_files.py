@@ -1,4 +1,4 @@
-"""The files of deploy/ are what they should be, as far as their own programs say without a server."""
+"""The files of deploy/ are what they should be, as far as can be said without a server."""
 
 from __future__ import annotations
 

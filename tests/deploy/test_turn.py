@@ -1,4 +1,4 @@
-"""coturn by deploy/coturn.conf takes the credentials that the server hands out, until they expire."""
+"""coturn by deploy/coturn.conf takes the credentials that the server hands out, for a while."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import stat
 from datetime import timedelta
@@ -23,10 +22,10 @@ from realtime.config import ServerConfig
 from realtime.errors import BadRequest, UnknownSession
 from realtime.http.access import SUBPROTOCOL, Access
 from realtime.http.app import create_app
-from realtime.server import Server
+from realtime.open_sessions import OpenSessions
 from tests.support.fakes import ManualClock
 from tests.support.knocks import knock
-from tests.support.sessions import staged
+from tests.support.sessions import Stage, staged
 from tests.support.streams import Viewer
 
 ALICE, BOB = new_key("alice"), new_key("bob")
@@ -389,18 +388,21 @@ def test_who_asks_is_known_inside_only():
     assert caller() is LOCAL
 
 
-async def test_a_session_belongs_to_the_key_that_opened_it(tmp_path):
-    service = Server(ServerConfig(data_dir=tmp_path))
+def test_a_session_belongs_to_the_key_that_opened_it():
     alice, bob = (Caller(kind="key", owner=name, key=name) for name in ("alice", "bob"))
-    service.sessions["x"], service._owners["x"] = object(), "alice"
-    assert service.session("x")
+    sessions, session = OpenSessions(), Stage().session
     with acting(alice):
-        assert service.session("x")
+        sessions.add(session)
+        assert sessions.find(session.id) is session
+    assert sessions.find(session.id) is session
     said = []
-    for who, id in itertools.product((bob,), ("x", "y")):
-        with acting(who), pytest.raises(UnknownSession) as refused:
-            service.session(id)
+    for id in (session.id, "another"):
+        with acting(bob), pytest.raises(UnknownSession) as refused:
+            sessions.find(id)
         said.append(str(refused.value).replace(repr(id), ""))
     assert said[0] == said[1]
-    service.sessions.clear()
-    await service.stop()
+    with acting(bob):
+        assert not sessions.seen()
+    assert len(sessions) == 1
+    sessions.remove(session)
+    assert len(sessions) == 0

@@ -1,4 +1,4 @@
-"""The servers of deploy/ (coturn, nginx, Caddy) with its own files, on free ports of this machine."""
+"""The servers of deploy/ (coturn, nginx, Caddy) by its own files, on free ports."""
 
 from __future__ import annotations
 

@@ -1,0 +1,55 @@
+"""The open sessions of a server, and whose each is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from realtime.access.caller import caller
+from realtime.errors import UnknownSession
+from realtime.session import Session
+
+
+class OpenSessions:
+    """By id. A session belongs to whoever opened it; for others it does not exist."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+        self._owners: dict[str, str] = {}  # names of keys
+
+    def __len__(self) -> int:
+        """Of all, whoever asks."""
+        return len(self._sessions)
+
+    def add(self, session: Session) -> None:
+        """One that whoever asks has opened."""
+        self._sessions[session.id] = session
+        self._owners[session.id] = caller().owner
+
+    def remove(self, session: Session) -> None:
+        """One that has ended, if it ever was open."""
+        self._sessions.pop(session.id, None)
+        self._owners.pop(session.id, None)
+
+    def all(self) -> list[Session]:
+        """All, whoever asks."""
+        return list(self._sessions.values())
+
+    def seen(self) -> Mapping[str, Session]:
+        """Those that exist for whoever asks."""
+        who = caller()
+        return {
+            id: session
+            for id, session in self._sessions.items()
+            if who.may_reach(id, self._owners[id])
+        }
+
+    def find(self, session_id: str) -> Session:
+        """The one of this id.
+
+        Raises:
+            UnknownSession: there is none for whoever asks.
+        """
+        try:
+            return self.seen()[session_id]
+        except KeyError:
+            raise UnknownSession(f"no session {session_id!r}: it has ended or never was") from None
