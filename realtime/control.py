@@ -14,12 +14,15 @@ from typing import Protocol
 from realtime.appearance import Appearance, Wish
 from realtime.clock import Clock
 from realtime.errors import UnknownSession, VivavoceError
+from realtime.intake import Intake, Refused, Speaks
 from realtime.protocol import (
+    MAX_EVENT_BYTES,
+    AnyClientEvent,
     AvatarMotion,
     BadEvent,
     ErrorDetail,
     ErrorEvent,
-    OutputClear,
+    InputAppend,
     Ping,
     Pong,
     ServerEvent,
@@ -27,9 +30,11 @@ from realtime.protocol import (
     SessionInfo,
     SessionUpdate,
     SessionUpdated,
+    TurnDetection,
     check_controls,
     parse_client_event,
 )
+from realtime.sources.pushed import check_rate
 
 EVENTS_PER_S = 20.0
 """From one listener, on average; more are not even read."""
@@ -117,8 +122,11 @@ class Wishes:
                 done.set_result(None)
 
 
-class Controlled(Protocol):
+class Controlled(Speaks, Protocol):
     """A session, as those see it who control it."""
+
+    turn_detection: TurnDetection | None
+    """Whether the user's voice stops the avatar's."""
 
     @property
     def appearance(self) -> Appearance:
@@ -126,9 +134,6 @@ class Controlled(Protocol):
 
     def info(self) -> SessionInfo:
         """What it is now."""
-
-    def clear(self) -> object:
-        """Stop speaking; everybody is told by an event."""
 
 
 class Listener:
@@ -138,6 +143,7 @@ class Listener:
         self.last_ping: float | None = None
         """Local time of the last one; None: it sends none."""
         self.wants_motion = False
+        self.intake = Intake(hub.session, hub.clock)
         self._hub = hub
         self._send = send
         self._bucket = TokenBucket(EVENTS_PER_S, BURST_EVENTS, now)
@@ -152,32 +158,60 @@ class Listener:
         self.send(ErrorEvent(error=ErrorDetail(code=code, message=message, event_id=event_id)))
 
     def receive(self, message: str | bytes) -> None:
-        """Take what it says."""
-        now = self._hub.clock.now()
-        if not self._bucket.take(now):
-            if not self._warned:
-                self._warned = True
-                self.refuse("rate_limited", f"at most {EVENTS_PER_S:g} events a second are read")
-            return
-        self._warned = False
+        """Take what it says by a data channel."""
+        if self._may_say():
+            self.receive_paced(message, limited=False)
+
+    def receive_paced(
+        self, message: str | bytes, max_bytes: int = MAX_EVENT_BYTES, *, limited: bool = True
+    ) -> None:
+        """Take what it says by a way on which senders wait: speech may come as often as it likes,
+        other events only if not `limited`."""
         try:
-            self._take(message, now)
+            event = parse_client_event(message, max_bytes)
         except BadEvent as error:
             self.refuse("bad_event", str(error), error.event_id)
+            return
+        if not limited or isinstance(event, InputAppend) or self._may_say():
+            self.take(event)
 
-    def _take(self, message: str | bytes, now: float) -> None:
-        event = parse_client_event(message)
-        if isinstance(event, Ping):
-            self.last_ping = now
-            self.send(Pong(client_event_id=event.event_id))
-        elif isinstance(event, OutputClear):
-            self._hub.session.clear()
-        else:
-            self._update(event)
+    def append(self, pcm: bytes) -> None:
+        """Take speech, PCM16 little endian."""
+        try:
+            self.intake.append(pcm)
+        except Refused as refusal:
+            self.send(ErrorEvent(error=refusal.detail))
+
+    def _may_say(self) -> bool:
+        allowed = self._bucket.take(self._hub.clock.now())
+        if not allowed and not self._warned:
+            self.refuse("rate_limited", f"at most {EVENTS_PER_S:g} events a second are read")
+        self._warned = not allowed
+        return allowed
+
+    def take(self, event: AnyClientEvent) -> None:
+        """Carry out an event, or say why not."""
+        try:
+            if isinstance(event, Ping):
+                self.last_ping = self._hub.clock.now()
+                self.send(Pong(client_event_id=event.event_id))
+            elif isinstance(event, SessionUpdate):
+                self._update(event)
+            else:
+                self.intake.carry_out(event)
+        except BadEvent as error:
+            self.refuse("bad_event", str(error), error.event_id)
+        except Refused as refusal:
+            detail = refusal.detail.model_copy(update={"event_id": event.event_id})
+            self.send(ErrorEvent(error=detail))
 
     def _update(self, event: SessionUpdate) -> None:
         if event.motion_events is not None:
             self.wants_motion = event.motion_events
+        if event.rate is not None:
+            self._set_rate(event.rate, event.event_id)
+        if "turn_detection" in event.model_fields_set:
+            self._hub.session.turn_detection = event.turn_detection
         known = self._hub.session.appearance.system.controls
         controls = check_controls(known, event.controls or {}, event.event_id)
         if event.avatar is None and not controls:
@@ -189,6 +223,12 @@ class Listener:
             self.refuse(error.code, str(error), event.event_id)
             return
         done.add_done_callback(lambda done: self._answer(done, event.event_id))
+
+    def _set_rate(self, rate_hz: int, event_id: str | None) -> None:
+        try:
+            self.intake.rate_hz = check_rate(rate_hz)
+        except ValueError as error:
+            raise BadEvent(f"rate: {error}", event_id) from error
 
     def _answer(self, done: asyncio.Future[None], event_id: str | None) -> None:
         if done.cancelled() or (error := done.exception()) is None:

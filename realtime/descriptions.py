@@ -12,7 +12,9 @@ from realtime.appearance import Appearance
 from realtime.config import ServerConfig
 from realtime.engine.health import Health
 from realtime.media import Size
-from realtime.protocol import SessionInfo
+from realtime.protocol import SessionInfo, SpeechInfo, TurnDetection
+from realtime.sources.pushed import MAX_WAITING_S, PushedSpeech
+from realtime.sources.source import Source
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +123,13 @@ def log_speed(health: Health) -> None:
 
 
 def describe_session(
-    session_id: str, appearance: Appearance, size: Size, frame: str, playout_delay_ms: int
+    session_id: str,
+    appearance: Appearance,
+    size: Size,
+    frame: str,
+    playout_delay_ms: int,
+    speech: Source | None = None,
+    turn_detection: TurnDetection | None = None,
 ) -> SessionInfo:
     """What a client may know of its session."""
     width, height = size
@@ -135,4 +143,12 @@ def describe_session(
         frame=frame,
         controls=appearance.values,
         playout_delay_ms=playout_delay_ms,
+        speech=_describe_speech(speech),
+        turn_detection=turn_detection,
     )
+
+
+def _describe_speech(speech: Source | None) -> SpeechInfo | None:
+    if not isinstance(speech, PushedSpeech):
+        return None
+    return SpeechInfo(rate=speech.rate_hz, max_waiting_ms=round(MAX_WAITING_S * 1000))

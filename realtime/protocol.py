@@ -1,4 +1,5 @@
-"""Events of the data channel `events`, typed. `web_client/protocol.js` mirrors this file.
+"""Events of the data channel `events` and of the audio socket, typed; mirrored by
+`web_client/protocol.js`.
 
 Names follow OpenAI's Realtime API where it has them. Every event carries `type` and `event_id`.
 A client event that is not understood is answered with `error`; a client ignores server events that
@@ -11,7 +12,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, TypeAdapter, ValidationError
 
 from pipelines.motion.space import Behaviour
 from pipelines.pipeline import Control
@@ -40,6 +41,15 @@ class ClientEvent(BaseModel):
     event_id: str | None = Field(None, max_length=128)
 
 
+class TurnDetection(BaseModel):
+    """Whose turn it is, where the user is heard beside pushed speech."""
+
+    model_config = ConfigDict(extra="ignore")  # OpenAI's have thresholds that are ours to choose
+
+    type: Literal["server_vad", "semantic_vad"] = "server_vad"
+    interrupt_response: bool = True  # the user's voice stops the avatar's
+
+
 class SessionUpdate(ClientEvent):
     """Change the face or the behaviour of the running session."""
 
@@ -47,6 +57,8 @@ class SessionUpdate(ClientEvent):
     avatar: str | None = Field(None, min_length=1, max_length=128)
     controls: dict[str, Any] | None = None  # by name, as the pipeline says; others stay as they are
     motion_events: bool | None = None  # whether `avatar.motion` is sent
+    rate: int | None = None  # of the speech that this client appends, from the next utterance on
+    turn_detection: TurnDetection | None = None  # null switches it off
 
 
 class OutputClear(ClientEvent):
@@ -55,23 +67,65 @@ class OutputClear(ClientEvent):
     type: Literal["output_audio_buffer.clear"]
 
 
+class InputAppend(ClientEvent):
+    """Speech for the avatar to say."""
+
+    type: Literal["input_audio_buffer.append"]
+    audio: str  # base64 of PCM16, little endian, mono
+
+
+class InputCommit(ClientEvent):
+    """What was appended is a whole utterance."""
+
+    type: Literal["input_audio_buffer.commit"]
+
+
+class InputClear(ClientEvent):
+    """Forget what was appended, not committed and not on its way to be played."""
+
+    type: Literal["input_audio_buffer.clear"]
+
+
+class ResponseCancel(ClientEvent):
+    """As `OutputClear`; an error where nothing is said."""
+
+    type: Literal["response.cancel"]
+    response_id: str | None = Field(None, max_length=128)
+
+
+class ItemTruncate(ClientEvent):
+    """The user heard no more of an utterance than that: it is not spoken on."""
+
+    type: Literal["conversation.item.truncate"]
+    item_id: str = Field(max_length=128)
+    content_index: int = 0
+    audio_end_ms: int = Field(ge=0)
+
+
 class Ping(ClientEvent):
     """A sign of life; a client that pinged once and then falls silent is taken for gone."""
 
     type: Literal["ping"]
 
 
-AnyClientEvent = Annotated[
-    SessionUpdate | OutputClear | Ping,
-    Field(discriminator="type"),
-]
-_client_events: TypeAdapter[AnyClientEvent] = TypeAdapter(AnyClientEvent)
+SpeechEvent = InputAppend | InputCommit | InputClear | OutputClear | ResponseCancel | ItemTruncate
+AnyClientEvent = SessionUpdate | Ping | SpeechEvent
+_client_events: TypeAdapter[AnyClientEvent] = TypeAdapter(
+    Annotated[AnyClientEvent, Field(discriminator="type")]
+)
 
 
 class ServerEvent(BaseModel):
     """Base of what the server sends."""
 
     event_id: str = Field(default_factory=new_event_id)
+
+
+class SpeechInfo(BaseModel):
+    """How speech is pushed into a session."""
+
+    rate: int  # of what is appended by those who say nothing else, Hz
+    max_waiting_ms: int
 
 
 class SessionInfo(BaseModel):
@@ -86,6 +140,8 @@ class SessionInfo(BaseModel):
     frame: str
     controls: dict[str, float]
     playout_delay_ms: int
+    speech: SpeechInfo | None = None  # None: the avatar says what its microphone hears
+    turn_detection: TurnDetection | None = None
 
 
 class SessionCreated(ServerEvent):
@@ -104,10 +160,12 @@ class SessionUpdated(ServerEvent):
 
 
 class SpeechStarted(ServerEvent):
-    """A voice was heard. `audio_ms` is the position on the media timeline."""
+    """A user's voice was heard. `audio_start_ms` is the position on the media timeline."""
 
     type: Literal["input_audio_buffer.speech_started"] = "input_audio_buffer.speech_started"
     audio_ms: int
+    audio_start_ms: int = 0
+    item_id: str = ""
 
 
 class SpeechStopped(ServerEvent):
@@ -115,18 +173,38 @@ class SpeechStopped(ServerEvent):
 
     type: Literal["input_audio_buffer.speech_stopped"] = "input_audio_buffer.speech_stopped"
     audio_ms: int
+    audio_end_ms: int = 0
+    item_id: str = ""
+
+
+class InputCommitted(ServerEvent):
+    """A pushed utterance is whole."""
+
+    type: Literal["input_audio_buffer.committed"] = "input_audio_buffer.committed"
+    item_id: str
+    previous_item_id: str | None
+
+
+class InputCleared(ServerEvent):
+    """What was appended and not committed is forgotten."""
+
+    type: Literal["input_audio_buffer.cleared"] = "input_audio_buffer.cleared"
 
 
 class OutputStarted(ServerEvent):
     """The first sound of a pushed utterance left, with its picture."""
 
     type: Literal["output_audio_buffer.started"] = "output_audio_buffer.started"
+    response_id: str = ""
+    item_id: str = ""
 
 
 class OutputStopped(ServerEvent):
     """A pushed utterance was played to its end, `played_ms` of it."""
 
     type: Literal["output_audio_buffer.stopped"] = "output_audio_buffer.stopped"
+    response_id: str = ""
+    item_id: str = ""
     played_ms: int
 
 
@@ -135,6 +213,18 @@ class OutputCleared(ServerEvent):
     microphone, which has no utterances, since the session began."""
 
     type: Literal["output_audio_buffer.cleared"] = "output_audio_buffer.cleared"
+    response_id: str = ""
+    item_id: str = ""
+    played_ms: int
+
+
+class ItemTruncated(ServerEvent):
+    """The answer to `conversation.item.truncate`; `played_ms` had left of the utterance."""
+
+    type: Literal["conversation.item.truncated"] = "conversation.item.truncated"
+    item_id: str
+    content_index: int
+    audio_end_ms: int
     played_ms: int
 
 
@@ -176,16 +266,26 @@ class Stats(ServerEvent):
 class ErrorDetail(BaseModel):
     """What went wrong, and for which client event."""
 
+    type: Literal["invalid_request_error", "server_error"] = "invalid_request_error"
     code: str
     message: str
+    param: str | None = None
     event_id: str | None = None
+
+
+class BufferFullDetail(ErrorDetail):
+    """More speech than may wait: nothing of it was taken, nor will be before `retry_after_ms`."""
+
+    waiting_ms: int
+    retry_after_ms: int
+    taken_samples: int  # by this client since it came: where it goes on
 
 
 class ErrorEvent(ServerEvent):
     """A client event could not be carried out, or the session is about to end."""
 
     type: Literal["error"] = "error"
-    error: ErrorDetail
+    error: SerializeAsAny[ErrorDetail]
 
 
 class Pong(ServerEvent):
@@ -216,14 +316,29 @@ def check_controls(
     return checked
 
 
-def parse_client_event(message: str | bytes) -> SessionUpdate | OutputClear | Ping:
+def item_id(utterance: str) -> str:
+    """The id of an utterance as an item of a conversation; `utterance_of` is the way back."""
+    return f"item_{utterance}"
+
+
+def response_id(utterance: str) -> str:
+    """The id of an utterance as a response."""
+    return f"resp_{utterance}"
+
+
+def utterance_of(item: str) -> str:
+    """The utterance of an item or a response."""
+    return item.partition("_")[2]
+
+
+def parse_client_event(message: str | bytes, max_bytes: int = MAX_EVENT_BYTES) -> AnyClientEvent:
     """Read one client event.
 
     Raises:
         BadEvent: not JSON, too large, of unknown type or with fields that do not fit.
     """
-    if len(message) > MAX_EVENT_BYTES:
-        raise BadEvent(f"the event has {len(message)} bytes; at most {MAX_EVENT_BYTES} are taken")
+    if len(message) > max_bytes:
+        raise BadEvent(f"the event has {len(message)} bytes; at most {max_bytes} are taken")
     try:
         return _client_events.validate_json(message)
     except ValidationError as error:

@@ -27,12 +27,19 @@ from realtime.logs import session_id
 from realtime.media import Size
 from realtime.metrics import Metrics
 from realtime.parties import Parties, Party
-from realtime.protocol import ErrorDetail, ErrorEvent, SessionInfo
+from realtime.protocol import (
+    ErrorDetail,
+    ErrorEvent,
+    ServerEvent,
+    SessionInfo,
+    TurnDetection,
+)
 from realtime.reports import Reporter, size_label
 from realtime.session_config import SessionConfig
 from realtime.sinks.webrtc import peer as rtc
 from realtime.sinks.webrtc.encodings import Encodings
 from realtime.sources.microphone.source import Microphone
+from realtime.sources.pushed import PushedSpeech
 from realtime.sources.source import Playback, Source
 from realtime.tasks import Tasks
 
@@ -85,6 +92,7 @@ class Session:
         self.frame = frame
         self.life = Life.NEW
         self.speech = speech
+        self.turn_detection: TurnDetection | None = None
         self.microphone = Microphone()
         self.hub = ControlHub(self, clock)
         self.parties = Parties(self.hub, self._has_left, self._end_soon)
@@ -135,7 +143,9 @@ class Session:
             self.speech or self.microphone, handle, self._clock, listening=listening
         )
         names = self.appearance.system.motion_names
-        self._announcer = Announcer(self.stream, self.hub, names, listens=listening is not None)
+        self._announcer = Announcer(
+            self.stream, self.hub, names, listening is not None, self._user_began
+        )
         self._encodings = Encodings(
             self.stream,
             bitrate=self._config.webrtc.bitrate,
@@ -282,7 +292,8 @@ class Session:
         self._tell("session_ending", message)
 
     def _tell(self, code: str, message: str) -> None:
-        self.hub.send(ErrorEvent(error=ErrorDetail(code=code, message=message)))
+        detail = ErrorDetail(type="server_error", code=code, message=message)
+        self.tell(ErrorEvent(error=detail))
 
     # Control
 
@@ -299,6 +310,21 @@ class Session:
         """Stop speaking (barge-in); everybody is told how much was played."""
         return self.stream.clear()
 
+    def speech_came(self) -> None:
+        """There is something to say: media time begins, unless a peer is on its way."""
+        if not any(party.peer is not None for party in self.parties):
+            self.begin()
+
+    def _user_began(self) -> None:
+        turns = self.turn_detection
+        speaks = isinstance(self.speech, PushedSpeech) and self.speech.active is not None
+        if speaks and turns is not None and turns.interrupt_response:
+            self.clear()
+
+    def tell(self, event: ServerEvent) -> None:
+        """Tell everybody who listens."""
+        self.hub.send(event)
+
     # What it is
 
     @property
@@ -314,7 +340,13 @@ class Session:
     def info(self) -> SessionInfo:
         """What a client may know of it."""
         return describe_session(
-            self.id, self.appearance, self.size, self.frame, self.playout_delay_ms
+            self.id,
+            self.appearance,
+            self.size,
+            self.frame,
+            self.playout_delay_ms,
+            self.speech,
+            self.turn_detection,
         )
 
     def describe(self) -> dict[str, Any]:

@@ -7,7 +7,12 @@
 /** What the page may send. */
 export const ClientEvent = Object.freeze({
   SESSION_UPDATE: "session.update",
+  INPUT_APPEND: "input_audio_buffer.append",
+  INPUT_COMMIT: "input_audio_buffer.commit",
+  INPUT_CLEAR: "input_audio_buffer.clear",
   OUTPUT_AUDIO_CLEAR: "output_audio_buffer.clear",
+  RESPONSE_CANCEL: "response.cancel",
+  ITEM_TRUNCATE: "conversation.item.truncate",
   PING: "ping",
 });
 
@@ -17,9 +22,12 @@ export const ServerEvent = Object.freeze({
   SESSION_UPDATED: "session.updated",
   SPEECH_STARTED: "input_audio_buffer.speech_started",
   SPEECH_STOPPED: "input_audio_buffer.speech_stopped",
+  INPUT_COMMITTED: "input_audio_buffer.committed",
+  INPUT_CLEARED: "input_audio_buffer.cleared",
   OUTPUT_STARTED: "output_audio_buffer.started",
   OUTPUT_STOPPED: "output_audio_buffer.stopped",
   OUTPUT_CLEARED: "output_audio_buffer.cleared",
+  ITEM_TRUNCATED: "conversation.item.truncated",
   AVATAR_STATE: "avatar.state",
   AVATAR_MOTION: "avatar.motion",
   STATS: "stats",

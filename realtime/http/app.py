@@ -29,6 +29,7 @@ from realtime.http.guard import Guard, error_body, refusal
 from realtime.http.operations import operation_routes
 from realtime.http.prefix import Prefix
 from realtime.http.sessions import session_routes
+from realtime.http.speech import speech_routes
 from realtime.http.tokens import token_routes
 from realtime.http.whep import whep_routes
 from realtime.http.whip import whip_routes
@@ -36,7 +37,14 @@ from realtime.server import Server
 
 logger = logging.getLogger(__name__)
 
-_ROUTES = (session_routes, avatar_routes, operation_routes, whip_routes, whep_routes)
+_ROUTES = (
+    session_routes,
+    speech_routes,
+    avatar_routes,
+    operation_routes,
+    whip_routes,
+    whep_routes,
+)
 FORM_BYTES = 64 * 1024  # of a multipart form, besides its files
 
 

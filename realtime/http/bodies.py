@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from realtime.errors import BadOffer, BadRequest, UnsupportedType
 
 Body = TypeVar("Body", bound=BaseModel)
-_QUERY = ("avatar", "pipeline", "audio", "frame", "size", "seed")
+_QUERY = ("avatar", "pipeline", "audio", "rate", "frame", "size", "seed")
 
 
 class OfferBody(BaseModel):
-    """`POST /v1/sessions` as JSON."""
+    """`POST /v1/sessions` as JSON. Without an offer, whoever pushes and watches comes later."""
 
     model_config = ConfigDict(extra="ignore")
 
-    sdp: str = Field(min_length=1)
-    type: Literal["offer"]
+    sdp: str | None = Field(None, min_length=1)
+    type: Literal["offer"] | None = None
     avatar: str | None = Field(None, max_length=128)
     pipeline: str | None = Field(None, max_length=64)
     audio: Literal["microphone", "push"] = "microphone"
+    rate: int = 24_000
     frame: str | None = Field(None, min_length=1, max_length=16)
     size: int | str | None = None
     seed: int | None = Field(None, ge=0, lt=2**31)
+
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.sdp is None and (self.type is not None or self.audio == "microphone"):
+            raise ValueError("an offer is missing; only with audio=push can it come later")
+        if self.sdp is not None and self.type is None:
+            raise ValueError("type: an offer has the type offer")
+        return self
 
 
 class SessionPatch(BaseModel):

@@ -21,15 +21,19 @@ def session_routes(server: Server) -> APIRouter:
     @routes.post("", status_code=201)
     async def create_session(request: Request) -> Response:
         body = await read_offer(request)
-        wanted = body.model_dump(exclude={"sdp", "type"})
-        session, peer = await server.call(SessionRequest(**wanted), body.sdp)
+        wanted = body.model_dump(exclude={"sdp", "type", "rate"})
+        session_request = SessionRequest(**wanted, rate_hz=body.rate)
+        answer: dict[str, Any] = {}
+        if body.sdp is None:
+            session = await server.open_session(session_request)
+        else:
+            session, peer = await server.call(session_request, body.sdp)
+            answer = {"sdp": peer.answer_sdp, "type": "answer"}
         headers = {"Location": f"/v1/sessions/{session.id}"}
         if content_type(request) == "application/sdp":
-            return Response(peer.answer_sdp, 201, headers=headers, media_type="application/sdp")
-        answer = {
+            return Response(answer["sdp"], 201, headers=headers, media_type="application/sdp")
+        answer |= {
             "id": session.id,
-            "sdp": peer.answer_sdp,
-            "type": "answer",
             "ice_servers": server.ice_servers(),
             "playout_delay_ms": session.playout_delay_ms,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from realtime.media import Hop
@@ -16,6 +16,8 @@ class Playback:
     kind: Literal["started", "stopped", "cleared"]
     played_ms: int
     """Of the utterance; of a microphone, which has no utterances, of the whole session."""
+    utterance: str = field(default="", compare=False)
+    """Its id; empty where there are none, or none was heard or waited."""
 
 
 class Source(Protocol):

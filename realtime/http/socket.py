@@ -1,0 +1,84 @@
+"""A WebSocket whose other end may be slow: what is sent waits in a queue of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+from fastapi import WebSocket, WebSocketDisconnect
+from fastapi.responses import JSONResponse
+
+from realtime.errors import VivavoceError
+from realtime.http.guard import error_body
+
+logger = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES = 15 * 1024 * 1024
+"""What OpenAI's Realtime API takes in one `input_audio_buffer.append`."""
+_MOST_WAITING = 2_000  # messages; a client that reads none has gone
+_TOO_SLOW = 1013  # "try again later"
+
+
+async def deny(socket: WebSocket, error: VivavoceError) -> None:
+    """Refuse a WebSocket before it is one, by an HTTP answer."""
+    await socket.send_denial_response(
+        JSONResponse(error_body(error.code, str(error)), error.status)
+    )
+
+
+class Socket:
+    """An accepted WebSocket. `async with` it: its sender runs meanwhile.
+
+    Sessions speak to it by `send`, which never waits; a client that does not read is cut off.
+    """
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._waiting: asyncio.Queue[str | None] = asyncio.Queue(_MOST_WAITING)
+        self._sender: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Socket:
+        self._sender = asyncio.create_task(self._send_all())
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        assert self._sender is not None
+        self._sender.cancel()
+        await asyncio.gather(self._sender, return_exceptions=True)
+
+    def send(self, text: str) -> bool:
+        """Queue one message; False where its client reads none and is cut off."""
+        if self._waiting.full():
+            self.end()
+            return False
+        self._waiting.put_nowait(text)
+        return True
+
+    def end(self) -> None:
+        """Close it, once what waits was sent, or at once where nobody reads."""
+        if self._waiting.full():
+            while not self._waiting.empty():
+                self._waiting.get_nowait()
+            logger.warning("a client of a WebSocket does not read: it is cut off")
+        self._waiting.put_nowait(None)
+
+    async def messages(self) -> AsyncIterator[str | bytes]:
+        """What the client says until it goes."""
+        try:
+            while True:
+                message = await self._socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                text = message.get("text")
+                yield message["bytes"] if text is None else text
+        except (WebSocketDisconnect, RuntimeError):  # the latter once it was closed from here
+            return
+
+    async def _send_all(self) -> None:
+        try:
+            while (text := await self._waiting.get()) is not None:
+                await self._socket.send_text(text)
+            await self._socket.close(_TOO_SLOW if self._waiting.empty() else 1000)
+        except (WebSocketDisconnect, RuntimeError):
+            return

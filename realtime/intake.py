@@ -1,0 +1,198 @@
+"""What one listener may do with the speech that is pushed into its session."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from math import ceil, inf
+from typing import Protocol
+
+import numpy as np
+
+from realtime.clock import Clock
+from realtime.protocol import (
+    BufferFullDetail,
+    ErrorDetail,
+    InputAppend,
+    InputClear,
+    InputCleared,
+    InputCommit,
+    InputCommitted,
+    ItemTruncate,
+    ItemTruncated,
+    OutputClear,
+    ResponseCancel,
+    ServerEvent,
+    SpeechEvent,
+    item_id,
+    utterance_of,
+)
+from realtime.sources.pushed import PushedSpeech, TooMuchSpeech
+from realtime.sources.source import Source
+
+_SHORTEST_REFUSAL_S = 1.0
+"""Once the buffer is full, nothing is taken for so long: what was sent before the refusal could be
+read must not slip in behind a gap."""
+
+
+class Refused(Exception):
+    """Something that a client asked for was not done."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.detail = ErrorDetail(code=code, message=message)
+
+
+class Speaks(Protocol):
+    """A session, as those see it who let it speak."""
+
+    speech: Source | None
+    """What it says; None: what its microphone hears."""
+
+    def speech_came(self) -> None:
+        """There is something to say: media time begins, unless a peer is on its way."""
+
+    def clear(self) -> object:
+        """Stop speaking; everybody is told by an event."""
+
+    def tell(self, event: ServerEvent) -> None:
+        """Tell everybody who listens."""
+
+
+class Intake:
+    """Carries out the speech events of one listener.
+
+    Args:
+        speaker: the session.
+        clock: the session's.
+    """
+
+    def __init__(self, speaker: Speaks, clock: Clock) -> None:
+        self.rate_hz: int | None = None
+        """Of what this listener appends; None: the source's own."""
+        self.taken = 0
+        """Samples, since it came."""
+        self._speaker = speaker
+        self._clock = clock
+        self._odd = b""  # half a sample
+        self._resume = -inf
+
+    @property
+    def _speech(self) -> PushedSpeech:
+        if isinstance(self._speaker.speech, PushedSpeech):
+            return self._speaker.speech
+        raise Refused(
+            "not_pushed",
+            "this session says what its microphone hears: open it with audio=push to push speech",
+        )
+
+    def carry_out(self, event: SpeechEvent) -> None:
+        """Do what a client asked for.
+
+        Raises:
+            Refused: it was not done.
+        """
+        match event:
+            case InputAppend():
+                self.append(_decoded(event.audio))
+            case InputCommit():
+                self.commit()
+            case InputClear():
+                self._speech.retract()
+                self._speaker.tell(InputCleared())
+            case OutputClear():
+                self._speaker.clear()
+            case ResponseCancel():
+                self._cancel(event)
+            case ItemTruncate():
+                self._truncate(event)
+
+    def append(self, pcm: bytes) -> None:
+        """Speech to say, PCM16 little endian.
+
+        Raises:
+            Refused: nothing of it was taken.
+        """
+        speech, now = self._speech, self._clock.now()
+        if now < self._resume:
+            raise self._full(speech)
+        pcm = self._odd + pcm
+        whole = len(pcm) // 2 * 2
+        try:
+            speech.push(np.frombuffer(pcm[:whole], "<i2"), now, self.rate_hz)
+        except TooMuchSpeech as error:
+            self._resume = now + max(_SHORTEST_REFUSAL_S, error.over_s)
+            raise self._full(speech) from error
+        except ValueError as error:
+            raise Refused("invalid_value", str(error)) from error
+        self._odd = pcm[whole:]
+        self.taken += whole // 2
+        self._speaker.speech_came()
+
+    def commit(self) -> None:
+        """What was appended is a whole utterance.
+
+        Raises:
+            Refused: there is nothing, or not all of it was taken.
+        """
+        speech = self._speech
+        if self._clock.now() < self._resume:
+            raise self._full(speech)
+        self._odd = b""
+        before = speech.last_committed
+        utterance = speech.commit()
+        if utterance is None:
+            raise Refused("input_audio_buffer_commit_empty", "nothing was appended since")
+        self._speaker.tell(
+            InputCommitted(
+                item_id=item_id(utterance.id),
+                previous_item_id=None if before is None else item_id(before.id),
+            )
+        )
+
+    def _full(self, speech: PushedSpeech) -> Refused:
+        wait_s = max(0.0, self._resume - self._clock.now())
+        refused = Refused("buffer_full", "")
+        refused.detail = BufferFullDetail(
+            code="buffer_full",
+            message=f"{speech.waiting_s:.0f} s of speech wait to be spoken: nothing was taken; "
+            f"go on after {wait_s:.1f} s from sample {self.taken}",
+            waiting_ms=round(speech.waiting_s * 1000),
+            retry_after_ms=ceil(wait_s * 1000),
+            taken_samples=self.taken,
+        )
+        return refused
+
+    def _cancel(self, event: ResponseCancel) -> None:
+        active = self._speech.active
+        asked = event.response_id
+        if active is None or (asked is not None and self._speech.find(utterance_of(asked)) is None):
+            raise Refused("response_cancel_not_active", "nothing is being said")
+        self._speaker.clear()
+
+    def _truncate(self, event: ItemTruncate) -> None:
+        utterance = self._speech.find(utterance_of(event.item_id))
+        if utterance is None:
+            raise Refused("item_not_found", f"there is no item {event.item_id!r}")
+        if event.audio_end_ms > utterance.pushed_ms:
+            raise Refused(
+                "invalid_value",
+                f"audio_end_ms: the item has {utterance.pushed_ms} ms, not {event.audio_end_ms}",
+            )
+        if self._speech.waits(utterance):
+            self._speaker.clear()
+        self._speaker.tell(
+            ItemTruncated(
+                item_id=event.item_id,
+                content_index=event.content_index,
+                audio_end_ms=event.audio_end_ms,
+                played_ms=utterance.spoken_ms,
+            )
+        )
+
+
+def _decoded(audio: str) -> bytes:
+    try:
+        return base64.b64decode(audio, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refused("invalid_value", f"audio is not base64: {error}") from error
