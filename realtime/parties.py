@@ -21,6 +21,8 @@ class Party:
     """What it hears of the session and says to it."""
     has_microphone: bool = False
     """The session's microphone is its own."""
+    on_left: Callable[[], None] = lambda: None
+    """Called when it is no party any more, whoever wished that."""
 
 
 class Parties:

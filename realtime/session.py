@@ -22,7 +22,7 @@ from realtime.clock import Clock
 from realtime.control import ControlHub
 from realtime.descriptions import describe_session
 from realtime.engine.handle import StreamHandle, StreamOpener
-from realtime.errors import BadOffer, SessionError
+from realtime.errors import BadOffer, SessionError, UnknownSession
 from realtime.logs import session_id
 from realtime.media import Size
 from realtime.metrics import Metrics
@@ -257,7 +257,13 @@ class Session:
 
     def attach(self, send: Callable[[str], object]) -> Party:
         """Somebody hears of the session by a socket of its own and keeps it going until
-        `parties.leave`; what it says goes to `party.listener.receive`."""
+        `parties.leave`; what it says goes to `party.listener`.
+
+        Raises:
+            UnknownSession: it has ended.
+        """
+        if self.closing:
+            raise UnknownSession(f"the session {self.id} has ended")
         party = self.parties.join()
         self.parties.listen(party, send)
         return party
@@ -274,6 +280,7 @@ class Session:
             self.parties.leave(party, "connection_lost" if began else "never_connected")
 
     def _has_left(self, party: Party) -> None:
+        party.on_left()
         if party.peer is not None:
             self._tasks.spawn(party.peer.close(), finish=True)
 

@@ -28,7 +28,6 @@ class OfferBody(BaseModel):
     size: int | str | None = None
     seed: int | None = Field(None, ge=0, lt=2**31)
 
-
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if self.sdp is None and (self.type is not None or self.audio == "microphone"):

@@ -12,6 +12,7 @@ import uvicorn
 
 from realtime.config import ServerConfig
 from realtime.http.app import create_app
+from realtime.http.socket import MAX_MESSAGE_BYTES
 from realtime.logs import configure
 from realtime.processes import take_turns_early
 from realtime.server import Server
@@ -106,6 +107,8 @@ def serve(config: ServerConfig) -> None:
                 access_log=False,
                 proxy_headers=False,  # the application knows which proxies to believe
                 timeout_graceful_shutdown=5,
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_per_message_deflate=False,  # sound does not compress
             ),
             service,
             url,

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 MAX_MESSAGE_BYTES = 15 * 1024 * 1024
 """What OpenAI's Realtime API takes in one `input_audio_buffer.append`."""
 _MOST_WAITING = 2_000  # messages; a client that reads none has gone
-_TOO_SLOW = 1013  # "try again later"
+_OVER, _TOO_SLOW = 1000, 1008  # RFC 6455, section 7.4.1
 
 
 async def deny(socket: WebSocket, error: VivavoceError) -> None:
@@ -37,6 +37,7 @@ class Socket:
         self._socket = socket
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue(_MOST_WAITING)
         self._sender: asyncio.Task[None] | None = None
+        self._code = _OVER
 
     async def __aenter__(self) -> Socket:
         self._sender = asyncio.create_task(self._send_all())
@@ -50,18 +51,19 @@ class Socket:
     def send(self, text: str) -> bool:
         """Queue one message; False where its client reads none and is cut off."""
         if self._waiting.full():
-            self.end()
-            return False
-        self._waiting.put_nowait(text)
-        return True
-
-    def end(self) -> None:
-        """Close it, once what waits was sent, or at once where nobody reads."""
-        if self._waiting.full():
+            logger.warning("a client of a WebSocket does not read: it is cut off")
+            self._code = _TOO_SLOW
             while not self._waiting.empty():
                 self._waiting.get_nowait()
-            logger.warning("a client of a WebSocket does not read: it is cut off")
-        self._waiting.put_nowait(None)
+            self.end()
+        if self._code == _OVER:
+            self._waiting.put_nowait(text)
+        return self._code == _OVER
+
+    def end(self) -> None:
+        """Close it, once what waits was sent."""
+        if not self._waiting.full():
+            self._waiting.put_nowait(None)
 
     async def messages(self) -> AsyncIterator[str | bytes]:
         """What the client says until it goes."""
@@ -79,6 +81,6 @@ class Socket:
         try:
             while (text := await self._waiting.get()) is not None:
                 await self._socket.send_text(text)
-            await self._socket.close(_TOO_SLOW if self._waiting.empty() else 1000)
+            await self._socket.close(self._code)
         except (WebSocketDisconnect, RuntimeError):
             return
