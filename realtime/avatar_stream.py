@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from pipelines.audio.vad import SpeechEdge
 from realtime.clock import Alarm, Clock
 from realtime.cursor import Cursor
+from realtime.echo import EchoGate
 from realtime.engine.handle import StreamHandle
 from realtime.media import (
     HOP_SAMPLES,
@@ -54,7 +55,8 @@ class AvatarStream:
         handle: its slot of the engine; this stream becomes its listener.
         clock: for everything that waits here.
         listening: what the avatar hears meanwhile, the user's microphone beside pushed speech. It
-            is neither played nor drawn: only its speech edges are told.
+            is neither played nor drawn: only edges of the user's speech are told, not those of the
+            avatar's echo in it.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class AvatarStream:
         self._source = source
         self._listening = listening
         self._handle = handle
+        self._echo = EchoGate()
         self._voice = VoiceQueue()
         self._cursors: list[tuple[Cursor[Any], tuple[type, ...]]] = []
         self._left: deque[tuple[int, float]] = deque(maxlen=50)  # hops of voice, and when they left
@@ -165,7 +168,7 @@ class AvatarStream:
 
     def _hear(self, now: float) -> None:
         if self._listening is not None:
-            self._tell_edges(self._listening.pull(now))
+            self._listen(self._listening, now)
         while self._wants_hops() and (hops := self._source.pull(now)):
             for hop in hops:
                 self._voice.put(hop.start, hop.voice)
@@ -182,6 +185,13 @@ class AvatarStream:
         if self._source.end is not None:
             needed = min(needed, self._source.end)
         return self._voice.heard < needed + self._handle.look_ahead
+
+    def _listen(self, source: Source, now: float) -> None:
+        """Hear the user, not the avatar's own voice in his microphone."""
+        for hop in source.pull(now):
+            came_in = source.t0 + hop.start / SAMPLE_RATE_HZ
+            for edge in self._echo.heard(hop, self.playout.position(came_in)):
+                self.on_edge(edge)
 
     def _tell_edges(self, hops: Sequence[Hop]) -> None:
         for hop in hops:
@@ -251,6 +261,8 @@ class AvatarStream:
         if start % HOP_SAMPLES == 0:
             self._left.append((start, now))
         self._publish(Voice(start, pcm))
+        if self._listening is not None:
+            self._echo.played(start, pcm)
         if self._source.live:
             self.playout.pause(now, quiet=is_quiet(pcm))
         for playback in self._source.played(self._voice.played):
