@@ -8,6 +8,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from realtime.errors import BadOffer, BadRequest, UnsupportedType
+from realtime.server import SessionRequest
 
 Body = TypeVar("Body", bound=BaseModel)
 _QUERY = ("avatar", "pipeline", "audio", "rate", "frame", "size", "seed")
@@ -35,6 +36,10 @@ class OfferBody(BaseModel):
         if self.sdp is not None and self.type is None:
             raise ValueError("type: an offer has the type offer")
         return self
+
+    def request(self) -> SessionRequest:
+        """What it asks for, besides the offer."""
+        return SessionRequest(**self.model_dump(exclude={"sdp", "type", "rate"}), rate_hz=self.rate)
 
 
 class SessionPatch(BaseModel):

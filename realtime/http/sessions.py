@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from realtime.errors import UnsupportedType
 from realtime.http.bodies import SessionPatch, content_type, parse_json, read_offer
 from realtime.http.peers import trickle
-from realtime.server import Server, SessionRequest
+from realtime.server import Server
 from realtime.sinks.webrtc import fragments
 
 
@@ -21,13 +21,11 @@ def session_routes(server: Server) -> APIRouter:
     @routes.post("", status_code=201)
     async def create_session(request: Request) -> Response:
         body = await read_offer(request)
-        wanted = body.model_dump(exclude={"sdp", "type", "rate"})
-        session_request = SessionRequest(**wanted, rate_hz=body.rate)
         answer: dict[str, Any] = {}
         if body.sdp is None:
-            session = await server.open_session(session_request)
+            session = await server.open_session(body.request())
         else:
-            session, peer = await server.call(session_request, body.sdp)
+            session, peer = await server.call(body.request(), body.sdp)
             answer = {"sdp": peer.answer_sdp, "type": "answer"}
         headers = {"Location": f"/v1/sessions/{session.id}"}
         if content_type(request) == "application/sdp":

@@ -59,4 +59,4 @@ def _wanted(avatar: str, sdp: str, request: Request) -> SessionRequest:
         body = OfferBody(sdp=sdp or "-", type="offer", avatar=avatar, **fields)  # type: ignore[arg-type]
     except ValidationError as error:
         raise BadRequest(first_problem(error.errors(include_url=False))) from error
-    return SessionRequest(**body.model_dump(exclude={"sdp", "type"}))
+    return body.request()
