@@ -172,7 +172,14 @@ class Listener:
         except BadEvent as error:
             self.refuse("bad_event", str(error), error.event_id)
             return
-        if not limited or isinstance(event, InputAppend) or self._may_say():
+        if limited:
+            self.take_limited(event)
+        else:
+            self.take(event)
+
+    def take_limited(self, event: AnyClientEvent) -> None:
+        """Carry out an event; speech as often as it comes, others only so many a second."""
+        if isinstance(event, InputAppend) or self._may_say():
             self.take(event)
 
     def append(self, pcm: bytes) -> None:

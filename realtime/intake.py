@@ -86,6 +86,18 @@ class Intake:
             "this session says what its microphone hears: open it with audio=push to push speech",
         )
 
+    @property
+    def uncommitted(self) -> bool:
+        """Something was appended that is no whole utterance yet."""
+        speech = self._speaker.speech
+        return isinstance(speech, PushedSpeech) and speech.under_way
+
+    @property
+    def speaks(self) -> bool:
+        """Something is said or waits to be."""
+        speech = self._speaker.speech
+        return isinstance(speech, PushedSpeech) and speech.active is not None
+
     def carry_out(self, event: SpeechEvent) -> None:
         """Do what a client asked for.
 

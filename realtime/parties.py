@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from realtime.control import ControlHub, Listener
 from realtime.sinks.webrtc.peer import Peer
 
 logger = logging.getLogger(__name__)
+
+
+class Dialect(Protocol):
+    """Translates between a session and a client that speaks otherwise."""
+
+    listener: Listener
+    """What it is to the session; set when it is attached."""
+
+    def tell(self, text: str) -> None:
+        """The session says this to the client."""
+
+    def take(self, message: str | bytes) -> None:
+        """The client says this to the session."""
+
+
+Dialects = Mapping[str, Callable[[Callable[[str], object]], Dialect]]
+"""What makes a dialect for whoever is to hear it, by the label of its data channel."""
 
 
 @dataclass(eq=False)
@@ -61,6 +79,14 @@ class Parties:
         """It hears of the session from now on."""
         party.listener = self._hub.attach(send)
         return party.listener
+
+    def translate(
+        self,
+        party: Party,
+        dialect: Dialect,
+    ) -> None:
+        """It hears of the session in a dialect from now on."""
+        dialect.listener = self.listen(party, dialect.tell)
 
     def leave(self, party: Party, reason: str) -> None:
         """It has gone. Safe to call again."""

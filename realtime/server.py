@@ -33,6 +33,7 @@ from realtime.errors import (
 )
 from realtime.metrics import Metrics
 from realtime.open_sessions import OpenSessions
+from realtime.parties import Dialects
 from realtime.pipeline_loader import PipelineLoader
 from realtime.session import Session
 from realtime.session_config import SessionConfig
@@ -217,9 +218,15 @@ class Server:
     # Sessions
 
     async def call(
-        self, request: SessionRequest, sdp: str, terms: Terms = CALL
+        self,
+        request: SessionRequest,
+        sdp: str,
+        terms: Terms = CALL,
+        *,
+        dialects: Dialects | None = None,
     ) -> tuple[Session, Peer]:
         """Open a session and answer the offer of its first peer; the answer is `Peer.answer_sdp`.
+        `dialects`: see `Session.connect`.
 
         Raises:
             BadOffer, NotReady, and what `open_session` raises.
@@ -228,7 +235,7 @@ class Server:
         offer = parse_offer(sdp, terms, max_bytes=self.config.max_sdp_bytes)
         session = await self.open_session(request)
         try:
-            return session, await session.connect(offer)
+            return session, await session.connect(offer, dialects)
         except BaseException:
             await session.close("failed")
             raise

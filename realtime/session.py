@@ -26,7 +26,7 @@ from realtime.errors import BadOffer, SessionError, UnknownSession
 from realtime.logs import session_id
 from realtime.media import Size
 from realtime.metrics import Metrics
-from realtime.parties import Parties, Party
+from realtime.parties import Dialect, Dialects, Parties, Party
 from realtime.protocol import (
     ErrorDetail,
     ErrorEvent,
@@ -228,8 +228,9 @@ class Session:
 
     # Who is there
 
-    async def connect(self, offer: rtc.Offer) -> rtc.Peer:
-        """Let one more peer watch; its microphone is heard if no other's is.
+    async def connect(self, offer: rtc.Offer, dialects: Dialects | None = None) -> rtc.Peer:
+        """Let one more peer watch; its microphone is heard if no other's is. Data channels other
+        than `events` are understood in `dialects`.
 
         Raises:
             BadOffer: the offer cannot be used after all, or the session was over before it could
@@ -243,7 +244,7 @@ class Session:
                 offer,
                 encodings=self._encodings,
                 microphone=self.microphone if party.has_microphone else None,
-                on_channel=lambda channel: self._open_channel(party, channel),
+                on_channel=lambda channel: self._open_channel(party, channel, dialects or {}),
                 on_state=lambda state: self._peer_is(party, state),
                 config=self._config.webrtc,
             )
@@ -255,7 +256,7 @@ class Session:
             raise BadOffer(_TOO_LATE)
         return party.peer
 
-    def attach(self, send: Callable[[str], object]) -> Party:
+    def attach(self, send: Callable[[str], object] | Dialect) -> Party:
         """Somebody hears of the session by a socket of its own and keeps it going until
         `parties.leave`; what it says goes to `party.listener`.
 
@@ -265,12 +266,21 @@ class Session:
         if self.closing:
             raise UnknownSession(f"the session {self.id} has ended")
         party = self.parties.join()
-        self.parties.listen(party, send)
+        if callable(send):
+            self.parties.listen(party, send)
+        else:
+            self.parties.translate(party, send)
         return party
 
-    def _open_channel(self, party: Party, channel: rtc.EventChannel) -> None:
-        if channel.label == "events" and party.listener is None and party in self.parties:
+    def _open_channel(self, party: Party, channel: rtc.EventChannel, dialects: Dialects) -> None:
+        if party.listener is not None or party not in self.parties:
+            return
+        if channel.label == "events":
             channel.on_message = self.parties.listen(party, channel.send).receive
+        elif channel.label in dialects:
+            dialect = dialects[channel.label](channel.send)
+            self.parties.translate(party, dialect)
+            channel.on_message = dialect.take
 
     def _peer_is(self, party: Party, state: str) -> None:
         if state == "connected":

@@ -58,6 +58,7 @@ TABLE: dict[tuple[str, str], Need] = {
     ("WS", "/v1/realtime"): _OPEN,
     ("POST", "/v1/realtime/calls"): _OPEN,
     ("DELETE", "/v1/realtime/calls/{session}"): _STEER,
+    ("POST", "/v1/realtime/calls/{session}/hangup"): _STEER,
     # WHIP and WHEP: an endpoint, and a connection in its session.
     ("GET", "/whip/{avatar}"): _OPEN,
     ("OPTIONS", "/whip/{avatar}"): _OPEN,

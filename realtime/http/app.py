@@ -26,6 +26,7 @@ from realtime.http.access import Access
 from realtime.http.avatars import avatar_routes
 from realtime.http.bodies import first_problem
 from realtime.http.guard import Guard, error_body, refusal
+from realtime.http.openai import realtime_routes
 from realtime.http.operations import operation_routes
 from realtime.http.prefix import Prefix
 from realtime.http.sessions import session_routes
@@ -40,6 +41,7 @@ logger = logging.getLogger(__name__)
 _ROUTES = (
     session_routes,
     speech_routes,
+    realtime_routes,
     avatar_routes,
     operation_routes,
     whip_routes,
@@ -146,7 +148,7 @@ def _body_limit(config: ServerConfig, path: str) -> int:
         accepted = frozenset().union(*(find_system(name).accepts for name in config.loaded))
         photos = config.max_image_bytes * (2 if "source" in accepted else 1)
         return photos + ("video" in accepted) * config.max_video_bytes + FORM_BYTES
-    if path == "/v1/sessions":
+    if path in ("/v1/sessions", "/v1/realtime/calls"):
         return 2 * config.max_sdp_bytes  # JSON escapes line ends
     if path.startswith(("/whip/", "/whep/")):
         return config.max_sdp_bytes

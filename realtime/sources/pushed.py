@@ -102,6 +102,11 @@ class PushedSpeech:
         return sum(utterance.waiting / utterance.rate_hz for utterance in self._utterances)
 
     @property
+    def under_way(self) -> bool:
+        """Whether something was pushed that is not committed."""
+        return bool(self._utterances) and not self._utterances[-1].committed
+
+    @property
     def active(self) -> Utterance | None:
         """The utterance that is heard, or else the first that will be."""
         if self._heard is not None:
@@ -149,7 +154,7 @@ class PushedSpeech:
         self._pushed = now
 
     def _under_way(self, rate_hz: int) -> Utterance:
-        if not self._utterances or self._utterances[-1].committed:
+        if not self.under_way:
             utterance = Utterance(check_rate(rate_hz))
             self._utterances.append(utterance)
             self._known[utterance.id] = utterance
@@ -159,7 +164,7 @@ class PushedSpeech:
 
     def commit(self) -> Utterance | None:
         """What was pushed is a whole utterance; None if nothing was since the last."""
-        if not self._utterances or self._utterances[-1].committed:
+        if not self.under_way:
             return None
         self.last_committed = self._utterances[-1]
         self.last_committed.committed = True
@@ -167,7 +172,7 @@ class PushedSpeech:
 
     def retract(self) -> None:
         """Forget what was pushed, not committed and not cut into hops yet."""
-        if self._utterances and not self._utterances[-1].committed:
+        if self.under_way:
             utterance = self._utterances[-1]
             begun = utterance.waiting < utterance.pushed
             utterance.cut()

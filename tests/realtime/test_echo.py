@@ -12,12 +12,14 @@ from realtime.media import PACKET_SAMPLES, VOICE_SAMPLES, Hop
 from realtime.sources.resample import Decimator
 from tests.support.babble import RATE_HZ, babble
 
+Sound = NDArray[np.float64]
+
 FULL = 32_768.0
 
 
-def room(voice: Sound, seed: int, gain_db: float, delay_s: float) -> Sound:
+def room(voice: Sound, gain_db: float, delay_s: float) -> Sound:
     """What a loudspeaker brings back: later, with a tail of 60 ms, at another level."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(3)
     tail = rng.standard_normal(round(0.06 * RATE_HZ)) * np.exp(-np.arange(2_880) / 600)
     tail[0] = 3.0
     late = np.concatenate([np.zeros(round(delay_s * RATE_HZ)), voice])[: len(voice)]

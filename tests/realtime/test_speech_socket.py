@@ -1,27 +1,21 @@
-"""Speech pushed over the real socket: what is told, what is refused, who keeps a session going."""
+"""Speech pushed over the real socket: what is told, what is refused, who keeps a session going; and
+the same in the dialect of OpenAI's Realtime clients."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
-import uvicorn
 import websockets
 from numpy.typing import NDArray
-from websockets.asyncio.client import ClientConnection
 
-from realtime.http.app import create_app
-from realtime.http.socket import MAX_MESSAGE_BYTES
-from realtime.server import Server
 from tests.support.engines import until
+from tests.support.sockets import Site, served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -31,79 +25,10 @@ def hum(seconds: float, rate_hz: int = 24_000) -> NDArray[np.int16]:
     return (8_000 * np.sin(2 * np.pi * 200 * n / rate_hz)).astype(np.int16)
 
 
-class Talker:
-    """A client of the audio socket that keeps all it was told."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-        self.events: list[dict[str, Any]] = []
-        self._reading = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        async for message in self.socket:
-            self.events.append(json.loads(message))
-
-    async def say(self, type: str, **fields: Any) -> None:
-        await self.socket.send(json.dumps({"type": type, **fields}))
-
-    async def append(self, pcm: NDArray[np.int16], **fields: Any) -> None:
-        audio = base64.b64encode(pcm.tobytes()).decode()
-        await self.say("input_audio_buffer.append", audio=audio, **fields)
-
-    async def told(self, type: str, count: int = 1) -> dict[str, Any]:
-        """Wait for that many events of a type; the last of them."""
-        await until(lambda: len(self.of(type)) >= count)
-        return self.of(type)[count - 1]
-
-    def of(self, type: str) -> list[dict[str, Any]]:
-        return [event for event in self.events if event["type"] == type]
-
-    async def close(self) -> None:
-        await self.socket.close()
-        await self._reading
-
-
-class Site:
-    """The application on a real port."""
-
-    def __init__(self, service: Server, url: str) -> None:
-        self.service = service
-        self.http = httpx.AsyncClient(base_url=f"http://{url}")
-        self._url = url
-
-    async def open(self, **fields: Any) -> str:
-        answer = await self.http.post("/v1/sessions", json={"audio": "push", **fields})
-        assert answer.status_code == 201, answer.text
-        return str(answer.json()["id"])
-
-    @asynccontextmanager
-    async def talker(self, session: str, query: str = "") -> AsyncIterator[Talker]:
-        url = f"ws://{self._url}/v1/sessions/{session}/audio{query}"
-        async with websockets.connect(url, max_size=None) as socket:
-            talker = Talker(socket)
-            try:
-                yield talker
-            finally:
-                await talker.close()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(config: Any) -> AsyncIterator[Site]:
-    service = Server(config)
-    app = create_app(config, service)
-    serving = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_config=None, ws_max_size=MAX_MESSAGE_BYTES)
-    )
-    task = asyncio.create_task(serving.serve())
-    try:
-        await until(lambda: serving.started and service._state == "open")
-        port = serving.servers[0].sockets[0].getsockname()[1]
-        site = Site(service, f"127.0.0.1:{port}")
+    async with served(config) as site:
         yield site
-        await site.http.aclose()
-    finally:
-        serving.should_exit = True
-        await task
 
 
 async def test_an_utterance_is_played_and_told_with_all_that_clients_expect(site: Site) -> None:
@@ -265,7 +190,7 @@ async def test_sockets_are_refused_before_they_open(
     site: Site, path: str, status: int, code: str
 ) -> None:
     session = await site.open()
-    url = f"ws://{site.http.base_url.netloc.decode()}"
+    url = f"ws://{site.address}"
     with pytest.raises(websockets.InvalidStatus) as refused:
         await websockets.connect(f"{url}/v1/sessions/{path.format(session=session)}")
     assert refused.value.response.status_code == status
@@ -277,3 +202,119 @@ async def test_a_session_without_an_offer_needs_somebody_who_pushes(site: Site) 
     for body in ({}, {"audio": "microphone"}, {"audio": "push", "type": "offer"}):
         answer = await site.http.post("/v1/sessions", json=body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+
+
+# The dialect of OpenAI's Realtime clients
+
+
+def decoded(deltas: list[dict[str, Any]]) -> NDArray[np.int16]:
+    return np.frombuffer(b"".join(base64.b64decode(e["delta"]) for e in deltas), "<i2")
+
+
+async def test_an_utterance_is_a_response_whose_voice_comes_back(site: Site) -> None:
+    avatar = site.service.avatars.default("portrait").id
+    async with site.socket(f"/v1/realtime?model={avatar}", subprotocols=["realtime"]) as talker:
+        assert talker.socket.subprotocol == "realtime"
+        created = await talker.told("session.created")
+        assert created["session"]["model"] == created["session"]["avatar"]["avatar"] == avatar
+        await talker.say(
+            "session.update",
+            session={
+                "type": "realtime",
+                "instructions": "be kind",
+                "tools": [],
+                "audio": {
+                    "input": {"format": {"type": "audio/pcm", "rate": 16_000}},
+                    "output": {"voice": "marin"},
+                },
+            },
+        )
+        session = (await talker.told("session.updated"))["session"]
+        assert session["instructions"] == "be kind"
+        assert session["audio"]["input"]["format"]["rate"] == 16_000
+        assert session["audio"]["output"] == {
+            "format": {"type": "audio/pcm", "rate": 24_000},
+            "voice": "marin",
+            "speed": 1.0,
+        }
+        await talker.append(hum(0.5, 16_000))
+        await talker.say("input_audio_buffer.commit")
+        await talker.say("response.create")
+        done = await talker.told("response.done")
+        stopped = await talker.told("output_audio_buffer.stopped")
+        kinds = list(dict.fromkeys(event["type"] for event in talker.events))
+        first, last = kinds.index("response.created"), kinds.index("output_audio_buffer.stopped")
+        assert [kind for kind in kinds[first : last + 1] if not kind.startswith("avatar")] == [
+            "response.created",
+            "response.output_item.added",
+            "conversation.item.added",
+            "response.content_part.added",
+            "output_audio_buffer.started",
+            "response.output_audio.delta",
+            "response.output_audio.done",
+            "response.output_audio_transcript.done",
+            "response.content_part.done",
+            "response.output_item.done",
+            "conversation.item.done",
+            "response.done",
+            "output_audio_buffer.stopped",
+        ]
+        deltas = talker.of("response.output_audio.delta")
+        ids = {
+            (e["response_id"], e["item_id"], e["output_index"], e["content_index"]) for e in deltas
+        }
+        assert ids == {(stopped["response_id"], stopped["item_id"], 0, 0)}
+        assert len(decoded(deltas)) == pytest.approx(0.5 * 24_000, abs=0.041 * 24_000)
+        assert np.abs(decoded(deltas)).max() == pytest.approx(8_000, rel=0.05)
+        assert done["response"]["status"] == "completed"
+        assert stopped["played_ms"] == 500
+        assert not talker.of("error")
+        await talker.say("conversation.item.retrieve", item_id=stopped["item_id"])
+        item = (await talker.told("conversation.item.retrieved"))["item"]
+        assert (item["role"], item["status"]) == ("assistant", "completed")
+
+
+async def test_an_interrupted_response_is_cancelled(site: Site) -> None:
+    async with site.socket("/v1/realtime?model=gpt-realtime") as talker:
+        await talker.append(hum(20.0))
+        await talker.say("response.create")  # nobody committed: it does
+        started = await talker.told("output_audio_buffer.started")
+        await talker.told("response.output_audio.delta", 5)
+        item = started["item_id"]
+        await talker.say(
+            "conversation.item.truncate", item_id=item, content_index=0, audio_end_ms=80
+        )
+        assert (await talker.told("conversation.item.truncated"))["item_id"] == item
+        response = (await talker.told("response.done"))["response"]
+        assert (response["id"], response["status"]) == (started["response_id"], "cancelled")
+        cleared = await talker.told("output_audio_buffer.cleared")
+        sent = len(decoded(talker.of("response.output_audio.delta"))) / 24
+        assert sent == pytest.approx(cleared["played_ms"], abs=40)
+        deltas = len(talker.of("response.output_audio.delta"))
+        await talker.append(hum(0.1))
+        await talker.say("input_audio_buffer.commit")
+        await talker.told("response.done", 2)
+        after = talker.of("response.output_audio.delta")[deltas:]
+        assert {event["item_id"] for event in after}.isdisjoint({item})
+
+
+async def test_what_the_dialect_does_not_know_is_refused_in_words(site: Site) -> None:
+    async with site.socket("/v1/realtime?model=gpt-realtime") as talker:
+        await talker.socket.send("[]")
+        await talker.say("conversation.item.retrieve", item_id="item_9", event_id="a")
+        await talker.say("conversation.item.create", item={}, event_id="b")
+        await talker.say("response.create", event_id="c")
+        for n, asked in enumerate(({"type": "audio/pcmu"}, {"type": "audio/pcm", "rate": 4_000})):
+            audio = {"input": {"format": asked}}
+            await talker.say("session.update", session={"audio": audio}, event_id=f"d{n}")
+        await talker.say("response.cancel", event_id="e")
+        await talker.told("error", 7)
+        assert [(e["error"]["code"], e["error"]["event_id"]) for e in talker.of("error")] == [
+            ("bad_event", None),
+            ("item_not_found", "a"),
+            ("unknown_event", "b"),
+            ("nothing_to_say", "c"),
+            ("invalid_value", "d0"),
+            ("invalid_value", "d1"),
+            ("response_cancel_not_active", "e"),
+        ]
