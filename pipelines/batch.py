@@ -33,8 +33,8 @@ def frame_bytes(size: Size) -> int:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows are slots. In: hops, speech, active, draw, clear, size. Out: planes, drawn, motion,
-    behaviour."""
+    """Rows are slots. In: hops, speech, active, draw, clear, listens, size. Out: planes, drawn,
+    motion, behaviour."""
 
     hops: NDArray[np.float32]
     """[B, 640], 16 kHz, in [-1, 1]."""
@@ -47,6 +47,8 @@ class Batch:
     clear: NDArray[np.bool_]
     """[B], slots that forget the sound they heard but did not show yet, before they hear this hop
     (barge-in): lips close from where they are, the head goes on."""
+    listens: NDArray[np.bool_]
+    """[B], slots that somebody else is speaking to: those that do not speak themselves listen."""
     size: NDArray[np.int32]
     """[B, 2], width and height to draw at, one of the system's sizes."""
     planes: NDArray[np.uint8]
@@ -114,6 +116,7 @@ def _layout(
         "active": ((slots,), np.bool_),
         "draw": ((slots,), np.bool_),
         "clear": ((slots,), np.bool_),
+        "listens": ((slots,), np.bool_),
         "size": ((slots, 2), np.int32),
         "planes": ((slots, stride), np.uint8),
         "drawn": ((slots,), np.bool_),

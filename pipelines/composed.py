@@ -136,6 +136,8 @@ class ComposedPipeline:
         if batch.clear.any():
             for state in self._states:
                 state.clear(tensors["clear"].to(self.device))
+        if batch.listens.any():
+            self.motion.listen(self._motion_state, tensors["listens"].to(self.device))
         motion = self._move(hops, speech, active, np.flatnonzero(batch.active))
         slots = np.flatnonzero(batch.draw).tolist()
         self.renderer.step(motion, self._renderer_state, active, slots, batch)

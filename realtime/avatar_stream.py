@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from pipelines.audio.vad import SpeechEdge
@@ -172,7 +173,7 @@ class AvatarStream:
         while self._wants_hops() and (hops := self._source.pull(now)):
             for hop in hops:
                 self._voice.put(hop.start, hop.voice)
-                self._handle.submit(hop)
+                self._handle.submit(replace(hop, listens=True) if self._echo.speech else hop)
             if self._listening is None:
                 self._tell_edges(hops)
         self.playout.start = self._source.t0

@@ -56,6 +56,8 @@ class Hop:
     """Local time at which its last sample arrived, or was given up."""
     edges: tuple[SpeechEdge, ...] = ()
     """Speech starting or stopping, seen in this hop."""
+    listens: bool = False
+    """Somebody else is speaking to the avatar."""
 
 
 @dataclass(frozen=True)

@@ -122,5 +122,8 @@ class GeneratedCodes(MotionModel):
         generated = self.sampler.step(rows, state.stream, active, given=Given(told))[:, 0]
         return state.own + generated * self.sampler.model.unit
 
+    def listen(self, state: GeneratedState, slots: Tensor) -> None:
+        state.voice.listen(slots)
+
     def behaviour(self, state: GeneratedState) -> Tensor:
         return behaviour(state.voice).to(torch.int8)

@@ -114,5 +114,8 @@ class MappedCodes(MotionModel):
         motion = self.inner.step(features, speech, controls, state.inner, active)
         return state.own + self.to_code.moved(motion)
 
+    def listen(self, state: MappedState, slots: Tensor) -> None:
+        self.inner.listen(state.inner, slots)
+
     def behaviour(self, state: MappedState) -> Tensor:
         return self.inner.behaviour(state.inner)

@@ -81,6 +81,9 @@ class OnnxMotion(MotionModel):
             weakref.finalize(state, self._bindings.pop, id(state), None).atexit = False
         return binding.step((features, speech, controls, active))
 
+    def listen(self, state: Any, slots: Tensor) -> None:
+        self.model.listen(state, slots)
+
     def behaviour(self, state: Any) -> Tensor:
         return self.model.behaviour(state)
 

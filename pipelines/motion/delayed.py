@@ -70,5 +70,8 @@ class DelayedMotion(MotionModel):
         masked_write(state.held, torch.cat([state.held[:, 1:], new[:, None]], 1), active)
         return leaves
 
+    def listen(self, state: DelayedState, slots: Tensor) -> None:
+        self.model.listen(state.inner, slots)
+
     def behaviour(self, state: DelayedState) -> Tensor:
         return self.model.behaviour(state.inner)

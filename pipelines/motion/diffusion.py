@@ -165,6 +165,9 @@ class DiffusionMotion(MotionModel):
         if own.readout is not None and own.readout.shape == state.readout[slot].shape:
             state.readout[slot] = torch.from_numpy(own.readout)
 
+    def listen(self, state: DiffusionState, slots: Tensor) -> None:
+        state.voice.listen(slots)
+
     def step(
         self,
         features: Tensor,

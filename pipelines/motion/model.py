@@ -85,6 +85,9 @@ class MotionModel(nn.Module, ABC):
     def set_identity(self, state: Any, slot: int, identity: IdentityFeatures) -> None:
         """Take in whose face `slot` moves, where that matters; its motion goes on undisturbed."""
 
+    def listen(self, state: Any, slots: Tensor) -> None:
+        """Somebody is speaking to `slots` (bool [B]): they listen, where a model knows how to."""
+
     @abstractmethod
     def step(
         self, features: Tensor, speech: Tensor, controls: Tensor, state: Any, active: Tensor

@@ -87,6 +87,11 @@ class VoiceState(SlotState):
             masked_write(held, torch.zeros_like(held), slots)
         masked_write(self.quiet, self.quiet.clamp_min(HANGOVER + 1.0), slots)
 
+    def listen(self, slots: Tensor) -> None:
+        """Somebody else speaks: as if the own voice had only just fallen silent, where it has."""
+        heard = self.quiet.clamp_max(HANGOVER + 1.0)
+        masked_write(self.quiet, heard, slots)
+
 
 class Voice(nn.Module):
     """Log-mel features to band levels below the speaker's own, and a gate."""

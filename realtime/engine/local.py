@@ -153,10 +153,11 @@ class LocalStream:
     def _step(self, hop: Hop, *, draw: bool) -> None:
         batch, row = self._engine.batch, self.row
         begin = time.monotonic()
-        for flags in (batch.active, batch.draw, batch.clear, batch.drawn):
+        for flags in (batch.active, batch.draw, batch.clear, batch.listens, batch.drawn):
             flags[:] = False
         batch.hops[row] = hop.samples
         batch.speech[row] = hop.speech
+        batch.listens[row] = hop.listens
         batch.active[row] = True
         batch.draw[row] = draw
         batch.clear[row] = self._clearing

@@ -52,6 +52,8 @@ class WaitingHop:
     speech: bool
     sent: float
     """Local time at which the stream handed it in."""
+    listens: bool = False
+    """Somebody else is speaking to the avatar."""
 
 
 @dataclass(eq=False)

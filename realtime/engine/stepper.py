@@ -34,12 +34,13 @@ def step_batch(host: PipelineHost, index: int, turns: Sequence[Turn]) -> tuple[f
     seconds."""
     batch, taken = host.memory.batches[index], host.memory.taken[index]
     begin, cpu = time.monotonic(), time.thread_time()
-    for flags in (batch.active, batch.draw, batch.clear, batch.drawn):
+    for flags in (batch.active, batch.draw, batch.clear, batch.listens, batch.drawn):
         flags[:] = False
     for turn in turns:
         row = turn.slot.row
         batch.hops[row] = turn.hop.samples
         batch.speech[row] = turn.hop.speech
+        batch.listens[row] = turn.hop.listens
         batch.active[row] = True
         batch.draw[row] = turn.draw and not taken[row]
         batch.clear[row] = turn.slot.clearing

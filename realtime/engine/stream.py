@@ -46,7 +46,7 @@ class EngineStream:
         self._arrivals[hop.start] = hop.arrived
         samples = np.asarray(hop.samples, np.float32)
         sent = self._link.send_hop(
-            self._number, WaitingHop(hop.start, samples, hop.speech, time.monotonic())
+            self._number, WaitingHop(hop.start, samples, hop.speech, time.monotonic(), hop.listens)
         )
         self._unsent += not sent
 
