@@ -76,6 +76,7 @@ class Intake:
         self._clock = clock
         self._odd = b""  # half a sample
         self._resume = -inf
+        self._clears = 0  # when it was full
 
     @property
     def _speech(self) -> PushedSpeech:
@@ -110,6 +111,7 @@ class Intake:
             case InputCommit():
                 self.commit()
             case InputClear():
+                self._odd = b""
                 self._speech.retract()
                 self._speaker.tell(InputCleared())
             case OutputClear():
@@ -126,7 +128,7 @@ class Intake:
             Refused: nothing of it was taken.
         """
         speech, now = self._speech, self._clock.now()
-        if now < self._resume:
+        if self._refuses(speech):
             raise self._full(speech)
         pcm = self._odd + pcm
         whole = len(pcm) // 2 * 2
@@ -134,6 +136,7 @@ class Intake:
             speech.push(np.frombuffer(pcm[:whole], "<i2"), now, self.rate_hz)
         except TooMuchSpeech as error:
             self._resume = now + max(_SHORTEST_REFUSAL_S, error.over_s)
+            self._clears = speech.clears
             raise self._full(speech) from error
         except ValueError as error:
             raise Refused("invalid_value", str(error)) from error
@@ -148,7 +151,7 @@ class Intake:
             Refused: there is nothing, or not all of it was taken.
         """
         speech = self._speech
-        if self._clock.now() < self._resume:
+        if self._refuses(speech):
             raise self._full(speech)
         self._odd = b""
         before = speech.last_committed
@@ -161,6 +164,10 @@ class Intake:
                 previous_item_id=None if before is None else item_id(before.id),
             )
         )
+
+    def _refuses(self, speech: PushedSpeech) -> bool:
+        """It was full, time has not passed, and nobody made room by an interruption."""
+        return self._clock.now() < self._resume and self._clears == speech.clears
 
     def _full(self, speech: PushedSpeech) -> Refused:
         wait_s = max(0.0, self._resume - self._clock.now())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from realtime.control import ControlHub, Listener
-from realtime.sinks.webrtc.peer import Peer
+from realtime.sinks.webrtc.peer import EventChannel, Peer
 
 logger = logging.getLogger(__name__)
 
@@ -80,13 +80,23 @@ class Parties:
         party.listener = self._hub.attach(send)
         return party.listener
 
-    def translate(
-        self,
-        party: Party,
-        dialect: Dialect,
-    ) -> None:
-        """It hears of the session in a dialect from now on."""
-        dialect.listener = self.listen(party, dialect.tell)
+    def attach(self, party: Party, to: Callable[[str], object] | Dialect) -> Listener:
+        """It hears of the session from now on, as it is or in a dialect."""
+        if callable(to):
+            return self.listen(party, to)
+        to.listener = self.listen(party, to.tell)
+        return to.listener
+
+    def open_channel(self, party: Party, channel: EventChannel, dialects: Dialects) -> None:
+        """Its peer opened a data channel: `events`, or one whose dialect is known."""
+        if party.listener is not None or party not in self._there:
+            return
+        if channel.label == "events":
+            channel.on_message = self.listen(party, channel.send).receive
+        elif channel.label in dialects:
+            dialect = dialects[channel.label](channel.send)
+            self.attach(party, dialect)
+            channel.on_message = dialect.take
 
     def leave(self, party: Party, reason: str) -> None:
         """It has gone. Safe to call again."""

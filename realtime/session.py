@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import IntEnum
+from functools import partial
 from typing import Any, Self
 
 from pipelines.photo.framing import SQUARE
@@ -244,7 +245,7 @@ class Session:
                 offer,
                 encodings=self._encodings,
                 microphone=self.microphone if party.has_microphone else None,
-                on_channel=lambda channel: self._open_channel(party, channel, dialects or {}),
+                on_channel=partial(self.parties.open_channel, party, dialects=dialects or {}),
                 on_state=lambda state: self._peer_is(party, state),
                 config=self._config.webrtc,
             )
@@ -266,21 +267,8 @@ class Session:
         if self.closing:
             raise UnknownSession(f"the session {self.id} has ended")
         party = self.parties.join()
-        if callable(send):
-            self.parties.listen(party, send)
-        else:
-            self.parties.translate(party, send)
+        self.parties.attach(party, send)
         return party
-
-    def _open_channel(self, party: Party, channel: rtc.EventChannel, dialects: Dialects) -> None:
-        if party.listener is not None or party not in self.parties:
-            return
-        if channel.label == "events":
-            channel.on_message = self.parties.listen(party, channel.send).receive
-        elif channel.label in dialects:
-            dialect = dialects[channel.label](channel.send)
-            self.parties.translate(party, dialect)
-            channel.on_message = dialect.take
 
     def _peer_is(self, party: Party, state: str) -> None:
         if state == "connected":
@@ -329,7 +317,7 @@ class Session:
 
     def speech_came(self) -> None:
         """There is something to say: media time begins, unless a peer is on its way."""
-        if not any(party.peer is not None for party in self.parties):
+        if all(party.peer is None and party.listener is not None for party in self.parties):
             self.begin()
 
     def _user_began(self) -> None:

@@ -80,6 +80,8 @@ class PushedSpeech:
         self._heard: Utterance | None = None  # the one that viewers hear now
         self._known: OrderedDict[str, Utterance] = OrderedDict()
         self.last_committed: Utterance | None = None
+        self.clears = 0
+        """How often `clear` was called."""
         self._decimate, self._vad = Decimator(), VoiceActivity()
         self._t0 = inf
         self._next = 0  # start of the next hop
@@ -186,6 +188,7 @@ class PushedSpeech:
             played_ms = self._heard.spoken_ms
         for utterance in self._utterances:
             utterance.cut()
+        self.clears += 1
         self._utterances.clear()
         self._pieces.clear()
         self._heard = None

@@ -127,6 +127,10 @@ async def test_a_full_buffer_says_where_to_go_on(site: Site) -> None:
         assert (await talker.told("error", 2))["error"]["taken_samples"] == 5 * len(minute)
         assert (await talker.told("error", 3))["error"]["event_id"] == "end"
         assert not talker.of("input_audio_buffer.committed")
+        await talker.say("output_audio_buffer.clear")  # which makes room at once
+        await talker.append(minute[:800])
+        await talker.say("input_audio_buffer.commit")
+        assert (await talker.told("output_audio_buffer.stopped"))["played_ms"] == 100
 
 
 async def test_a_flood_of_small_chunks_is_taken_and_one_of_wishes_is_not(site: Site) -> None:
