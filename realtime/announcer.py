@@ -81,10 +81,10 @@ class Announcer:
             self._last = utterance, played_ms
         elif self._last[0]:  # nothing was left to clear: say again what became of the last
             utterance, played_ms = self._last
-        whose = {"response_id": response_id(utterance), "item_id": item_id(utterance)}
-        event: ServerEvent = OutputStarted(**whose)
+        response, item = response_id(utterance), item_id(utterance)
+        event: ServerEvent = OutputStarted(response_id=response, item_id=item)
         if playback.kind == "stopped":
-            event = OutputStopped(**whose, played_ms=played_ms)
+            event = OutputStopped(response_id=response, item_id=item, played_ms=played_ms)
         elif playback.kind == "cleared":
-            event = OutputCleared(**whose, played_ms=played_ms)
+            event = OutputCleared(response_id=response, item_id=item, played_ms=played_ms)
         self._hub.send(event)

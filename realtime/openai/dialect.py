@@ -233,11 +233,13 @@ class RealtimeDialect:
         """
         wish = SessionWish.of(wanted)
         self._wanted, self._out_rate = wanted, wish.out_rate
-        return SessionUpdate(
-            type="session.update",
-            event_id=event_id,
-            rate=wish.rate,
-            turn_detection=wish.turn_detection,
+        return SessionUpdate.model_validate(
+            {
+                "type": "session.update",
+                "event_id": event_id,
+                "rate": wish.rate,
+                "turn_detection": wish.turn_detection,
+            }
         )
 
     def _create(self, event_id: str | None) -> None:

@@ -35,9 +35,9 @@ class Turn:
 
 turns = st.builds(
     Turn,
-    seconds=st.sampled_from([0.05, 0.3, 1.0, 2.5]),
+    seconds=st.sampled_from([0.05, 0.3, 1.0]),
     pieces=st.lists(st.integers(1, 30_000), min_size=1, max_size=4).map(tuple),
-    cut_s=st.none() | st.floats(0.0, 2.0),
+    cut_s=st.none() | st.floats(0.0, 1.0),
 )
 
 
@@ -55,8 +55,8 @@ def push(speech: PushedSpeech, pcm: NDArray[np.int16], turn: Turn, now: float) -
     speech.commit()
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.lists(turns, min_size=1, max_size=4))
+@settings(deadline=None, max_examples=8)
+@given(st.lists(turns, min_size=1, max_size=3))
 def test_old_sound_ends_within_a_packet_and_positions_are_right(said: list[Turn]) -> None:
     asyncio.run(_converse(said))
 
