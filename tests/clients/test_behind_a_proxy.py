@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import urllib.request
 
 import pytest
@@ -147,6 +148,19 @@ def test_a_visitor_without_one_is_asked_for_a_key(page, root):
     page.wait_for_function("document.querySelectorAll('#gallery img').length >= 3")
     kept = page.evaluate("sessionStorage.getItem('vivavoce.token')")
     assert kept.startswith("vt-")  # the key itself is not kept
+
+
+def test_a_websocket_without_a_key_is_refused(running):
+    handshake = (
+        f"GET /v1/realtime HTTP/1.1\r\nHost: {NAME}\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(handshake.encode())
+        answer = connection.recv(4096).decode()
+    assert answer.startswith("HTTP/1.1 401")
+    assert "www-authenticate: bearer" in answer.lower()
 
 
 def test_expired_credentials_get_no_relay(page, root, turn):
