@@ -130,7 +130,7 @@ export class Api {
   async endSession(id) {
     try {
       const path = `v1/sessions/${encodeURIComponent(id)}`;
-      await fetch(path, { method: "DELETE", keepalive: true, headers: this.#headers() });
+      await fetch(path, { method: "DELETE", keepalive: true, headers: this.headers() });
     } catch {
       // The server is gone, and the session with it.
     }
@@ -165,7 +165,7 @@ export class Api {
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest(); // fetch does not report upload progress
       request.open("POST", "v1/avatars");
-      for (const [name, value] of Object.entries(this.#headers()))
+      for (const [name, value] of Object.entries(this.headers()))
         request.setRequestHeader(name, value);
       request.responseType = "json";
       request.upload.onprogress = (e) => e.lengthComputable && onProgress(e.loaded / e.total);
@@ -184,8 +184,8 @@ export class Api {
     });
   }
 
-  /** @param {Record<string, string>} [more] @returns {Record<string, string>} */
-  #headers(more = {}) {
+  /** What every request to the server carries. @param {Record<string, string>} [more] */
+  headers(more = {}) {
     return this.#token ? { ...more, Authorization: `Bearer ${this.#token}` } : more;
   }
 
@@ -200,7 +200,7 @@ export class Api {
   /** An address that an `<img>` can load: it cannot send a token. @param {string} path */
   async #picture(path) {
     if (!this.#token) return path;
-    const response = await fetch(path, { headers: this.#headers() }).catch(() => null);
+    const response = await fetch(path, { headers: this.headers() }).catch(() => null);
     return response?.ok ? URL.createObjectURL(await response.blob()) : "";
   }
 
@@ -210,7 +210,7 @@ export class Api {
     try {
       response = await fetch(path, {
         method,
-        headers: this.#headers(body === undefined ? {} : { "Content-Type": "application/json" }),
+        headers: this.headers(body === undefined ? {} : { "Content-Type": "application/json" }),
         body: body === undefined ? undefined : JSON.stringify(body),
       });
     } catch (cause) {

@@ -47,6 +47,8 @@ def networks() -> Iterator[None]:
         ):
             do("ip", *enter, "addr", "add", f"{address}/24", "dev", device)
             do("ip", *enter, "link", "set", device, "up")
+        # coturn closes a relay that cannot be sent from, and addresses of others are offered too.
+        do("ip", "-n", MIDDLE, "route", "add", "default", "via", SERVER)
         do("ip", "-n", FAR, "route", "add", "default", "via", OUTER)  # it may try
         do(*INSIDE, "sysctl", "-qw", "net.ipv4.ip_forward=0")
         yield
