@@ -22,6 +22,7 @@ VivavoceError
 ├── EngineError             the engine could not do it, or is gone
 ├── UnknownPipeline         no pipeline has this name
 ├── UnknownAvatar           no avatar has this name
+├── UnknownMatte            nobody knows what is behind this face
 ├── AvatarRejected          no avatar can be made of this material
 └── StorageError            the data folder is full, or cannot be written
 
@@ -214,6 +215,13 @@ class UnknownAvatar(VivavoceError):
     """No avatar has this name."""
 
     code = "unknown_avatar"
+    status = 404
+
+
+class UnknownMatte(VivavoceError):
+    """Nobody knows what is behind this face."""
+
+    code = "unknown_matte"
     status = 404
 
 

@@ -13,10 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipelines.identity import IdentityStore
 from pipelines.photo.framing import choose_size, find_frame
 from pipelines.pipeline import Size
 from pipelines.registry import find_system
 from realtime.avatars.library import AvatarLibrary
+from realtime.avatars.mattes import matte_picture
 from realtime.clock import MonotonicClock
 from realtime.config import ServerConfig
 from realtime.descriptions import describe_engine, describe_pipelines, log_speed
@@ -308,6 +310,16 @@ class Server:
             UnknownSession: there is none for whoever asks.
         """
         return self._open.find(session_id)
+
+    async def matte(self, session: Session) -> bytes:
+        """See `matte_picture`: of the face that the session has now.
+
+        Raises:
+            UnknownMatte, and what enrolling raises.
+        """
+        avatar, pipeline = session.appearance.avatar, session.appearance.system.name
+        key = await self.avatars.ensure(self.avatars.get(avatar.id), pipeline)
+        return await asyncio.to_thread(matte_picture, IdentityStore(self.avatars.identities), key)
 
     def _forget(self, session: Session) -> None:
         self._open.remove(session)

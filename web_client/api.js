@@ -136,6 +136,16 @@ export class Api {
     }
   }
 
+  /**
+   * @param {string} session id @param {number} expiresS
+   * @returns {Promise<string>} what lets others watch it; empty where none is needed
+   */
+  async viewToken(session, expiresS) {
+    const wanted = { scopes: ["view"], session, expires_s: expiresS };
+    const made = await this.#json("POST", "v1/tokens", wanted).catch(() => null);
+    return made?.token ?? "";
+  }
+
   /** @param {string} id */
   deleteAvatar(id) {
     return this.#json("DELETE", `v1/avatars/${encodeURIComponent(id)}`);

@@ -18,6 +18,7 @@ import { StatsCollector } from "./stats.js";
 import { StatsPanel } from "./stats_panel.js";
 import { ThemeToggle } from "./theme.js";
 import { Toasts } from "./toasts.js";
+import { copyViewLink } from "./view_link.js";
 
 /** @typedef {import("./errors.js").ClientError} ClientError */
 
@@ -87,6 +88,7 @@ export class App {
       v: () => this.#setSilent(!this.#stage.video.muted),
       r: () => this.#record(),
       s: () => this.#toggleStats(),
+      l: () => this.#copyLink(),
       f: () => this.#stage.toggleFullscreen(),
       "?": () => this.#showHelp(),
     });
@@ -176,6 +178,7 @@ export class App {
     on(byId("interrupt"), "click", () => this.#interrupt());
     on(byId("record"), "click", () => this.#record());
     on(byId("stats"), "click", () => this.#toggleStats());
+    on(byId("view-link"), "click", () => this.#copyLink());
     on(byId("fullscreen"), "click", () => this.#stage.toggleFullscreen());
     on(byId("help"), "click", () => this.#showHelp());
     on(byId("tip-close"), "click", () => this.#closeTip());
@@ -352,6 +355,11 @@ export class App {
     const shown = byId("stats-panel").hidden;
     this.#stage.setStats(shown);
     this.preferences.set("stats", shown ? "on" : null);
+  }
+
+  #copyLink() {
+    if (this.state === "live" && this.session?.id)
+      copyViewLink(this.api, this.session.id, this.#toasts);
   }
 
   #showHelp() {

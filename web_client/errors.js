@@ -172,6 +172,11 @@ const EXPLANATIONS = {
     text: "",
     advice: "Start again when you like.",
   },
+  unknown_session: {
+    title: "This session is not running",
+    text: "It has ended, or has not begun yet.",
+    advice: "This page shows it as soon as it runs. Ask for a new link if it has ended.",
+  },
   recording_unsupported: {
     title: "Recording is not available",
     text: "This browser cannot record a received call.",

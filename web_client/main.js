@@ -32,7 +32,12 @@ const page = query.has("view") ? new CleanView(api, query) : new App(api, new Pr
     return page.avatarState;
   },
   get pc() {
-    return page.session?.peer?.pc ?? null;
+    const viewer = page instanceof CleanView ? page.viewer : null;
+    return page.session?.peer?.pc ?? viewer?.pc ?? null;
+  },
+  /** How the background is taken out: "known", "plain" or "none"; null where it is to stay. */
+  get keyed() {
+    return page instanceof CleanView ? (page.keyed?.by ?? null) : null;
   },
   get timings() {
     return page.session?.timings ?? {};

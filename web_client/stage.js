@@ -57,7 +57,8 @@ export class Stage {
     byId("connecting").hidden = phase !== "connecting";
     byId("state").hidden = byId("interrupt").hidden = phase !== "live";
     if (phase !== "live") this.setAvatarState("idle");
-    /** @type {HTMLButtonElement} */ (byId("record")).disabled = phase !== "live";
+    for (const id of ["record", "view-link"])
+      /** @type {HTMLButtonElement} */ (byId(id)).disabled = phase !== "live";
   }
 
   /** @param {string} step */

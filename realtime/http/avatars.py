@@ -55,7 +55,7 @@ def avatar_routes(server: Server) -> APIRouter:
 
     @routes.get("/{avatar_id}/image")
     async def avatar_image(avatar_id: str, request: Request) -> Response:
-        return _cached(request, await library.picture(library.get(avatar_id)), "image/jpeg")
+        return cached(request, await library.picture(library.get(avatar_id)), "image/jpeg")
 
     @routes.get("/{avatar_id}/preview")
     async def avatar_preview(avatar_id: str, request: Request, pipeline: str = "") -> Response:
@@ -64,12 +64,12 @@ def avatar_routes(server: Server) -> APIRouter:
         chosen = pipeline or next(iter(suiting), server.config.pipeline)
         if chosen not in server.config.loaded:
             raise PipelineNotLoaded(f"the pipeline {chosen!r} is not loaded here", None)
-        return _cached(request, await library.preview(avatar, chosen), "image/webp")
+        return cached(request, await library.preview(avatar, chosen), "image/webp")
 
     return routes
 
 
-def _cached(request: Request, picture: bytes, media_type: str) -> Response:
+def cached(request: Request, picture: bytes, media_type: str) -> Response:
     """`picture`, or that it has not changed since the caller had it."""
     tag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
     headers = {"Cache-Control": "private, no-cache", "ETag": tag}  # what is deleted is gone

@@ -7,7 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from realtime.errors import UnsupportedType
+from pipelines.photo.framing import SQUARE
+from realtime.errors import UnknownMatte, UnsupportedType
+from realtime.http.avatars import cached
 from realtime.http.bodies import SessionPatch, content_type, parse_json, read_offer
 from realtime.http.peers import trickle
 from realtime.server import Server
@@ -60,5 +62,12 @@ def session_routes(server: Server) -> APIRouter:
     async def delete_session(session_id: str) -> Response:
         await server.session(session_id).close("deleted")
         return Response(status_code=204)
+
+    @routes.get("/{session_id}/matte")
+    async def session_matte(session_id: str, request: Request) -> Response:
+        session = server.session(session_id)
+        if session.frame != SQUARE:
+            raise UnknownMatte("only of square pictures it is known what is behind the face")
+        return cached(request, await server.matte(session), "image/png")
 
     return routes
