@@ -4,7 +4,7 @@
 #   deploy/test-clients.sh [make | test] [arguments of pytest]     both, unless told which
 #
 # Each lives in an environment of its own, for their packages exclude each other and some of ours:
-#   .clients/openai .clients/livekit .clients/pipecat   from tests/clients/requirements/NAME.txt
+#   .clients/openai .clients/livekit .clients/pipecat .clients/camera   from tests/clients/requirements/NAME.txt
 #   .clients/node                                       Node 22 and tests/clients/node/package-lock.json
 # They take some 2 GB and minutes to make, and are made again only when those files change.
 # Exit status: 0; 1 if a test failed; 75 if none failed, but an environment could not be made (the
@@ -61,6 +61,7 @@ make_all() {
   python_environment openai || missing+=(openai)
   python_environment livekit integrations/client integrations/livekit || missing+=(livekit)
   python_environment pipecat integrations/client integrations/pipecat || missing+=(pipecat)
+  python_environment camera integrations/client || missing+=(camera)
   node_environment || missing+=(node)
 }
 

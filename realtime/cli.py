@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from pipelines.registry import known_systems
+from realtime.cli_camera import add_camera
 from realtime.cli_enrol import add_enrol
 from realtime.cli_flags import (
     PIPELINE,
@@ -80,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     add_enrol(commands.add_parser("enrol", help="turn a photo or a video into an avatar"))
 
     add_keys(commands.add_parser("keys", help="who may use a server: create, list, revoke"))
+
+    add_camera(commands.add_parser("camera", help="the avatar as camera and microphone of calls"))
 
     weights = commands.add_parser("weights", help="trained weights: list, import, info")
     verbs = weights.add_subparsers(dest="verb", required=True, metavar="VERB")

@@ -1,4 +1,4 @@
-"""The browser extension in Chromium, in the page of a call: the avatar is its camera and microphone."""
+"""The browser extension in Chromium: in the page of a call the avatar is camera and microphone."""
 
 import pytest
 
