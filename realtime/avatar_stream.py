@@ -71,7 +71,8 @@ class AvatarStream:
         self.on_edge: Callable[[SpeechEdge], None] = lambda edge: None
         """Hears when the user starts and stops speaking."""
         self.on_frame: Callable[[Frame], None] = lambda frame: None
-        """Hears of each frame as it comes from the engine, for its motion and behaviour."""
+        """Hears of each frame when its picture, or the one in its place, is handed over: for its
+        motion and behaviour, which are then what viewers see."""
         self.on_playback: Callable[[Playback], None] = lambda playback: None
         """Hears when utterances begin and end for those who watch."""
         self.added_delays: deque[float] = deque(maxlen=_RECENT)
@@ -205,7 +206,6 @@ class AvatarStream:
         if self._source.live:
             self.playout.report(frame.start, frame.ready, self.clock.now())
         self.pictures.put(frame)
-        self.on_frame(frame)
         self._alarm.ring()
 
     # Voice and pictures out
@@ -276,6 +276,8 @@ class AvatarStream:
             self.added_delays.append(now - frame.arrived)
             self.skews += [now - left for position, left in self._left if position == frame.start]
         self._publish(Picture(start, image, fresh=frame is not None))
+        for passed in self.pictures.take_passed():
+            self.on_frame(passed)
 
     def _publish(self, item: Voice | Picture) -> None:
         self._cursors = [(c, kinds) for c, kinds in self._cursors if not c.closed]

@@ -18,6 +18,7 @@ from realtime.cli_flags import (
     config_of,
 )
 from realtime.cli_keys import add_keys
+from realtime.cli_motion import add_motion
 from realtime.cli_render import add_render
 from realtime.config import load_config
 from realtime.errors import VivavoceError
@@ -83,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     add_keys(commands.add_parser("keys", help="who may use a server: create, list, revoke"))
 
     add_camera(commands.add_parser("camera", help="the avatar as camera and microphone of calls"))
+
+    add_motion(commands.add_parser("motion", help="the avatar's motion for rigs, as VMC over OSC"))
 
     weights = commands.add_parser("weights", help="trained weights: list, import, info")
     verbs = weights.add_subparsers(dest="verb", required=True, metavar="VERB")

@@ -186,6 +186,7 @@ class PictureQueue:
         self._image = still
         self._capacity = capacity
         self._waiting: deque[Frame] = deque()  # in order of media time, with a picture each
+        self._coming: deque[Frame] = deque()  # with a picture or without, until their slot
         self._newest = -HOP_SAMPLES  # start of the newest frame, drawn or not
         self._wanted_from = 0
 
@@ -197,6 +198,7 @@ class PictureQueue:
             self.stats.dropped += frame.picture is not None
             return
         self._newest = max(self._newest, frame.start)
+        self._coming.append(frame)
         if frame.picture is None:
             return
         self.stats.late += frame.start < self.next
@@ -228,6 +230,13 @@ class PictureQueue:
         self._wanted_from = frame.start + HOP_SAMPLES
         return self._image, frame
 
+    def take_passed(self) -> list[Frame]:
+        """The frames, drawn or not, whose slot is over since the last call."""
+        passed = []
+        while self._coming and self._coming[0].start < self.next:
+            passed.append(self._coming.popleft())
+        return passed
+
     def skip_to(self, position: int) -> None:
         """Show nothing before `position`."""
         self.stats.skipped += (position - self.next) // HOP_SAMPLES
@@ -238,5 +247,6 @@ class PictureQueue:
         kept = [frame for frame in self._waiting if frame.start >= before]
         self.stats.dropped += len(self._waiting) - len(kept)
         self._waiting = deque(kept)
+        self._coming = deque(frame for frame in self._coming if frame.start >= before)
         self._wanted_from = max(self._wanted_from, before)
         self._newest = max(self._newest, before - HOP_SAMPLES)  # no use waiting for them

@@ -25,6 +25,7 @@ from realtime.errors import VivavoceError
 from realtime.http.access import Access
 from realtime.http.avatars import avatar_routes
 from realtime.http.bodies import first_problem
+from realtime.http.events import event_routes
 from realtime.http.guard import Guard, error_body, refusal
 from realtime.http.openai import realtime_routes
 from realtime.http.operations import operation_routes
@@ -42,6 +43,7 @@ _ROUTES = (
     session_routes,
     speech_routes,
     realtime_routes,
+    event_routes,
     avatar_routes,
     operation_routes,
     whip_routes,

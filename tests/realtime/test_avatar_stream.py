@@ -382,6 +382,42 @@ async def test_a_user_speaks_beside_pushed_speech() -> None:
     assert len(frames) >= 40
 
 
+# Motion and behaviour
+
+
+async def test_motion_is_told_when_its_picture_is_shown() -> None:
+    told: list[tuple[float, int]] = []
+    async with running(draw=lambda n: None if n % 2 else grey(n)) as bench:
+        bench.stream.on_frame = lambda frame: told.append((bench.clock.now(), frame.start))
+        await bench.clock.advance(2.0)
+    shown = [(bench.begin + left, p.start) for left, p in bench.viewer.pictures]
+    assert told == shown  # of pictures that were not drawn too: 25 a second
+
+
+async def test_motion_of_late_pictures_waits_for_them() -> None:
+    told: dict[int, float] = {}
+    async with running(latency_s=0.030 + 0.150) as bench:
+        bench.stream.on_frame = lambda frame: told.update({frame.start: bench.clock.now()})
+        await bench.clock.advance(4.0)
+    for (left, picture), number in zip(bench.viewer.pictures, bench.viewer.seen, strict=True):
+        if picture.fresh:
+            assert told[number * 640] == bench.begin + left
+    assert list(told) == [n * 640 for n in range(len(told))]
+
+
+async def test_motion_that_is_never_shown_is_not_told() -> None:
+    told: list[int] = []
+    async with running() as bench:
+        bench.stream.on_frame = lambda frame: told.append(frame.start)
+        await bench.clock.advance(1.0)
+        before = len(told)
+        bench.stream.clear()
+        forgotten = bench.stream.pictures._wanted_from
+        await bench.clock.advance(1.0)
+    assert told[before] == forgotten
+    assert told == sorted(set(told))
+
+
 # A source that is not live
 
 

@@ -1,0 +1,99 @@
+"""From a session's motion to a receiver of VMC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import websockets
+
+from realtime.motion_out.arkit import is_arkit
+
+CODE = (
+    "the motion of this session is a code of its renderer, which drives no rig: open one with the "
+    "pipeline portrait"
+)
+
+
+class Motion(Protocol):
+    """What takes frames of motion."""
+
+    def send(self, values: Mapping[str, float], t: float) -> None:
+        """One, of media time `t` in seconds."""
+
+
+def events_url(server: str, session: str) -> str:
+    """Where a session tells what happens in it."""
+    parts = urlsplit(server)
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme)
+    if scheme is None or not parts.netloc:
+        raise ValueError(f"{server!r} is no address of a server; one is http://127.0.0.1:8080")
+    path = f"{parts.path.rstrip('/')}/v1/sessions/{quote(session, safe='')}/events"
+    return urlunsplit((scheme, parts.netloc, path, "motion=true", ""))
+
+
+async def events(server: str, session: str, token: str | None) -> AsyncIterator[dict[str, Any]]:
+    """What a session tells, motion included, until it ends.
+
+    Raises:
+        RuntimeError: the server cannot be reached, or refuses; the message says why.
+    """
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        async with websockets.connect(
+            events_url(server, session), additional_headers=headers
+        ) as socket:
+            async for message in socket:
+                yield json.loads(message)
+    except websockets.InvalidStatus as refusal:
+        raise RuntimeError(_said(refusal)) from refusal
+    except (OSError, websockets.InvalidHandshake) as error:
+        raise RuntimeError(f"the server at {server} does not answer: {error}") from error
+    except websockets.ConnectionClosedError:
+        return
+
+
+def _said(refusal: websockets.InvalidStatus) -> str:
+    """The server's own words, if there are some."""
+    response = refusal.response
+    try:
+        return str(json.loads(response.body or b"")["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"the server refuses: status {response.status_code}"
+
+
+async def follow(
+    told: AsyncIterator[dict[str, Any]], sender: Motion, say: Callable[[str], None]
+) -> int:
+    """Pass each frame of motion on the moment it is told, which is when its picture is shown. How
+    many there were.
+
+    Raises:
+        RuntimeError: the session's motion drives no rig.
+    """
+    count = 0
+    async for event in told:
+        if event.get("type") != "avatar.motion":
+            continue
+        values = event["values"]
+        if not count:
+            if not is_arkit(values):
+                raise RuntimeError(CODE)
+            say("the avatar moves")
+        sender.send(values, event["t"])
+        count += 1
+    return count
+
+
+async def run(
+    server: str, session: str, token: str | None, sender: Motion, say: Callable[[str], None]
+) -> None:
+    """Follow a session until it ends.
+
+    Raises:
+        RuntimeError: see `events` and `follow`.
+    """
+    count = await follow(events(server, session, token), sender, say)
+    say(f"the session has ended, after {count} frames of motion")
