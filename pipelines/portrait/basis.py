@@ -9,8 +9,10 @@ from pipelines.photo.geometry import SIDES, Array, Face, Mask, Side, single, smo
 from pipelines.portrait.lids import brow_shapes, lid_shapes, patch_room
 from pipelines.portrait.lip_line import opening
 from pipelines.portrait.lips_and_lids import Box, LayerFields, LipsOrLids, build
-from pipelines.portrait.mouth import SHAPES, held_together, mouth_space, rest_closure, seam
+from pipelines.portrait.mouth import SHAPES
+from pipelines.portrait.mouth_space import held_together, mouth_space
 from pipelines.portrait.neutral import neutral
+from pipelines.portrait.rest_closure import rest_closure, seam
 
 FIELDS: tuple[str, ...] = (*BLENDSHAPES, "lipsStick", "middleParted", "sidesParted", "rest")
 """What the fields of a face are of: blendshapes, what follows from how far the lips part, and what

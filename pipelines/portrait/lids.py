@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.photo.geometry import BROW, SIDES, Array, Face, Rim, Side, bump, single, smoothstep
-from pipelines.portrait.mouth import Layered
+from pipelines.portrait.layered import Layered
 
 SUNK = 0.3  # of the way down: so far the skin above comes with the lid, and below it has risen
 _LAP = 0.05  # of the opening: how far it rises above that line, to lie under the upper lid's edge
