@@ -23,6 +23,7 @@ _TEETH_SHARE = 0.15  # of what lies between the lips: with fewer such pixels no 
 _TEETH_LEVEL = 0.62  # of the cheeks' lightness: darker ones are no teeth
 _BRIGHT = 85  # percentile of the teeth's lightness that is compared, clear of gaps and shadow
 _TURNED = ("yaw -12", "yaw 12", "turned, a")
+_LIDS = ((159, 145, 33, 133), (386, 374, 362, 263))  # upper, lower, corners of either eye
 
 Figures = dict[str, float | None]
 
@@ -81,15 +82,32 @@ def _lips(source: Points, seen: Mapping[str, Points]) -> Figures:
 
 
 def _lids(source: Points, seen: Mapping[str, Points]) -> Figures:
-    """Openness with the lids shut, and at rest, over the photo's own."""
+    """Openness with the lids shut, and at rest, over the photo's own; `lids_across` without what
+    the points lie apart along the lids."""
     own = lid_opening(flat(source))
+    blink = seen.get("blink")
     shares = {pose: lid_opening(flat(points)) / own for pose, points in seen.items()}
     return {
         "lids_source": own,
         "lids_rest": shares.get("rest"),
         "lids_half": shares.get("half blink"),
         "lids_range": shares.get("blink"),
+        "lids_across": None if blink is None else across_lids(blink) / across_lids(source),
     }
+
+
+def across_lids(points: Points) -> float:
+    """How far the lids are apart across the eyes, over the eyes' width, mean of both.
+
+    FaceMesh's points of upper and lower lid also lie about 0.1 of the width apart along the eye,
+    open or shut: `lid_opening` counts that, and never reads 0.35 of an eye open by 0.28.
+    """
+    apart = []
+    for upper, lower, *corners in _LIDS:
+        axis = points[corners[1], :2] - points[corners[0], :2]
+        between = points[lower, :2] - points[upper, :2]
+        apart.append(abs(float(axis[0] * between[1] - axis[1] * between[0])) / float(axis @ axis))
+    return float(np.mean(apart))
 
 
 def _turns(seen: Mapping[str, Points]) -> Figures:

@@ -23,6 +23,7 @@ _DARK_ABOVE, _DARK_BELOW = 0.62, 0.70  # of the skin's brightness: lashes and br
 _DARKEST = 0.30  # shadow of a socket is not: left out, it would outline the lid like an open eye
 _EDGE, _FOLD = 0.16, 0.07  # how much darker a lid is towards its edge, and in its fold
 _LIFT, _MOST_LIFT = 0.65, 1.7  # of the way from the socket's shade to the face's light, by ratio
+_HUE, _LEAST_HUE = 0.9, 0.8  # and from its hue to the face's: shade on skin is greyer, or greener
 _MOST_GRAIN = 0.006  # of full brightness
 _BROW_EDGE = {"Right": (46, 53, 52, 65, 55), "Left": (285, 295, 282, 283, 276)}  # by x
 
@@ -117,13 +118,17 @@ def _lifted(soft: Tensor, face: Tensor, below: Array, gap: Array, room: Array) -
     """Gain that brings a lid from the shade of an open eye's socket towards the `face`: [3, H, W].
 
     A lid bulges into the light as it closes. Without gain, 40 of 100 portraits closed their eyes
-    with patches greyer and darker than all skin around. `face` is the colour of lit skin, [3].
+    with patches greyer and darker than all skin around; with the same gain for light and hue, lids
+    of deep sockets stayed grey or greenish. `face` is the colour of lit skin, [3].
     """
     inner = torch.from_numpy((below > 0.0) & (below < gap))
     if not inner.any():
         return torch.ones_like(soft)
     lid = soft[:, inner].mean(dim=1)
-    gain = (face / lid.clamp(min=0.02)).pow(_LIFT).clamp(1.0, _MOST_LIFT)
+    ratio = face / lid.clamp(min=0.02)
+    level = ratio.mean()
+    gain = level.clamp(min=1.0).pow(_LIFT) * (ratio / level).pow(_HUE)
+    gain = gain.clamp(_LEAST_HUE, _MOST_LIFT)
     near = torch.from_numpy(single(smoothstep(-1.0, 0.1, below / np.maximum(room, 1e-6))))
     return 1.0 + (gain - 1.0)[:, None, None] * near
 

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.avatars import CAST, enrolled
 from benchmarks.faces.__main__ import find_photos, main
-from benchmarks.faces.figures import Described, Figures, measure
+from benchmarks.faces.figures import Described, Figures, across_lids, measure
 from benchmarks.faces.mesh import MeshReader
 from benchmarks.faces.poses import POSES, SPEECH
 from benchmarks.faces.studio import Picture, Studio
@@ -84,6 +84,7 @@ def test_sound_pictures_keep_the_bounds(drawn: dict[str, Drawn], look: Look) -> 
         assert value(figures, "gap_shut") < 0.01
         assert value(figures, "gap_widest") > 0.07
         assert value(figures, "lids_range") < 0.5
+        assert value(figures, "lids_across") < 0.5
         assert value(figures, "colour_shift") < 2
         assert value(figures, "background_change") < 1
         assert value(figures, "flicker_upper_face") < 0.5
@@ -98,6 +99,19 @@ def test_lips_and_lids_that_stay_are_told(drawn: dict[str, Drawn], look: Look) -
     assert value(figures, "gap_widest") < 0.02
     assert value(figures, "gap_shut") > 0.07
     assert value(figures, "lids_range") > 0.9
+    assert value(figures, "lids_across") > 0.9
+
+
+@pytest.mark.parametrize("roll", [0.0, 25.0])
+def test_lids_are_read_across_the_eye_however_the_head_rolls(roll: float) -> None:
+    points = np.zeros((478, 3))
+    for upper, lower, left, right in ((159, 145, 33, 133), (386, 374, 362, 263)):
+        points[[left, right], 0] = 0.0, 50.0
+        points[upper] = 28.0, -10.0, 7.0
+        points[lower] = 22.0, 3.0, 0.0
+    turn = np.exp(1j * np.radians(roll)) * (points[:, 0] + 1j * points[:, 1])
+    points[:, 0], points[:, 1] = turn.real, turn.imag
+    assert across_lids(points) == pytest.approx(13.0 / 50.0)
 
 
 def test_a_smeared_mouth_is_less_sharp(

@@ -18,6 +18,7 @@ from pipelines.photo.detect import find_face, find_meshes  # noqa: E402
 from pipelines.photo.geometry import LOWER_LID, SIDES, UPPER_LID, measure  # noqa: E402
 from pipelines.photo.placement import filling  # noqa: E402
 from pipelines.portrait.bake import Baked, bake  # noqa: E402
+from pipelines.portrait.closed_lid import _lifted  # noqa: E402
 from pipelines.portrait.enrol import describe  # noqa: E402
 from pipelines.portrait.eye_rims import find_eye_rims  # noqa: E402
 from pipelines.portrait.lids import SUNK  # noqa: E402
@@ -183,3 +184,13 @@ def test_both_eyes_close_alike() -> None:
             for up, low in ((159, 145), (386, 374))
         ]
         assert abs(left[0] - left[1]) < 0.25
+
+
+def test_a_lid_out_of_a_grey_socket_has_the_hue_of_the_face() -> None:
+    face = torch.tensor([0.80, 0.55, 0.45])
+    socket = torch.tensor([0.45, 0.40, 0.38])[:, None, None].expand(3, 20, 20)
+    below = np.broadcast_to(np.linspace(-10.0, 9.0, 20, dtype=np.float32)[:, None], (20, 20))
+    gap, room = np.full((20, 20), 20.0, np.float32), np.full((20, 20), 8.0, np.float32)
+    lid = (socket * _lifted(socket, face, below, gap, room))[:, -1, 0]
+    assert 0.43 < float(lid.mean()) < 0.59  # lighter, not as light as the face
+    assert float(lid[0] / lid[2]) == pytest.approx(0.80 / 0.45, rel=0.08)
