@@ -1,5 +1,5 @@
 """Events of the data channel `events` and of the audio socket, typed; mirrored by
-`web_client/protocol.js`.
+`web_client/client/protocol.js`.
 
 Names follow OpenAI's Realtime API where it has them. Every event carries `type` and `event_id`.
 A client event that is not understood is answered with `error`; a client ignores server events that

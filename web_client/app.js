@@ -1,16 +1,16 @@
 import { Controls } from "./controls.js";
 import { byId } from "./dom.js";
 import { ErrorCard } from "./error_card.js";
-import { asClientError } from "./errors.js";
+import { asClientError } from "./client/errors.js";
 import { FacePicker } from "./face_picker.js";
 import { FramePicker } from "./frame_picker.js";
+import { Microphone } from "./client/microphone.js";
 import { KeyDialog } from "./key_dialog.js";
-import { Microphone } from "./microphone.js";
 import { MicrophonePanel } from "./microphone_panel.js";
 import { PipelinePicker } from "./pipeline_picker.js";
-import { ServerEvent, errorOf } from "./protocol.js";
+import { ServerEvent, errorOf } from "./client/protocol.js";
 import { RecordButton } from "./record_button.js";
-import { Session } from "./session.js";
+import { Session } from "./client/session.js";
 import { Shortcuts } from "./shortcuts.js";
 import { SpeedNote } from "./speed_note.js";
 import { Stage } from "./stage.js";
@@ -20,7 +20,7 @@ import { ThemeToggle } from "./theme.js";
 import { Toasts } from "./toasts.js";
 import { copyViewLink } from "./view_link.js";
 
-/** @typedef {import("./errors.js").ClientError} ClientError */
+/** @typedef {import("./client/errors.js").ClientError} ClientError */
 
 const READINESS_INTERVAL_MS = 10_000;
 const STARTING_INTERVAL_MS = 1500;
@@ -69,7 +69,7 @@ export class App {
   #listeners = new AbortController();
 
   /**
-   * @param {import("./api.js").Api} api
+   * @param {import("./client/api.js").Api} api
    * @param {import("./preferences.js").Preferences} preferences
    */
   constructor(api, preferences) {
@@ -199,7 +199,7 @@ export class App {
 
   /** @param {Session} session */
   async #goLive(session) {
-    const peer = /** @type {import("./peer.js").Peer} */ (session.peer);
+    const peer = /** @type {import("./client/peer.js").Peer} */ (session.peer);
     this.collector = new StatsCollector(peer.pc, this.#stage.video, () => session.serverStats);
     this.collector.addEventListener("snapshot", (e) => {
       const snapshot = /** @type {CustomEvent} */ (e).detail;
@@ -257,7 +257,7 @@ export class App {
     this.#showConnection();
   }
 
-  /** @param {import("./protocol.js").ProtocolEvent} event */
+  /** @param {import("./client/protocol.js").ProtocolEvent} event */
   #onServer(event) {
     if (event.type === ServerEvent.AVATAR_STATE) {
       this.avatarState = String(event.state);
@@ -298,14 +298,14 @@ export class App {
     byId("connection").dataset.tone = tone;
   }
 
-  /** @param {import("./api.js").Avatar} avatar */
+  /** @param {import("./client/api.js").Avatar} avatar */
   #showFace(avatar) {
     this.#stage.showAvatar(avatar);
     this.preferences.set("avatar", avatar.id);
     /** @type {HTMLButtonElement} */ (byId("start")).disabled = false;
   }
 
-  /** @param {import("./api.js").Pipeline} pipeline */
+  /** @param {import("./client/api.js").Pipeline} pipeline */
   #usePipeline(pipeline) {
     this.#controls.show(pipeline.controls);
     this.#frames.show(pipeline);

@@ -8,7 +8,7 @@ const COLUMN_TOLERANCE_PX = 8;
  * Events: `choose` (CustomEvent of an Avatar), `remove` (CustomEvent of an Avatar).
  */
 export class AvatarGallery extends EventTarget {
-  /** @type {import("./api.js").Avatar[]} */ avatars = [];
+  /** @type {import("./client/api.js").Avatar[]} */ avatars = [];
   /** @type {string | null} */ selectedId = null;
   #onClick = (/** @type {MouseEvent} */ e) => this.#handleClick(e);
   #onKey = (/** @type {KeyboardEvent} */ e) => this.#handleKey(e);
@@ -21,7 +21,7 @@ export class AvatarGallery extends EventTarget {
     root.addEventListener("keydown", this.#onKey);
   }
 
-  /** @returns {import("./api.js").Avatar | null} */
+  /** @returns {import("./client/api.js").Avatar | null} */
   get selected() {
     return this.find(this.selectedId);
   }
@@ -50,7 +50,7 @@ export class AvatarGallery extends EventTarget {
     this.root.replaceChildren(...ghosts);
   }
 
-  /** @param {import("./api.js").Avatar[]} avatars */
+  /** @param {import("./client/api.js").Avatar[]} avatars */
   show(avatars) {
     this.avatars = avatars;
     this.root.replaceChildren(...avatars.map((avatar) => this.#tile(avatar)));
@@ -94,7 +94,7 @@ export class AvatarGallery extends EventTarget {
     );
   }
 
-  /** Shows how far a face's enrolment is. @param {import("./api.js").Avatar} avatar */
+  /** Shows how far a face's enrolment is. @param {import("./client/api.js").Avatar} avatar */
   update(avatar) {
     this.avatars = this.avatars.map((a) => (a.id === avatar.id ? avatar : a));
     const tile = this.#tiles().find((t) => t.dataset.id === avatar.id);
@@ -109,7 +109,7 @@ export class AvatarGallery extends EventTarget {
     }
   }
 
-  /** @param {HTMLElement} tile @param {import("./api.js").Avatar} avatar */
+  /** @param {HTMLElement} tile @param {import("./client/api.js").Avatar} avatar */
   #paint(tile, { name, progress, stage }) {
     const percent = `${Math.round((progress ?? 0) * 100)} %`;
     tile.style.setProperty("--done", percent.replace(" ", ""));
@@ -119,7 +119,7 @@ export class AvatarGallery extends EventTarget {
     if (words) words.textContent = stage ?? "";
   }
 
-  /** @param {import("./api.js").Avatar} avatar @returns {(Element)[]} */
+  /** @param {import("./client/api.js").Avatar} avatar @returns {(Element)[]} */
   #picture(avatar) {
     if (avatar.state === "failed") return [icon("alert")];
     if (avatar.state === "enrolling")
@@ -128,7 +128,7 @@ export class AvatarGallery extends EventTarget {
     return [element("img", image)];
   }
 
-  /** @param {import("./api.js").Avatar} avatar */
+  /** @param {import("./client/api.js").Avatar} avatar */
   #tile(avatar) {
     const tile = element(
       "div",

@@ -1,8 +1,9 @@
 import { byId, element } from "./dom.js";
-import { asClientError, explain } from "./errors.js";
+import { asClientError } from "./client/errors.js";
+import { Microphone } from "./client/microphone.js";
+import { Session } from "./client/session.js";
+import { explain } from "./errors.js";
 import { KeyedPicture } from "./keyed_picture.js";
-import { Microphone } from "./microphone.js";
-import { Session } from "./session.js";
 import { Stage } from "./stage.js";
 import { StatsCollector } from "./stats.js";
 import { WhepViewer } from "./whep_viewer.js";
@@ -34,7 +35,7 @@ export class CleanView {
   #onClick = () => this.#stage.setSilent(this.query.get("voice") === "off");
 
   /**
-   * @param {import("./api.js").Api} api
+   * @param {import("./client/api.js").Api} api
    * @param {URLSearchParams} query `view`, `token`, `avatar`, `pipeline`, `frame`, `background`,
    *   `key`, `voice=off`
    */
@@ -103,7 +104,7 @@ export class CleanView {
     this.session = session;
     session.addEventListener("lost", (e) => this.#fail(/** @type {CustomEvent} */ (e).detail));
     await session.start("");
-    const peer = /** @type {import("./peer.js").Peer} */ (session.peer);
+    const peer = /** @type {import("./client/peer.js").Peer} */ (session.peer);
     await this.#show(peer.pc, session.stream, () => session.serverStats);
   }
 
@@ -124,7 +125,7 @@ export class CleanView {
     return (await this.api.avatars()).find((a) => a.name.toLowerCase() === wanted)?.id ?? key;
   }
 
-  /** @param {import("./errors.js").ClientError} error */
+  /** @param {import("./client/errors.js").ClientError} error */
   #fail(error) {
     this.#end();
     this.state = "failed";

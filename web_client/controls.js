@@ -23,7 +23,7 @@ function stepOf(min, max, value) {
  * Events: `change` (CustomEvent of `{[name]: value}` with the sliders that moved).
  */
 export class Controls extends EventTarget {
-  /** @type {import("./api.js").Control[]} */ #controls = [];
+  /** @type {import("./client/api.js").Control[]} */ #controls = [];
   #onInput = (/** @type {Event} */ e) => this.#onSlider(/** @type {HTMLInputElement} */ (e.target));
   #onReset = () => this.#reset();
 
@@ -36,7 +36,7 @@ export class Controls extends EventTarget {
     reset.addEventListener("click", this.#onReset);
   }
 
-  /** @param {import("./api.js").Control[]} controls */
+  /** @param {import("./client/api.js").Control[]} controls */
   show(controls) {
     this.#controls = controls;
     this.root.replaceChildren(...controls.map((control) => this.#slider(control)));
@@ -67,7 +67,7 @@ export class Controls extends EventTarget {
     return this.#controls.find((c) => c.name === name)?.default ?? 1;
   }
 
-  /** @param {import("./api.js").Control} control */
+  /** @param {import("./client/api.js").Control} control */
   #slider({ name, summary, min, max, default: value }) {
     const shown = name.replace(/_/g, " ").replace(/^./, (c) => c.toUpperCase());
     const input = element("input", {

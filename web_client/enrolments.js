@@ -9,13 +9,13 @@ export class Enrolments extends EventTarget {
   /** @type {Set<string>} */ #ids = new Set();
   #timer = 0;
 
-  /** @param {import("./api.js").Api} api */
+  /** @param {import("./client/api.js").Api} api */
   constructor(api) {
     super();
     this.api = api;
   }
 
-  /** @param {import("./api.js").Avatar[]} avatars of which those still enrolling are asked after */
+  /** @param {import("./client/api.js").Avatar[]} avatars of which those still enrolling are asked after */
   follow(avatars) {
     for (const { id, state } of avatars) if (state === "enrolling") this.#ids.add(id);
     if (this.#ids.size && !this.#timer) this.#timer = setTimeout(() => this.#ask(), EVERY_MS);

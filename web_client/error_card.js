@@ -1,5 +1,6 @@
 import { byId } from "./dom.js";
-import { STEPS, explain, mayRetryAlone } from "./errors.js";
+import { STEPS } from "./client/errors.js";
+import { explain, mayRetryAlone } from "./errors.js";
 import { StepList } from "./step_list.js";
 
 /**
@@ -8,7 +9,7 @@ import { StepList } from "./step_list.js";
  * Events: `retry`, `dismiss`.
  */
 export class ErrorCard extends EventTarget {
-  /** @type {import("./errors.js").ClientError | null} */ error = null;
+  /** @type {import("./client/errors.js").ClientError | null} */ error = null;
   #root = byId("error");
   #retry = byId("error-retry");
   #steps = new StepList(byId("error-steps"));
@@ -22,7 +23,7 @@ export class ErrorCard extends EventTarget {
     byId("error-dismiss").addEventListener("click", this.#onDismiss);
   }
 
-  /** @param {import("./errors.js").ClientError} error */
+  /** @param {import("./client/errors.js").ClientError} error */
   show(error) {
     this.error = error;
     const { title, text, advice } = explain(error);

@@ -1,10 +1,11 @@
 import { AvatarGallery } from "./avatars.js";
 import { byId } from "./dom.js";
-import { asClientError, explain } from "./errors.js";
+import { asClientError } from "./client/errors.js";
+import { explain } from "./errors.js";
 import { Enrolments } from "./enrolments.js";
 import { UploadDialog } from "./upload.js";
 
-/** @typedef {import("./api.js").Avatar} Avatar */
+/** @typedef {import("./client/api.js").Avatar} Avatar */
 
 const GHOSTS = 8;
 
@@ -14,7 +15,7 @@ const GHOSTS = 8;
  * Events: `show` (CustomEvent of the Avatar now to be seen), `browse` (another one was picked).
  */
 export class FacePicker extends EventTarget {
-  /** The live session whose face follows the gallery. @type {import("./session.js").Session | null} */
+  /** The live session whose face follows the gallery. @type {import("./client/session.js").Session | null} */
   #session = null;
   #gallery = new AvatarGallery(byId("gallery"));
   #upload;
@@ -25,7 +26,7 @@ export class FacePicker extends EventTarget {
   #before = null;
 
   /**
-   * @param {import("./api.js").Api} api
+   * @param {import("./client/api.js").Api} api
    * @param {import("./toasts.js").Toasts} toasts
    */
   constructor(api, toasts) {
@@ -46,13 +47,13 @@ export class FacePicker extends EventTarget {
     return this.#gallery.selected;
   }
 
-  /** @param {import("./session.js").Session | null} session */
+  /** @param {import("./client/session.js").Session | null} session */
   set session(session) {
     this.#session = session;
     if (!session) this.#settle(this.chosen);
   }
 
-  /** Shows the faces that a pipeline can use. @param {import("./api.js").Pipeline} pipeline */
+  /** Shows the faces that a pipeline can use. @param {import("./client/api.js").Pipeline} pipeline */
   usePipeline(pipeline) {
     this.#pipeline = pipeline.name;
     this.#upload.usePipeline(pipeline);

@@ -28,7 +28,7 @@ export class FramePicker {
     this.#select.disabled = inSession;
   }
 
-  /** @param {import("./api.js").Pipeline} pipeline whose frames are on offer */
+  /** @param {import("./client/api.js").Pipeline} pipeline whose frames are on offer */
   show({ frame, frames = [] }) {
     this.#select.replaceChildren(
       ...frames.map(({ name }) => element("option", { value: name }, WORDS[name] ?? name)),

@@ -1,6 +1,7 @@
 import { keepToken } from "./credential.js";
 import { byId } from "./dom.js";
-import { asClientError, explain } from "./errors.js";
+import { asClientError } from "./client/errors.js";
+import { explain } from "./errors.js";
 
 /** Asks for a key or token where the server wants one, and loads the page again with it. */
 export class KeyDialog {
@@ -8,7 +9,7 @@ export class KeyDialog {
   #field = /** @type {HTMLInputElement} */ (byId("key-field"));
   #listeners = new AbortController();
 
-  /** @param {import("./api.js").Api} api */
+  /** @param {import("./client/api.js").Api} api */
   constructor(api) {
     this.api = api;
     const { signal } = this.#listeners;

@@ -12,7 +12,7 @@ export class LevelMeter {
   #heardMs = performance.now();
 
   /**
-   * @param {import("./microphone.js").Microphone} microphone
+   * @param {import("./client/microphone.js").Microphone} microphone
    * @param {HTMLElement[]} targets get the CSS variable `--level`; the first is the ARIA meter
    * @param {(silent: boolean) => void} onSilence called while the microphone is open
    */

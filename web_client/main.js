@@ -11,7 +11,7 @@
  *   timings      milliseconds from Start to the end of each step
  *   events       the last server events, newest last
  */
-import { Api } from "./api.js";
+import { Api } from "./client/api.js";
 import { App } from "./app.js";
 import { CleanView } from "./clean_view.js";
 import { takeToken } from "./credential.js";

@@ -1,5 +1,6 @@
 import { byId, element } from "./dom.js";
-import { asClientError, explain } from "./errors.js";
+import { asClientError } from "./client/errors.js";
+import { explain } from "./errors.js";
 import { LevelMeter } from "./level_meter.js";
 
 /** Picks the microphone, tests it, shows its level before and during the session. */
@@ -16,7 +17,7 @@ export class MicrophonePanel {
   #onTest = () => this.#toggleTest();
 
   /**
-   * @param {import("./microphone.js").Microphone} microphone
+   * @param {import("./client/microphone.js").Microphone} microphone
    * @param {import("./preferences.js").Preferences} preferences
    */
   constructor(microphone, preferences) {

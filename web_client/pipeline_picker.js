@@ -6,7 +6,7 @@ import { byId, element } from "./dom.js";
  * Events: `change` (CustomEvent of the Pipeline now chosen).
  */
 export class PipelinePicker extends EventTarget {
-  /** @type {import("./api.js").Pipeline[]} */ #pipelines = [];
+  /** @type {import("./client/api.js").Pipeline[]} */ #pipelines = [];
   #select = /** @type {HTMLSelectElement} */ (byId("pipeline"));
   #onChange = () => this.#changed();
 
@@ -17,7 +17,7 @@ export class PipelinePicker extends EventTarget {
     this.#select.addEventListener("change", this.#onChange);
   }
 
-  /** @returns {import("./api.js").Pipeline | null} */
+  /** @returns {import("./client/api.js").Pipeline | null} */
   get chosen() {
     return this.#pipelines.find((p) => p.name === this.#select.value) ?? null;
   }
@@ -27,7 +27,7 @@ export class PipelinePicker extends EventTarget {
     this.#select.disabled = inSession;
   }
 
-  /** @param {import("./api.js").Pipeline[]} pipelines all that the server knows, default first */
+  /** @param {import("./client/api.js").Pipeline[]} pipelines all that the server knows, default first */
   show(pipelines) {
     const loaded = pipelines.filter((p) => p.loaded);
     this.#pipelines = loaded.length ? loaded : pipelines.slice(0, 1);

@@ -1,4 +1,5 @@
-import { asClientError, explain } from "./errors.js";
+import { asClientError } from "./client/errors.js";
+import { explain } from "./errors.js";
 import { Recorder } from "./recorder.js";
 
 const TICK_MS = 500;

@@ -1,4 +1,4 @@
-import { ClientError } from "./errors.js";
+import { ClientError } from "./client/errors.js";
 
 /** In order of preference: plays everywhere first. */
 const FORMATS = [

@@ -36,7 +36,7 @@ export class Stage {
     for (const type of ["resize", "playing"]) this.video.addEventListener(type, this.#onShape);
   }
 
-  /** @param {import("./api.js").Avatar} avatar */
+  /** @param {import("./client/api.js").Avatar} avatar */
   showAvatar({ name, image }) {
     const poster = /** @type {HTMLImageElement} */ (byId("poster"));
     poster.src = image;

@@ -1,5 +1,5 @@
 import { element } from "./dom.js";
-import { STEPS } from "./errors.js";
+import { STEPS } from "./client/errors.js";
 
 const STATE_TEXT = { done: "done", active: "in progress", failed: "failed", waiting: "" };
 

@@ -1,5 +1,6 @@
 import { byId } from "./dom.js";
-import { asClientError, explain, isExplained, mayRetryAlone } from "./errors.js";
+import { asClientError } from "./client/errors.js";
+import { explain, isExplained, mayRetryAlone } from "./errors.js";
 import { SwapField } from "./swap_field.js";
 import { UploadResult } from "./upload_result.js";
 
@@ -48,7 +49,7 @@ export class UploadDialog extends EventTarget {
   /** @type {AbortController | null} */ #sending = null;
   #listeners = new AbortController();
 
-  /** @param {import("./api.js").Api} api */
+  /** @param {import("./client/api.js").Api} api */
   constructor(api) {
     super();
     this.api = api;
@@ -81,7 +82,7 @@ export class UploadDialog extends EventTarget {
     on(document, "paste", (e) => this.#onPaste(e));
   }
 
-  /** Takes what a pipeline can be given. @param {import("./api.js").Pipeline} pipeline */
+  /** Takes what a pipeline can be given. @param {import("./client/api.js").Pipeline} pipeline */
   usePipeline({ name, accepts, keeps_video: keepsVideo }) {
     this.#pipeline = name;
     this.#keepsVideo = keepsVideo;
@@ -185,7 +186,7 @@ export class UploadDialog extends EventTarget {
     }
   }
 
-  /** @param {import("./api.js").Avatar} avatar */
+  /** @param {import("./client/api.js").Avatar} avatar */
   #showResult(avatar) {
     this.#reset();
     byId("upload-ask").hidden = true;
@@ -193,7 +194,7 @@ export class UploadDialog extends EventTarget {
     byId("upload-done").focus();
   }
 
-  /** @param {import("./errors.js").ClientError} error */
+  /** @param {import("./client/errors.js").ClientError} error */
   #onError(error) {
     if (error.code === "aborted") return;
     const { title, advice } = explain(error);

@@ -5,14 +5,14 @@ export class UploadResult {
   #root = byId("upload-result");
   #clip = /** @type {HTMLImageElement} */ (byId("upload-clip"));
 
-  /** @param {import("./api.js").Api} api */
+  /** @param {import("./client/api.js").Api} api */
   constructor(api) {
     this.api = api;
     this.#clip.addEventListener("load", () => this.#root.removeAttribute("aria-busy"));
     this.#clip.addEventListener("error", () => this.#showStill());
   }
 
-  /** @param {import("./api.js").Avatar} avatar @param {string} pipeline that draws it */
+  /** @param {import("./client/api.js").Avatar} avatar @param {string} pipeline that draws it */
   show(avatar, pipeline) {
     this.#clip.dataset.still = avatar.image;
     this.#clip.style.backgroundImage = `url("${avatar.image}")`; // until the clip is drawn
@@ -39,7 +39,7 @@ export class UploadResult {
     this.hide();
   }
 
-  /** @param {import("./api.js").Avatar} avatar @param {string} pipeline */
+  /** @param {import("./client/api.js").Avatar} avatar @param {string} pipeline */
   async #load(avatar, pipeline) {
     const clip = await this.api.preview(avatar.id, pipeline);
     if (this.#clip.dataset.still !== avatar.image) return; // another one is shown by now

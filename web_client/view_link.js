@@ -3,7 +3,7 @@ const EXPIRES_S = 12 * 3600;
 
 /**
  * Copies a link that others, or OBS, can watch the session by: they see and hear it, no more.
- * @param {import("./api.js").Api} api
+ * @param {import("./client/api.js").Api} api
  * @param {string} session id
  * @param {import("./toasts.js").Toasts} toasts
  */

@@ -1,4 +1,4 @@
-import { ClientError, asClientError } from "./errors.js";
+import { ClientError, asClientError } from "./client/errors.js";
 
 const CONNECT_LIMIT_MS = 12000;
 /** How long a broken path may take to heal before another connection is made. */

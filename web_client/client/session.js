@@ -35,8 +35,8 @@ export class Session extends EventTarget {
 
   /**
    * @param {import("./api.js").Api} api
-   * @param {import("./microphone.js").Microphone} microphone
-   * @param {{avatar?: string, pipeline?: string, frame?: string}} choice
+   * @param {import("./microphone.js").Microphone | null} microphone null: the session hears none
+   * @param {import("./api.js").Choice} choice
    */
   constructor(api, microphone, choice) {
     super();
@@ -52,22 +52,20 @@ export class Session extends EventTarget {
 
   /**
    * Runs all steps; throws a ClientError that names the step that failed.
-   * @param {string} deviceId the microphone to open if none is open yet
+   * @param {string} [deviceId] the microphone to open if none is open yet; by default the system's
    */
-  async start(deviceId) {
+  async start(deviceId = "") {
     const began = performance.now();
-    await this.#step(
-      "microphone",
-      began,
-      () => this.microphone.isOpen || this.microphone.open(deviceId),
-    );
+    const { microphone } = this;
+    if (microphone)
+      await this.#step("microphone", began, () => microphone.isOpen || microphone.open(deviceId));
     await this.#step("offer", began, () => this.#offer());
     await this.#step("ice", began, () => this.#peer.connected(ICE_LIMIT_MS, this.#abort.signal));
     await this.#step("media", began, () => this.#peer.pictured(MEDIA_LIMIT_MS, this.#abort.signal));
     this.#live = true;
     this.#lastPongMs = performance.now();
-    this.microphone.addEventListener("change", this.#onMicrophone);
-    this.microphone.addEventListener("lost", this.#onMicrophoneLost);
+    microphone?.addEventListener("change", this.#onMicrophone);
+    microphone?.addEventListener("lost", this.#onMicrophoneLost);
   }
 
   /**
@@ -97,8 +95,8 @@ export class Session extends EventTarget {
     this.#abort.abort(new ClientError("aborted"));
     clearInterval(this.#pingTimer);
     clearTimeout(this.#brokenTimer);
-    this.microphone.removeEventListener("change", this.#onMicrophone);
-    this.microphone.removeEventListener("lost", this.#onMicrophoneLost);
+    this.microphone?.removeEventListener("change", this.#onMicrophone);
+    this.microphone?.removeEventListener("lost", this.#onMicrophoneLost);
     if (this.id) this.api.endSession(this.id);
     this.peer?.destroy();
   }
@@ -125,8 +123,8 @@ export class Session extends EventTarget {
 
   async #offer() {
     const iceServers = await this.api.iceServers();
-    const track = this.microphone.track;
-    if (!track) throw new ClientError("microphone_lost");
+    const track = this.microphone?.track ?? null;
+    if (this.microphone && !track) throw new ClientError("microphone_lost");
     const peer = new Peer(iceServers, track);
     this.peer = peer;
     peer.addEventListener("message", (e) => this.#onMessage(/** @type {CustomEvent} */ (e).detail));
@@ -183,7 +181,7 @@ export class Session extends EventTarget {
   }
 
   #onMicrophone = () => {
-    if (this.microphone.track) this.peer?.replaceMicrophone(this.microphone.track);
+    if (this.microphone?.track) this.peer?.replaceMicrophone(this.microphone.track);
   };
 
   #onMicrophoneLost = () => this.#lose(new ClientError("microphone_lost"));

@@ -4,7 +4,7 @@ import { CHANNEL_LABEL, parseServerEvent } from "./protocol.js";
 const POLL_MS = 100;
 
 /**
- * One WebRTC connection: microphone up, avatar picture and voice down, and the event channel.
+ * One WebRTC connection: microphone up, if there is one, avatar picture and voice down, and the event channel.
  *
  * Events: `message` (CustomEvent of a protocol event), `connection` (state changed),
  * `channel` (opened or closed).
@@ -15,14 +15,16 @@ export class Peer extends EventTarget {
 
   /**
    * @param {RTCIceServer[]} iceServers
-   * @param {MediaStreamTrack} microphone
+   * @param {MediaStreamTrack | null} microphone null: only watch and listen
    */
   constructor(iceServers, microphone) {
     super();
     if (!("RTCPeerConnection" in window)) throw new ClientError("webrtc_unsupported");
     this.pc = new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
     this.stream = new MediaStream();
-    this.#audio = this.pc.addTransceiver(microphone, { direction: "sendrecv" });
+    this.#audio = this.pc.addTransceiver(microphone ?? "audio", {
+      direction: microphone ? "sendrecv" : "recvonly",
+    });
     this.pc.addTransceiver("video", { direction: "recvonly" });
     this.#channel = this.pc.createDataChannel(CHANNEL_LABEL);
     this.#channel.onmessage = (e) => this.#onMessage(e.data);

@@ -16,6 +16,13 @@ import { ClientError } from "./errors.js";
  * }} Pipeline
  */
 /** @typedef {{id: string, sdp: string, type: "answer", playout_delay_ms?: number}} SessionAnswer */
+/**
+ * What a session shows, and where what it says comes from: the microphone, or speech that is pushed.
+ * @typedef {{
+ *   avatar?: string, pipeline?: string, frame?: string, size?: string | number,
+ *   audio?: "microphone" | "push",
+ * }} Choice
+ */
 
 const DEFAULT_RETRY_S = 5;
 
@@ -38,18 +45,32 @@ function refusal(status, retryAfter, body) {
 
 const KEY_PREFIX = "sk-";
 const TOKEN_EXPIRES_S = 12 * 3600;
+/** Where this module comes from, and therefore its server, at whatever path that is found. */
+const HOME = new URL("../", import.meta.url).href;
 
-/**
- * The server's HTTP calls. Every failure is a `ClientError`. Paths are relative: the page may lie
- * under a path of a proxy.
- */
+/** A server's HTTP calls. Every failure is a `ClientError`. */
 export class Api {
-  #token;
+  /** @type {string} */ #server;
+  /** @type {string} */ #token;
   /** Pictures fetched with a token, by avatar. @type {Map<string, string>} */ #pictures = new Map();
 
-  /** @param {string} token for a server that asks for one; may be empty */
-  constructor(token = "") {
+  /**
+   * @param {string} token for a server that asks for one; may be empty
+   * @param {string} server its address; by default the one that this module comes from
+   */
+  constructor(token = "", server = HOME) {
     this.#token = token;
+    this.#server = server.endsWith("/") ? server : `${server}/`;
+  }
+
+  /** @returns {boolean} whether calls carry a token */
+  get hasToken() {
+    return this.#token !== "";
+  }
+
+  /** @param {string} path such as `v1/avatars` */
+  url(path) {
+    return new URL(path, this.#server).href;
   }
 
   /**
@@ -57,7 +78,7 @@ export class Api {
    * @returns {Promise<string>} a token
    */
   async tokenFor(secret) {
-    const keys = new Api(secret);
+    const keys = new Api(secret, this.#server);
     if (secret.startsWith(KEY_PREFIX))
       return (await keys.#json("POST", "v1/tokens", { expires_s: TOKEN_EXPIRES_S })).token;
     await keys.#json("GET", "v1/pipelines");
@@ -103,7 +124,7 @@ export class Api {
   /** @returns {Promise<"ready" | "full" | "starting" | "broken" | "unreachable">} */
   async readiness() {
     try {
-      const response = await fetch("ready", { cache: "no-store" });
+      const response = await fetch(this.url("ready"), { cache: "no-store" });
       if (response.ok) return "ready";
       const code = (await response.json().catch(() => null))?.error?.code;
       if (code === "starting") return "starting";
@@ -114,11 +135,21 @@ export class Api {
   }
 
   /**
-   * @param {{sdp: string, avatar?: string, pipeline?: string}} offer
+   * @param {Choice & {sdp: string}} offer
    * @returns {Promise<SessionAnswer>}
    */
   createSession(offer) {
-    return this.#json("POST", "v1/sessions", { ...offer, type: "offer", audio: "microphone" });
+    return this.#json("POST", "v1/sessions", { ...offer, type: "offer" });
+  }
+
+  /**
+   * Lets a WebSocket in, to which a browser cannot give a token.
+   * @param {string} session its id
+   * @returns {Promise<string>} good for one connection
+   */
+  async ticket(session) {
+    return (await this.#json("POST", `v1/sessions/${encodeURIComponent(session)}/tickets`, {}))
+      .ticket;
   }
 
   /** @param {string} id @param {string} avatar */
@@ -129,8 +160,8 @@ export class Api {
   /** Survives the page being closed. @param {string} id */
   async endSession(id) {
     try {
-      const path = `v1/sessions/${encodeURIComponent(id)}`;
-      await fetch(path, { method: "DELETE", keepalive: true, headers: this.headers() });
+      const url = this.url(`v1/sessions/${encodeURIComponent(id)}`);
+      await fetch(url, { method: "DELETE", keepalive: true, headers: this.headers() });
     } catch {
       // The server is gone, and the session with it.
     }
@@ -174,7 +205,7 @@ export class Api {
     }
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest(); // fetch does not report upload progress
-      request.open("POST", "v1/avatars");
+      request.open("POST", this.url("v1/avatars"));
       for (const [name, value] of Object.entries(this.headers()))
         request.setRequestHeader(name, value);
       request.responseType = "json";
@@ -209,8 +240,9 @@ export class Api {
 
   /** An address that an `<img>` can load: it cannot send a token. @param {string} path */
   async #picture(path) {
-    if (!this.#token) return path;
-    const response = await fetch(path, { headers: this.headers() }).catch(() => null);
+    const url = this.url(path);
+    if (!this.#token) return url;
+    const response = await fetch(url, { headers: this.headers() }).catch(() => null);
     return response?.ok ? URL.createObjectURL(await response.blob()) : "";
   }
 
@@ -218,7 +250,7 @@ export class Api {
   async #json(method, path, body) {
     let response;
     try {
-      response = await fetch(path, {
+      response = await fetch(this.url(path), {
         method,
         headers: this.headers(body === undefined ? {} : { "Content-Type": "application/json" }),
         body: body === undefined ? undefined : JSON.stringify(body),

@@ -48,7 +48,7 @@ let nextEvent = 1;
  * @param {Record<string, unknown>} [fields]
  * @returns {ProtocolEvent}
  */
-function clientEvent(type, fields = {}) {
+export function clientEvent(type, fields = {}) {
   return { type, event_id: `client_${nextEvent++}`, ...fields };
 }
 

@@ -1,0 +1,237 @@
+import { Api } from "./api.js";
+import { ClientError, asClientError } from "./errors.js";
+import { Microphone } from "./microphone.js";
+import { Session } from "./session.js";
+import { openSpeech } from "./speech.js";
+
+const LOOK = `
+  :host { display: inline-block; position: relative; width: 320px; aspect-ratio: 1; overflow: hidden; }
+  :host([frame="16:9"]) { width: 568px; aspect-ratio: 16 / 9; }
+  img, video { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; }
+  video { opacity: 0; transition: opacity 0.2s; }
+  :host([state="live"]) video { opacity: 1; }
+  button {
+    position: absolute; inset: 0; width: 100%; border: 0; padding: 8%; cursor: pointer;
+    background: none; color: white; font: 600 1rem system-ui, sans-serif; text-align: center;
+    text-shadow: 0 0 6px black, 0 0 2px black; display: flex; align-items: end;
+    justify-content: center;
+  }
+  button:focus-visible { outline: 3px solid; outline-offset: -6px; }
+  :host([state="live"]) button, :host([state="connecting"]) button { display: none; }
+`;
+
+/**
+ * `<vivavoce-avatar>`: an avatar in any page.
+ *
+ * Attributes, read when a session starts:
+ *   avatar      id or name; by default the server's
+ *   audio       `microphone` (default): it says what the user says. `push`: it says what `push` is
+ *               given, and listens to the microphone if there is the attribute `listen`
+ *   rate        of pushed samples, in Hz; 24000 by default
+ *   server      its address; by default the one that this module came from
+ *   token       where the server asks for one
+ *   pipeline, frame, size   as in `POST /v1/sessions`
+ *   muted       plays no sound
+ *   autostart   starts by itself; without it, the user presses on it, or the page calls `start`
+ * `state` mirrors what it does: `ready`, `connecting`, `live`, `failed`.
+ *
+ * Events: `state` (CustomEvent of that), `server` (CustomEvent of a protocol event), `failed`
+ * (CustomEvent of a ClientError).
+ */
+export class AvatarElement extends HTMLElement {
+  /** @type {Session | null} */ session = null;
+  /** @type {import("./speech.js").Speech | null} */ #speech = null;
+  /** @type {Microphone | null} */ #microphone = null;
+  #picture = document.createElement("img");
+  #button = document.createElement("button");
+  #onHide = () => this.stop();
+
+  constructor() {
+    super();
+    this.video = document.createElement("video");
+    this.video.playsInline = this.video.autoplay = true;
+    this.#picture.alt = "";
+    this.#picture.crossOrigin = "anonymous"; // the server lets only pages that it knows show it
+    this.#button.type = "button";
+    this.#button.addEventListener("click", () => this.start().catch(() => {}));
+    const style = document.createElement("style");
+    style.textContent = LOOK;
+    this.attachShadow({ mode: "open" }).append(style, this.#picture, this.video, this.#button);
+  }
+
+  connectedCallback() {
+    window.addEventListener("pagehide", this.#onHide);
+    this.#become("ready", "Start");
+    this.#showPicture();
+    if (this.hasAttribute("autostart")) this.start().catch(() => {});
+  }
+
+  disconnectedCallback() {
+    this.destroy();
+  }
+
+  /** @returns {string} `ready`, `connecting`, `live` or `failed` */
+  get state() {
+    return this.getAttribute("state") ?? "ready";
+  }
+
+  /** @returns {string | null} the session's id, for those who join it */
+  get sessionId() {
+    return this.session?.id ?? null;
+  }
+
+  /** @returns {Microphone | null} what the session hears, while there is one */
+  get microphone() {
+    return this.#microphone;
+  }
+
+  get #pushed() {
+    return this.getAttribute("audio") === "push";
+  }
+
+  /** Begins a session. Throws a ClientError. */
+  async start() {
+    if (this.session) return;
+    const api = this.#api();
+    const hears = !this.#pushed || this.hasAttribute("listen");
+    this.#microphone = hears ? new Microphone() : null;
+    const session = new Session(api, this.#microphone, {});
+    this.session = session;
+    session.addEventListener("server", (e) => this.#tell("server", detailOf(e)));
+    session.addEventListener("lost", (e) => this.#fail(detailOf(e)));
+    this.#become("connecting");
+    try {
+      session.choice = await this.#choice(api);
+      await session.start();
+      if (this.#pushed) {
+        this.#speech = await openSpeech(api, String(session.id), Number(this.#value("rate") ?? 24_000));
+      }
+      await this.#play(session);
+    } catch (error) {
+      if (session !== this.session) return; // stopped meanwhile
+      this.#fail(asClientError(error));
+      throw error;
+    }
+    if (session === this.session) this.#become("live");
+  }
+
+  /** Ends the session. */
+  stop() {
+    this.#end();
+    this.#become("ready", "Start");
+  }
+
+  /**
+   * Has it say this, after what it was given before. For `audio="push"`.
+   * @param {Int16Array | Float32Array} samples mono, at `rate`
+   */
+  async push(samples) {
+    await this.#spoken.push(samples);
+  }
+
+  /** What was pushed is a whole utterance. */
+  commit() {
+    this.#spoken.commit();
+  }
+
+  /** Has it fall silent and forget what it was about to say. */
+  interrupt() {
+    this.session?.interrupt();
+  }
+
+  destroy() {
+    window.removeEventListener("pagehide", this.#onHide);
+    this.#end();
+  }
+
+  get #spoken() {
+    if (!this.#speech) throw new ClientError("not_live", { message: 'needs audio="push", and to be live' });
+    return this.#speech;
+  }
+
+  /** @param {string} name @returns {string | undefined} */
+  #value(name) {
+    return this.getAttribute(name) || undefined;
+  }
+
+  #api() {
+    return new Api(this.#value("token"), this.#value("server"));
+  }
+
+  /** @param {Api} api @returns {Promise<import("./api.js").Choice>} */
+  async #choice(api) {
+    return {
+      avatar: (await this.#find(api))?.id ?? this.#value("avatar"),
+      pipeline: this.#value("pipeline"),
+      frame: this.#value("frame"),
+      size: this.#value("size"),
+      audio: this.#pushed ? "push" : "microphone",
+    };
+  }
+
+  /** @param {Api} api @returns {Promise<import("./api.js").Avatar | undefined>} */
+  async #find(api) {
+    const wanted = this.#value("avatar");
+    if (!wanted) return undefined;
+    const known = await api.avatars();
+    const name = wanted.toLowerCase();
+    return known.find((a) => a.id === wanted) ?? known.find((a) => a.name.toLowerCase() === name);
+  }
+
+  /** Until there is a moving one. */
+  async #showPicture() {
+    const api = this.#api();
+    try {
+      const avatar = await this.#find(api);
+      if (avatar?.image) this.#picture.src = avatar.image;
+    } catch {
+      // `start` says what is wrong.
+    }
+    this.#picture.hidden = !this.#picture.src;
+  }
+
+  /** @param {Session} session */
+  async #play(session) {
+    this.video.srcObject = session.stream;
+    this.video.muted = this.hasAttribute("muted");
+    try {
+      await this.video.play();
+    } catch {
+      this.video.muted = true; // the browser wants a gesture before sound
+      await this.video.play();
+    }
+  }
+
+  /** @param {ClientError} error */
+  #fail(error) {
+    this.#end();
+    this.#become("failed", `${error.message}. Try again`);
+    this.#tell("failed", error);
+  }
+
+  #end() {
+    this.#speech?.destroy();
+    this.session?.destroy();
+    this.#microphone?.destroy();
+    this.#speech = this.session = this.#microphone = null;
+    this.video.srcObject = null;
+  }
+
+  /** @param {string} state @param {string} [label] of the button */
+  #become(state, label = "") {
+    this.#button.textContent = label;
+    if (state === this.getAttribute("state")) return;
+    this.setAttribute("state", state);
+    this.#tell("state", state);
+  }
+
+  /** @param {string} type @param {unknown} detail */
+  #tell(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}
+
+/** @param {Event} event */
+function detailOf(event) {
+  return /** @type {CustomEvent} */ (event).detail;
+}
