@@ -17,14 +17,14 @@ serve: install  ## start the server on http://127.0.0.1:8080
 
 install: $(STAMP)  ## make .venv with everything in it
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml integrations/client/pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "vivavoce needs Python 3.11: set PYTHON=/path/to/python3.11"; exit 1; }
 	@PYTHON=$(PYTHON) bash deploy/system-packages.sh install
 	@echo "installing vivavoce into $(VENV): a few minutes, some gigabytes"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet torch==2.13.0 $(TORCH_INDEX)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --editable integrations/client
 	@touch $@
 
 system-packages:

@@ -19,8 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
+from vivavoce_client import Client
 
 from benchmarks.service.browser import free_port
 from benchmarks.service.impair import CLIENT, SERVER, SERVER_ADDRESS, Link, namespaces
@@ -36,22 +36,17 @@ LINKS = {
 
 
 async def talk(url: str, seconds: float) -> dict[str, Any]:
-    """One session of this process with the server at `url`."""
+    """One session of this process with the server at `url`, once that is ready."""
     sound = (clicks_and_vowels(2) * 25_000).astype(np.int16)
     client = AvatarClient(sound, keep_frames=False, decode=False)
-    async with httpx.AsyncClient(base_url=url, timeout=30) as http:
-
-        async def post(offer: dict[str, Any]) -> dict[str, Any]:
-            answer = await http.post("/v1/sessions", json=offer)
-            answer.raise_for_status()
-            return dict(answer.json())
-
-        await client.connect(post)
+    async with Client(url) as server:
+        await server.ready(120)
+        await client.connect(server.api.create_session)
         pings = asyncio.create_task(client.ping())
         begin = time.monotonic()
         await asyncio.sleep(seconds)
         end = time.monotonic()
-        described = (await http.get(f"/v1/sessions/{client.session['id']}")).json()
+        described = await server.api.json("GET", f"/v1/sessions/{client.session['id']}")
         pings.cancel()
         await client.close()
     echoes = [(at - begin, delay) for at, delay in client.echoes_ms() if at > begin + 5]
@@ -100,20 +95,6 @@ def run(link: Link, seconds: float) -> dict[str, Any]:
             process.wait(30)
 
 
-async def wait_and_talk(url: str, seconds: float) -> dict[str, Any]:
-    """Wait until the server is ready, then talk."""
-    async with httpx.AsyncClient(base_url=url, timeout=2) as http:
-        async with asyncio.timeout(120):
-            while True:
-                try:
-                    if (await http.get("/ready")).status_code == 200:
-                        break
-                except httpx.TransportError:
-                    pass
-                await asyncio.sleep(0.3)
-    return await talk(url, seconds)
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -121,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--talk", metavar="URL", help="be the client of a running server")
     args = parser.parse_args(argv)
     if args.talk:
-        print(json.dumps(asyncio.run(wait_and_talk(args.talk, args.seconds))))
+        print(json.dumps(asyncio.run(talk(args.talk, args.seconds))))
         return 0
     if os.geteuid() != 0:
         print("network namespaces need root", file=sys.stderr)

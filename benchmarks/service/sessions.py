@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
+from vivavoce_client import Client
 
 from benchmarks.service.browser import (
     ServerProcess,
@@ -38,25 +38,19 @@ SPEECH = (clicks_and_vowels(4) * 25_000).astype(np.int16)
 
 async def measure(process: ServerProcess, count: int, seconds: float) -> dict[str, Any]:
     """Run `count` sessions at once for a while; the figures of all of them together."""
-    async with httpx.AsyncClient(base_url=process.url, timeout=30) as http:
-
-        async def post(offer: dict[str, Any]) -> dict[str, Any]:
-            answer = await http.post("/v1/sessions", json=offer)
-            answer.raise_for_status()
-            return dict(answer.json())
-
-        faces = [a["id"] for a in (await http.get("/v1/avatars")).json()["avatars"]]
+    async with Client(process.url) as asked:
+        faces = [avatar["id"] for avatar in await asked.avatars()]
         clients = [AvatarClient(SPEECH, keep_frames=False, decode=False) for _ in range(count)]
         try:
             for i, client in enumerate(clients):
-                await client.connect(post, faces[i % len(faces)])
+                await client.connect(asked.api.create_session, faces[i % len(faces)])
                 await asyncio.sleep(0.3)
             await asyncio.sleep(3)  # let the delays settle
-            before = await describe(http, clients)
+            before = await describe(asked, clients)
             begin, cpu = time.monotonic(), process.cpu_s()
             await asyncio.sleep(seconds)
             end, cpu = time.monotonic(), process.cpu_s() - cpu
-            described = await describe(http, clients)
+            described = await describe(asked, clients)
             memory = process.memory_mb()
         finally:
             for client in clients:
@@ -88,24 +82,18 @@ async def measure(process: ServerProcess, count: int, seconds: float) -> dict[st
     }
 
 
-async def describe(http: httpx.AsyncClient, clients: list[AvatarClient]) -> list[dict[str, Any]]:
+async def describe(asked: Client, clients: list[AvatarClient]) -> list[dict[str, Any]]:
     """What the server has measured of each session."""
-    answers = [await http.get(f"/v1/sessions/{client.session['id']}") for client in clients]
-    return [answer.json()["measurements"] for answer in answers]
+    places = [f"/v1/sessions/{client.session['id']}" for client in clients]
+    return [(await asked.api.json("GET", place))["measurements"] for place in places]
 
 
 async def join(url: str, count: int) -> None:
     """Talk to a running server with `count` sessions until cancelled."""
     clients = [AvatarClient(SPEECH, keep_frames=False, decode=False) for _ in range(count)]
-    async with httpx.AsyncClient(base_url=url, timeout=30) as http:
-
-        async def post(offer: dict[str, Any]) -> dict[str, Any]:
-            answer = await http.post("/v1/sessions", json=offer)
-            answer.raise_for_status()
-            return dict(answer.json())
-
+    async with Client(url) as asked:
         for client in clients:
-            await client.connect(post)
+            await client.connect(asked.api.create_session)
         await asyncio.gather(*(client.ping() for client in clients))
 
 

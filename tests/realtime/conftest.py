@@ -14,6 +14,7 @@ from realtime.config import ServerConfig
 from realtime.http.app import create_app
 from realtime.server import Server
 
+URL = "http://127.0.0.1"
 CAST = sorted((Path(__file__).parent.parent.parent / "cast").glob("*.png"))[:2]
 
 
@@ -49,9 +50,10 @@ def config(cast_dir, data_dir):
 class RunningServer:
     """The application in this process, spoken to over ASGI; media over real UDP sockets."""
 
-    def __init__(self, service: Server, http: httpx.AsyncClient) -> None:
+    def __init__(self, service: Server, transport: httpx.ASGITransport) -> None:
         self.service = service
-        self.http = http
+        self.transport = transport
+        self.http = httpx.AsyncClient(transport=transport, base_url=URL)
 
     async def post_offer(self, offer):
         answer = await self.http.post("/v1/sessions", json=offer)
@@ -80,8 +82,9 @@ async def running(config: ServerConfig) -> AsyncIterator[RunningServer]:
     await service.start()
     try:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
-            yield RunningServer(service, http)
+        server = RunningServer(service, transport)
+        async with server.http:
+            yield server
     finally:  # else its processes keep this one from ending
         await service.stop()
 

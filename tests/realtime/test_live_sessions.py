@@ -38,10 +38,10 @@ async def test_a_face_and_the_voice_come_back_together(server):
         await until(lambda: len(client.pictures) > 75)
         picture = client.pictures[-1]
         assert (picture.width, picture.height) == (256, 256)
-        await until(lambda: client.audio.reports and client.video.reports)
+        await until(lambda: client.audio.clock.reports and client.video.clock.reports)
         [party] = server.service.sessions[client.session["id"]].parties
         zeros = [
-            stream.sender_time(party.peer._senders[kind]._origin)
+            stream.clock.wall_s(party.peer._senders[kind]._origin)
             for kind, stream in (("audio", client.audio), ("video", client.video))
         ]
         assert abs(zeros[0] - zeros[1]) < 0.001  # wall time of media time 0, s
@@ -127,7 +127,7 @@ async def test_nothing_crosses_between_sessions_and_one_too_many_is_refused(serv
         await stack.enter_async_context(server.client(hum(900.0)))  # takes the last place
         refused = AvatarClient(hum(900.0))
         stack.push_async_callback(refused.close)
-        offer = await refused.offer()
+        offer = await refused.body()
         answer = await server.http.post("/v1/sessions", json=offer)
         assert answer.status_code == 503
         assert answer.json()["error"]["code"] == "at_capacity"
@@ -169,7 +169,7 @@ async def test_a_peer_that_never_connects_is_given_up(config):
     impatient = dataclasses.replace(config, connect_timeout_s=1.0)
     async with running(impatient) as server:
         client = AvatarClient(SPEECH)
-        answer = await server.post_offer(await client.offer())
+        answer = await server.post_offer(await client.body())
         assert answer["id"] in server.service.sessions
         await until(lambda: not server.service.sessions)
         assert ended(server, "never_connected") == 1
@@ -210,7 +210,7 @@ async def test_draining_takes_no_new_sessions_and_waits_for_the_old(config):
         await asyncio.sleep(0)
         assert (await server.http.get("/ready")).json()["error"]["code"] == "draining"
         late = AvatarClient(SPEECH)
-        response = await server.http.post("/v1/sessions", json=await late.offer())
+        response = await server.http.post("/v1/sessions", json=await late.body())
         assert response.status_code == 503
         await late.close()
         await until(lambda: any(e["type"] == "error" for e in client.events))

@@ -22,8 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 async def offer() -> str:
     client = AvatarClient(SILENCE)
-    await client.pc.setLocalDescription(await client.pc.createOffer())
-    sdp = client.pc.localDescription.sdp
+    sdp = await client.offer()
     await client.close()
     return sdp
 

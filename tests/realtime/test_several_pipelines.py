@@ -122,7 +122,7 @@ async def test_a_pipeline_is_loaded_on_demand_where_that_is_allowed(config, tmp_
 async def refused(server, body) -> dict:
     client = AvatarClient(SILENCE)
     try:
-        answer = await server.http.post("/v1/sessions", json=await client.offer() | body)
+        answer = await server.http.post("/v1/sessions", json=await client.body(**body))
     finally:
         await client.close()
     assert answer.status_code >= 400
