@@ -10,29 +10,35 @@ from tests.support.pages import MARKS, PATIENCE_S, get, serving, until, wait_unt
 pytestmark = MARKS
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>Somebody's page</title>
-<script type="module" src="/client/vivavoce.js"></script>
+<script type="module" src="{server}/client/vivavoce.js"></script>
 <vivavoce-avatar {attributes}></vivavoce-avatar>"""
-SHOWN = "document.querySelector('vivavoce-avatar').video.getVideoPlaybackQuality().totalVideoFrames"
-ID = "document.querySelector('vivavoce-avatar').sessionId"
-STATE = "document.querySelector('vivavoce-avatar').state"
+ELEMENT = "document.querySelector('vivavoce-avatar')"
+SHOWN = f"{ELEMENT}.video.getVideoPlaybackQuality().totalVideoFrames"
+ID = f"{ELEMENT}.sessionId"
+ELSEWHERE = "http://localhost:9"
+"""Another site, which the server knows; the browser needs nothing that answers there."""
+STATE = f"{ELEMENT}.state"
+
+
+SETTINGS = f'max_sessions = 2\nallowed_origins = ["{ELSEWHERE}"]'
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("server"), settings="max_sessions = 2") as process:
+    with serving(tmp_path_factory.mktemp("server"), settings=SETTINGS) as process:
         yield process
 
 
 @contextmanager
-def embedded(browser, running, attributes: str) -> Iterator:
-    """A page with the element in it."""
+def embedded(browser, running, attributes: str, site: str = "") -> Iterator:
+    """A page with the element in it, of another site or of the server's own."""
     page = browser.new_page()
     page.set_default_timeout(PATIENCE_S * 1000)
-    address = f"{running.url}/somebody.html"
+    address = f"{site or running.url}/somebody.html"
     page.route(
         address,
         lambda route: route.fulfill(
-            body=PAGE.format(attributes=attributes), content_type="text/html"
+            body=PAGE.format(server=running.url, attributes=attributes), content_type="text/html"
         ),
     )
     page.goto(address)
@@ -45,31 +51,57 @@ def embedded(browser, running, attributes: str) -> Iterator:
 def test_three_lines_show_a_face_that_talks_with_the_microphone(browser, running):
     name = get(f"{running.url}/v1/avatars")["avatars"][1]["name"]
     with embedded(browser, running, f'avatar="{name.upper()}"') as page:
-        page.wait_for_function(
-            "document.querySelector('vivavoce-avatar').shadowRoot.querySelector('img').naturalWidth"
-        )
+        page.wait_for_function(f"{ELEMENT}.shadowRoot.querySelector('img').naturalWidth")
         page.click("vivavoce-avatar")
         page.wait_for_function(f"{STATE} === 'live'")
         session = get(f"{running.url}/v1/sessions/{page.evaluate(ID)}")
         assert (session["avatar"], session["audio"]) == (avatar_id(running, name), "microphone")
         shown = page.evaluate(SHOWN)
         until(lambda: page.evaluate(SHOWN) > shown + 25)
-        page.evaluate("document.querySelector('vivavoce-avatar').stop()")
+        page.evaluate(f"{ELEMENT}.stop()")
         assert page.evaluate(STATE) == "ready"
         wait_until_empty(running)
+
+
+def test_a_page_of_another_site_shows_it_and_has_it_say_something(browser, running):
+    avatar = get(f"{running.url}/v1/avatars")["avatars"][0]["id"]
+    attributes = f'avatar="{avatar}" audio="push" rate="16000" autostart'
+    with embedded(browser, running, attributes, site=ELSEWHERE) as page:
+        page.wait_for_function(f"{STATE} === 'live'")
+        page.wait_for_function(f"{ELEMENT}.shadowRoot.querySelector('img').naturalWidth")
+        page.evaluate(
+            f"""async () => {{
+              window.told = [];
+              {ELEMENT}.addEventListener("server", (e) => told.push(e.detail));
+              const hum = Float32Array.from({{ length: 16000 }}, (_, n) => 0.3 * Math.sin(n / 12));
+              await {ELEMENT}.push(hum);
+              {ELEMENT}.commit();
+            }}"""
+        )
+        page.wait_for_function("told.some((e) => e.type === 'output_audio_buffer.stopped')")
+        [stopped] = page.evaluate(
+            "told.filter((e) => e.type === 'output_audio_buffer.stopped').map((e) => e.played_ms)"
+        )
+        assert stopped == 1_000
+        page.evaluate(f"{ELEMENT}.push(new Int16Array(160000).fill(500))")
+        page.wait_for_function(
+            "told.filter((e) => e.type === 'output_audio_buffer.started').length > 1"
+        )
+        page.evaluate(f"{ELEMENT}.interrupt()")
+        page.wait_for_function("told.some((e) => e.type === 'output_audio_buffer.cleared')")
 
 
 def test_taking_it_out_of_the_page_ends_its_session(browser, running):
     with embedded(browser, running, "autostart muted") as page:
         page.wait_for_function(f"{STATE} === 'live'")
-        page.evaluate("document.querySelector('vivavoce-avatar').remove()")
+        page.evaluate(f"{ELEMENT}.remove()")
         wait_until_empty(running)
 
 
 def test_what_is_wrong_is_said(browser, running):
     with embedded(browser, running, 'avatar="nobody" autostart') as page:
         page.wait_for_function(f"{STATE} === 'failed'")
-        words = "document.querySelector('vivavoce-avatar').shadowRoot.querySelector('button')"
+        words = f"{ELEMENT}.shadowRoot.querySelector('button')"
         assert "nobody" in page.evaluate(f"{words}.textContent")
 
 
