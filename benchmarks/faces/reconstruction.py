@@ -62,10 +62,10 @@ def redraw(
 ) -> dict[str, Tensor]:  # fmt: skip
     """Each way's pictures of `source` [1, 3, S, S], as many as there are `wanted` [N, 3, S, S]."""
     count = len(wanted)
-    maps, start, own = model.encode(source)
+    maps, start, _ = model.encode(source)
     maps = [x.expand(count, -1, -1, -1) for x in maps]
     codes = {
-        "motion": own + to_code.moved(motion),
+        "motion": to_code.drawn(motion),
         "picture": model.encode(wanted).code,
         "stranger": model.encode(stranger).code,
     }

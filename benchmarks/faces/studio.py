@@ -61,7 +61,7 @@ class Studio:
             for values in frames:
                 row = motion(values)
                 if self._to_code is not None:
-                    row = identity.tensors["code"] + self._to_code.moved(row)
+                    row = self._to_code.drawn(row)
                 renderer.step(row, state, active, [0], self.batch)
                 pictures.append(to_rgb(self.batch.picture(0)))
         return pictures

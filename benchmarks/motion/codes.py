@@ -97,6 +97,8 @@ def codes_of(model: MotionModel, clips: Sequence[Clip], controls: Tensor) -> lis
     heard = mel(torch.from_numpy(samples).float())
     speech = torch.from_numpy(np.array([activity(row) for row in samples.astype(np.float32)]))
     codes = model(heard, speech, controls.expand(len(clips), -1))
+    if isinstance(model, MappedCodes):
+        codes = codes - model.to_code.rest()
     return [c[delay : delay + clip.frames].double().numpy() for c, clip in zip(codes, clips,
             strict=True)]  # fmt: skip
 

@@ -62,7 +62,7 @@ class BatchedNetwork:
         if next(model.parameters()).device != self._device:
             model = copy.deepcopy(model).to(self._device)  # others may use it where it is
         self._encoder, self._leave_identity = model.encoder, model.motion.leave_identity
-        self._to_code = model.motion.folded()
+        self._to_code, self._rest = model.motion.folded(), model.rest
         generator = model.generator
         dtype, sizes = _DTYPES[precision], self.config.level_sizes
         self._constant = generator.constant[None].to(dtype, memory_format=torch.channels_last)
@@ -86,15 +86,17 @@ class BatchedNetwork:
         """What an identity caches, from its picture float32 [3, size, size] in [-1, 1].
 
         Returns:
-            float32, on the CPU: `start` [latent] and `code` [motion] for motion models; `styles`;
-            for each level from 8 px on, `0.map` [n * n, C] (not of the last) and `0.colours`
-            [3, n, n].
+            float32, on the CPU: for motion models `start` [latent] and `code` [motion], that of
+            rest; `styles`; for each level from 8 px on, `0.map` [n * n, C] (not of the last) and
+            `0.colours` [3, n, n].
 
         Raises:
             ValueError: a picture of another size.
         """
         maps, start = self._encoder(picture[None].to(self._device))
         code = F.linear(self._leave_identity(start), *self._to_code)
+        if self._rest is not None:
+            code = self._rest[None]
         styles = F.linear(start, self._modulation, self._modulation_bias)
         baked = {"start": start[0], "code": code[0], "styles": styles[0]}
         for i, (level, features) in enumerate(zip(self._levels, maps, strict=True)):

@@ -92,5 +92,11 @@ class RendererConfig:
 
 
 OFFICIAL = RendererConfig()
-SMALL = RendererConfig(size=256, widths=(8, 16, 32, 48, 64, 96, 128), latent_dim=128, paints=True)
+SMALL = RendererConfig(
+    size=256,
+    widths=(8, 16, 32, 48, 64, 96, 128),
+    latent_dim=128,
+    motion_dim=40,  # about one for each channel of motion: with 20, lids moved with f and v
+    paints=True,
+)
 RENDERERS = {"official": OFFICIAL, "small": SMALL}

@@ -38,8 +38,8 @@ def enrol(photo: bytes, renderer: BatchedNetwork, key: str) -> IdentityFeatures:
     [CANVAS, CANVAS] and square int64 [3] (left, top, side; pixels of the mask) of what is drawn;
     seen and rest float16 [3, R, R], look [2, R, R] and shown [1, R, R]: that square as the
     renderer sees and draws it, where its pixels look and how much of that they show; code
-    [motion_dim] and start [latent_dim] of the photo, and what `renderer` caches, whose slot 0 is
-    used.
+    [motion_dim] of its rest, start [latent_dim] of the photo, and what `renderer` caches, whose
+    slot 0 is used.
     """
     return describe(*read_portrait(photo), renderer, key)
 

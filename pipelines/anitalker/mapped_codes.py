@@ -1,13 +1,13 @@
 """Our own motion codes: the motion of `portrait`, put into the renderer's code by a small network.
 
-The mouth, blinks, gaze and head are those of `pipelines.motion`; of the face only the code of its
-own photo matters. A code is that of the photo, moved as the motion differs from rest.
+The mouth, blinks, gaze and head are those of `pipelines.motion`. A code is that of the motion
+alone, as in training, whoever shows it: what a network reads off a photo of a resting face lay 0.4
+to 2.7 beside the code of rest, where a whole blink went 3.1.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.model import Features, MotionModel
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
-from pipelines.streaming import SlotState
 
 _JAW, _CLOSE = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
 
@@ -36,7 +35,8 @@ def parted(motion: Tensor) -> Tensor:
 class MotionToCode(nn.Module):
     """Motion [..., MOTION_DIM] in the units of `pipelines.motion.space` -> code [..., code_dim].
 
-    The shapes of the mouth mix far from linearly in a code, hence the hidden layers.
+    The shapes of the mouth mix far from linearly in a code, hence the hidden layers; lids, gaze and
+    head hardly mix, and go straight.
     """
 
     def __init__(self, code_dim: int = 20, hidden: int = 128) -> None:
@@ -47,11 +47,14 @@ class MotionToCode(nn.Module):
             nn.Linear(hidden, hidden), nn.SiLU(),
             nn.Linear(hidden, code_dim),
         )  # fmt: skip
+        self.direct = nn.Linear(MOTION_DIM, code_dim, bias=False)
+        nn.init.zeros_(self.direct.weight)
         self.scale: Tensor
         self.register_buffer("scale", torch.ones(MOTION_DIM))  # of one unit of each input
 
     def forward(self, motion: Tensor) -> Tensor:
-        code: Tensor = self.layers(motion / self.scale)
+        motion = motion / self.scale
+        code: Tensor = self.layers(motion) + self.direct(motion)
         return code
 
     def digest(self) -> str:
@@ -60,24 +63,24 @@ class MotionToCode(nn.Module):
         held = b"".join(value.cpu().float().numpy().tobytes() for _, value in tensors)
         return hashlib.sha256(held).hexdigest()
 
-    def moved(self, motion: Tensor) -> Tensor:
-        """How a code changes from rest to `motion`, its lips kept together; 0 at rest."""
-        rest: Tensor = self(torch.zeros_like(motion[:1]))
+    def rest(self) -> Tensor:
+        """The code of a face at rest, [code_dim]."""
+        code: Tensor = self(torch.zeros_like(self.scale))
+        return code
+
+    def drawn(self, motion: Tensor) -> Tensor:
+        """The code by which `motion` is drawn: of it with lips kept together."""
         code: Tensor = self(parted(motion))
-        return code - rest
+        return code
 
-
-@dataclass
-class MappedState(SlotState):
-    inner: Any  # state of the motion model within
-    own: Tensor  # [B, code_dim]: the code of the face's photo
-
-    def reset(self, slots: Tensor) -> None:
-        self.inner.reset(slots)  # the face stays
+    def moved(self, motion: Tensor) -> Tensor:
+        """How that code differs from the one of rest."""
+        return self.drawn(motion) - self.rest()
 
 
 class MappedCodes(MotionModel):
-    """A motion model of `pipelines.motion` as one of codes, [B, code_dim] per hop."""
+    """A motion model of `pipelines.motion` as one of codes, [B, code_dim] per hop; states are those
+    of the model within."""
 
     def __init__(self, inner: MotionModel, to_code: MotionToCode) -> None:
         super().__init__(inner.mel, inner.seed)
@@ -93,29 +96,22 @@ class MappedCodes(MotionModel):
 
     def init_state(
         self, batch: int, device: torch.device | str = "cpu", seeds: Tensor | None = None
-    ) -> MappedState:
-        own = torch.zeros(batch, self.to_code.code_dim, device=device)
-        return MappedState(self.inner.init_state(batch, device, seeds), own)
+    ) -> Any:
+        return self.inner.init_state(batch, device, seeds)
 
-    def set_seed(self, state: MappedState, slots: Tensor, seeds: Tensor) -> None:
-        self.inner.set_seed(state.inner, slots, seeds)
+    def set_seed(self, state: Any, slots: Tensor, seeds: Tensor) -> None:
+        self.inner.set_seed(state, slots, seeds)
 
-    def set_identity(self, state: MappedState, slot: int, identity: IdentityFeatures) -> None:
-        state.own[slot] = identity.tensors["code"].to(state.own)
+    def set_identity(self, state: Any, slot: int, identity: IdentityFeatures) -> None:
+        self.inner.set_identity(state, slot, identity)
 
     def step(
-        self,
-        features: Tensor,
-        speech: Tensor,
-        controls: Tensor,
-        state: MappedState,
-        active: Tensor,
+        self, features: Tensor, speech: Tensor, controls: Tensor, state: Any, active: Tensor
     ) -> Tensor:
-        motion = self.inner.step(features, speech, controls, state.inner, active)
-        return state.own + self.to_code.moved(motion)
+        return self.to_code.drawn(self.inner.step(features, speech, controls, state, active))
 
-    def listen(self, state: MappedState, slots: Tensor) -> None:
-        self.inner.listen(state.inner, slots)
+    def listen(self, state: Any, slots: Tensor) -> None:
+        self.inner.listen(state, slots)
 
-    def behaviour(self, state: MappedState) -> Tensor:
-        return self.inner.behaviour(state.inner)
+    def behaviour(self, state: Any) -> Tensor:
+        return self.inner.behaviour(state)

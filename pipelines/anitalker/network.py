@@ -100,7 +100,13 @@ class FlowWarpGenerator(nn.Module):
 
 
 class FlowWarp(nn.Module):
-    """Encoder, motion head and generator: one picture of a face driven by another."""
+    """Encoder, motion head and generator: one picture of a face driven by another.
+
+    rest: code [motion] of any face at rest, where codes are of a known motion; else None, and the
+    motion head reads off its photo how a face rests.
+    """
+
+    rest: Tensor | None
 
     def __init__(self, config: RendererConfig) -> None:
         super().__init__()
@@ -108,6 +114,7 @@ class FlowWarp(nn.Module):
         self.encoder = ImageEncoder(config)
         self.motion = MotionHead(config)
         self.generator = FlowWarpGenerator(config)
+        self.register_buffer("rest", None, persistent=False)
 
     def encode(self, pictures: Tensor) -> Encoded:
         """Pictures float32 [B, 3, size, size] in [-1, 1]."""

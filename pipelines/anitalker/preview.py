@@ -35,7 +35,7 @@ def draw_preview(
     backing = BACKINGS.get(identity, (SIDE, SIDE), torch.device("cpu"))
     planes = torch.empty(1, SIDE * 3 // 2, SIDE, dtype=torch.uint8)
     with torch.inference_mode():
-        for code in identity.tensors["code"] + to_code.moved(torch.from_numpy(preview_motion())):
+        for code in to_code.drawn(torch.from_numpy(preview_motion())):
             paste(network.draw(code[None], [0]), backing, planes)
             yield np.asarray(cv2.cvtColor(planes[0].numpy(), cv2.COLOR_YUV2RGB_I420))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from pipelines.diffusion.config import PRESETS
 from pipelines.diffusion.generator import MotionGenerator
 from pipelines.weights import CheckpointError
 
+REST = "rest"  # of a renderer's tensors: the code of a face at rest, if it is known
 _PART = "to_code."  # of a training run's tensors: the map
 
 
@@ -25,9 +27,11 @@ def load_renderer(name: str) -> FlowWarp:
         ValueError: not there, or not the tensors of such a renderer.
     """
     tensors, _ = load_weights(name)
+    rest = tensors.pop(REST, None)
     model = FlowWarp(config_of({key: value.shape for key, value in tensors.items()}, name))
     check_tensors(tensors, model.state_dict(), name)
     model.load_state_dict(tensors)
+    model.rest = rest
     return model.eval().requires_grad_(False)
 
 
@@ -66,9 +70,12 @@ def load_generator(name: str) -> MotionGenerator:
     """
     tensors, metadata = load_weights(name)
     own = metadata.get("kind") == GENERATED
-    model = MotionGenerator(PRESETS["codes" if own else metadata["variant"]])
+    config = PRESETS["codes" if own else metadata["variant"]]
     if own:
+        if "out_proj.bias" in tensors:  # codes are as long as their renderer's
+            config = replace(config, motion_dim=len(tensors["out_proj.bias"]))
         tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    model = MotionGenerator(config)
     check_tensors(tensors, model.state_dict(), name)
     model.load_state_dict(tensors)
     return model.eval().requires_grad_(False)

@@ -129,6 +129,14 @@ def test_baked_codes_are_those_of_the_encoder(model: FlowWarp, renderer: Batched
     assert {value.dtype for value in baked.values()} == {torch.float32}
 
 
+def test_a_known_rest_takes_the_place_of_the_code_that_is_read(model: FlowWarp) -> None:
+    model = copy.deepcopy(model)
+    model.rest = torch.arange(model.config.motion_dim) / 7.0
+    baked = BatchedNetwork(model, 1).bake(picture(model.config, 3))
+    assert torch.equal(baked["code"], model.rest)
+    assert "rest" not in model.state_dict()  # which published weights do not have
+
+
 @pytest.mark.parametrize(("precision", "most"), [("bfloat16", 0.1), ("float16", 0.015)])
 def test_half_precisions_come_close(precision: Precision, most: float) -> None:
     model = random_model(SMALL)

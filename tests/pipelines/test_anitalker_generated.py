@@ -212,7 +212,8 @@ def test_what_ships_moves_a_mouth_by_sound_and_rests_without() -> None:
     model = load_generator(GENERATED)
     motion = GeneratedCodes(MelConfig(), model)
     still = control_row(head_motion=0.0, gaze=0.0, blink_rate=0.0)
-    none = IdentityFeatures("0" * 64, {"code": np.zeros(20, np.float32)}, {})
+    still_code = np.zeros(model.config.motion_dim, np.float32)
+    none = IdentityFeatures("0" * 64, {"code": still_code}, {})
     quiet = Stream(motion, [none]).play(torch.zeros(1, 25 * HOP_SAMPLES), still)[0, -10:]
     assert quiet.diff(dim=0).norm(dim=1).max() < 0.2
     hops = torch.arange(50 * HOP_SAMPLES)

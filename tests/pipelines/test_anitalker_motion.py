@@ -110,21 +110,20 @@ def mapped() -> MappedCodes:
     return MappedCodes(SignalMotion(MelConfig()), MotionToCode()).requires_grad_(False)
 
 
-def test_a_face_at_rest_has_the_code_of_its_photo() -> None:
+def test_a_face_at_rest_has_the_code_of_rest() -> None:
     still = control_row(expression=0.0, head_motion=0.0, gaze=0.0, blink_rate=0.0)
     motion = mapped()
     assert float(motion.to_code.moved(torch.zeros(2, MOTION_DIM)).abs().max()) < 1e-6
     made = play(motion, torch.zeros(1, 8 * HOP_SAMPLES), [face(1)], still)
-    assert float((made - face(1).tensors["code"]).abs().max()) < 0.01  # a hint of a smile is left
+    assert float((made - motion.to_code.rest()).abs().max()) < 0.01  # a hint of a smile is left
 
 
-def test_every_face_moves_by_the_same_difference() -> None:
+def test_every_face_is_moved_by_the_same_codes() -> None:
+    """A renderer learns to draw the codes of motion, and no other."""
     motion, samples = mapped(), sound(12).expand(2, -1)
     both = play(motion, samples, [face(1), face(2)], seed=4)
-    own = torch.stack([face(n).tensors["code"] for n in (1, 2)])[:, None]
-    moved = both - own
-    assert torch.allclose(moved[0], moved[1], atol=1e-6)
-    assert float(moved.abs().max()) > 0.01
+    assert torch.allclose(both[0], both[1], atol=1e-6)
+    assert float((both - motion.to_code.rest()).abs().max()) > 0.01
 
 
 def test_the_map_is_of_the_motion_that_portrait_shows() -> None:
@@ -132,7 +131,7 @@ def test_the_map_is_of_the_motion_that_portrait_shows() -> None:
     inner = SignalMotion(MelConfig())
     features = LogMel(MelConfig())(samples)
     shown = inner(features, sound_flags(samples), control_row()[None])
-    wanted = face(1).tensors["code"] + motion.to_code.moved(shown[0])
+    wanted = motion.to_code.drawn(shown[0])
     assert torch.allclose(play(motion, samples, [face(1)])[0], wanted, atol=1e-6)
 
 
@@ -140,18 +139,18 @@ def sound_flags(samples: Tensor) -> Tensor:
     return samples.unfold(1, HOP_SAMPLES, HOP_SAMPLES).square().mean(2) > 1e-4
 
 
-def test_a_reset_keeps_the_face() -> None:
-    motion = mapped()
-    state = motion.init_state(2)
-    motion.set_identity(state, 1, face(3))
-    state.reset(torch.tensor([True, True]))
-    assert torch.equal(state.own[1], face(3).tensors["code"])
-
-
 def test_codes_are_as_long_as_the_map_makes_them() -> None:
     motion = MappedCodes(SignalMotion(MelConfig()), MotionToCode(7)).requires_grad_(False)
-    short = IdentityFeatures("0" * 64, {"code": face(1).arrays["code"][:7]}, {})
-    assert play(motion, sound(2), [short]).shape == (1, 2, 7)
+    assert play(motion, sound(2), [face(1)]).shape == (1, 2, 7)
+
+
+def test_motion_reaches_the_code_straight_and_mixed() -> None:
+    to_code, motion = MotionToCode().requires_grad_(False), torch.rand(3, MOTION_DIM)
+    mixed = to_code(motion)
+    to_code.direct.weight[4, MOTION_INDEX["gazeYaw"]] = 2.0
+    added = to_code(motion) - mixed
+    assert torch.allclose(added[:, 4], 2.0 * motion[:, MOTION_INDEX["gazeYaw"]], atol=1e-5)
+    assert not added[:, :4].any()
 
 
 def test_units_of_the_inputs_can_be_evened_out() -> None:

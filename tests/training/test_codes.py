@@ -106,7 +106,7 @@ def test_the_objective_teaches_every_part_of_the_network(windows) -> None:
 
 def test_a_face_at_rest_costs_about_one(windows, corpus, to_code) -> None:
     windows.unit = unit_of([corpus / "train"], to_code)
-    model = train._generator_of_codes(None)
+    model = train._generator_of_codes(None, to_code.code_dim)
     model.unit.copy_(windows.unit)
     auxiliary = Auxiliary(model.config.speech_dim, model.config.rows_per_frame, len(LABEL_LIST))
     loss = CodeObjective(MotionToCode())(model, auxiliary, windows.draw(32, 20))

@@ -21,8 +21,9 @@ from pipelines.anitalker.layers import FlowHead
 from pipelines.anitalker.mapped_codes import MotionToCode
 from pipelines.anitalker.network import FlowWarp
 from pipelines.anitalker.pair import config_of
+from pipelines.anitalker.weights import map_of
 from pipelines.checkpoints import check_tensors
-from pipelines.motion.space import MOTION_DIM
+from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from pipelines.weights import read_metadata
 from training.flow_warp.batches import Sampler
 from training.flow_warp.export import export
@@ -187,9 +188,12 @@ def test_export_splits_renderer_and_map(data: Path, tmp_path: Path) -> None:
     assert renderer.name == "anitalker-renderer.safetensors"
     assert to_code.name == "anitalker-motion.safetensors"
     tensors = load_file(renderer)
+    rest = tensors.pop("rest")
     assert config_of({name: value.shape for name, value in tensors.items()}, "ours") == TINY
     check_tensors(tensors, FlowWarp(TINY).state_dict(), "ours")
-    check_tensors(load_file(to_code), MotionToCode(TINY.motion_dim).state_dict(), "map")
+    held = load_file(to_code)
+    check_tensors(held, MotionToCode(TINY.motion_dim).state_dict(), "map")
+    assert torch.equal(rest, map_of(held, "map").rest())
     assert read_metadata(to_code)["kind"] == MAPPED
 
 
@@ -214,6 +218,23 @@ def test_weights_begin_with_codes_that_differ_and_pictures_that_are_the_source(d
     assert float((drawn - pictures[:8])[inner].abs().mean()) < 0.5 * float(apart)
     with pytest.raises(ValueError, match="at least 8"):
         settle(renderer, to_code, pictures[:4], motion)
+
+
+def test_frames_in_which_lids_move_are_drawn_more_often(data: Path, tmp_path: Path) -> None:
+    face = read_faces(data / "train", 16)[0]
+    assert face.motion is not None
+    motion = face.motion.numpy()
+    motion[[1, 4], MOTION_INDEX["eyeBlinkRight"]] = 0.5, 1.0
+    frames = np.zeros((6, 16, 16, 3), np.uint8)
+    frames += np.arange(6, dtype=np.uint8)[:, None, None, None] * 40
+    for who in range(2):
+        clip = Clip(frames, face.regions.numpy(), motion, "one")
+        write_clip(tmp_path / f"{who}.safetensors", clip)
+    sampler = Sampler(read_faces(tmp_path, 16), seed=0, vary=False, cross=0.0)
+    shown = torch.cat([sampler.draw(step).driving.mean((1, 2, 3)) for step in range(60)])
+    number = ((shown + 1.0) * 127.5 / 40.0).round().long()
+    share = float(((number == 1) | (number == 4)).float().mean())
+    assert 0.5 < share < 0.7  # 2 of 6, three times as often
 
 
 def test_unknown_motion_costs_nothing(data: Path) -> None:

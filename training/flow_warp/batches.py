@@ -13,13 +13,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.motion.space import MOTION_DIM
+from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from training.flow_warp.augment import Shots, mirror, mirror_motion, reframe, relight
+from training.flow_warp.lids import with_lids
 from training.flow_warp.store import Face
 
 _REST_SHARE = 0.6  # of sources that are the first frame: photos mostly show a resting face
+_BLINKS = [MOTION_INDEX["eyeBlinkLeft"], MOTION_INDEX["eyeBlinkRight"]]
+_BLINK_MORE = 2.0  # driving frames whose lids are on their way are drawn so much more often
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class Sampler:
         others = [i for i in self._group[first] if i != first]
         second = int(chance.choice(others or range(len(self.faces))))
         least = min(len(self.faces[first]), len(self.faces[second]))
-        shared = chance.integers(least, size=self.drives).tolist()
+        shared = chance.choice(least, self.drives, p=_chances(self.faces[first], least)).tolist()
         flip = self.vary and chance.random() < 0.5
         members = [self._member(who, shared, flip, chance) for who in (first, second)]
         if self.vary:  # the same for both
@@ -121,9 +125,10 @@ class Sampler:
         flows = torch.stack([face.flow(i, face.size // 2) for i in chosen])
         if source != 0:
             flows = torch.full_like(flows, float("nan"))
-        shots = Shots(frames.float() / 127.5 - 1.0, face.regions[chosen], flows)
         nothing = torch.full((len(chosen), MOTION_DIM), float("nan"))
         motion = nothing if face.motion is None else face.motion[chosen]
+        flows = with_lids(flows, face.regions[chosen], motion)
+        shots = Shots(frames.float() / 127.5 - 1.0, face.regions[chosen], flows)
         if flip:
             shots, motion = mirror(shots), mirror_motion(motion)
         if self.vary:
@@ -135,6 +140,17 @@ class Sampler:
         rows = torch.arange(len(same))
         crossed = torch.from_numpy(chance.random(len(same)) < self.cross) & same
         return torch.where(crossed, twin_rows(len(same), self.drives), rows)
+
+
+def _chances(face: Face, count: int) -> NDArray[np.float64]:
+    """How often each of its first `count` frames is to be a driving frame, [count] of sum 1.
+
+    A third of the frames blink; drawn as often as others, half shut lids were learnt as a veil.
+    """
+    often = np.ones(count)
+    if face.motion is not None:
+        often += _BLINK_MORE * (face.motion[:count, _BLINKS].amax(1) > 0.05).numpy()
+    return often / often.sum()
 
 
 def twin_rows(rows: int, drives: int) -> Tensor:

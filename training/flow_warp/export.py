@@ -2,7 +2,8 @@
 
     python -m training.flow_warp.export RUN --out weights
 
-Writes anitalker-renderer.safetensors and anitalker-motion.safetensors: the moving average.
+Writes anitalker-renderer.safetensors and anitalker-motion.safetensors: the moving average, with the
+code of a face at rest beside the renderer.
 Model cards beside them are written by hand.
 """
 
@@ -16,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from pipelines.anitalker.config import MAPPED
-from pipelines.anitalker.weights import map_of
+from pipelines.anitalker.weights import REST, map_of
 from pipelines.weights import shipped_weights_dir
 
 RENDERER = "anitalker-renderer"
@@ -28,11 +29,14 @@ def export(run: Path, folder: Path) -> list[Path]:
     held = load_file(run / "model.safetensors")
     with safe_open(run / "model.safetensors", "pt") as file:
         about = dict(file.metadata() or {})
-    about["codes"] = map_of(held, str(run)).digest()
+    to_code = map_of(held, str(run))
+    about["codes"] = to_code.digest()
     paths = []
     folder.mkdir(parents=True, exist_ok=True)
     for part, name in _PARTS.items():
         own = {k.removeprefix(f"{part}."): v for k, v in held.items() if k.startswith(f"{part}.")}
+        if part == "renderer":
+            own[REST] = to_code.rest()
         path = folder / f"{name}.safetensors"
         save_file(own, path, about | {"kind": name})
         paths.append(path)

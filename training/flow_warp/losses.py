@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _WIDEN = torch.tensor([1.5, 1.6, 1.6])  # radius over half width, of mouth, right eye, left eye
-_EXTRA = (16.0, 8.0, 8.0)  # weight there beside 1 elsewhere
+_EXTRA = (18.0, 24.0, 24.0)  # weight there beside 1 elsewhere
 _BOX = torch.tensor([[1.4, 1.8], [1.3, 0.9], [1.3, 0.9]])  # reach across and down, likewise
 _SCALES = 3
 _AWAY = 0.1  # weight of what is known far from the mouth, beside 1 around it

@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pairs", type=int, default=2, help="of identities, per step and worker")
     parser.add_argument("--drives", type=int, default=2, help="driving frames per identity")
     parser.add_argument(
-        "--mapped", type=float, default=0.85, help="share of steps drawn from known motion"
+        "--mapped", type=float, default=1.0, help="share of steps drawn from known motion"
     )
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--report", type=int, default=Plan.report, help="steps between lines")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -137,9 +137,9 @@ class Trainer(BaseRun):
         self.windows.chance.bit_generator.state = json.loads(held["windows"])
 
 
-def _generator_of_codes(weights: Path | None) -> MotionGenerator:
+def _generator_of_codes(weights: Path | None, code_dim: int) -> MotionGenerator:
     """Its output is new, at rest to begin with; the rest may come from any of our generators."""
-    model = MotionGenerator(PRESETS["codes"])
+    model = MotionGenerator(replace(PRESETS["codes"], motion_dim=code_dim))
     if weights is not None:
         model.load_state_dict(load_file(weights), strict=False)
     nn.init.zeros_(model.out_proj.weight)
@@ -189,7 +189,7 @@ def _of_codes(
     map_file: Path, start: Path | None, corpora: Sequence[Path], out: Path, plan: Schedule
 ) -> Trainer:
     to_code = map_of(load_file(map_file), str(map_file))
-    model = _generator_of_codes(start)
+    model = _generator_of_codes(start, to_code.code_dim)
     model.unit.copy_(unit_of([corpus / "train" for corpus in corpora], to_code))
     windows = partial(CodeWindows, to_code=to_code, unit=model.unit)
     head = Auxiliary(model.config.speech_dim, model.config.rows_per_frame, len(LABEL_LIST))
