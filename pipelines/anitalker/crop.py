@@ -42,9 +42,12 @@ def surroundings(square: Crop) -> Crop:
     return Crop(square.left - reach, square.top - reach, square.side + 2 * reach)
 
 
+def scaled(crop: Crop, factor: float) -> Crop:
+    """The same part of a picture `factor` times as large."""
+    return Crop(crop.left * factor, crop.top * factor, crop.side * factor)
+
+
 def in_photo(square: Crop, canvas: Crop) -> Crop:
     """A square of the canvas, which is itself `canvas` of the photo, in pixels of the photo."""
-    scale = canvas.side / CANVAS
-    return Crop(
-        canvas.left + square.left * scale, canvas.top + square.top * scale, square.side * scale
-    )
+    part = scaled(square, canvas.side / CANVAS)
+    return Crop(canvas.left + part.left, canvas.top + part.top, part.side)

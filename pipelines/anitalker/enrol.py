@@ -7,11 +7,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pipelines.anitalker import lips
 from pipelines.anitalker.batched import BatchedNetwork
-from pipelines.anitalker.crop import in_photo, square_on_canvas, surroundings
+from pipelines.anitalker.crop import in_photo, scaled, square_on_canvas, surroundings
 from pipelines.identity import Arrays, IdentityFeatures
 from pipelines.photo.advice import advise, to_meta
-from pipelines.photo.crop import CANVAS, Crop, choose_crop, to_canvas
+from pipelines.photo.crop import CANVAS, Crop, choose_crop, cut, to_canvas
 from pipelines.photo.decode import Image8
 from pipelines.photo.detect import FaceMesh
 from pipelines.photo.filling import blur, dilate
@@ -34,12 +35,12 @@ def enrol(photo: bytes, renderer: BatchedNetwork, key: str) -> IdentityFeatures:
     """Turn a photo of one face, of any kind that `decode` takes, into identity features; raises
     `EnrolmentError`.
 
-    Arrays: those of `photo.surroundings`, canvas uint8 [S, S, 3] (also the preview), mask uint8
-    [CANVAS, CANVAS] and square int64 [3] (left, top, side; pixels of the mask) of what is drawn;
-    seen and rest float16 [3, R, R], look [2, R, R] and shown [1, R, R]: that square as the
-    renderer sees and draws it, where its pixels look and how much of that they show; code
-    [motion_dim] of its rest, start [latent_dim] of the photo, and what `renderer` caches, whose
-    slot 0 is used.
+    Arrays: those of `photo.surroundings`, canvas uint8 [S, S, 3] with closed lips (as the photo has
+    it in preview, if its lips part), mask uint8 [CANVAS, CANVAS] and square int64 [3] (left, top,
+    side; pixels of the mask) of what is drawn; seen and rest float16 [3, R, R], look [2, R, R] and
+    shown [1, R, R]: that square as the renderer sees and draws it, where its pixels look and how
+    much of that they show; code [motion_dim] of its rest, start [latent_dim] of the photo, and what
+    `renderer` caches, whose slot 0 is used.
     """
     return describe(*read_portrait(photo), renderer, key)
 
@@ -52,6 +53,11 @@ def describe(photo: Image8, face: FaceMesh, renderer: BatchedNetwork, key: str) 
     square = square_on_canvas(landmarks)
     size = renderer.config.size
     seen, _ = person_on_canvas(photo, face, in_photo(square, crop), size)
+    taken: Arrays = {}
+    if lips.part(face):
+        taken = {"preview": canvas.copy()}
+        canvas = lips.closed(photo, face, key)
+        seen = cut(canvas, scaled(square, len(canvas) / CANVAS), size)
     picture = torch.from_numpy(seen.copy()).permute(2, 0, 1).float() / 127.5 - 1.0
     held = renderer.bake(picture)
     renderer.set(0, held)
@@ -70,6 +76,7 @@ def describe(photo: Image8, face: FaceMesh, renderer: BatchedNetwork, key: str) 
         "mask": changing(person, landmarks, square),
         "square": np.array([square.left, square.top, square.side], np.int64),
         **around_canvas(photo, face, crop, canvas),
+        **taken,
     }
     arrays |= {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
     return IdentityFeatures(key, arrays, meta=to_meta(advise(photo, face)))

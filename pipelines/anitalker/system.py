@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pipelines.motion.model import MotionModel
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 
 class AniTalkerSystem:
