@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
-from training.flow_warp.lids import with_lids
+from training.flow_warp.lids import FREE, with_lids
+from training.flow_warp.losses import flow_loss, hole_loss
 
 SIZE = 64
 EYES = ((20, 28), (38, 46))  # columns of the right and the left eye's opening, in rows 26 to 35
@@ -52,7 +53,8 @@ def test_half_a_blink_shows_skin_above_and_the_eye_below() -> None:
 def test_a_shut_eye_shows_skin_alone_and_a_wink_is_of_one_eye() -> None:
     told = with_lids(flows(), REGIONS, blinking(eyeBlinkRight=1.0))
     rows = (told[0, 1] + 1.0) * (SIZE / 2) - 0.5
-    assert (rows[26:35, 22] < 25).all()
+    assert (rows[26:30, 22] < 25).all()
+    assert bool(told[0, :, 30:35, 22].isinf().all())  # too far below the rim to be told
     open_eye = rows[28:36, 42]
     torch.testing.assert_close(open_eye, torch.arange(28.0, 36.0), rtol=0, atol=1e-3)
 
@@ -64,6 +66,18 @@ def test_a_lowered_gaze_lowers_lids() -> None:
     )
     above = (lowered - still)[28:30]
     assert (above < -0.05).sum() + lowered[28:30].isnan().sum() == 2
+
+
+def test_nothing_is_asked_of_free_flows() -> None:
+    free = straight()
+    free[:, :, 26:36, 20:28] = FREE
+    grid, weight = straight(), torch.ones(1, 1, SIZE, SIZE)
+    assert float(flow_loss([grid], free, weight)) < 1e-6
+    masks = torch.full((1, 1, SIZE, SIZE), 12.0)
+    masks[..., 26:36, 20:28] = -12.0
+    assert float(hole_loss([masks], free, REGIONS)) < 1e-3
+    masks[..., 20:26, 20:28] = -12.0
+    assert float(hole_loss([masks], free, REGIONS)) > 0.02
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -4,7 +4,8 @@ The portrait renderer paints a lid that is on its way down, and so the flow of t
 that eye is unknown. But below the lid the photo's eye still shows, and the lid itself looks like
 the skin above it. Told to hide all of it, a network drew half a blink as a veil, and painted shut
 lids in one colour for all. So here a lid looks up into the skin above it, as in a mirror, and what
-is left of the eye looks where it is; only the line of lashes between stays unknown.
+is left of the eye looks where it is; only the line of lashes between stays unknown. Far below the
+rim nothing is asked: a shut eye whose lid was to look up all the way fetched the brow.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ _BOX = (1.6, 1.3)  # reach across and down around an eye, over its half width
 _MIRRORED = 0.25  # rows of skin above for each row of the lid,
 _BEGIN = 1.5  # from so many above the open eye's rim: lashes are there
 _LASHES = 1.0  # rows on either side of a lid's edge
+_NEAR = 4.5  # rows below the rim that are told
+FREE = float("inf")  # a flow that nothing is asked of, neither a place nor that it shows nothing
 
 
 def with_lids(flows: Tensor, regions: Tensor, motion: Tensor) -> Tensor:
     """Flows [N, 2, F, F] of frames with `motion` [N, MOTION_DIM], told of lids.
 
-    regions: [N, 3, 3], as in a store. What is unknown elsewhere, NaN, stays so.
+    regions: [N, 3, 3], as in a store. What is unknown elsewhere, NaN, stays so; of a lid far below
+    the rim flows are FREE.
     """
     follow = (-motion[:, _PITCH] * _FOLLOW).clamp(0.0, _MOST_FOLLOW)
     down = torch.stack([(motion[:, blink] + follow).clamp(0.0, 1.0) for blink in _BLINKS], 1)
@@ -58,6 +62,7 @@ def _filled(flows: Tensor, down: Tensor) -> Tensor:
     lid = _at(flows, above - _BEGIN - _MIRRORED * (row - above))
     share = ((row - above) / (below - above).clamp_min(1))[:, None]
     eye = torch.lerp(_at(flows, above.float()), _at(flows, below.float()), share)
+    lid = lid.masked_fill((row - above > _NEAR)[:, None], FREE)
     found = torch.where((row < edge)[:, None], lid, eye)
     unknown = ((row - edge).abs() <= _LASHES) | down.isnan() | (above < 0) | (below >= size)
     return found.masked_fill(unknown[:, None], float("nan"))

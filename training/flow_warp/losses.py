@@ -48,10 +48,11 @@ def colour_loss(made: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
 def flow_loss(grids: Sequence[Tensor], wanted: Tensor, weight: Tensor) -> Tensor:
     """Weighted distance of where levels look from where they should, in half pictures: a scalar.
 
-    grids: [N, 2, n, n] of the levels; wanted [N, 2, F, F], NaN where unknown; weight [N, 1, S, S].
+    grids: [N, 2, n, n] of the levels; wanted [N, 2, F, F], not finite where unknown; weight
+    [N, 1, S, S].
     """
-    known = ~wanted.isnan().any(1, keepdim=True)
-    wanted = wanted.nan_to_num()
+    known = wanted.isfinite().all(1, keepdim=True)
+    wanted = torch.where(known, wanted, 0.0)
     loss = wanted.new_zeros(())
     for grid in grids:
         size = grid.shape[-1]
@@ -68,12 +69,12 @@ def hole_loss(masks: Sequence[Tensor], flows: Tensor, regions: Tensor) -> Tensor
     """Cross entropy of masks against what the photo shows, most at mouth and eyes: a scalar.
 
     masks: logits [N, 1, n, n] of the levels. An open mouth and a closed lid show what the photo
-    does not hold, which the flows [N, 2, F, F] leave unknown. Elsewhere all that the photo holds is
-    to come from it. Rows in which all is unknown do not count.
+    does not hold, which the flows [N, 2, F, F] leave unknown, NaN. Elsewhere all that the photo
+    holds is to come from it. Rows in which all is unknown do not count, nor what is infinite.
     """
     size = flows.shape[-1]
     shown = (~flows.isnan().any(1, keepdim=True)).float()
-    told = shown.amax((1, 2, 3), keepdim=True)
+    told = shown.amax((1, 2, 3), keepdim=True) * (~flows.isinf().any(1, keepdim=True))
     around = _around(regions, size)
     weight = told * (around + _AWAY * (1.0 - around) * shown)
     loss = flows.new_zeros(())
