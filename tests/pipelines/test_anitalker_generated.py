@@ -208,6 +208,16 @@ def test_the_pipeline_plays_its_weights(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert motion.sampler.levels == LEVELS
 
 
+def test_a_generator_makes_codes_as_long_as_those_it_learnt(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("VIVAVOCE_WEIGHTS", str(tmp_path))
+    monkeypatch.setitem(config.PRESETS, "codes", SMALL)
+    state = MotionGenerator(replace(SMALL, motion_dim=7)).state_dict()
+    save_file(state, tmp_path / "short.safetensors", {"kind": GENERATED})
+    assert load_generator("short").config.motion_dim == 7
+
+
 def test_what_ships_moves_a_mouth_by_sound_and_rests_without() -> None:
     model = load_generator(GENERATED)
     motion = GeneratedCodes(MelConfig(), model)
