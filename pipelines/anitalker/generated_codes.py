@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pipelines.anitalker.mapped_codes import within_reach
 from pipelines.audio.mel import MelConfig
 from pipelines.diffusion.generator import Given, MotionGenerator
 from pipelines.diffusion.schedule import Level, flow_levels
@@ -47,7 +48,7 @@ def given(idle: Tensor, expression: Tensor) -> Tensor:
     name.
     """
     units = torch.tensor(list(_GIVEN.values()), device=idle.device)
-    return torch.cat([idle[..., _CHANNELS] / units, expression], -1)
+    return torch.cat([within_reach(idle)[..., _CHANNELS] / units, expression], -1)
 
 
 @dataclass

@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmarks.baseline.signal_motion import SignalMotion
 from pipelines import weights
 from pipelines.anitalker.config import Playing
-from pipelines.anitalker.mapped_codes import MappedCodes, MotionToCode, parted
+from pipelines.anitalker.mapped_codes import MappedCodes, MotionToCode, lowered, within_reach
 from pipelines.anitalker.pair import find_pair
 from pipelines.anitalker.published_codes import Audible, CodeState, PublishedCodes, listener
 from pipelines.anitalker.weights import load_generator, load_map, load_renderer
@@ -396,13 +396,26 @@ def test_lips_held_together_are_not_drawn_apart() -> None:
     jaw, close = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
     motion[:, jaw] = 0.3
     motion[:, close] = torch.tensor([0.0, 0.1, 0.4])
-    held = parted(motion)
+    held = within_reach(motion)
     assert held[:, jaw].tolist() == pytest.approx([0.3, 0.2, 0.0])
     assert not held[:, close].any()
     assert float(motion[2, close]) == pytest.approx(0.4)  # what was given stays as it was
     to_code = MotionToCode().requires_grad_(False)
     assert torch.equal(to_code.moved(motion), to_code.moved(held))
     assert float(to_code.moved(motion)[2].abs().max()) < 1e-6
+
+
+def test_lids_close_as_far_as_they_are_drawn_well_and_never_open_in_between() -> None:
+    way = torch.linspace(0.0, 1.0, 101)
+    down = lowered(way)
+    assert torch.equal(down[:51], way[:51])
+    assert bool((down.diff() > 0).all())
+    assert float(down[-1]) == pytest.approx(0.72)
+    motion = torch.zeros(1, MOTION_DIM)
+    motion[0, MOTION_INDEX["eyeBlinkLeft"]] = motion[0, MOTION_INDEX["eyeSquintLeft"]] = 1.0
+    held = within_reach(motion)
+    assert float(held[0, MOTION_INDEX["eyeBlinkLeft"]]) == pytest.approx(0.72)
+    assert float(held[0, MOTION_INDEX["eyeSquintLeft"]]) == 1.0
 
 
 def test_weights_of_different_trainings_are_refused(folder: Path) -> None:

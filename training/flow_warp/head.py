@@ -98,7 +98,7 @@ def refit(run: Path, data: Path, frames: int, steps: int, seed: int) -> dict[str
         faces = read_faces(data / split, renderer.config.size)
         starts, motion = look(renderer, faces, frames, seed if split == "train" else None)
         with torch.no_grad():
-            sets[split] = starts, to_code(motion)
+            sets[split] = starts, to_code.drawn(motion)
     fit(renderer.motion, *sets["train"], steps, seed)
     found: dict[str, float] = {
         split: explained(renderer.motion, *known) for split, known in sets.items()

@@ -114,7 +114,7 @@ class Learner(nn.Module):
             seen = torch.cat([batch.sources, batch.driving])
         maps, start, code = self.renderer.encode(seen)
         known = ~batch.motion.isnan().any(1)
-        mapped = self.to_code(batch.motion.nan_to_num())
+        mapped = self.to_code.drawn(batch.motion.nan_to_num())
         made, grids, masks = unroll(
             self.renderer.generator,
             [x[:count].repeat_interleave(each, 0) for x in maps],

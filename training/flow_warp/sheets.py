@@ -25,7 +25,7 @@ def draw_sheet(learner: Learner, sampler: Sampler, device: torch.device) -> Imag
         drivers = batch.driving[batch.drivers]
         maps, start, _ = learner.renderer.encode(sources)
         made = learner.renderer.generator(maps, start, learner.renderer.encode(drivers).code)
-        code = learner.to_code(batch.motion[len(batch.sources) :].nan_to_num())
+        code = learner.to_code.drawn(batch.motion[len(batch.sources) :].nan_to_num())
         moved = learner.renderer.generator(maps, start, code)
         rows.append(torch.cat([sources, drivers, batch.driving, made, moved], dim=3))
     tall = torch.cat(rows)  # [N, 3, S, 5 S]
