@@ -73,12 +73,15 @@ def test_the_agents_client_in_a_browser_sees_the_avatar_say_what_it_pushes(
         until(lambda: (page.evaluate("window.video()") or {}).get("width") == 256)
         since = page.evaluate("window.video().time")
         until(lambda: page.evaluate("window.video().time") > since + 1)
+        page.evaluate("window.push(20)")  # the client asks for turns, and its microphone speaks
+        until(lambda: "output_audio_buffer.cleared" in page.evaluate("window.log"))
+        page.evaluate("window.takeNoTurns()")
         page.evaluate("window.push(1)")
         until(lambda: "output_audio_buffer.stopped" in page.evaluate("window.log"))
         page.evaluate("window.push(20)")
-        until(lambda: page.evaluate("window.log").count("output_audio_buffer.started") == 2)
+        until(lambda: page.evaluate("window.log").count("output_audio_buffer.started") == 3)
         page.evaluate("window.session.interrupt()")
-        until(lambda: "output_audio_buffer.cleared" in page.evaluate("window.log"))
+        until(lambda: page.evaluate("window.log").count("output_audio_buffer.cleared") == 2)
         assert page.evaluate("window.received()").keys() == {"audio", "video"}
         assert not [entry for entry in page.evaluate("window.log") if entry.startswith("error")]
         page.evaluate("window.session.close()")

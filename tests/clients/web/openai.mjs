@@ -37,6 +37,12 @@ window.push = (seconds) => {
   window.transport.sendEvent({ type: "input_audio_buffer.commit" });
 };
 
+window.takeNoTurns = () =>
+  window.transport.sendEvent({
+    type: "session.update",
+    session: { type: "realtime", audio: { input: { turn_detection: null } } },
+  });
+
 window.received = async () => {
   const stats = await window.transport.connectionState.peerConnection.getStats();
   const found = {};
