@@ -322,8 +322,10 @@ class Session:
 
     def _user_began(self) -> None:
         turns = self.turn_detection
-        speaks = isinstance(self.speech, PushedSpeech) and self.speech.active is not None
-        if speaks and turns is not None and turns.interrupt_response:
+        if turns is None or not turns.interrupt_response:
+            return
+        if isinstance(self.speech, PushedSpeech) and self.speech.active is not None:
+            self.speech.interrupt()
             self.clear()
 
     def tell(self, event: ServerEvent) -> None:

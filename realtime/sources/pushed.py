@@ -82,6 +82,7 @@ class PushedSpeech:
         self.last_committed: Utterance | None = None
         self.clears = 0
         """How often `clear` was called."""
+        self._unwanted: Utterance | None = None  # its rest is still on its way
         self._decimate, self._vad = Decimator(), VoiceActivity()
         self._t0 = inf
         self._next = 0  # start of the next hop
@@ -146,6 +147,9 @@ class PushedSpeech:
             )
         if not len(pcm):
             return
+        if self._is_unwanted(now):
+            self._pushed = now
+            return
         utterance = self._under_way(rate_hz)
         if utterance.rate_hz != rate_hz:
             raise ValueError(
@@ -154,6 +158,11 @@ class PushedSpeech:
             )
         utterance.push(pcm)
         self._pushed = now
+
+    def _is_unwanted(self, now: float) -> bool:
+        if now - self._pushed > PAUSE_S:
+            self._unwanted = None
+        return self._unwanted is not None
 
     def _under_way(self, rate_hz: int) -> Utterance:
         if not self.under_way:
@@ -166,6 +175,9 @@ class PushedSpeech:
 
     def commit(self) -> Utterance | None:
         """What was pushed is a whole utterance; None if nothing was since the last."""
+        if self._unwanted is not None:
+            interrupted, self._unwanted = self._unwanted, None
+            return interrupted
         if not self.under_way:
             return None
         self.last_committed = self._utterances[-1]
@@ -180,6 +192,12 @@ class PushedSpeech:
             utterance.cut()
             if not begun:
                 self._utterances.pop()
+
+    def interrupt(self) -> None:
+        """Before `clear`, where whoever pushes does not know of it yet: what comes up to the next
+        commit, or a pause, is of the utterance that is cut short, and is forgotten too."""
+        if self.under_way:
+            self._unwanted = self._utterances[-1]
 
     def clear(self) -> Playback:
         """Forget what was pushed and not played, committed or not."""

@@ -157,6 +157,25 @@ def test_clearing_forgets_what_waits_and_tells_how_much_was_heard() -> None:
     assert [p.played_ms for p in source.played(48_000)] == [0, 200]
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_the_rest_of_what_was_interrupted_is_forgotten_when_it_comes(committed: bool) -> None:
+    source = started()
+    source.push(hum(3.0), T0)
+    pull(source, 1.0)
+    source.interrupt()
+    cleared = source.clear()
+    source.push(hum(1.0), T0 + 1.1)
+    if committed:
+        interrupted = source.commit()
+        assert interrupted is not None
+        assert interrupted.id == cleared.utterance
+    assert source.active is None
+    assert not voice(pull(source, 1.15)).any()
+    source.push(hum(0.2), T0 + 1.2 if committed else T0 + 1.1 + PAUSE_S + 0.1)
+    source.commit()
+    assert np.count_nonzero(voice(pull(source, 3.0))) == pytest.approx(0.2 * 48_000, abs=100)
+
+
 def test_more_than_minutes_is_refused_in_words() -> None:
     source = started(8_000)
     minute = np.ones(60 * 8_000, np.int16)
