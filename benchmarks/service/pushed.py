@@ -48,11 +48,11 @@ class Ear(AvatarClient):
 
     def seen_with(self, rtp_time: int) -> float | None:
         """When the picture of that sound's media time was whole."""
-        media = self.audio.sender_time(rtp_time)
+        media = self.audio.clock.wall_s(rtp_time)
         arrivals = [
             at
             for shown, at in self.video.arrivals
-            if -0.04 < self.video.sender_time(shown) - media <= 0
+            if -0.04 < self.video.clock.wall_s(shown) - media <= 0
         ]
         return max(arrivals) if arrivals else None
 
@@ -105,7 +105,7 @@ async def _measure(url: str, utterances: int, rng: np.random.Generator) -> dict[
         await ear.connect(post, audio="push")
         session = ear.session["id"]
         async with websockets.connect(f"ws{url[4:]}/v1/sessions/{session}/audio") as socket:
-            while not (ear.audio.reports and ear.video.reports):
+            while not (ear.audio.clock.reports and ear.video.clock.reports):
                 await asyncio.sleep(0.1)
             for number in range(utterances):
                 cut_s = None if number % 2 else float(rng.uniform(0.3, 1.3))
