@@ -11,9 +11,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from realtime.access.caller import caller
+from realtime.access.events import needed_for
 from realtime.appearance import Appearance, Wish
 from realtime.clock import Clock
-from realtime.errors import UnknownSession, VivavoceError
+from realtime.errors import InsufficientScope, UnknownSession, VivavoceError
 from realtime.intake import Intake, Refused, Speaks
 from realtime.protocol import (
     MAX_EVENT_BYTES,
@@ -145,6 +147,7 @@ class Listener:
         self.wants_motion = False
         self.intake = Intake(hub.session, hub.clock)
         self._hub = hub
+        self._who = caller()
         self._send = send
         self._bucket = TokenBucket(EVENTS_PER_S, BURST_EVENTS, now)
         self._warned = False
@@ -198,6 +201,11 @@ class Listener:
 
     def take(self, event: AnyClientEvent) -> None:
         """Carry out an event, or say why not."""
+        needed = needed_for(event)
+        if not self._who.scopes & needed:
+            words = f"{event.type} needs {' or '.join(sorted(needed))}"
+            self.refuse(InsufficientScope.code, words, event.event_id)
+            return
         try:
             if isinstance(event, Ping):
                 self.last_ping = self._hub.clock.now()

@@ -54,7 +54,7 @@ class Access:
                 self._note(call, who, address, status=error.status)
             await refusal(error)(scope, receive, send)
             return
-        if self._gate.required and method != "GET" and call is not None and call.need != PUBLIC:
+        if self._gate.required and call is not None and _is_news(call, headers):
             send = self._noting(call, who, address, send)
         with acting(who):
             await self._app(scope, receive, send)
@@ -77,6 +77,12 @@ class Access:
         what = "unknown" if call is None else f"{call.method} {call.pattern}"
         parts = {} if call is None else call.parts
         self._gate.audit.note(what, who, address, **parts, **about)
+
+
+def _is_news(call: Call, headers: Headers) -> bool:
+    """Whether the call changes something that is worth remembering; candidates of ICE are not."""
+    candidates = headers.get("content-type", "").startswith("application/trickle-ice")
+    return call.method not in ("GET", "OPTIONS") and call.need != PUBLIC and not candidates
 
 
 def _shown(scope: Scope, headers: Headers) -> Shown:

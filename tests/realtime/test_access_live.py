@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import AsyncIterator
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from benchmarks.service.peer import AvatarClient
+from realtime.access.caller import Caller, acting
 from realtime.access.keys import new_key
 from realtime.server import SessionRequest
 from tests.realtime.conftest import RunningServer, running
@@ -165,6 +167,27 @@ async def test_an_upload_is_its_owners(server, cast_dir):
     finally:
         await client.close()
     assert (await http.delete(where, headers=AS_ALICE)).status_code == 204
+
+
+async def test_a_socket_for_speech_cannot_steer(server):
+    session = await server.service.open_session(SessionRequest(audio="push"))
+    said: list[str] = []
+    with acting(Caller(kind="token", owner="alice", scopes=frozenset({"push"}))):
+        party = session.attach(said.append)
+    try:
+        for event, allowed in (
+            ({"type": "ping"}, True),
+            ({"type": "session.update", "motion_events": True}, True),
+            ({"type": "session.update", "avatar": "x"}, False),
+            ({"type": "session.update", "controls": {"gaze": 1}}, False),
+            ({"type": "output_audio_buffer.clear"}, True),
+        ):
+            said.clear()
+            party.listener.receive(json.dumps(event | {"event_id": "e"}))
+            codes = [each["error"]["code"] for each in map(json.loads, said) if "error" in each]
+            assert ("insufficient_scope" in codes) is not allowed
+    finally:
+        await session.close("test_over")
 
 
 async def test_what_nobody_owns_is_everybodys_to_use_and_nobodys_to_delete(server):
