@@ -18,7 +18,9 @@ import { takeToken } from "./credential.js";
 import { Preferences } from "./preferences.js";
 
 const query = new URLSearchParams(location.search);
-const api = new Api(takeToken());
+const token = takeToken();
+if (token) query.set("token", token); // of viewers; it is no longer in the address
+const api = new Api(token);
 const page = query.has("view") ? new CleanView(api, query) : new App(api, new Preferences());
 
 /** @type {any} */ (window).vivavoce = {

@@ -27,6 +27,8 @@ from benchmarks.service.impair import CLIENT, SERVER, SERVER_ADDRESS, Link, name
 from benchmarks.service.peer import AvatarClient
 from benchmarks.service.signals import clicks_and_vowels
 from benchmarks.timing import quantiles, write_result
+from realtime.access.keys import new_key
+from realtime.config import api_key
 
 LINKS = {
     "clean": Link(),
@@ -39,7 +41,7 @@ async def talk(url: str, seconds: float) -> dict[str, Any]:
     """One session of this process with the server at `url`, once that is ready."""
     sound = (clicks_and_vowels(2) * 25_000).astype(np.int16)
     client = AvatarClient(sound, keep_frames=False, decode=False)
-    async with Client(url) as server:
+    async with Client(url, key=api_key()) as server:
         await server.ready(120)
         await client.connect(server.api.create_session)
         pings = asyncio.create_task(client.ping())
@@ -79,14 +81,19 @@ def run(link: Link, seconds: float) -> dict[str, Any]:
     enter_client = ["ip", "netns", "exec", CLIENT, sys.executable, "-m", __spec__.name]
     data = Path.home() / ".cache" / "vivavoce-bench"
     flags = ["--host", SERVER_ADDRESS, "--port", str(port), "--allow-remote"]
+    key, secret = new_key("bench")
+    keys = {"VIVAVOCE_API_KEYS": f"{key.name}:{key.hash}", "VIVAVOCE_API_KEY": secret}
     with namespaces(link), tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [*enter_server, *flags, "--size", "256", "--data-dir", str(data)], stderr=log
+            [*enter_server, *flags, "--size", "256", "--data-dir", str(data)],
+            stderr=log,
+            env=os.environ | keys,
         )
         try:
             talked = subprocess.run(
                 [*enter_client, "--talk", url, "--seconds", str(seconds)],
                 stdout=subprocess.PIPE,
+                env=os.environ | keys,
                 check=True,
             )
             return dict(json.loads(talked.stdout))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import inf
 from typing import Literal, get_args
 
 Scope = Literal["open", "view", "push", "control", "avatars"]
@@ -23,6 +24,8 @@ class Caller:
     owner: the name of the key that all goes back to; empty for "local".
     key: that key's id; a later key of the same name has another one.
     session: the only one it may reach; None: all of the owner's.
+    token: the hash of the token that it shows; empty for others.
+    dies: when that expires, on the server's clock.
     """
 
     kind: Literal["local", "nobody", "key", "token", "ticket"]
@@ -30,6 +33,8 @@ class Caller:
     key: str = ""
     scopes: frozenset[Scope] = SCOPES
     session: str | None = None
+    token: str = ""
+    dies: float = inf
 
     def may_reach(self, session_id: str, owner: str) -> bool:
         """Whether a session of `owner` exists for this caller."""

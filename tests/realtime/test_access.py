@@ -19,7 +19,7 @@ from realtime.access.keys import KeyFile, Keys, new_key
 from realtime.access.table import ANY, GUARDED, KEY, PUBLIC, TABLE, find_call
 from realtime.access.tokens import Tokens
 from realtime.config import ServerConfig
-from realtime.errors import BadRequest, UnknownSession
+from realtime.errors import BadRequest, InsufficientScope, TooManyRequests, UnknownSession
 from realtime.http.access import SUBPROTOCOL, Access
 from realtime.http.app import create_app
 from realtime.open_sessions import OpenSessions
@@ -250,6 +250,33 @@ def test_tokens_give_no_more_than_their_key(house):
             tokens.mint(weak, frozenset({"view"}), expires_s)
     with pytest.raises(BadRequest, match="one session"):
         tokens.mint(house.alice, frozenset({"open"}), 60, "x")
+
+
+async def test_who_has_a_token_lets_others_watch_and_no_more(house):
+    tokens, session = house.gate.tokens, SESSION["alice"]
+    visitor = house.token(scopes=frozenset({"open"}), expires_s=100)
+    who = tokens.find(visitor)
+    link = tokens.mint(who, frozenset({"view"}), 3600, session).secret
+    watching = tokens.find(link)
+    assert (watching.scopes, watching.session, watching.owner) == ({"view"}, session, "alice")
+    for scopes, bound in (({"view"}, None), ({"view", "push"}, session), ({"open"}, None)):
+        with pytest.raises(InsufficientScope):
+            tokens.mint(who, frozenset(scopes), 60, bound)
+    speaker = tokens.find(house.token(scopes=frozenset({"push"})))
+    with pytest.raises(InsufficientScope):
+        tokens.mint(speaker, frozenset({"view"}), 60, session)
+    for _ in range(49):
+        tokens.mint(who, frozenset({"view"}), 60, session)
+    with pytest.raises(TooManyRequests):
+        tokens.mint(who, frozenset({"view"}), 60, session)
+    tokens.revoke(visitor)
+    assert tokens.find(link) is None
+    again = tokens.find(house.token(scopes=frozenset({"control"}), expires_s=100))
+    link = tokens.mint(again, frozenset({"view"}), 3600, session).secret
+    house.clock.jump(99)
+    assert tokens.find(link) is not None
+    house.clock.jump(2)  # with the one that it came from
+    assert tokens.find(link) is None
 
 
 async def test_a_ticket_opens_one_socket_once(house):
