@@ -1,7 +1,9 @@
 """`<vivavoce-avatar>` in a page that is not ours, in real Chromium."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -15,42 +17,71 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>Somebody's page</title>
 ELEMENT = "document.querySelector('vivavoce-avatar')"
 SHOWN = f"{ELEMENT}.video.getVideoPlaybackQuality().totalVideoFrames"
 ID = f"{ELEMENT}.sessionId"
-ELSEWHERE = "http://localhost:9"
-"""Another site, which the server knows; the browser needs nothing that answers there."""
 STATE = f"{ELEMENT}.state"
 
 
-SETTINGS = f'max_sessions = 2\nallowed_origins = ["{ELSEWHERE}"]'
+class Site(ThreadingHTTPServer):
+    """Another site, on a port of its own: one page, with whatever is in it now.
+
+    A page that only Playwright knows will not do: Chromium lets none but local ones ask a server on
+    this machine.
+    """
+
+    page = ""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Answer(BaseHTTPRequestHandler):
+    """The site's page."""
+
+    server: Site
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(self.server.page.encode())
+
+    def log_message(self, *words: object) -> None:
+        """Say nothing."""
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("server"), settings=SETTINGS) as process:
+def site():
+    with Site() as site:
+        serving_it = threading.Thread(target=site.serve_forever)
+        serving_it.start()
+        yield site
+        site.shutdown()
+        serving_it.join()
+
+
+@pytest.fixture(scope="module")
+def running(site, tmp_path_factory):
+    settings = f'max_sessions = 2\nallowed_origins = ["{site.url}"]'
+    with serving(tmp_path_factory.mktemp("server"), settings=settings) as process:
         yield process
 
 
 @contextmanager
-def embedded(browser, running, attributes: str, site: str = "") -> Iterator:
-    """A page with the element in it, of another site or of the server's own."""
+def embedded(browser, site, running, attributes: str) -> Iterator:
+    """That site's page with the element in it."""
+    site.page = PAGE.format(server=running.url, attributes=attributes)
     page = browser.new_page()
     page.set_default_timeout(PATIENCE_S * 1000)
-    address = f"{site or running.url}/somebody.html"
-    page.route(
-        address,
-        lambda route: route.fulfill(
-            body=PAGE.format(server=running.url, attributes=attributes), content_type="text/html"
-        ),
-    )
-    page.goto(address)
+    page.goto(site.url)
     page.wait_for_function("customElements.get('vivavoce-avatar') !== undefined")
     yield page
     page.close()
     wait_until_empty(running)
 
 
-def test_three_lines_show_a_face_that_talks_with_the_microphone(browser, running):
+def test_three_lines_show_a_face_that_talks_with_the_microphone(browser, site, running):
     name = get(f"{running.url}/v1/avatars")["avatars"][1]["name"]
-    with embedded(browser, running, f'avatar="{name.upper()}"') as page:
+    with embedded(browser, site, running, f'avatar="{name.upper()}"') as page:
         page.wait_for_function(f"{ELEMENT}.shadowRoot.querySelector('img').naturalWidth")
         page.click("vivavoce-avatar")
         page.wait_for_function(f"{STATE} === 'live'")
@@ -63,10 +94,10 @@ def test_three_lines_show_a_face_that_talks_with_the_microphone(browser, running
         wait_until_empty(running)
 
 
-def test_a_page_of_another_site_shows_it_and_has_it_say_something(browser, running):
+def test_it_says_what_the_page_pushes_until_that_interrupts_it(browser, site, running):
     avatar = get(f"{running.url}/v1/avatars")["avatars"][0]["id"]
     attributes = f'avatar="{avatar}" audio="push" rate="16000" autostart'
-    with embedded(browser, running, attributes, site=ELSEWHERE) as page:
+    with embedded(browser, site, running, attributes) as page:
         page.wait_for_function(f"{STATE} === 'live'")
         page.wait_for_function(f"{ELEMENT}.shadowRoot.querySelector('img').naturalWidth")
         page.evaluate(
@@ -91,15 +122,15 @@ def test_a_page_of_another_site_shows_it_and_has_it_say_something(browser, runni
         page.wait_for_function("told.some((e) => e.type === 'output_audio_buffer.cleared')")
 
 
-def test_taking_it_out_of_the_page_ends_its_session(browser, running):
-    with embedded(browser, running, "autostart muted") as page:
+def test_taking_it_out_of_the_page_ends_its_session(browser, site, running):
+    with embedded(browser, site, running, "autostart muted") as page:
         page.wait_for_function(f"{STATE} === 'live'")
         page.evaluate(f"{ELEMENT}.remove()")
         wait_until_empty(running)
 
 
-def test_what_is_wrong_is_said(browser, running):
-    with embedded(browser, running, 'avatar="nobody" autostart') as page:
+def test_what_is_wrong_is_said(browser, site, running):
+    with embedded(browser, site, running, 'avatar="nobody" autostart') as page:
         page.wait_for_function(f"{STATE} === 'failed'")
         words = f"{ELEMENT}.shadowRoot.querySelector('button')"
         assert "nobody" in page.evaluate(f"{words}.textContent")

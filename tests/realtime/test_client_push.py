@@ -75,8 +75,7 @@ async def test_each_picture_is_of_its_sound(client):
                 break
     places, heights = (np.array(column) for column in zip(*high[:-1], strict=True))
     apart = {lag: np.abs(np.array(loud)[places + lag] - heights).mean() for lag in (-1, 0, 1)}
-    assert apart[0] < 0.05
-    assert min(apart[-1], apart[1]) > 0.1  # and not of the sound beside it
+    assert apart[0] < 0.4 * min(apart[-1], apart[1])  # and not of the sound beside it
 
 
 async def test_barge_in_tells_how_much_was_played(client):
