@@ -5,6 +5,7 @@
 #
 # Each lives in an environment of its own, for their packages exclude each other and some of ours:
 #   .clients/openai .clients/livekit .clients/pipecat .clients/camera   from tests/clients/requirements/NAME.txt
+#   .clients/vrm                                        the page of examples/vrm
 #   .clients/node                                       Node 22 and tests/clients/node/package-lock.json
 # They take some 2 GB and minutes to make, and are made again only when those files change.
 # Exit status: 0; 1 if a test failed; 75 if none failed, but an environment could not be made (the
@@ -55,6 +56,16 @@ node_environment() {
   stamp node "$0" "${files[@]}"
 }
 
+# The page of examples/vrm, made in a copy.
+vrm_page() {
+  local files=(examples/vrm/*.*)
+  stamped vrm "${files[@]}" && return
+  say "making the page of examples/vrm"
+  mkdir -p .clients/vrm && cp "${files[@]}" .clients/vrm/ || return
+  PATH="$PWD/.clients/node/bin:$PATH" PYTHON="$PWD/.venv/bin/python" bash .clients/vrm/build.sh || return
+  stamp vrm "${files[@]}"
+}
+
 make_all() {
   mkdir -p .clients
   PYTHON="$python" bash deploy/system-packages.sh clients
@@ -63,6 +74,7 @@ make_all() {
   python_environment pipecat integrations/client integrations/pipecat || missing+=(pipecat)
   python_environment camera integrations/client || missing+=(camera)
   node_environment || missing+=(node)
+  vrm_page || missing+=(vrm)
 }
 
 [[ $steps == *make* ]] && make_all

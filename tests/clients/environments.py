@@ -19,6 +19,11 @@ def node_dir() -> Path:
     return _made("node")
 
 
+def vrm_site() -> Path:
+    """The VRM demo's page, ready to be served; skips the test without it."""
+    return _made("vrm") / "site"
+
+
 def _made(name: str) -> Path:
     folder = CLIENTS / name
     if not (folder / ".made-from").exists():

@@ -21,7 +21,6 @@ WIDTH, HEIGHT = 1280, 720
 BYTES = WIDTH * HEIGHT * 3 // 2
 SOUND = 1920 * 2
 """Bytes of voice beside a picture."""
-SECONDS = 4
 MOUTH = slice(int(HEIGHT * 0.5), int(HEIGHT * 0.74)), slice(540, 740)
 
 
@@ -45,7 +44,7 @@ def test_the_avatar_is_camera_and_microphone(running, tmp_path):
         text=True,
     )
     try:
-        until(lambda: program.poll() is not None or taken(pictures) >= SECONDS * 25)
+        until(lambda: program.poll() is not None or (loud(played) and mouth_moves(pictures) > 3))
         assert program.poll() is None
     finally:
         program.send_signal(signal.SIGINT)
@@ -53,13 +52,22 @@ def test_the_avatar_is_camera_and_microphone(running, tmp_path):
     assert said.startswith("the avatar is on a file and the microphone")
     wait_until_empty(running)
 
-    shown = np.memmap(pictures, np.uint8, shape=(taken(pictures), HEIGHT * 3 // 2, WIDTH))
-    mouth = np.array([picture[MOUTH] for picture in shown], np.float32)
-    assert abs(np.fromfile(played, "<i2").astype(int)).max() > 3000
     assert abs(taken(pictures) - played.stat().st_size // SOUND) <= 1  # one each
-    moved = abs(mouth - np.median(mouth, axis=0)).mean((1, 2))
-    assert moved.max() > 3
     assert "unload-module" in (programs / "asked").read_text()
+
+
+def loud(played: Path) -> bool:
+    """Whether a vowel came through."""
+    return played.exists() and abs(np.fromfile(played, "<i2").astype(int)).max(initial=0) > 3000
+
+
+def mouth_moves(pictures: Path) -> float:
+    """How far the mouth gets from where it mostly is, in mean grey levels."""
+    if taken(pictures) < 50:
+        return 0.0
+    shown = np.memmap(pictures, np.uint8, "r", shape=(taken(pictures), HEIGHT * 3 // 2, WIDTH))
+    mouth = np.array([picture[MOUTH] for picture in shown], np.float32)
+    return float(abs(mouth - np.median(mouth, axis=0)).mean((1, 2)).max())
 
 
 def taken(pictures: Path) -> int:
