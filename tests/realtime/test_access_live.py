@@ -151,7 +151,7 @@ async def test_an_upload_is_its_owners(server, cast_dir):
     assert (await http.delete(where, headers=AS_BOB)).status_code == 404
     for wanted in (made["id"], "Secret"):
         client = AvatarClient(SPEECH)
-        offer = await client.offer() | {"avatar": wanted}
+        offer = {"sdp": await client.offer(), "type": "offer", "avatar": wanted}
         assert (await http.post("/v1/sessions", json=offer, headers=AS_BOB)).status_code == 404
         await client.close()
     session, client = await open_session(server, AS_BOB)
