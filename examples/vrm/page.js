@@ -69,6 +69,7 @@ renderer.setAnimationLoop((now) => {
 function move(event) {
   demo.motion = event.values;
   demo.frames += 1;
+  if (event.values.jawOpen > 0.2) said.textContent = "";
 }
 
 async function start() {
