@@ -29,6 +29,7 @@ from realtime.http.events import event_routes
 from realtime.http.guard import Guard, error_body, refusal
 from realtime.http.openai import realtime_routes
 from realtime.http.operations import operation_routes
+from realtime.http.pipecat import pipecat_routes
 from realtime.http.prefix import Prefix
 from realtime.http.sessions import session_routes
 from realtime.http.speech import speech_routes
@@ -48,6 +49,7 @@ _ROUTES = (
     operation_routes,
     whip_routes,
     whep_routes,
+    pipecat_routes,
 )
 FORM_BYTES = 64 * 1024  # of a multipart form, besides its files
 
@@ -150,7 +152,7 @@ def _body_limit(config: ServerConfig, path: str) -> int:
         accepted = frozenset().union(*(find_system(name).accepts for name in config.loaded))
         photos = config.max_image_bytes * (2 if "source" in accepted else 1)
         return photos + ("video" in accepted) * config.max_video_bytes + FORM_BYTES
-    if path in ("/v1/sessions", "/v1/realtime/calls"):
+    if path in ("/v1/sessions", "/v1/realtime/calls", "/api/offer"):
         return 2 * config.max_sdp_bytes  # JSON escapes line ends
     if path.startswith(("/whip/", "/whep/")):
         return config.max_sdp_bytes

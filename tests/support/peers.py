@@ -67,7 +67,7 @@ class Received:
 class Client:
     """A browser, as far as the server can tell."""
 
-    def __init__(self, microphone: bool = True) -> None:
+    def __init__(self, microphone: bool = True, channel: str = "events") -> None:
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.microphone = ToneTrack()
         if microphone:
@@ -75,7 +75,7 @@ class Client:
         else:
             self.connection.addTransceiver("audio", "recvonly")
         self.connection.addTransceiver("video", "recvonly")
-        self.channel = self.connection.createDataChannel("events")
+        self.channel = self.connection.createDataChannel(channel)
         self.received = {"audio": Received(), "video": Received()}
         self._tasks: list[asyncio.Task[None]] = []
         self.connection.on("track", self._on_track)

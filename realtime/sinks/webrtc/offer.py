@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiortc import RTCRtpSender
 from aiortc.codecs import CODECS
@@ -45,6 +45,8 @@ class Terms:
     """We send voice and picture."""
     channel: bool = False
     """The offer may have a data channel: whoever has it may steer the session."""
+    spare_video: bool = False
+    """A second video line may be there; nothing is ever sent over it."""
     refusal: type[BadOffer] = UnsuitableOffer
     """Of an offer that can be read but asks for something else."""
 
@@ -59,6 +61,8 @@ CALL = Terms(
     refusal=BadOffer,
 )
 """Microphone in, avatar out, in one connection; without video it is a telephone."""
+CALL_WITH_SCREEN = replace(CALL, spare_video=True)
+"""From a client that keeps a line ready for a screen that its user may show."""
 PUBLISH = Terms(
     audio=frozenset({"sendrecv", "sendonly"}),
     video=frozenset({"sendrecv", "sendonly"}),
@@ -127,9 +131,10 @@ def parse_offer(text: str, terms: Terms = CALL, *, max_bytes: int = MAX_OFFER_BY
         description = SessionDescription.parse(text)
         description.type = "offer"
         _check_lines(description, terms)
+        spare = [media for media in description.media if media.kind == "video"][1:]
         for media in description.media:
             _check_transport(media)
-            if media.kind != "application":
+            if media.kind != "application" and media not in spare:
                 _check_media(media, terms)
     except _PARSE_ERRORS as error:
         raise BadOffer(f"the offer cannot be parsed: {error or type(error).__name__}") from error
@@ -194,7 +199,8 @@ def _joined(lines: Iterable[str]) -> str:
 def _check_lines(description: SessionDescription, terms: Terms) -> None:
     kinds = [m.kind for m in description.media]
     audio, video = kinds.count("audio"), kinds.count("video")
-    if audio > 1 or video > 1 or not audio + video or (terms.needs_audio and not audio):
+    most = 1 + terms.spare_video
+    if audio > 1 or video > most or not audio + video or (terms.needs_audio and not audio):
         least = "exactly one" if terms.needs_audio else "at most one"
         raise (terms.refusal if kinds else BadOffer)(
             f"the offer needs {least} audio and at most one video m-line, "

@@ -228,6 +228,9 @@ class Peer:
         transports: set[RTCDtlsTransport] = set()
         for transceiver in self._connection.getTransceivers():
             complete_negotiation(transceiver, offer)
+            ours: list[object] = list(self._senders.values())
+            if transceiver.sender not in ours:
+                transceiver.direction = "inactive"  # a line that we have no use for
             transports.add(transceiver.receiver.transport)
         if self._connection.sctp is not None:
             transports.add(self._connection.sctp.transport)
