@@ -28,21 +28,22 @@ stamp() { sha256sum "${@:2}" >".clients/$1/.made-from"; }
 venv() { [ -x ".clients/$1/bin/python" ] || "$python" -m venv ".clients/$1"; }
 pip_install() { ".clients/$1/bin/python" -m pip install --quiet --disable-pip-version-check "${@:2}"; }
 
-# python_environment NAME [FOLDER...]: with these distributions of ours, as they are in the checkout.
+# python_environment NAME [FOLDER...]: with these distributions of ours, built from the checkout.
 python_environment() {
-  local name="$1" requirements="tests/clients/requirements/$1.txt" ours=() of_ours=() folder
+  local name="$1" requirements="tests/clients/requirements/$1.txt" ours=() sources=() folder
   for folder in "${@:2}"; do
-    [ -e "$folder/pyproject.toml" ] || continue
-    ours+=(--editable "./$folder") of_ours+=("$folder/pyproject.toml")
+    [ -e "$folder/pyproject.toml" ] && ours+=("./$folder")
   done
-  stamped "$name" "$requirements" "${of_ours[@]}" && return
+  [ ${#ours[@]} -gt 0 ] && mapfile -t sources < <(git ls-files "${ours[@]}")
+  stamped "$name" "$requirements" "${sources[@]}" && return
   say "installing clients of others: $name"
+  rm -f ".clients/$name/.made-from"
   venv "$name" && pip_install "$name" --requirement "$requirements" || return
   if [ ${#ours[@]} -gt 0 ]; then
-    pip_install "$name" --no-deps --no-build-isolation "${ours[@]}" || return
+    pip_install "$name" --no-deps --no-build-isolation --force-reinstall "${ours[@]}" || return
   fi
   ".clients/$name/bin/python" -m pip check || return
-  stamp "$name" "$requirements" "${of_ours[@]}"
+  stamp "$name" "$requirements" "${sources[@]}"
 }
 
 node_environment() {
@@ -66,14 +67,20 @@ vrm_page() {
   stamp vrm "${files[@]}"
 }
 
+# All at once: they wait for the network most of the time.
 make_all() {
+  local name
+  declare -A making
   mkdir -p .clients
   PYTHON="$python" bash deploy/system-packages.sh clients
-  python_environment openai || missing+=(openai)
-  python_environment livekit integrations/client integrations/livekit || missing+=(livekit)
-  python_environment pipecat integrations/client integrations/pipecat || missing+=(pipecat)
-  python_environment camera integrations/client || missing+=(camera)
-  node_environment || missing+=(node)
+  python_environment openai & making[openai]=$!
+  python_environment livekit integrations/client integrations/livekit & making[livekit]=$!
+  python_environment pipecat integrations/client integrations/pipecat & making[pipecat]=$!
+  python_environment camera integrations/client & making[camera]=$!
+  node_environment & making[node]=$!
+  for name in openai livekit pipecat camera node; do
+    wait "${making[$name]}" || missing+=("$name")
+  done
   vrm_page || missing+=(vrm)
 }
 
