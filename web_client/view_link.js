@@ -14,7 +14,11 @@ export async function copyViewLink(api, session, toasts) {
   if (token) link.searchParams.set("token", token);
   try {
     await navigator.clipboard.writeText(link.href);
-    toasts.show("View link copied. It shows this session as long as it lasts.");
+    toasts.show(
+      token === null
+        ? "View link copied. Add &token=… to it: a token with the scope “view”, made with your key."
+        : "View link copied. It shows this session as long as it lasts.",
+    );
   } catch {
     toasts.show(link.href); // the browser keeps the clipboard to itself
   }

@@ -20,13 +20,13 @@ export class WhepViewer extends EventTarget {
 
   /**
    * @param {string} session id
-   * @param {string | null} token of a view link
+   * @param {Record<string, string>} headers that say who watches
    */
-  constructor(session, token) {
+  constructor(session, headers) {
     super();
     this.session = session;
     this.#endpoint = new URL(`whep/${encodeURIComponent(session)}`, document.baseURI);
-    this.#headers = token ? { Authorization: `Bearer ${token}` } : {};
+    this.#headers = headers;
     for (const kind of ["audio", "video"]) this.#pc.addTransceiver(kind, { direction: "recvonly" });
     this.#pc.ontrack = ({ track, receiver }) => {
       // Both tracks were released together by the server: play them without an extra cushion.

@@ -50,6 +50,7 @@ TABLE: dict[tuple[str, str], Need] = {
     ("GET", "/v1/avatars/{avatar}/preview"): _FACES,
     ("POST", "/v1/sessions"): _OPEN,
     ("GET", "/v1/sessions/{session}"): _SEE,
+    ("GET", "/v1/sessions/{session}/matte"): _SEE,
     ("PATCH", "/v1/sessions/{session}"): _STEER,
     ("DELETE", "/v1/sessions/{session}"): _STEER,
     ("GET", "/v1/sessions/{session}/matte"): _SEE,

@@ -73,6 +73,11 @@ export class Api {
     return new URL(path, this.#server).href;
   }
 
+  /** For calls that are not made here. @returns {Record<string, string>} */
+  get authorization() {
+    return this.#headers();
+  }
+
   /**
    * @param {string} secret a token, or an API key, which then is not kept
    * @returns {Promise<string>} a token
@@ -169,12 +174,14 @@ export class Api {
 
   /**
    * @param {string} session id @param {number} expiresS
-   * @returns {Promise<string>} what lets others watch it; empty where none is needed
+   * @returns {Promise<string | null>} what lets others watch it; empty where nothing is asked for,
+   *   null where this page may not give any
    */
   async viewToken(session, expiresS) {
+    if (!this.#token) return "";
     const wanted = { scopes: ["view"], session, expires_s: expiresS };
     const made = await this.#json("POST", "v1/tokens", wanted).catch(() => null);
-    return made?.token ?? "";
+    return made?.token ?? null;
   }
 
   /** @param {string} id */
