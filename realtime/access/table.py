@@ -53,7 +53,6 @@ TABLE: dict[tuple[str, str], Need] = {
     ("GET", "/v1/sessions/{session}/matte"): _SEE,
     ("PATCH", "/v1/sessions/{session}"): _STEER,
     ("DELETE", "/v1/sessions/{session}"): _STEER,
-    ("GET", "/v1/sessions/{session}/matte"): _SEE,
     ("POST", "/v1/sessions/{session}/tickets"): SCOPES,
     ("WS", "/v1/sessions/{session}/audio"): _one_of("push"),
     ("WS", "/v1/sessions/{session}/events"): _SEE,

@@ -1,6 +1,6 @@
 """The agent's half of the LiveKit plugin, with an `AgentSession` of LiveKit's. One JSON object out.
 
-Runs in `.clients/livekit`: python livekit_plugin.py URL. There is no LiveKit server, so the avatar's
+Runs in `.clients/livekit`: python livekit_plugin.py URL. There is no LiveKit server: the avatar's
 process finds no room to join, and says so.
 """
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from livekit import rtc
 
-
 DELAY_S = 0.02
 """Of a call across the room. What was streamed before has arrived by then."""
 

@@ -13,7 +13,6 @@ from livekit.agents.voice.avatar import AudioSegmentEnd, VideoGenerator
 from numpy.typing import NDArray
 from vivavoce_client.speaker import Shown, Speaker
 
-
 COUNT_LIMIT_S = 0.5
 """A runner that takes longer waits for somebody to subscribe, and has nothing to count."""
 
