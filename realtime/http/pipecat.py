@@ -90,7 +90,7 @@ def _answer(session: Session, peer: Peer) -> dict[str, str]:
 def _find(server: Server, pc_id: str | None) -> tuple[Session, Party] | None:
     """The connection of this id, if there is one."""
     session_id, _, peer_id = (pc_id or "").partition(".")
-    session = server.sessions.seen().get(session_id)
+    session = server.sessions.get(session_id)
     if session is None or session.closing:
         return None
     for party in session.parties:

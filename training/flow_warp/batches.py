@@ -150,7 +150,7 @@ def _chances(face: Face, count: int) -> NDArray[np.float64]:
     often = np.ones(count)
     if face.motion is not None:
         often += _BLINK_MORE * (face.motion[:count, _BLINKS].amax(1) > 0.05).numpy()
-    return often / often.sum()
+    return np.asarray(often / often.sum())
 
 
 def twin_rows(rows: int, drives: int) -> Tensor:
