@@ -1,5 +1,6 @@
 import { ClientError, asClientError } from "./client/errors.js";
 
+const BUNDLED = /** @type {const} */ ({ bundlePolicy: "max-bundle" });
 const CONNECT_LIMIT_MS = 12000;
 /** How long a broken path may take to heal before another connection is made. */
 const RECONNECT_LIMIT_MS = 8000;
@@ -12,7 +13,7 @@ const RECONNECT_LIMIT_MS = 8000;
 export class WhepViewer extends EventTarget {
   stream = new MediaStream();
   /** Of the connection at the server, once it is there. @type {URL | null} */ location = null;
-  #pc = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+  #pc = new RTCPeerConnection(BUNDLED);
   #brokenTimer = 0;
   #ended = false;
   #endpoint;
@@ -42,7 +43,10 @@ export class WhepViewer extends EventTarget {
   /** Resolves once connected; throws a ClientError. */
   async start() {
     const options = await this.#ask("OPTIONS");
-    this.#pc.setConfiguration({ iceServers: iceServers(options.headers.get("Link")) });
+    this.#pc.setConfiguration({
+      ...BUNDLED,
+      iceServers: iceServers(options.headers.get("Link")),
+    });
     await this.#pc.setLocalDescription();
     const sdp = /** @type {RTCSessionDescription} */ (this.#pc.localDescription).sdp;
     const answer = await this.#ask("POST", { "Content-Type": "application/sdp" }, sdp);

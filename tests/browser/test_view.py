@@ -26,7 +26,7 @@ def running(tmp_path_factory):
 @contextmanager
 def viewing(browser, running, query):
     """The clean page; nothing in it may fail."""
-    page = browser.new_page(viewport={"width": 640, "height": 480})
+    page = browser.new_page(bypass_csp=True, viewport={"width": 640, "height": 480})
     page.set_default_timeout(PATIENCE_S * 1000)
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -38,7 +38,6 @@ def viewing(browser, running, query):
 
 def copied_link(page):
     """What the button puts on the clipboard."""
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.click("#view-link")
     page.wait_for_selector(".toast")
     return page.evaluate("navigator.clipboard.readText()")
@@ -49,6 +48,7 @@ def parties(running, session):
 
 
 def test_a_copied_link_shows_the_session_and_nothing_else(page, browser, running):
+    page.context.grant_permissions(["microphone", "clipboard-read", "clipboard-write"])
     session = start(page)
     link = copied_link(page)
     assert link == f"{running.url}/?view={session}"
