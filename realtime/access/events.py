@@ -19,7 +19,8 @@ _SPEAK: frozenset[Scope] = frozenset({"push", "open"})
 def needed_for(event: AnyClientEvent) -> frozenset[Scope]:
     """The scopes of which one suffices."""
     if isinstance(event, SessionUpdate):
-        changes = event.avatar is not None or event.controls or event.turn_detection is not None
+        turns = "turn_detection" in event.model_fields_set  # null switches it off
+        changes = event.avatar is not None or event.controls or turns
         return _STEER if changes else SCOPES
     if isinstance(event, InputAppend | InputCommit | InputClear):
         return _SPEAK
