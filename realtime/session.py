@@ -325,7 +325,7 @@ class Session:
         if turns is None or not turns.interrupt_response:
             return
         if isinstance(self.speech, PushedSpeech) and self.speech.active is not None:
-            self.speech.interrupt()
+            self.speech.interrupt(self._clock.now())
             self.clear()
 
     def tell(self, event: ServerEvent) -> None:

@@ -30,7 +30,7 @@ LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 48_000
 MAX_WAITING_S = 300.0
 """Speech that may wait to be spoken."""
 PAUSE_S = 0.5
-"""If nothing comes for so long, an utterance is over even though nobody said so."""
+"""If nothing comes for so long, and nothing waits, an utterance is over though nobody said so."""
 _KNOWN = 200  # utterances that can be asked for by their id
 
 
@@ -193,11 +193,12 @@ class PushedSpeech:
             if not begun:
                 self._utterances.pop()
 
-    def interrupt(self) -> None:
+    def interrupt(self, now: float) -> None:
         """Before `clear`, where whoever pushes does not know of it yet: what comes up to the next
         commit, or a pause, is of the utterance that is cut short, and is forgotten too."""
         if self.under_way:
             self._unwanted = self._utterances[-1]
+            self._pushed = now
 
     def clear(self) -> Playback:
         """Forget what was pushed and not played, committed or not."""
@@ -235,7 +236,7 @@ class PushedSpeech:
 
     def _take(self, start: int, now: float) -> NDArray[np.int16]:
         utterance = self._utterances[0]
-        if now - self._pushed > PAUSE_S:
+        if not utterance.waiting and now - self._pushed > PAUSE_S:
             utterance.committed = True
         speech = utterance.take()
         if utterance.over:

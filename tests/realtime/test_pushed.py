@@ -162,7 +162,7 @@ def test_the_rest_of_what_was_interrupted_is_forgotten_when_it_comes(committed: 
     source = started()
     source.push(hum(3.0), T0)
     pull(source, 1.0)
-    source.interrupt()
+    source.interrupt(T0 + 1.0)
     cleared = source.clear()
     source.push(hum(1.0), T0 + 1.1)
     if committed:
