@@ -43,7 +43,8 @@ def running(tmp_path_factory, site):
 @pytest.fixture
 def page(running, site, tmp_path):
     with chromium(write_wav(tmp_path / "mic.wav", clicks_and_vowels(20)), *IN_SOFTWARE) as browser:
-        page = browser.new_page(viewport={"width": SIDE, "height": SIDE})
+        context = browser.new_context(viewport={"width": SIDE, "height": SIDE})
+        page = context.new_page()
         page.set_default_timeout(PATIENCE_S * 1000)
         problems = []
         page.on("pageerror", lambda error: problems.append(str(error)))
