@@ -70,7 +70,7 @@ async def calling(server: Any, **options: Any) -> AsyncIterator[PipecatClient]:
         yield client
     finally:
         await client.close()
-        for session in server.service.sessions.all():
+        for session in list(server.service.sessions.values()):
             await session.close("test_over")
 
 
@@ -121,18 +121,18 @@ async def test_a_message_of_the_application_steers_the_avatar(server: Any) -> No
         client.send("send-text", "9", {"content": "hello"})
         assert (await client.hears("error-response", 3))["id"] == "9"
         client.send("disconnect-bot")
-        await until(lambda: not len(server.service.sessions))
+        await until(lambda: not server.service.sessions)
 
 
 async def test_a_lost_connection_is_replaced_and_the_session_goes_on(server: Any) -> None:
     async with calling(server) as client, calling(server) as second:
         await client.post()
         await client.ready()
-        session = server.service.sessions.all()[0]
+        session = next(iter(server.service.sessions.values()))
         answer = await second.post(pc_id=client.pc_id, restart_pc=True)
         assert answer.status_code == 200
         assert second.pc_id != client.pc_id
-        assert server.service.sessions.all() == [session]
+        assert list(server.service.sessions.values()) == [session]
         await second.ready()
         await second.hears("user-started-speaking")
         assert len(session.parties) == 1
