@@ -37,4 +37,6 @@ def test_a_microphone_goes_in_and_the_avatar_comes_out(running, browser, script,
         page.evaluate("window.publisher.end()")
         wait_until_empty(running)
         assert {a.status for method, a in answers if method == "PATCH"} <= {204}
-        assert [a.status for method, a in answers if method == "DELETE"] == [200, 200]
+        ends = [answer.status for method, answer in answers if method == "DELETE"]
+        assert len(ends) == 2
+        assert set(ends) <= {200, 404}  # medooze hangs up first: then it may have gone already
