@@ -88,7 +88,7 @@ export class CleanView {
 
   /** @param {string} id of a session */
   async #watch(id) {
-    const viewer = new WhepViewer(id, this.api.authorization);
+    const viewer = new WhepViewer(id, this.api.headers());
     this.viewer = viewer;
     viewer.addEventListener("lost", (e) => this.#fail(/** @type {CustomEvent} */ (e).detail));
     if (this.keyed) this.keyed.ask = () => viewer.matte();

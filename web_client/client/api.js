@@ -73,11 +73,6 @@ export class Api {
     return new URL(path, this.#server).href;
   }
 
-  /** For calls that are not made here. @returns {Record<string, string>} */
-  get authorization() {
-    return this.#headers();
-  }
-
   /**
    * @param {string} secret a token, or an API key, which then is not kept
    * @returns {Promise<string>} a token
