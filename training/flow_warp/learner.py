@@ -35,6 +35,7 @@ from training.flow_warp.losses import (
 _SCALE = {"headYaw": 5.0, "headPitch": 4.0, "headRoll": 4.0, "headX": 0.05, "headY": 0.04,
           "headZ": 0.06, "gazeYaw": 6.0, "gazePitch": 4.0}  # fmt: skip
 _FIRST_FLOW, _FIRST_HOLE = 1, 2  # levels fine enough to be told, of 16 and 32 pixels
+_LOOKED_AT = (18.0, 24.0, 24.0)  # mouth and eyes: lids are few pixels, and were learnt last
 _SHAPE_SCALE = 0.3  # of a blendshape weight
 
 
@@ -121,7 +122,7 @@ class Learner(nn.Module):
             start[:count].repeat_interleave(each, 0),
             mapped[count:] if batch.mapped else code[count:][batch.drivers],
         )
-        weight = attention(batch.regions, made.shape[-1])
+        weight = attention(batch.regions, made.shape[-1], _LOOKED_AT)
         losses = {
             "colour": colour_loss(made, batch.driving, weight),
             "feature": feature_loss(self.features, made, batch.driving, weight),

@@ -9,21 +9,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _WIDEN = torch.tensor([1.5, 1.6, 1.6])  # radius over half width, of mouth, right eye, left eye
-_EXTRA = (18.0, 24.0, 24.0)  # weight there beside 1 elsewhere
+_EXTRA = (16.0, 8.0, 8.0)  # weight there beside 1 elsewhere, unless told otherwise
 _BOX = torch.tensor([[1.4, 1.8], [1.3, 0.9], [1.3, 0.9]])  # reach across and down, likewise
 _SCALES = 3
 _AWAY = 0.1  # weight of what is known far from the mouth, beside 1 around it
 _SOFT = 0.002  # half pictures: below that flows differ squarely
 
 
-def attention(regions: Tensor, size: int) -> Tensor:
-    """Weights [N, 1, size, size] of mean 1, highest at the mouth and eyes of regions [N, 3, 3]."""
+def attention(regions: Tensor, size: int, extra: Sequence[float] = _EXTRA) -> Tensor:
+    """Weights [N, 1, size, size] of mean 1, highest at the mouth and eyes of regions [N, 3, 3].
+
+    extra: of mouth, right eye, left eye, beside 1 elsewhere.
+    """
     line = (torch.arange(size, device=regions.device) + 0.5) * (2.0 / size) - 1.0
     radius = regions[..., 2] * _WIDEN.to(regions.device)
     across = (line - regions[..., 0, None]) / radius[..., None]
     down = (line - regions[..., 1, None]) / radius[..., None]
     spots = torch.exp(-(down[..., :, None] ** 2 + across[..., None, :] ** 2))
-    weight = 1.0 + (spots * spots.new_tensor(_EXTRA)[:, None, None]).sum(1, keepdim=True)
+    weight = 1.0 + (spots * spots.new_tensor(extra)[:, None, None]).sum(1, keepdim=True)
     return weight / weight.mean((2, 3), keepdim=True)
 
 
