@@ -60,7 +60,7 @@ def popup(browser, call, running):
     let(popup, call)
     yield popup
     popup.page.set_checked("#on", True)
-    popup.allow()
+    let(popup, call)
     popup.page.close()
 
 
