@@ -76,6 +76,7 @@ def test_the_face_is_put_before_a_colour_or_before_nothing(page, browser, runnin
         with viewing(browser, running, f"view={session}&key={key}") as view:
             view.wait_for_function("window.vivavoce.state === 'live'")
             until(lambda view=view: view.query_selector("#keyed").get_attribute("width") == "256")
+            until(lambda view=view: view.evaluate(CORNERS)[-1][3] == 255)  # empty until it is drawn
             until(lambda view=view, behind=behind: near(view.evaluate(CORNERS)[0], behind))
             *corners, face = view.evaluate(CORNERS)
             assert all(near(corner, behind) for corner in corners)
