@@ -98,4 +98,4 @@ def test_the_echo_says_what_the_user_said(tmp_path):
     with assistant(tmp_path, "--echo") as (_, address), talking(tmp_path, address, 20) as page:
         until(lambda: told(page, "output_audio_buffer.stopped"))
         played_ms = told(page, "output_audio_buffer.stopped")[0]["played_ms"]
-        assert played_ms > 1_000  # of two seconds, with what comes before and after
+        assert 1_500 <= played_ms <= 5_000  # of two seconds, with what comes before and after
