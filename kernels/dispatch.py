@@ -1,0 +1,34 @@
+"""Which of its two forms an operation takes: the kernel in the Triton language, or its twin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from torch import Tensor
+
+_INTERPRETED = ContextVar("interpreted", default=False)
+
+
+def use_triton(*tensors: Tensor) -> bool:
+    """Whether the kernel is to run: on CUDA tensors always, on a CPU's where `interpreted` says so.
+
+    Raises:
+        ValueError: tensors of more than one device.
+    """
+    devices = {tensor.device for tensor in tensors}
+    if len(devices) != 1:
+        raise ValueError(f"tensors of one device, got {sorted(str(device) for device in devices)}")
+    return devices.pop().type == "cuda" or _INTERPRETED.get()
+
+
+@contextmanager
+def interpreted() -> Iterator[None]:
+    """Inside, kernels run on a CPU's tensors too, in Triton's interpreter: to see that they are
+    right, thousands of times slower. TRITON_INTERPRET=1 must be set before triton is imported."""
+    token = _INTERPRETED.set(True)
+    try:
+        yield
+    finally:
+        _INTERPRETED.reset(token)
