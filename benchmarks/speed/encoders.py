@@ -3,8 +3,8 @@
     python -m benchmarks.speed.encoders [--frames 250] [--sizes 256 512]
 
 CPU milliseconds per frame (thread time), bitrate reached, quality of the luma against the source
-while talking, and the size of the first keyframe, at several targets. This decides which codec
-"auto" prefers.
+while talking, and the size of the first keyframe, at several targets, and at one that changes every
+second by a quarter or more, as a link's does. This decides which codec "auto" prefers.
 """
 
 from __future__ import annotations
@@ -71,18 +71,29 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     return 10 * float(np.log10(255**2 / max(error, 1e-3)))
 
 
-def measure(codec: str, frames: list[NDArray[np.uint8]], target_bps: int) -> dict[str, Any]:
-    """Encode and decode one sequence."""
+def moving_targets(count: int) -> list[int]:
+    """Of a link that changes, in bit/s, a second each."""
+    rng, targets = np.random.default_rng(0), [600_000]
+    while len(targets) < count:
+        targets.append(int(np.clip(targets[-1] * rng.choice([0.6, 0.75, 1.3, 1.6]), 2e5, 1.5e6)))
+    return targets
+
+
+def measure(codec: str, frames: list[NDArray[np.uint8]], targets_bps: list[int]) -> dict[str, Any]:
+    """Encode and decode one sequence; a target a second, the last one until the end."""
     size = frames[0].shape[1]
     parameters = RTCRtpCodecParameters(mimeType=f"video/{codec}", clockRate=90_000, payloadType=96)
-    encoder = video_encoder(parameters, BitrateConfig(start_bps=target_bps))
+    encoder = video_encoder(parameters, BitrateConfig(start_bps=targets_bps[0]))
     decoder = av.CodecContext.create(DECODERS[codec], "r")
-    costs, sizes, qualities = [], [], []
+    costs, sizes, qualities, keyframes = [], [], [], 0
     for n, planes in enumerate(frames):
+        if n % 25 == 0 and n // 25 < len(targets_bps):
+            encoder.set_target(targets_bps[n // 25])
         frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         begin = time.thread_time()
-        payloads, _ = encoder.encode(frame, pts=n * 3_600, keyframe=False)
+        payloads, is_key = encoder.encode(frame, pts=n * 3_600, keyframe=False)
         costs.append((time.thread_time() - begin) * 1000)
+        keyframes += is_key
         data = b"".join(depayload(parameters, payload) for payload in payloads)
         sizes.append(len(data))
         for shown in decoder.decode(av.Packet(data)):  # type: ignore[attr-defined]
@@ -91,11 +102,13 @@ def measure(codec: str, frames: list[NDArray[np.uint8]], target_bps: int) -> dic
     return {
         "codec": codec,
         "size": size,
-        "target_kbps": target_bps // 1000,
+        "target_kbps": round(float(np.mean(targets_bps)) / 1000),
+        "targets": len(targets_bps),
         "reached_kbps": round(float(np.mean(sizes[25:])) * 8 * 25 / 1000),
         "cpu_ms_per_frame": quantiles(costs[5:]),
         "psnr_db_mean": round(float(np.mean(qualities)), 2),
         "psnr_db_p5": round(float(np.percentile(qualities, 5)), 2),
+        "keyframes": keyframes,
         "keyframe_bytes": sizes[0],
         "largest_later_bytes": max(sizes[1:]),
     }
@@ -110,14 +123,16 @@ def main(argv: list[str] | None = None) -> int:
     figures = []
     for size in arguments.sizes:
         frames = talking_face(arguments.frames, size)
-        for target in TARGETS_BPS:
+        for targets in (*([bps] for bps in TARGETS_BPS), moving_targets(arguments.frames // 25)):
             for codec in DECODERS:
-                figure = measure(codec, frames, target)
+                figure = measure(codec, frames, targets)
                 figures.append(figure)
                 cost = figure["cpu_ms_per_frame"]
                 print(
                     f"{size:4d} px  {codec:5s} {figure['target_kbps']:5d} kbit/s -> "
-                    f"{figure['reached_kbps']:5d}  {cost['p50']:.2f} ms (p95 {cost['p95']:.2f})  "
+                    f"{figure['reached_kbps']:5d} ({figure['targets']} targets, "
+                    f"{figure['keyframes']} key frames)  "
+                    f"{cost['p50']:.2f} ms (p95 {cost['p95']:.2f})  "
                     f"{figure['psnr_db_mean']:.1f} dB (p5 {figure['psnr_db_p5']:.1f})  "
                     f"first frame {figure['keyframe_bytes'] / 1000:.0f} kB"
                 )

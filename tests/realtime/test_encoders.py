@@ -84,8 +84,9 @@ def test_bitrate_is_kept_and_follows_a_new_target(codec: VideoCodec) -> None:
     assert np.mean(sizes[100:]) * 8 * 25 == pytest.approx(300_000, rel=0.3)
 
 
-def test_h264_follows_a_target_that_rises_again() -> None:
-    encoder = H264Encoder(parameters("H264"), BitrateConfig(start_bps=250_000))
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_target_that_rises_is_followed_too(codec: VideoCodec) -> None:
+    encoder = video_encoder(parameters(codec), BitrateConfig(start_bps=250_000))
     sizes = []
     for n in range(120):
         if n == 60:
@@ -102,13 +103,14 @@ def test_keyframes_come_first_and_on_request_only(codec: VideoCodec) -> None:
     assert keyframes == [0, 40]
 
 
-def test_h264_changes_its_bitrate_without_a_keyframe() -> None:
-    encoder = H264Encoder(parameters("H264"), BitrateConfig(start_bps=900_000))
+@pytest.mark.parametrize("codec", CODECS)
+def test_the_bitrate_changes_without_a_keyframe(codec: VideoCodec) -> None:
+    encoder = video_encoder(parameters(codec), BitrateConfig(start_bps=900_000))
     keyframes = []
     for n in range(60):
         if n % 10 == 9:
             encoder.set_target(200_000 + 30_000 * n)
-        keyframes.append(is_keyframe("H264", encode(encoder, n)))
+        keyframes.append(is_keyframe(codec, encode(encoder, n)))
     assert keyframes == [True] + [False] * 59
 
 

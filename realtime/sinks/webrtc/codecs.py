@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, Protocol
@@ -19,7 +19,8 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
-from realtime.media import FPS, VIDEO_CLOCK_HZ, VOICE_RATE_HZ, own_frame
+from realtime.media import FPS, VIDEO_CLOCK_HZ, VOICE_RATE_HZ, Size, own_frame
+from realtime.sinks.webrtc.vpx import Vp8
 
 VideoCodec = Literal["VP8", "H264"]
 
@@ -68,16 +69,13 @@ class VideoEncoder(Protocol):
 
 
 class _Encoder(ABC):
-    """What both codecs share: opening when needed, keyframes, packing."""
+    """What both codecs share: opening when needed, targets, packing."""
 
     def __init__(self, codec: RTCRtpCodecParameters, config: BitrateConfig) -> None:
         self._config = config
         self._packer = get_encoder(codec)
-        self._context: VideoCodecContext | None = None
-        self._opened_bps = 0
+        self._size: Size | None = None
         self._target_bps = 0
-        self._bps = 0  # the target, but no more than the picture's size can use
-        self._frames_since_open = 0
 
     @property
     def target_bps(self) -> int:
@@ -89,109 +87,89 @@ class _Encoder(ABC):
     def encode(self, frame: av.VideoFrame, *, pts: int, keyframe: bool) -> tuple[list[bytes], bool]:
         if frame.format.name != "yuv420p":
             raise ValueError(f"frames must be yuv420p, got {frame.format.name}")
+        size = frame.width, frame.height
         if not self._target_bps:
-            self.set_target(self._config.start_bps or default_bitrate(frame.width, frame.height))
-        self._bps = min(self._target_bps, self._ceiling(frame.width, frame.height))
-        context = self._context
-        resized = context is not None and (context.width, context.height) != (
-            frame.width,
-            frame.height,
-        )
-        if context is None or resized or self._must_reopen():
-            context = self._context = self._open(frame.width, frame.height, self._bps)
-            self._opened_bps = self._bps
-            self._frames_since_open = 0
+            self.set_target(self._config.start_bps or default_bitrate(*size))
+        bps = min(self._target_bps, self._ceiling(size))
+        if size != self._size:
+            self._open(size, bps)
+            self._size = size
         else:
-            self._adjust(context)
-        self._frames_since_open += 1
-        frame = own_frame(frame)
-        frame.pts, frame.time_base = pts, _VIDEO_TIME_BASE
-        frame.pict_type = PictureType.I if keyframe else PictureType.NONE
+            self._adjust(bps)
         payloads: list[bytes] = []
         is_key = False
-        for packet in context.encode(frame):
+        for packet in self._encode(frame, pts, keyframe=keyframe):
             packet.time_base = _VIDEO_TIME_BASE
             payloads += self._packer.pack(packet)[0]
             is_key = is_key or packet.is_keyframe
         return payloads, is_key
 
-    def _ceiling(self, width: int, height: int) -> int:
+    def _ceiling(self, size: Size) -> int:
         """More than this a face of this size does not need, whatever the link can take."""
-        useful = max(_USEFUL * default_bitrate(width, height), self._config.start_bps or 0)
+        useful = max(_USEFUL * default_bitrate(*size), self._config.start_bps or 0)
         return min(self._config.max_bps, round(useful))
 
     @abstractmethod
-    def _must_reopen(self) -> bool:
-        """Whether the target can be followed only by opening the codec anew."""
-
-    def _adjust(self, context: VideoCodecContext) -> None:  # noqa: B027
-        """Follow the target without a keyframe; nothing to do where the codec cannot."""
+    def _open(self, size: Size, bps: int) -> None:
+        """Begin anew with frames of this size at this bitrate."""
 
     @abstractmethod
-    def _open(self, width: int, height: int, bps: int) -> VideoCodecContext:
-        """A new codec context for frames of this size at this bitrate."""
+    def _adjust(self, bps: int) -> None:
+        """Follow the target from the next frame on, without a key frame."""
 
-
-def _context(name: str, width: int, height: int, bps: int) -> VideoCodecContext:
-    context = av.CodecContext.create(name, "w")
-    assert isinstance(context, VideoCodecContext)
-    context.width = width
-    context.height = height
-    context.pix_fmt = "yuv420p"
-    context.bit_rate = bps
-    context.framerate = Fraction(FPS, 1)
-    context.time_base = _VIDEO_TIME_BASE
-    context.gop_size = 3_000  # keyframes come on request
-    context.thread_count = 1
-    return context
+    @abstractmethod
+    def _encode(
+        self, frame: av.VideoFrame, pts: int, *, keyframe: bool
+    ) -> Iterable[av.Packet[Any]]:
+        """Packets of one frame."""
 
 
 class Vp8Encoder(_Encoder):
-    """libvpx, real time. FFmpeg cannot change its bitrate while it runs: a change large enough to
-    matter opens it anew, which costs a keyframe, so rises wait for `_RISE_FRAMES`."""
+    """libvpx, real time, constant bitrate."""
 
-    _RISE_FRAMES = 5 * FPS
+    _stream: Vp8
 
-    def _must_reopen(self) -> bool:
-        ratio = self._bps / self._opened_bps
-        return ratio < 0.8 or (ratio > 1.35 and self._frames_since_open >= self._RISE_FRAMES)
+    def _open(self, size: Size, bps: int) -> None:
+        self._stream = Vp8(*size, bps, VIDEO_CLOCK_HZ)
 
-    def _open(self, width: int, height: int, bps: int) -> VideoCodecContext:
-        context = _context("libvpx", width, height, bps)
-        context.qmin, context.qmax = 2, 56
-        context.options = {
-            "deadline": "realtime",
-            "cpu-used": "-8",
-            "lag-in-frames": "0",
-            "error-resilient": "default",
-            "noise-sensitivity": "0",
-            "static-thresh": "1",
-            "minrate": str(bps),  # with maxrate: constant bitrate
-            "maxrate": str(bps),
-            "bufsize": str(bps * 6 // 10),
-            "undershoot-pct": "100",
-            "overshoot-pct": "15",
-        }
-        return context
+    def _adjust(self, bps: int) -> None:
+        self._stream.set_bitrate(bps)
+
+    def _encode(
+        self, frame: av.VideoFrame, pts: int, *, keyframe: bool
+    ) -> Iterable[av.Packet[Any]]:
+        data, is_key = self._stream.encode(frame, pts, VIDEO_CLOCK_HZ // FPS, keyframe=keyframe)
+        if not data:
+            return []
+        packet = av.Packet(data)
+        packet.pts, packet.is_keyframe = pts, is_key
+        return [packet]
 
 
 class H264Encoder(_Encoder):
-    """x264, constrained baseline, veryfast. Follows any target while it runs, without keyframes.
+    """x264, constrained baseline, veryfast.
 
     x264 takes a new bitrate only in constant-bitrate mode and only up to the one it was opened
     with, so it is opened at the ceiling and turned down before the second frame.
     """
 
-    def _must_reopen(self) -> bool:
-        return False
+    _context: VideoCodecContext
 
-    def _adjust(self, context: VideoCodecContext) -> None:
-        if abs(self._bps - (context.bit_rate or 0)) > 0.03 * self._bps:
-            context.bit_rate = self._bps
+    def _adjust(self, bps: int) -> None:
+        if abs(bps - (self._context.bit_rate or 0)) > 0.03 * bps:
+            self._context.bit_rate = bps
 
-    def _open(self, width: int, height: int, bps: int) -> VideoCodecContext:
-        ceiling = self._ceiling(width, height)
-        context = _context("libx264", width, height, ceiling)
+    def _open(self, size: Size, bps: int) -> None:
+        ceiling = self._ceiling(size)
+        context = av.CodecContext.create("libx264", "w")
+        assert isinstance(context, VideoCodecContext)
+        context.width, context.height = size
+        context.pix_fmt = "yuv420p"
+        context.bit_rate = ceiling
+        context.framerate = Fraction(FPS, 1)
+        context.time_base = _VIDEO_TIME_BASE
+        context.gop_size = 3_000  # keyframes come on request
+        context.thread_count = 1
         context.max_b_frames = 0
         context.options = {
             "preset": "veryfast",
@@ -202,7 +180,15 @@ class H264Encoder(_Encoder):
             "maxrate": str(ceiling),
             "bufsize": str(ceiling // 10),  # bits; at 512 px a keyframe takes most of it
         }
-        return context
+        self._context = context
+
+    def _encode(
+        self, frame: av.VideoFrame, pts: int, *, keyframe: bool
+    ) -> Iterable[av.Packet[Any]]:
+        frame = own_frame(frame)
+        frame.pts, frame.time_base = pts, _VIDEO_TIME_BASE
+        frame.pict_type = PictureType.I if keyframe else PictureType.NONE
+        return self._context.encode(frame)
 
 
 def video_encoder(codec: RTCRtpCodecParameters, config: BitrateConfig) -> VideoEncoder:
