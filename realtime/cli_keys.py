@@ -27,7 +27,7 @@ def add_keys(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep nothing; print also what $VIVAVOCE_API_KEYS of the server must hold",
     )
-    revoke = verbs.add_parser("revoke", help="end a key, and the tokens minted from it")
+    revoke = verbs.add_parser("revoke", help="end a key, its tokens, and what runs by them")
     revoke.add_argument("name", metavar="NAME", help="name or id")
     for verb in (create, revoke, verbs.add_parser("list", help="names, scopes, last use")):
         verb.add_argument("--data-dir", type=Path, help="of the server")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from realtime.access.caller import caller
+from realtime.access.caller import Caller, caller
 from realtime.errors import UnknownSession
 from realtime.session import Session
 
@@ -14,7 +14,7 @@ class OpenSessions:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
-        self._owners: dict[str, str] = {}  # names of keys
+        self._openers: dict[str, Caller] = {}
 
     def __len__(self) -> int:
         """Of all, whoever asks."""
@@ -23,12 +23,16 @@ class OpenSessions:
     def add(self, session: Session) -> None:
         """One that whoever asks has opened."""
         self._sessions[session.id] = session
-        self._owners[session.id] = caller().owner
+        self._openers[session.id] = caller()
 
     def remove(self, session: Session) -> None:
         """One that has ended, if it ever was open."""
         self._sessions.pop(session.id, None)
-        self._owners.pop(session.id, None)
+        self._openers.pop(session.id, None)
+
+    def opener(self, session: Session) -> Caller:
+        """Who opened it."""
+        return self._openers[session.id]
 
     def all(self) -> list[Session]:
         """All, whoever asks."""
@@ -40,7 +44,7 @@ class OpenSessions:
         return {
             id: session
             for id, session in self._sessions.items()
-            if who.may_reach(id, self._owners[id])
+            if who.may_reach(id, self._openers[id].owner)
         }
 
     def find(self, session_id: str) -> Session:

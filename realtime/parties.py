@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from realtime.access.caller import Caller, caller
 from realtime.control import ControlHub, Listener
 from realtime.sinks.webrtc.peer import EventChannel, Peer
 
@@ -39,6 +40,8 @@ class Party:
     """What it hears of the session and says to it."""
     has_microphone: bool = False
     """The session's microphone is its own."""
+    who: Caller = field(default_factory=caller)
+    """Whoever asked for it."""
     on_left: Callable[[], None] = lambda: None
     """Called when it is no party any more, whoever wished that."""
 

@@ -8,7 +8,7 @@ import gc
 import logging
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from pipelines.identity import IdentityStore
 from pipelines.photo.framing import choose_size, find_frame
 from pipelines.pipeline import Size
 from pipelines.registry import find_system
+from realtime.access.caller import Caller
 from realtime.avatars.library import AvatarLibrary
 from realtime.avatars.mattes import matte_picture
 from realtime.clock import MonotonicClock
@@ -33,6 +34,7 @@ from realtime.errors import (
     UnknownPipeline,
     VivavoceError,
 )
+from realtime.lapsed import LapsedAccess
 from realtime.metrics import Metrics
 from realtime.open_sessions import OpenSessions
 from realtime.parties import Dialects
@@ -310,6 +312,10 @@ class Server:
             UnknownSession: there is none for whoever asks.
         """
         return self._open.find(session_id)
+
+    async def end_lapsed(self, holds: Callable[[Caller], bool]) -> None:
+        """End what runs by keys and tokens that hold no more, for ever; see `LapsedAccess`."""
+        await LapsedAccess(self._open, holds, self.clock).run()
 
     async def matte(self, session: Session) -> bytes:
         """See `matte_picture`: of the face that the session has now.

@@ -96,7 +96,7 @@ class Session:
         self.turn_detection: TurnDetection | None = None
         self.microphone = Microphone()
         self.hub = ControlHub(self, clock)
-        self.parties = Parties(self.hub, self._has_left, self._end_soon)
+        self.parties = Parties(self.hub, self._has_left, self.end_soon)
         self.stream: AvatarStream
         self._asked = size
         self._seed = seed
@@ -207,16 +207,17 @@ class Session:
 
     def _task_failed(self, error: BaseException) -> None:
         logger.error("session %s failed", self.id, exc_info=error)
-        self._end_soon("error")
+        self.end_soon("error")
 
-    def _end_soon(self, reason: str) -> None:
+    def end_soon(self, reason: str) -> None:
+        """Begin to end it, unless it ends already."""
         if not self.closing:
             self._tasks.spawn(self.close(reason))
 
     async def _wait_for_somebody(self) -> None:
         await self._clock.sleep_until(self._clock.now() + self._config.webrtc.connect_timeout_s)
         if not len(self.parties):
-            self._end_soon("nobody_came")
+            self.end_soon("nobody_came")
 
     async def _every_second(self) -> None:
         while True:
@@ -290,7 +291,7 @@ class Session:
 
     def _engine_gave_up(self, reason: str) -> None:
         self._tell("engine_unavailable", reason)
-        self._end_soon("engine_died")
+        self.end_soon("engine_died")
 
     def announce_end(self, message: str) -> None:
         """Tell everybody that the session is about to end."""

@@ -24,7 +24,7 @@ class Caller:
     owner: the name of the key that all goes back to; empty for "local".
     key: that key's id; a later key of the same name has another one.
     session: the only one it may reach; None: all of the owner's.
-    token: the hash of the token that it shows; empty for others.
+    token: the hash of the token that it shows, or has got its ticket by; empty for others.
     dies: when that expires, on the server's clock.
     """
 

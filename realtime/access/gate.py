@@ -93,12 +93,24 @@ class Gate:
             raise InsufficientScope(" or ".join(sorted(call.need)))
         return who
 
+    def holds(self, who: Caller) -> bool:
+        """Whether what `who` has shown is valid still: its key was not revoked, its token neither
+        taken back nor is its time over.
+
+        Raises:
+            ValueError: the file of keys is damaged.
+            OSError: it cannot be read.
+        """
+        if who.kind in ("local", "nobody"):
+            return True
+        return who.key in self.keys.all() and self.tokens.holds(who)
+
     async def _identify(self, shown: Shown, address: str) -> Caller:
         if not shown.anything:
             raise Unauthorized
         await self._rates.check_wrong(address)
         who = self._find(shown)
-        if who is None or who.key not in self.keys.all():  # its key was revoked
+        if who is None or not self.holds(who):
             await self._rates.count_wrong(address)
             raise Unauthorized
         return who

@@ -29,8 +29,8 @@ NAME_RULE = "1 to 40 letters, digits, dots, dashes or underscores"
 
 @dataclass(frozen=True, kw_only=True)
 class ApiKey:
-    """What is kept of a key. Sessions and uploads belong to its name: who makes a new key of that
-    name goes on with them.
+    """What is kept of a key. Uploads belong to its name: who makes a new key of that name goes on
+    with them. Sessions end with the key itself.
 
     created: UTC, to the second, ISO 8601.
     """

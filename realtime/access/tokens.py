@@ -90,12 +90,16 @@ class Tokens:
         Raises:
             TooManyRequests: the key has too many alive.
         """
-        who = replace(by, kind="ticket", session=session)
+        who = replace(by, kind="ticket", session=session)  # who came by it stays as long as `by`
         return self._keep(self._tickets, TICKET_PREFIX, who, TICKET_EXPIRES_S)
 
     def find(self, secret: str) -> Caller | None:
         """Whose token this is; None for a wrong one and for one that has expired."""
         return self._alive(self._tokens.get(digest(secret)))
+
+    def holds(self, who: Caller) -> bool:
+        """Whether the token that `who` came with, if any, is alive."""
+        return not who.token or self._alive(self._tokens.get(who.token)) is not None
 
     def redeem(self, ticket: str) -> Caller | None:
         """Whose ticket this is; the next time it is nobody's."""
@@ -129,7 +133,9 @@ class Tokens:
             raise TooManyRequests("this key has too many tokens alive; let some expire", expires_s)
         secret = new_secret(prefix)
         hashed, dies = digest(secret), now + expires_s
-        kept[hashed] = _Kept(replace(who, token=hashed, dies=dies), dies, parent)
+        if who.kind == "token":
+            who = replace(who, token=hashed, dies=dies)
+        kept[hashed] = _Kept(who, dies, parent)
         return Minted(secret, _iso(utc_now() + timedelta(seconds=expires_s)))
 
     def _alive(self, kept: _Kept | None) -> Caller | None:

@@ -91,7 +91,7 @@ def create_app(config: ServerConfig, server: Server | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         starting = asyncio.create_task(held.start())
         starting.add_done_callback(_look_at)
-        chores = [gate.keep_books()]
+        chores = [gate.keep_books(), held.end_lapsed(gate.holds)]
         if config.retention_days:
             chores.append(forget_old_uploads(held.avatars, held.clock))
         tasks = [starting, *map(asyncio.create_task, chores)]
