@@ -1,0 +1,159 @@
+"""Keys against a real server process: what wrong ones do to a session, and what revoking ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from benchmarks.service.browser import server
+from benchmarks.service.peer import AvatarClient
+from realtime.access.keys import KeyFile
+from tests.support.peers import until
+from tests.support.sounds import SPEECH
+
+ROOT = Path(__file__).parents[2]
+GUESSES, AT_ONCE = 1_000, 4
+WINDOW = 250  # packets of 20 ms: five seconds of media
+WINDOWS = 5
+"""Pairs of which one must show no difference: a busy machine drops pictures by itself now and then,
+and what wrong keys did they would do in each."""
+PACKET_RTP, PICTURE_RTP = 960, 3_600  # of clocks of 48 and 90 kHz
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory, cast_dir, data_dir):
+    pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
+    folder = tmp_path_factory.mktemp("keys")
+    settings = folder / "vivavoce.toml"
+    unlimited = 'rate_per_address = "100000/second"\nrate_wrong_keys = "100000/second"'
+    settings.write_text(f'cast_dir = "{cast_dir}"\nsize = 256\nload_share = 10.0\n{unlimited}\n')
+    data = folder / "data"
+    shutil.copytree(data_dir, data, ignore=shutil.ignore_patterns("lock"), dirs_exist_ok=True)
+    secrets = {name: KeyFile(data).create(name)[1] for name in ("alice", "bob")}
+    with server(data, "--config", str(settings)) as process:
+        process.bearers = {
+            name: {"authorization": f"Bearer {secret}"} for name, secret in secrets.items()
+        }
+        yield process
+
+
+@asynccontextmanager
+async def talking(running, http: httpx.AsyncClient, name: str) -> AsyncIterator[AvatarClient]:
+    """A peer in a session of that key, once picture and voice come."""
+    client = AvatarClient(SPEECH, keep_frames=False, decode=False)
+
+    async def post(offer):
+        answer = await http.post("/v1/sessions", json=offer, headers=running.bearers[name])
+        answer.raise_for_status()
+        return answer.json()
+
+    try:
+        await client.connect(post)
+        await until(lambda: len(client.video.arrivals) > 50)
+        yield client
+    finally:
+        await client.close()
+
+
+@dataclass
+class Counts:
+    """What a window of media lacks."""
+
+    packets: int
+    """Of sound, that never came."""
+    pictures: int
+    """That never came, were shown twice, or were never shown."""
+
+
+async def window(client: AvatarClient, left_out, beside=None) -> Counts:
+    """Five seconds of media, or as much as `beside` takes, whatever the clock on the wall says."""
+    before, heard, seen = await left_out(), len(client.audio.arrivals), len(client.video.arrivals)
+    if beside is not None:
+        await beside()
+    await until(lambda: len(client.audio.arrivals) >= heard + WINDOW)
+    return Counts(
+        missing(client.audio.arrivals[heard:], PACKET_RTP),
+        missing(client.video.arrivals[seen:], PICTURE_RTP) + await left_out() - before,
+    )
+
+
+def missing(arrivals: list[tuple[int, float]], step: int) -> int:
+    """How many times of media have nothing."""
+    times = np.unique([rtp_time for rtp_time, _ in arrivals])
+    return int(np.ptp(times)) // step + 1 - len(times)
+
+
+@pytest.mark.timeout(900)
+async def test_a_thousand_wrong_keys_beside_a_session_change_none_of_its_frames(running):
+    async with (
+        httpx.AsyncClient(base_url=running.url, timeout=120) as http,
+        talking(running, http, "alice") as client,
+    ):
+        where = f"/v1/sessions/{client.session['id']}"
+
+        async def left_out() -> int:
+            answer = await http.get(where, headers=running.bearers["alice"])
+            said = answer.json()["measurements"]
+            return int(said["repeated"] + said["dropped"])
+
+        statuses: list[int] = []
+
+        async def guess() -> None:
+            async def some(first: int) -> None:
+                for number in range(first, GUESSES, AT_ONCE):
+                    path = ("/v1/sessions", where, "/v1/tokens")[number % 3]
+                    wrong = {"authorization": f"Bearer sk-vv-{number}"}
+                    statuses.append((await http.post(path, headers=wrong)).status_code)
+
+            await asyncio.gather(*map(some, range(AT_ONCE)))
+
+        pairs = []
+        for _ in range(WINDOWS):
+            pairs.append((await window(client, left_out), await window(client, left_out, guess)))
+            assert {counts.packets for counts in pairs[-1]} == {0}  # media time goes on
+            if pairs[-1][1].pictures <= pairs[-1][0].pictures:
+                break
+        else:
+            pytest.fail(f"without wrong keys, and with them: {pairs}")
+        assert set(statuses) == {401}
+        assert len(statuses) >= GUESSES
+        assert (await http.get("/health")).json()["sessions"] == 1
+        assert not [event for event in client.events if event["type"] == "error"]
+
+
+@pytest.mark.timeout(900)
+async def test_revoking_a_key_ends_its_session_and_no_other(running):
+    async with (
+        httpx.AsyncClient(base_url=running.url, timeout=120) as http,
+        talking(running, http, "alice") as stays,
+        talking(running, http, "bob") as ends,
+    ):
+        revoked = await asyncio.to_thread(
+            subprocess.run,
+            [
+                *(sys.executable, "-m", "realtime.cli", "keys", "revoke", "bob"),
+                *("--data-dir", str(running.log_path.parent)),
+            ],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+            capture_output=True,
+        )
+        assert revoked.returncode == 0, revoked.stderr
+        heard = len(stays.audio.arrivals)
+        await until(lambda: ends.over)
+        [word] = [event["error"] for event in ends.events if event["type"] == "error"]
+        assert word["code"] == "session_ending"
+        await until(lambda: len(stays.audio.arrivals) > heard + WINDOW)
+        assert (await http.get("/health")).json()["sessions"] == 1
+        assert not stays.over
