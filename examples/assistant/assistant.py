@@ -1,6 +1,6 @@
 """An assistant to talk to, offline: microphone -> voice detector -> an answer -> a voice -> a face.
 
-    vivavoce serve --config examples/assistant/vivavoce.toml
+    vivavoce serve                                (or: make serve)
     python examples/assistant/assistant.py            then open http://127.0.0.1:8090
 
 The face and the voice detector are the server's; the page sends the user's microphone to both. What
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from vivavoce_client import Client, Session
+from vivavoce_client import Client, Session, VivavoceClientError
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -110,6 +110,7 @@ class Conversation:
 async def run(server: str, key: str | None, port: int, echo: bool) -> None:
     """Serve the page, and talk to everybody who opens it."""
     async with Client(server, key=key) as client:
+        await client.pipelines()  # it is there, and the key fits
 
         async def talk(user: ServerConnection) -> None:
             async with client.attach(str(await user.recv())) as session:
@@ -139,12 +140,13 @@ async def run(server: str, key: str | None, port: int, echo: bool) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--server", default="http://127.0.0.1:8080")
     parser.add_argument("--key", help="an API key, where the server asks for one")
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--echo", action="store_true", help="say what the user said")
     chosen = parser.parse_args()
-    asyncio.run(run(chosen.server, chosen.key, chosen.port, chosen.echo))
+    try:
+        asyncio.run(run(chosen.server, chosen.key, chosen.port, chosen.echo))
+    except (VivavoceClientError, KeyboardInterrupt) as end:
+        raise SystemExit(str(end)) from None

@@ -26,7 +26,7 @@ from realtime.http.access import Access
 from realtime.http.avatars import avatar_routes
 from realtime.http.bodies import first_problem
 from realtime.http.events import event_routes
-from realtime.http.guard import Guard, error_body, refusal
+from realtime.http.guard import LOCAL_PAGES, Guard, error_body, refusal
 from realtime.http.openai import realtime_routes
 from realtime.http.operations import operation_routes
 from realtime.http.pipecat import pipecat_routes
@@ -127,11 +127,14 @@ def _add_middleware(app: FastAPI, config: ServerConfig, gate: Gate, server: Serv
         loopback=config.loopback,
         origins=config.origins,
         public_host=config.public_host,
+        local_pages=not config.exposed,
     )
-    if config.allowed_origins:
+    if config.allowed_origins or not config.exposed:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=config.allowed_origins,
+            # A program of this machine can call anyway; so may the pages that one serves.
+            allow_origin_regex=None if config.exposed else LOCAL_PAGES,
             allow_methods=("GET", "POST", "PATCH", "DELETE", "OPTIONS"),
             allow_headers=("Authorization", "Content-Type", "If-Match", "ETag"),
             expose_headers=("Location", "ETag", "Link", "Retry-After", "WWW-Authenticate"),

@@ -14,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from realtime.errors import BodyTooLarge, VivavoceError
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
+LOCAL_PAGES = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?"
+"""Origins of pages that this machine itself serves, whatever their port."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -39,7 +41,7 @@ class Guard:
     - a body above the limit of its path: 413, whether declared or found while reading;
     - on a loopback server, a foreign `Host` (DNS rebinding): 403;
     - a state-changing request, or a WebSocket, whose `Origin` is neither the page's own nor one of
-      `origins`: 403.
+      `origins`, nor one of `LOCAL_PAGES` where these may call: 403.
 
     It also answers HEAD as GET without a body, and sets `HEADERS`.
 
@@ -49,6 +51,7 @@ class Guard:
         loopback: whether the server is bound to loopback only.
         origins: of other pages that may call; a loopback server answers for their hosts too if it
             is `public_host`, the name under which a proxy shows it.
+        local_pages: whether pages of this machine may call.
     """
 
     def __init__(
@@ -58,8 +61,10 @@ class Guard:
         loopback: bool,
         origins: frozenset[str] = frozenset(),
         public_host: str = "",
+        local_pages: bool = False,
     ) -> None:
         self._app = app
+        self._local_pages = re.compile(LOCAL_PAGES if local_pages else r"(?!)")
         self._limit_bytes = limit_bytes
         self._hosts = LOOPBACK_NAMES | {public_host} if loopback else None
         self._origins = origins
@@ -101,12 +106,16 @@ class Guard:
         if self._hosts is not None and _hostname(host) not in self._hosts:
             words = f"this server does not answer for the host {host!r}"
             return _refusal(403, "forbidden_host", words)
-        origin = headers.get("origin")
-        known = origin is None or origin.lower() in self._origins
         changes = method not in ("GET", "OPTIONS")
-        if changes and not known and _location(origin or "") != host.lower():
+        if changes and not self._known(headers.get("origin"), host):
             return _refusal(403, "forbidden_origin", "requests from other sites are not taken")
         return None
+
+    def _known(self, origin: str | None, host: str) -> bool:
+        if origin is None or origin.lower() in self._origins:
+            return True
+        local = self._local_pages.fullmatch(origin.lower()) is not None
+        return local or _location(origin) == host.lower()
 
 
 def _answering(send: Send, *, without_body: bool) -> Send:

@@ -33,8 +33,7 @@ def user(folder: Path, *pauses_s: float) -> Path:
 def assistant(folder: Path, *flags: str) -> Iterator[tuple]:
     """The server and the assistant's address."""
     port = free_port()
-    origins = f'allowed_origins = ["http://127.0.0.1:{port}"]'
-    with serving(folder, settings=origins) as running:
+    with serving(folder) as running:
         command = [sys.executable, str(EXAMPLE / "assistant.py"), "--server", running.url]
         program = subprocess.Popen([*command, "--port", str(port), *flags])
         try:

@@ -55,6 +55,21 @@ async def test_sites_that_are_allowed_may_call_from_browsers(app):
     assert "access-control-allow-origin" not in closed.headers
 
 
+@pytest.mark.parametrize("page", ["http://127.0.0.1:9000", "http://localhost", "http://[::1]:1"])
+async def test_pages_of_this_machine_may_call_where_nobody_else_reaches_the_server(app, page):
+    asked = {"origin": page}
+    answer = await knock(app(), "POST", "/v1/tokens", headers=asked)
+    assert answer.status == 401  # the key is missing
+    assert answer.headers["access-control-allow-origin"] == page
+    for exposed in ({"public_origin": SITE}, {"trusted_proxies": ("192.0.2.1",)}):
+        answer = await knock(app(**exposed), "POST", "/v1/tokens", headers=asked)
+        assert answer.error["code"] == "forbidden_origin"
+        assert "access-control-allow-origin" not in answer.headers
+    for other in (f"{page}.evil.example", "http://localhost.evil.example", "null"):
+        answer = await knock(app(), "POST", "/v1/tokens", headers={"origin": other})
+        assert answer.error["code"] == "forbidden_origin"
+
+
 async def test_behind_a_proxy_it_answers_for_its_public_name_and_prefix(app):
     public = app(public_origin=f"{SITE}/talk")
     named = {"host": "talk.example", "origin": SITE}
