@@ -2,11 +2,11 @@ import { byId, element } from "./dom.js";
 import { asClientError } from "./client/errors.js";
 import { Microphone } from "./client/microphone.js";
 import { Session } from "./client/session.js";
+import { WhepViewer } from "./client/whep_viewer.js";
 import { explain } from "./errors.js";
 import { KeyedPicture } from "./keyed_picture.js";
 import { Stage } from "./stage.js";
 import { StatsCollector } from "./stats.js";
-import { WhepViewer } from "./whep_viewer.js";
 
 const RETRY_MS = 4000;
 const COLOUR = /^(#[0-9a-f]{3,8}|[a-z]+)$/i;
@@ -88,7 +88,7 @@ export class CleanView {
 
   /** @param {string} id of a session */
   async #watch(id) {
-    const viewer = new WhepViewer(id, this.api.headers());
+    const viewer = new WhepViewer(this.api, id);
     this.viewer = viewer;
     viewer.addEventListener("lost", (e) => this.#fail(/** @type {CustomEvent} */ (e).detail));
     if (this.keyed) this.keyed.ask = () => viewer.matte();

@@ -18,6 +18,9 @@ ELEMENT = "document.querySelector('vivavoce-avatar')"
 SHOWN = f"{ELEMENT}.video.getVideoPlaybackQuality().totalVideoFrames"
 ID = f"{ELEMENT}.sessionId"
 STATE = f"{ELEMENT}.state"
+WORDS = f"{ELEMENT}.shadowRoot.querySelector('button').textContent"
+HEARD = f"""{ELEMENT}.viewer.pc.getStats().then((stats) => [...stats.values()].find(
+    (report) => report.type === "inbound-rtp" && report.kind === "audio").totalAudioEnergy)"""
 
 
 class Site(ThreadingHTTPServer):
@@ -60,9 +63,8 @@ def site():
 
 
 @pytest.fixture(scope="module")
-def running(site, tmp_path_factory):
-    settings = f'max_sessions = 2\nallowed_origins = ["{site.url}"]'
-    with serving(tmp_path_factory.mktemp("server"), settings=settings) as process:
+def running(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("server"), settings="max_sessions = 2") as process:
         yield process
 
 
@@ -122,6 +124,40 @@ def test_it_says_what_the_page_pushes_until_that_interrupts_it(browser, site, ru
         page.wait_for_function("told.some((e) => e.type === 'output_audio_buffer.cleared')")
 
 
+def test_it_watches_a_session_of_somebody_else_and_leaves_it(browser, site, running):
+    with embedded(browser, site, running, "autostart") as owner:
+        owner.wait_for_function(f"{STATE} === 'live'")
+        session = owner.evaluate(ID)
+        where = f"{running.url}/v1/sessions/{session}"
+        site.page = PAGE.format(server=running.url, attributes=f'session="{session}" autostart')
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE_S * 1000)
+        page.goto(site.url)
+        page.wait_for_function(f"{STATE} === 'live'")
+        assert page.evaluate(ID) == session
+        assert page.evaluate(f"{ELEMENT}.session") is None
+        assert get(where)["parties"] == 2
+        shown = page.evaluate(SHOWN)
+        until(lambda: page.evaluate(SHOWN) > shown + 25)
+        until(lambda: page.evaluate(HEARD) > 0)
+        page.evaluate(f"{ELEMENT}.stop()")
+        until(lambda: get(where)["parties"] == 1)
+        assert owner.evaluate(STATE) == "live"
+
+        page.evaluate(f"{ELEMENT}.start()")
+        page.wait_for_function(f"{STATE} === 'live'")
+        owner.evaluate(f"{ELEMENT}.stop()")
+        page.wait_for_function(f"{STATE} === 'failed'")
+        assert page.evaluate(WORDS) == "The session has ended. Try again"
+        page.close()
+
+
+def test_a_session_that_is_not_there_is_not_watched(browser, site, running):
+    with embedded(browser, site, running, 'session="nowhere" autostart') as page:
+        page.wait_for_function(f"{STATE} === 'failed'")
+        assert "nowhere" in page.evaluate(WORDS)
+
+
 def test_taking_it_out_of_the_page_ends_its_session(browser, site, running):
     with embedded(browser, site, running, "autostart muted") as page:
         page.wait_for_function(f"{STATE} === 'live'")
@@ -132,8 +168,7 @@ def test_taking_it_out_of_the_page_ends_its_session(browser, site, running):
 def test_what_is_wrong_is_said(browser, site, running):
     with embedded(browser, site, running, 'avatar="nobody" autostart') as page:
         page.wait_for_function(f"{STATE} === 'failed'")
-        words = f"{ELEMENT}.shadowRoot.querySelector('button')"
-        assert "nobody" in page.evaluate(f"{words}.textContent")
+        assert "nobody" in page.evaluate(WORDS)
 
 
 def avatar_id(running, name: str) -> str:

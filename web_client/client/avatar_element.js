@@ -1,8 +1,9 @@
 import { Api } from "./api.js";
-import { ClientError, asClientError } from "./errors.js";
+import { ClientError, asClientError, inWords } from "./errors.js";
 import { Microphone } from "./microphone.js";
 import { Session } from "./session.js";
 import { openSpeech } from "./speech.js";
+import { WhepViewer } from "./whep_viewer.js";
 
 const LOOK = `
   :host { display: inline-block; position: relative; width: 320px; aspect-ratio: 1; overflow: hidden; }
@@ -31,6 +32,8 @@ const LOOK = `
  *   server      its address; by default the one that this module came from
  *   token       where the server asks for one
  *   pipeline, frame, size   as in `POST /v1/sessions`
+ *   session     the id of a session that somebody else has opened: it is watched, none is opened,
+ *               and what opens one is not looked at
  *   muted       plays no sound
  *   autostart   starts by itself; without it, the user presses on it, or the page calls `start`
  * `state` mirrors what it does: `ready`, `connecting`, `live`, `failed`.
@@ -40,6 +43,7 @@ const LOOK = `
  */
 export class AvatarElement extends HTMLElement {
   /** @type {Session | null} */ session = null;
+  /** @type {WhepViewer | null} */ viewer = null;
   /** @type {import("./speech.js").Speech | null} */ #speech = null;
   /** @type {Microphone | null} */ #microphone = null;
   #picture = document.createElement("img");
@@ -77,7 +81,7 @@ export class AvatarElement extends HTMLElement {
 
   /** @returns {string | null} the session's id, for those who join it */
   get sessionId() {
-    return this.session?.id ?? null;
+    return this.session?.id ?? this.viewer?.id ?? null;
   }
 
   /** @returns {Microphone | null} what the session hears, while there is one */
@@ -89,9 +93,24 @@ export class AvatarElement extends HTMLElement {
     return this.getAttribute("audio") === "push";
   }
 
-  /** Begins a session. Throws a ClientError. */
+  /** Begins a session, or watches one. Throws a ClientError. */
   async start() {
-    if (this.session) return;
+    if (this.session || this.viewer) return;
+    const watched = this.#value("session");
+    const begun = watched ? this.#watch(watched) : this.#open();
+    const whose = this.session ?? this.viewer;
+    this.#become("connecting");
+    try {
+      await begun;
+    } catch (error) {
+      if (whose !== (this.session ?? this.viewer)) return; // stopped meanwhile
+      this.#fail(asClientError(error));
+      throw error;
+    }
+    if (whose === (this.session ?? this.viewer)) this.#become("live");
+  }
+
+  async #open() {
     const api = this.#api();
     const hears = !this.#pushed || this.hasAttribute("listen");
     this.#microphone = hears ? new Microphone() : null;
@@ -99,23 +118,24 @@ export class AvatarElement extends HTMLElement {
     this.session = session;
     session.addEventListener("server", (e) => this.#tell("server", detailOf(e)));
     session.addEventListener("lost", (e) => this.#fail(detailOf(e)));
-    this.#become("connecting");
-    try {
-      session.choice = await this.#choice(api);
-      await session.start();
-      if (this.#pushed) {
-        this.#speech = await openSpeech(api, String(session.id), Number(this.#value("rate") ?? 24_000));
-      }
-      await this.#play(session);
-    } catch (error) {
-      if (session !== this.session) return; // stopped meanwhile
-      this.#fail(asClientError(error));
-      throw error;
+    session.choice = await this.#choice(api);
+    await session.start();
+    if (this.#pushed) {
+      this.#speech = await openSpeech(api, String(session.id), Number(this.#value("rate") ?? 24_000));
     }
-    if (session === this.session) this.#become("live");
+    await this.#play(session.stream);
   }
 
-  /** Ends the session. */
+  /** @param {string} id */
+  async #watch(id) {
+    const viewer = new WhepViewer(this.#api(), id);
+    this.viewer = viewer;
+    viewer.addEventListener("lost", (e) => this.#fail(detailOf(e)));
+    await viewer.start();
+    if (viewer === this.viewer) await this.#play(viewer.stream);
+  }
+
+  /** Ends the session; one that is only watched goes on. */
   stop() {
     this.#end();
     this.#become("ready", "Start");
@@ -160,8 +180,9 @@ export class AvatarElement extends HTMLElement {
 
   /** @param {Api} api @returns {Promise<import("./api.js").Choice>} */
   async #choice(api) {
+    const wanted = this.#value("avatar");
     return {
-      avatar: (await this.#find(api))?.id ?? this.#value("avatar"),
+      avatar: wanted && ((await this.#find(api))?.id ?? wanted),
       pipeline: this.#value("pipeline"),
       frame: this.#value("frame"),
       size: this.#value("size"),
@@ -169,11 +190,18 @@ export class AvatarElement extends HTMLElement {
     };
   }
 
-  /** @param {Api} api @returns {Promise<import("./api.js").Avatar | undefined>} */
+  /**
+   * The one of the attribute, or that which the server takes without it.
+   * @param {Api} api @returns {Promise<import("./api.js").Avatar | undefined>}
+   */
   async #find(api) {
     const wanted = this.#value("avatar");
-    if (!wanted) return undefined;
     const known = await api.avatars();
+    const pipeline = this.#value("pipeline");
+    if (!wanted) {
+      const suits = known.filter((a) => !pipeline || a.pipelines.includes(pipeline));
+      return suits.find((a) => a.state === "ready");
+    }
     const name = wanted.toLowerCase();
     return known.find((a) => a.id === wanted) ?? known.find((a) => a.name.toLowerCase() === name);
   }
@@ -181,8 +209,9 @@ export class AvatarElement extends HTMLElement {
   /** Until there is a moving one. */
   async #showPicture() {
     const api = this.#api();
+    const unknown = this.hasAttribute("session") && !this.hasAttribute("avatar"); // whose face it is
     try {
-      const avatar = await this.#find(api);
+      const avatar = unknown ? undefined : await this.#find(api);
       if (avatar?.image) this.#picture.src = avatar.image;
     } catch {
       // `start` says what is wrong.
@@ -190,9 +219,9 @@ export class AvatarElement extends HTMLElement {
     this.#picture.hidden = !this.#picture.src;
   }
 
-  /** @param {Session} session */
-  async #play(session) {
-    this.video.srcObject = session.stream;
+  /** @param {MediaStream | null} stream */
+  async #play(stream) {
+    this.video.srcObject = stream;
     this.video.muted = this.hasAttribute("muted");
     try {
       await this.video.play();
@@ -205,15 +234,16 @@ export class AvatarElement extends HTMLElement {
   /** @param {ClientError} error */
   #fail(error) {
     this.#end();
-    this.#become("failed", `${error.message}. Try again`);
+    this.#become("failed", `${inWords(error)}. Try again`);
     this.#tell("failed", error);
   }
 
   #end() {
     this.#speech?.destroy();
     this.session?.destroy();
+    this.viewer?.destroy();
     this.#microphone?.destroy();
-    this.#speech = this.session = this.#microphone = null;
+    this.#speech = this.session = this.viewer = this.#microphone = null;
     this.video.srcObject = null;
   }
 

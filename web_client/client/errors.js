@@ -58,3 +58,24 @@ export function asClientError(error) {
     ? error
     : new ClientError("unknown", { message: String(error), cause: error });
 }
+
+/** Of failures that the server has no words for. @type {Record<string, string>} */
+const WORDS = {
+  insecure_context: "Browsers open the microphone on https pages and on localhost only",
+  webrtc_unsupported: "This browser has no WebRTC",
+  no_microphone: "No microphone was found",
+  permission_refused: "The microphone is blocked for this page",
+  microphone_busy: "The microphone is held by another program",
+  microphone_lost: "The microphone went away",
+  server_unreachable: "The avatar server does not answer, or not to this page",
+  ice_failed: "Picture and voice find no way through the network",
+  media_timeout: "Connected, but no picture came",
+  server_gone: "The connection to the server was lost",
+  session_ended: "The session has ended",
+};
+
+/** @param {ClientError} error @returns {string} a short sentence without its full stop */
+export function inWords(error) {
+  const said = error.message === error.code ? (WORDS[error.code] ?? "") : error.message;
+  return (error.cause instanceof Error && WORDS[error.code]) || said || "Something went wrong";
+}

@@ -16,5 +16,6 @@ export { Peer } from "./peer.js";
 export { ClientEvent, ServerEvent } from "./protocol.js";
 export { Session } from "./session.js";
 export { Speech, openSpeech } from "./speech.js";
+export { WhepViewer } from "./whep_viewer.js";
 
 if (!customElements.get("vivavoce-avatar")) customElements.define("vivavoce-avatar", AvatarElement);

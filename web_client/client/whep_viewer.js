@@ -1,4 +1,4 @@
-import { ClientError, asClientError } from "./client/errors.js";
+import { ClientError, asClientError } from "./errors.js";
 
 const BUNDLED = /** @type {const} */ ({ bundlePolicy: "max-bundle" });
 const CONNECT_LIMIT_MS = 12000;
@@ -16,18 +16,15 @@ export class WhepViewer extends EventTarget {
   #pc = new RTCPeerConnection(BUNDLED);
   #brokenTimer = 0;
   #ended = false;
-  #endpoint;
-  #headers;
 
   /**
-   * @param {string} session id
-   * @param {Record<string, string>} headers that say who watches
+   * @param {import("./api.js").Api} api
+   * @param {string} id of the session
    */
-  constructor(session, headers) {
+  constructor(api, id) {
     super();
-    this.session = session;
-    this.#endpoint = new URL(`whep/${encodeURIComponent(session)}`, document.baseURI);
-    this.#headers = headers;
+    this.api = api;
+    this.id = id;
     for (const kind of ["audio", "video"]) this.#pc.addTransceiver(kind, { direction: "recvonly" });
     this.#pc.ontrack = ({ track, receiver }) => {
       // Both tracks were released together by the server: play them without an extra cushion.
@@ -58,8 +55,8 @@ export class WhepViewer extends EventTarget {
 
   /** What lies behind the face, where the server knows it. @returns {Promise<Response>} */
   matte() {
-    const where = new URL(`v1/sessions/${encodeURIComponent(this.session)}/matte`, document.baseURI);
-    return fetch(where, { headers: this.#headers });
+    const where = this.api.url(`v1/sessions/${encodeURIComponent(this.id)}/matte`);
+    return fetch(where, { headers: this.api.headers() });
   }
 
   destroy() {
@@ -74,7 +71,7 @@ export class WhepViewer extends EventTarget {
   /** Survives the page being closed. */
   #leave() {
     if (this.location)
-      fetch(this.location, { method: "DELETE", headers: this.#headers, keepalive: true }).catch(
+      fetch(this.location, { method: "DELETE", headers: this.api.headers(), keepalive: true }).catch(
         () => undefined, // the server is gone, and the connection with it
       );
   }
@@ -85,13 +82,10 @@ export class WhepViewer extends EventTarget {
    * @param {string} [body]
    */
   async #ask(method, headers, body) {
+    const endpoint = this.api.url(`whep/${encodeURIComponent(this.id)}`);
     let response;
     try {
-      response = await fetch(this.#endpoint, {
-        method,
-        headers: { ...this.#headers, ...headers },
-        body,
-      });
+      response = await fetch(endpoint, { method, headers: this.api.headers(headers), body });
     } catch (cause) {
       throw new ClientError("server_unreachable", { cause });
     }
