@@ -6,7 +6,7 @@ import { openSpeech } from "./speech.js";
 import { WhepViewer } from "./whep_viewer.js";
 
 const LOOK = `
-  :host { display: inline-block; position: relative; width: 320px; aspect-ratio: 1; overflow: hidden; }
+  :host { display: inline-block; position: relative; width: 320px; aspect-ratio: 1; overflow: hidden; background: #1d2126; }
   :host([frame="16:9"]) { width: 568px; aspect-ratio: 16 / 9; }
   img, video { position: absolute; inset: 0; width: 100%; height: 100%; object-fit: cover; }
   video { opacity: 0; transition: opacity 0.2s; }

@@ -50,6 +50,11 @@ export class WhepViewer extends EventTarget {
     this.location = new URL(answer.headers.get("Location") ?? "", answer.url);
     if (this.#ended) return this.#leave();
     await this.#pc.setRemoteDescription({ type: "answer", sdp: await answer.text() });
+    // A session that ends says so here at once; the connection's own state learns it by silence.
+    const { transport } = this.#pc.getReceivers()[0];
+    transport?.addEventListener("statechange", () => {
+      if (transport.state === "closed") this.#lose();
+    });
     await this.#connected();
   }
 
