@@ -2,8 +2,8 @@
 
     python -m benchmarks.service.viewers [--pipeline P] [--size 256] [--most 20] [--seconds 10]
 
-Server and players share this machine, so the players are made cheap: they take packets and neither
-decrypt nor report on them.
+Server and players share this machine, so the players are as cheap as they can be without the server
+being spared anything: they decrypt, and report as players do, but decode nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import queue
 import re
 import time
 from pathlib import Path
@@ -19,7 +20,8 @@ from typing import Any
 import httpx
 import numpy as np
 import psutil
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc.rtp import RtcpRrPacket
+from vivavoce_client.peer import Peer
 
 from benchmarks.service.browser import (
     ServerProcess,
@@ -37,59 +39,50 @@ SPEECH = (clicks_and_vowels(4) * 25_000).astype(np.int16)
 
 
 class Player:
-    """One WHEP viewer."""
+    """One WHEP viewer: it decrypts, reports what it lost and received, and shows nothing."""
 
     def __init__(self) -> None:
-        self.pc = RTCPeerConnection()
+        self.peer = Peer(events=False)
         self.pictures: set[int] = set()  # their RTP times
-        self.location = ""
-        for kind in ("audio", "video"):
-            self.pc.addTransceiver(kind, "recvonly")
+        self.reports = 0
+        for transceiver in self.peer.connection.getTransceivers():
+            receiver: Any = transceiver.receiver
+            receiver._RTCRtpReceiver__decoder_queue = Undecoded()
+            self._tap(receiver, transceiver.kind)
 
     async def join(self, http: httpx.AsyncClient, session: str) -> None:
         """Connect."""
-        await self.pc.setLocalDescription(await self.pc.createOffer())
         answer = await http.post(
             f"/whep/{session}",
-            content=self.pc.localDescription.sdp,
+            content=await self.peer.offer(),
             headers={"content-type": "application/sdp"},
         )
         answer.raise_for_status()
-        self.location = answer.headers["location"]
-        await self.pc.setRemoteDescription(RTCSessionDescription(answer.text, "answer"))
-        await self._connected()
-        video = self.pc.getTransceivers()[1]
-        video_type = video._codecs[0].payloadType
-        transport: Any = video.receiver.transport
-        transport._rx_srtp = Untouched()
+        await self.peer.accept(answer.text)
+        await self.peer.connected(60)
 
-        async def count(data: bytes, arrival_time_ms: int) -> None:
-            if data[1] & 0x7F == video_type:
-                self.pictures.add(int.from_bytes(data[4:8], "big"))
+    def _tap(self, receiver: Any, kind: str) -> None:
+        handle, send = receiver._handle_rtp_packet, receiver._send_rtcp
 
-        transport._handle_rtp_data = count
-        transport._handle_rtcp_data = ignore
+        async def rtp(packet: Any, arrival_time_ms: int) -> None:
+            if kind == "video":
+                self.pictures.add(packet.timestamp)
+            await handle(packet, arrival_time_ms)
 
-    async def _connected(self) -> None:
-        async with asyncio.timeout(60):
-            while self.pc.connectionState != "connected":
-                await asyncio.sleep(0.02)
+        async def rtcp(packet: Any) -> None:
+            self.reports += isinstance(packet, RtcpRrPacket)
+            await send(packet)
+
+        receiver._handle_rtp_packet, receiver._send_rtcp = rtp, rtcp
 
 
-class Untouched:
-    """Gives packets as they came: headers are not encrypted."""
+class Undecoded(queue.Queue[Any]):
+    """What is put in is not decoded; but for the word that ends the thread."""
 
-    def unprotect(self, packet: bytes) -> bytes:
-        """RTP."""
-        return packet
-
-    def unprotect_rtcp(self, packet: bytes) -> bytes:
-        """RTCP."""
-        return packet
-
-
-async def ignore(data: bytes) -> None:
-    """What is done with RTCP."""
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Take None."""
+        if item is None:
+            super().put(item, block, timeout)
 
 
 class Meter:
@@ -133,6 +126,7 @@ async def measure(process: ServerProcess, counts: list[int], seconds: float) -> 
                     await players[-1].join(http, speaker.session["id"])
                 await asyncio.sleep(3)  # what joining costs is over
                 seen = [len(player.pictures) for player in players]
+                reported = [player.reports for player in players]
                 begin = await meter.read(http)
                 await asyncio.sleep(seconds)
                 end = await meter.read(http)
@@ -140,6 +134,7 @@ async def measure(process: ServerProcess, counts: list[int], seconds: float) -> 
                     b - a for a, b in zip(begin, end, strict=True)
                 )
                 taken = [len(player.pictures) - n for player, n in zip(players, seen, strict=True)]
+                told = [player.reports - n for player, n in zip(players, reported, strict=True)]
                 rows.append(
                     {
                         "viewers": count,
@@ -149,11 +144,12 @@ async def measure(process: ServerProcess, counts: list[int], seconds: float) -> 
                         "media_process_cpu_ms_per_picture": round(1000 * media / shown, 2),
                         "all_cpu_ms_per_s": round(1000 * every / wall, 1),
                         "viewers_fps_worst": round(min(taken) / wall, 2) if taken else None,
+                        "reports_per_s_least": round(min(told) / wall, 2) if told else None,
                     }
                 )
                 print(json.dumps(rows[-1]), flush=True)
         finally:
-            await asyncio.gather(speaker.close(), *(player.pc.close() for player in players))
+            await asyncio.gather(speaker.close(), *(player.peer.close() for player in players))
     return rows
 
 

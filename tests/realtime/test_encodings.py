@@ -250,6 +250,31 @@ async def test_one_slow_viewer_gets_less_and_lowers_nobody_elses_quality(
             assert all(b.time - a.time == 3_600 for a, b in pairwise(got))
 
 
+async def test_estimates_alone_part_nobody_from_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They rise with what is sent, and late where the viewer is new; some players send none."""
+    async with running(monkeypatch) as rig:
+        takes = 1_100_000, 600_000, 150_000, None
+        viewers = [rig.encodings.video(VP8) for _ in takes]
+        for _ in range(500):
+            await rig.clock.advance(0.04)
+            for viewer, bps in zip(viewers, takes, strict=True):
+                taken(viewer)
+                viewer.received_report(0.0, 0.005, rig.clock.now())
+                if bps is not None:
+                    viewer.received_estimate(bps, rig.clock.now())
+        [encoder] = rig.encoders
+        assert encoder.target_bps == 1_100_000
+        assert len(encoder.keyframes) == 1
+        silent = viewers[-1]
+        for _ in range(100):
+            await rig.clock.advance(0.04)
+            silent.received_report(0.0, 0.3, rig.clock.now())  # a queue
+        assert len(rig.encoders) == 2
+        assert silent.target_bps < viewers[0].target_bps == 1_100_000
+
+
 async def test_who_is_left_with_the_reduced_encoding_has_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -50,6 +50,10 @@ class BitrateGovernor:
             target = max(self._estimate, floor)
         return round(target if self._cap is None else min(target, self._cap))
 
+    def congested(self, now: float) -> bool:
+        """Whether reports have shown losses or a queue of late."""
+        return now < self._floor_from or self._cap is not None
+
     def received_estimate(self, bps: int) -> None:
         """The receiver believes it can take this much (REMB)."""
         self._estimate = bps

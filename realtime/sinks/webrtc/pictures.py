@@ -20,7 +20,8 @@ _DEPTH = 10  # frames that a sender may be behind
 _SPARE_KEYFRAMES = 3
 """A few key frames are there for the asking; after that there is one a second, however many ask."""
 _SLOW, _SLOW_S = 0.6, 2.0
-"""A viewer that can take less than this share of the bitrate for so long is left behind."""
+"""A viewer with a congested link that can take less than this share of the bitrate for so long is
+left behind."""
 _FAST, _FAST_S = 0.9, 8.0
 """And taken back when it could take this share for so long."""
 _LOSSES, _LOSSES_S = 5, 12.0
@@ -117,6 +118,12 @@ class VideoViewer(Viewer):
             return self._encoding.start_bps
         return self._governor.target(now)
 
+    def takes(self, bps: int, now: float) -> bool:
+        """Whether this much may be sent to it. An estimate that is lower, or none, is no reason
+        against it: it only tells of what was sent so far. Reports of congestion are."""
+        congested = self._governor is not None and self._governor.congested(now)
+        return not congested or self.asks(now) >= bps
+
     def received_estimate(self, bps: int, now: float) -> None:
         if (governor := self._govern()) is not None:
             governor.received_estimate(bps)
@@ -182,22 +189,22 @@ class VideoEncoding(Encoding[Picture]):
 
     def left_behind(self, now: float) -> list[VideoViewer]:
         """Viewers that cannot follow the others; one of them at least stays."""
-        enough = _SLOW * self.encoder.target_bps if len(self.viewers) > 1 else 0.0
+        enough = round(_SLOW * self.encoder.target_bps) if len(self.viewers) > 1 else 0
         slow = [
             viewer
             for viewer in self._watching()
             if viewer.losses() == _LOSSES
-            or not viewer.stays(viewer.asks(now) < enough, now, _SLOW_S)
+            or not viewer.stays(not viewer.takes(enough, now), now, _SLOW_S)
         ]
         return slow if len(slow) < len(self.viewers) else []
 
     def recovered(self, target_bps: int, now: float) -> list[VideoViewer]:
         """Viewers that could take `target_bps` by now."""
-        enough = _FAST * target_bps
+        enough = round(_FAST * target_bps)
         return [
             viewer
             for viewer in self._watching()
-            if not viewer.stays(viewer.asks(now) >= enough and not viewer.losses(), now, _FAST_S)
+            if not viewer.stays(viewer.takes(enough, now) and not viewer.losses(), now, _FAST_S)
         ]
 
     def _watching(self) -> list[VideoViewer]:
