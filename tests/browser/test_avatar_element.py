@@ -18,6 +18,13 @@ ELEMENT = "document.querySelector('vivavoce-avatar')"
 SHOWN = f"{ELEMENT}.video.getVideoPlaybackQuality().totalVideoFrames"
 ID = f"{ELEMENT}.sessionId"
 STATE = f"{ELEMENT}.state"
+SILENT_BEFORE_A_PRESS = """
+const { play } = HTMLMediaElement.prototype;
+HTMLMediaElement.prototype.play = function () {
+  if (this.muted) return play.call(this);
+  return Promise.reject(new DOMException("a user must act first", "NotAllowedError"));
+};"""
+"""As browsers are by default, whose tests are not."""
 WORDS = f"{ELEMENT}.shadowRoot.querySelector('button').textContent"
 HEARD = f"""{ELEMENT}.viewer.pc.getStats().then((stats) => [...stats.values()].find(
     (report) => report.type === "inbound-rtp" && report.kind === "audio").totalAudioEnergy)"""
@@ -69,11 +76,12 @@ def running(tmp_path_factory):
 
 
 @contextmanager
-def embedded(browser, site, running, attributes: str) -> Iterator:
-    """That site's page with the element in it."""
+def embedded(browser, site, running, attributes: str, first: str = "") -> Iterator:
+    """That site's page with the element in it; `first` is run before anything of the page."""
     site.page = PAGE.format(server=running.url, attributes=attributes)
     page = browser.new_page()
     page.set_default_timeout(PATIENCE_S * 1000)
+    page.add_init_script(first)
     page.goto(site.url)
     page.wait_for_function("customElements.get('vivavoce-avatar') !== undefined")
     yield page
@@ -156,6 +164,14 @@ def test_a_session_that_is_not_there_is_not_watched(browser, site, running):
     with embedded(browser, site, running, 'session="nowhere" autostart') as page:
         page.wait_for_function(f"{STATE} === 'failed'")
         assert "nowhere" in page.evaluate(WORDS)
+
+
+def test_where_sound_needs_a_press_any_press_on_the_page_gives_it(browser, site, running):
+    with embedded(browser, site, running, "autostart", SILENT_BEFORE_A_PRESS) as page:
+        page.wait_for_function(f"{STATE} === 'live'")
+        assert page.evaluate(f"{ELEMENT}.video.muted")
+        page.mouse.click(5, 5)
+        assert not page.evaluate(f"{ELEMENT}.video.muted")
 
 
 def test_taking_it_out_of_the_page_ends_its_session(browser, site, running):

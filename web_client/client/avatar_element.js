@@ -49,6 +49,10 @@ export class AvatarElement extends HTMLElement {
   #picture = document.createElement("img");
   #button = document.createElement("button");
   #onHide = () => this.stop();
+  #onPress = () => {
+    window.removeEventListener("pointerdown", this.#onPress);
+    this.video.muted = this.hasAttribute("muted");
+  };
 
   constructor() {
     super();
@@ -226,7 +230,8 @@ export class AvatarElement extends HTMLElement {
     try {
       await this.video.play();
     } catch {
-      this.video.muted = true; // the browser wants a gesture before sound
+      this.video.muted = true; // the browser wants a gesture before sound: any press on the page
+      window.addEventListener("pointerdown", this.#onPress);
       await this.video.play();
     }
   }
@@ -239,6 +244,7 @@ export class AvatarElement extends HTMLElement {
   }
 
   #end() {
+    window.removeEventListener("pointerdown", this.#onPress);
     this.#speech?.destroy();
     this.session?.destroy();
     this.viewer?.destroy();
