@@ -1,9 +1,10 @@
 """`vivavoce camera` where pyvirtualcam has a back end that writes its pictures to a file.
 
-camera_program.py OUT AVATAR SERVER
+camera_program.py OUT SERVER JSON     what is wanted: {"avatar": NAME} or {"session": ID}
 """
 
 import asyncio
+import json
 import sys
 
 import pyvirtualcam
@@ -34,5 +35,6 @@ class FileCamera:
 pyvirtualcam.register_backend("file", FileCamera)
 for name in [name for name in pyvirtualcam.camera.BACKENDS if name != "file"]:
     del pyvirtualcam.camera.BACKENDS[name]
-wanted = Wanted(server=sys.argv[3], session=None, avatar=sys.argv[2], frame="16:9")
+whom = {"session": None, "avatar": None} | json.loads(sys.argv[3])
+wanted = Wanted(server=sys.argv[2], frame="16:9", **whom)
 asyncio.run(run(wanted, lambda words: print(words, flush=True)))  # noqa: T201

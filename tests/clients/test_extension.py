@@ -1,5 +1,8 @@
 """The browser extension in Chromium: in the page of a call the avatar is camera and microphone."""
 
+import re
+import time
+
 import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need the dev extra")
@@ -14,6 +17,8 @@ AVATAR = [("audioinput", "vivavoce voice"), ("videoinput", "vivavoce avatar")]
 REAL = "fake_device_0"
 """What Chromium calls the camera that it makes up."""
 PICTURES, SOUNDS = 40, 4
+LONG = 75
+"""Three seconds of pictures; the microphone is never silent as long."""
 NOWHERE = "http://127.0.0.1:9"
 """Nobody listens on the port of `discard`."""
 
@@ -107,6 +112,34 @@ def test_the_call_gets_picture_and_voice_of_the_avatar(call, popup, running):
     assert arrived["audio"]["totalAudioEnergy"] > 0
     call.evaluate("call.leave()")
     wait_until_empty(running)
+
+
+def test_muted_in_the_call_the_user_is_not_heard_by_the_server_either(call, popup, running):
+    call.evaluate("call.open()")
+    call.evaluate("call.join()")
+    call.evaluate("call.watch()")
+    until(lambda: call.evaluate("call.arrived.onsets.length") >= SOUNDS)
+    [*_, session] = re.findall(r"(\S+) opened: avatar", running.log_path.read_text())
+    where = f"{running.url}/v1/sessions/{session}"
+
+    def states() -> set[str]:
+        """What the avatar did while the next pictures came."""
+        seen, found = call.evaluate("call.arrived.mouth.length"), set()
+        while call.evaluate("call.arrived.mouth.length") < seen + LONG:
+            found.add(get(where)["state"])
+            time.sleep(0.05)
+        return found
+
+    assert "speaking" in states()
+    call.evaluate("call.mute(true)")
+    until(lambda: "speaking" not in states())  # what it had heard before is over
+    begun = call.evaluate("call.arrived.onsets.length")
+    assert "speaking" not in states()
+    assert call.evaluate("call.arrived.onsets.length") == begun
+    call.evaluate("call.mute(false)")
+    until(lambda: "speaking" in states())
+    until(lambda: call.evaluate("call.arrived.onsets.length") > begun)
+    call.evaluate("call.leave()")
 
 
 def test_both_tracks_come_from_one_session_however_they_are_asked_for(call, popup, running):

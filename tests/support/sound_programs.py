@@ -15,6 +15,7 @@ PACAT = """
 exec cat >> "$(dirname "$0")/played"
 """
 PAREC = """
+touch "$(dirname "$0")/recorded"
 exec {python} -c '
 import sys, time
 pcm, at = open(sys.argv[1], "rb").read(), 0
@@ -31,7 +32,7 @@ while True:
 
 def install(folder: Path, heard: bytes = b"") -> Path:
     """Programs in `folder`, to be found on the PATH; `heard` is PCM16 of 48 kHz. The folder then
-    has `asked`, what was asked of pactl, and `played`, PCM16."""
+    has `asked`, what was asked of pactl, `played`, PCM16, and `recorded` once somebody listened."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "heard").write_bytes(heard)
     for name, text in {"pactl": PACTL, "pacat": PACAT, "parec": PAREC}.items():

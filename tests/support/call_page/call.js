@@ -44,6 +44,11 @@ const call = {
     document.querySelector("#other").srcObject = arriving;
   },
 
+  /** As a call's mute button does. @param {boolean} muted */
+  mute(muted) {
+    for (const track of this.stream.getAudioTracks()) track.enabled = !muted;
+  },
+
   leave() {
     for (const connection of this.connections) connection.close();
     for (const track of this.stream?.getTracks() ?? []) track.stop();
