@@ -62,13 +62,13 @@ class Microphone(RealTimeTrack):
         super().__init__()
         self._most = max(PACKET, round(most_s * RATE_HZ))
         self._parts: deque[NDArray[np.int16]] = deque()
-        self._waiting = self._dropped = 0  # samples
+        self._unheard = self._dropped = 0  # samples
         self._resampler: tuple[int, av.AudioResampler] | None = None  # and the rate it takes
 
     @property
     def waiting_s(self) -> float:
         """Written and not heard yet."""
-        return self._waiting / RATE_HZ
+        return self._unheard / RATE_HZ
 
     @property
     def dropped_s(self) -> float:
@@ -87,12 +87,12 @@ class Microphone(RealTimeTrack):
             frame.sample_rate = rate_hz
             pcm = _samples(self._resampler[1].resample(frame))
         self._add(pcm)
-        while self._waiting > self._most:
-            self._dropped += len(self._take(self._waiting - self._most))
+        while self._unheard > self._most:
+            self._dropped += len(self._take(self._unheard - self._most))
 
     def packet(self, number: int) -> NDArray[np.int16]:
         """What is waiting, else silence."""
-        if self._waiting < PACKET:
+        if self._unheard < PACKET:
             self._flush()
         samples = self._take(PACKET)
         return np.pad(samples, (0, PACKET - len(samples)))
@@ -105,7 +105,7 @@ class Microphone(RealTimeTrack):
 
     def _add(self, pcm: NDArray[np.int16]) -> None:
         self._parts.append(pcm)
-        self._waiting += len(pcm)
+        self._unheard += len(pcm)
 
     def _take(self, most: int) -> NDArray[np.int16]:
         """Up to so many samples, the oldest."""
@@ -116,7 +116,7 @@ class Microphone(RealTimeTrack):
                 self._parts.appendleft(part[most:])
             taken.append(part[:most])
             most -= len(taken[-1])
-            self._waiting -= len(taken[-1])
+            self._unheard -= len(taken[-1])
         return np.concatenate(taken)
 
 
