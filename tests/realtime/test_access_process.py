@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 GUESSES, AT_ONCE = 1_000, 4
 WINDOW = 250  # packets of 20 ms: five seconds of media
 WINDOWS = 5
-"""Pairs of which one must show no difference: a busy machine drops pictures by itself now and then,
-and what wrong keys did they would do in each."""
+"""Pairs of which one must show no difference: a busy machine drops pictures and sound by itself now
+and then, and what wrong keys did they would do in each."""
 PACKET_RTP, PICTURE_RTP = 960, 3_600  # of clocks of 48 and 90 kHz
 
 
@@ -121,8 +121,8 @@ async def test_a_thousand_wrong_keys_beside_a_session_change_none_of_its_frames(
         pairs = []
         for _ in range(WINDOWS):
             pairs.append((await window(client, left_out), await window(client, left_out, guess)))
-            assert {counts.packets for counts in pairs[-1]} == {0}  # media time goes on
-            if pairs[-1][1].pictures <= pairs[-1][0].pictures:
+            without, beside = pairs[-1]
+            if beside.packets <= without.packets and beside.pictures <= without.pictures:
                 break
         else:
             pytest.fail(f"without wrong keys, and with them: {pairs}")
