@@ -21,6 +21,7 @@ from realtime.clock import Alarm, Clock
 from realtime.cursor import Cursor
 from realtime.echo import EchoGate
 from realtime.engine.handle import StreamHandle
+from realtime.engine_time import EngineTime
 from realtime.media import (
     HOP_SAMPLES,
     PACKET_SAMPLES,
@@ -31,7 +32,7 @@ from realtime.media import (
     Voice,
 )
 from realtime.playout import HOPELESS_S, PictureQueue, PlayoutClock, VoiceQueue, is_quiet
-from realtime.sources.source import Playback, Source
+from realtime.sources.source import Foresees, Playback, Source
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +85,10 @@ class AvatarStream:
         self.playout = PlayoutClock(clock.now(), self._settle(source, handle))
         self.pictures = PictureQueue(handle.still)
         self._source = source
+        self._foresees = source if isinstance(source, Foresees) else None
         self._listening = listening
         self._handle = handle
+        self._engine_time = EngineTime(handle.look_ahead)
         self._echo = EchoGate()
         self._voice = VoiceQueue()
         self._cursors: list[tuple[Cursor[Any], tuple[type, ...]]] = []
@@ -171,13 +174,23 @@ class AvatarStream:
     def _hear(self, now: float) -> None:
         if self._listening is not None:
             self._listen(self._listening, now)
+        self._speak_soon(now)
         while self._wants_hops() and (hops := self._source.pull(now)):
             for hop in hops:
                 self._voice.put(hop.start, hop.voice)
-                self._handle.submit(replace(hop, listens=True) if self._echo.speech else hop)
+                if self._echo.speech:
+                    hop = replace(hop, listens=True)
+                self._handle.submit(self._engine_time.hop(hop))
             if self._listening is None:
                 self._tell_edges(hops)
         self.playout.start = self._source.t0
+
+    def _speak_soon(self, now: float) -> None:
+        """Sound that is there already need not wait for what the engine looks ahead: it takes the
+        place of the silence before it."""
+        if self._foresees is not None:
+            most = self._handle.look_ahead
+            self._engine_time.repeat(self._foresees.take_back(self._voice.played, most, now))
 
     def _wants_hops(self) -> bool:
         """Always, of a live source; else as many as keep the engine busy."""
@@ -201,11 +214,12 @@ class AvatarStream:
                 self.on_edge(edge)
 
     def _take_frame(self, frame: Frame) -> None:
-        if self._ended:
+        shown = None if self._ended else self._engine_time.frame(frame)
+        if shown is None:
             return
         if self._source.live:
-            self.playout.report(frame.start, frame.ready, self.clock.now())
-        self.pictures.put(frame)
+            self.playout.report(shown.start, shown.ready, self.clock.now())
+        self.pictures.put(shown)
         self._alarm.ring()
 
     # Voice and pictures out

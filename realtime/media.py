@@ -58,6 +58,8 @@ class Hop:
     """Speech starting or stopping, seen in this hop."""
     listens: bool = False
     """Somebody else is speaking to the avatar."""
+    unseen: bool = False
+    """Nobody will see the frame that it completes."""
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ class LocalStream:
         start = hop.start - self.look_ahead
         self._arrivals[hop.start] = hop.arrived
         arrived = self._arrivals.pop(start, None)
-        self._step(hop, draw=arrived is not None)
+        self._step(hop, draw=arrived is not None and not hop.unseen)
         if arrived is not None:
             self.on_frame(self._frame(start, arrived))
 

@@ -54,6 +54,8 @@ class WaitingHop:
     """Local time at which the stream handed it in."""
     listens: bool = False
     """Somebody else is speaking to the avatar."""
+    unseen: bool = False
+    """Nobody will see the frame that it completes."""
 
 
 @dataclass(eq=False)
@@ -87,9 +89,9 @@ class Slot:
     """The one of the frame's sizes that it is to have."""
 
     def put(self, hop: WaitingHop) -> None:
-        """Queue a hop; the oldest goes unheard where too many wait, and is counted. Those before
-        the first frame do not count: they may all come at once."""
-        if sum(waiting.start >= self.look_ahead for waiting in self.hops) == INBOX_HOPS:
+        """Queue a hop; the oldest goes unheard where too many wait, and is counted. Those that
+        complete nothing to be seen do not count: they may all come at once."""
+        if sum(self._is_seen(waiting) for waiting in self.hops) == INBOX_HOPS:
             self.hops.popleft()
             self.dropped += 1
         self.hops.append(hop)
@@ -105,9 +107,12 @@ class Slot:
         return len(self.hops) > 1
 
     @property
-    def early(self) -> bool:
-        """The next hop's frame would lie before the stream's beginning."""
-        return self.hops[0].start < self.look_ahead
+    def unseen(self) -> bool:
+        """Nobody will see the next hop's frame, or it would lie before the stream's beginning."""
+        return not self._is_seen(self.hops[0])
+
+    def _is_seen(self, hop: WaitingHop) -> bool:
+        return hop.start >= self.look_ahead and not hop.unseen
 
 
 @dataclass(frozen=True)
@@ -185,7 +190,7 @@ class Scheduler:
         has_place: whether there is room for a picture of the slot: one that nobody still reads.
         """
         waiting = [slot for slot in self.slots.values() if slot.hops]
-        due = [slot for slot in waiting if not slot.early and has_place(slot)]
+        due = [slot for slot in waiting if not slot.unseen and has_place(slot)]
         first = self._first(due, now)
         behind = max(waiting, key=lambda slot: len(slot.hops), default=None)
         if behind is None:
@@ -237,12 +242,12 @@ class Scheduler:
         return rest_s <= self._draw_s and self._hear_s <= HOP_S / 2
 
     def _turn(self, now: float, slot: Slot, *, draw: bool, missed: bool = False) -> Turn:
-        early = slot.early
+        unseen = slot.unseen
         turn = Turn(slot, slot.hops.popleft(), _shrunk(slot, self.rung), draw, missed)
         if draw:
             slot.drawn_at = now
             slot.round = max(slot.round + 1, *(other.round for other in self.slots.values()))
-        elif not early:
+        elif not unseen:
             slot.skipped += 1
         return turn
 

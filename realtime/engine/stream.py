@@ -45,10 +45,10 @@ class EngineStream:
             return
         self._arrivals[hop.start] = hop.arrived
         samples = np.asarray(hop.samples, np.float32)
-        sent = self._link.send_hop(
-            self._number, WaitingHop(hop.start, samples, hop.speech, time.monotonic(), hop.listens)
+        waiting = WaitingHop(
+            hop.start, samples, hop.speech, time.monotonic(), hop.listens, hop.unseen
         )
-        self._unsent += not sent
+        self._unsent += not self._link.send_hop(self._number, waiting)
 
     def clear(self) -> None:
         """See `StreamHandle.clear`."""

@@ -31,7 +31,7 @@ MESSAGE_BYTES = 1 << 16
 HELLO, HOP, CLEAR, CALL = b"H", b"h", b"c", b"C"  # to the inference process
 FRAME, REPLY, MEMORY, ENDED = b"f", b"R", b"M", b"E"  # from it
 
-_HOP = struct.Struct("<cI??qd")
+_HOP = struct.Struct("<cI???qd")
 _CLEAR = struct.Struct("<cI")
 _FRAME = struct.Struct("<cIqb?IBHHHffBII")
 
@@ -132,15 +132,16 @@ class FrameMessage(NamedTuple):
 
 def pack_hop(stream: int, hop: WaitingHop) -> bytes:
     """A hop of a stream."""
-    head = _HOP.pack(HOP, stream, hop.speech, hop.listens, hop.start, hop.sent)
+    flags = hop.speech, hop.listens, hop.unseen
+    head = _HOP.pack(HOP, stream, *flags, hop.start, hop.sent)
     return head + hop.samples.astype(np.float32, copy=False).tobytes()
 
 
 def unpack_hop(message: bytes) -> tuple[int, WaitingHop]:
     """The stream and its hop."""
-    _, stream, speech, listens, start, sent = _HOP.unpack_from(message)
+    _, stream, speech, listens, unseen, start, sent = _HOP.unpack_from(message)
     samples = np.frombuffer(message[_HOP.size :], np.float32)
-    return stream, WaitingHop(start, samples, speech, sent, listens)
+    return stream, WaitingHop(start, samples, speech, sent, listens, unseen)
 
 
 def pack_clear(stream: int) -> bytes:

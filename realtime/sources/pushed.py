@@ -31,6 +31,10 @@ MAX_WAITING_S = 300.0
 """Speech that may wait to be spoken."""
 PAUSE_S = 0.5
 """If nothing comes for so long, and nothing waits, an utterance is over though nobody said so."""
+RESERVE_S = 0.2
+"""Of an utterance that is not whole, what more must be there than is asked for: whoever pushes
+pieces as fast as they are spoken would run dry."""
+_MANY = 1_000  # hops
 _KNOWN = 200  # utterances that can be asked for by their id
 
 
@@ -158,6 +162,8 @@ class PushedSpeech:
             )
         utterance.push(pcm)
         self._pushed = now
+        if self._is_to_begin:
+            self.on_ready()
 
     def _is_unwanted(self, now: float) -> bool:
         if now - self._pushed > PAUSE_S:
@@ -214,6 +220,31 @@ class PushedSpeech:
         return Playback("cleared", played_ms, "" if cleared is None else cleared.id)
 
     # Hops out
+
+    @property
+    def _is_to_begin(self) -> bool:
+        """Whether all that was cut was played, and something waits."""
+        return not self._pieces and self._heard is None and bool(self._utterances)
+
+    def take_back(self, played: int, most: int, now: float) -> int:
+        """See `Foresees`: when an utterance begins, the silence before it that was not played."""
+        if not self._is_to_begin:
+            return 0
+        # The hop that is being played, or comes next, may hold the fading end of a sound.
+        silent = self._next - (played // HOP_SAMPLES + 1) * HOP_SAMPLES
+        wanted = max(0, min(silent, most)) // HOP_SAMPLES
+        hops = min(wanted, self._hops_to_spare())
+        if hops < wanted and now < self.next_deadline():
+            return 0  # more may come until then
+        self._next -= hops * HOP_SAMPLES
+        return hops * HOP_SAMPLES
+
+    def _hops_to_spare(self) -> int:
+        utterance = self._utterances[0]
+        if utterance.committed:
+            return _MANY
+        spare_s = utterance.waiting / utterance.rate_hz - RESERVE_S
+        return max(0, int(spare_s * SAMPLE_RATE_HZ) // HOP_SAMPLES - 1)
 
     def next_deadline(self) -> float:
         return self._t0 + self._next / SAMPLE_RATE_HZ

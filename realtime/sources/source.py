@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from realtime.media import Hop
 
@@ -60,3 +60,17 @@ class Source(Protocol):
 
     def clear(self) -> Playback:
         """Forget what was not played yet (barge-in)."""
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """A source that may have sound long before its time."""
+
+    def take_back(self, played: int, most: int, now: float) -> int:
+        """Take back silence that was given and not played, so that what is there is heard sooner.
+
+        played: viewers heard everything before it.
+        most: samples that are of use.
+
+        Returns whole hops of samples, by which the next hop starts earlier; mostly 0.
+        """

@@ -22,9 +22,12 @@ from realtime.media import HOP_SAMPLES
 
 def test_hops_survive_the_wire():
     samples = np.linspace(-1, 1, HOP_SAMPLES, dtype=np.float32)
-    stream, hop = wire.unpack_hop(wire.pack_hop(7, WaitingHop(1280, samples, True, 12.5)))
-    assert (stream, hop.start, hop.speech, hop.sent) == (7, 1280, True, 12.5)
-    assert (hop.samples == samples).all()
+    for listens, unseen in ((False, False), (True, False), (False, True)):
+        sent = WaitingHop(1280, samples, True, 12.5, listens, unseen)
+        stream, hop = wire.unpack_hop(wire.pack_hop(7, sent))
+        assert (stream, hop.start, hop.speech, hop.sent) == (7, 1280, True, 12.5)
+        assert (hop.listens, hop.unseen) == (listens, unseen)
+        assert (hop.samples == samples).all()
     assert wire.unpack_clear(wire.pack_clear(9)) == 9
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -386,3 +386,18 @@ def test_quantile_of_nothing_is_none_and_of_values_is_a_value():
         values.add(value)
     assert values.at(0.95) == 4.0
     assert values.at(0.0) == 1.0
+
+
+def test_hops_whose_frames_nobody_will_see_are_heard_at_once_and_never_drawn():
+    first = slot(0)
+    schedule = scheduler(first)
+    for n in range(2 * INBOX_HOPS):
+        first.put(replace(hop(n), unseen=True))
+    first.put(hop(2 * INBOX_HOPS))
+    drawn = []
+    while turns := schedule.next(0.0, always):
+        schedule.done(turns, 0.0, 0.001)
+        drawn += [turn.draw for turn in turns]
+        assert not any(turn.missed for turn in turns)
+    assert drawn == [False] * 2 * INBOX_HOPS + [True]
+    assert (first.skipped, first.dropped, schedule.rung) == (0, 0, 0)
