@@ -4,7 +4,8 @@
 #   deploy/test-clients.sh [make | test] [arguments of pytest]     both, unless told which
 #
 # Each lives in an environment of its own, for their packages exclude each other and some of ours:
-#   .clients/openai .clients/livekit .clients/pipecat .clients/camera   from tests/clients/requirements/NAME.txt
+#   .clients/openai .clients/livekit .clients/pipecat .clients/camera .clients/lint
+#                                                       from tests/clients/requirements/NAME.txt
 #   .clients/vrm                                        the page of examples/vrm
 #   .clients/node                                       Node 22 and tests/clients/node/package-lock.json
 # They take some 2 GB and minutes to make, and are made again only when those files change.
@@ -77,8 +78,9 @@ make_all() {
   python_environment livekit integrations/client integrations/livekit & making[livekit]=$!
   python_environment pipecat integrations/client integrations/pipecat & making[pipecat]=$!
   python_environment camera integrations/client & making[camera]=$!
+  python_environment lint & making[lint]=$!
   node_environment & making[node]=$!
-  for name in openai livekit pipecat camera node; do
+  for name in openai livekit pipecat camera lint node; do
     wait "${making[$name]}" || missing+=("$name")
   done
   vrm_page || missing+=(vrm)

@@ -64,7 +64,9 @@ def test_what_the_image_is_made_of_is_there():
     install = re.search(r"(?m)^server=\((.+)\)", (DEPLOY / "system-packages.sh").read_text())
     assert install is not None
     assert set(packages[1].split()) == set(install[1].split())
-    assert re.search(r"(?m)^USER vivavoce$", text)
+    [number] = re.findall(r"useradd .*--uid (\d+) vivavoce", text)
+    assert re.search(rf"(?m)^USER {number}$", text)
+    assert f"user {number}" in (DEPLOY / "compose.yaml").read_text()
 
 
 def test_nothing_in_them_is_a_real_secret_or_place():
