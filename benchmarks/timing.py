@@ -29,6 +29,15 @@ def quantiles(values: Iterable[float], digits: int = 2) -> dict[str, float] | No
     return named | {"count": len(found)}
 
 
+def spread(values: Iterable[float], digits: int = 1) -> dict[str, float] | None:
+    """Median, and what 1 and 99 of 100 do not exceed; None for nothing."""
+    found = np.array(list(values), dtype=np.float64)
+    if not len(found):
+        return None
+    named = {f"p{q}": round(float(np.percentile(found, q)), digits) for q in (1, 50, 99)}
+    return named | {"count": len(found)}
+
+
 def processor() -> str:
     """The processor's name."""
     try:

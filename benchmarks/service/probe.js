@@ -45,7 +45,7 @@
     return stamp.contextTime + (performanceTime - stamp.performanceTime) / 1000;
   };
   probe.start = async (video) => {
-    await listen(probe.microphone, probe.heard);
+    if (probe.microphone) await listen(probe.microphone, probe.heard);
     await listen(video.srcObject, probe.returned);
     const canvas = new OffscreenCanvas(48, 32);
     const draw = canvas.getContext("2d", { willReadFrequently: true });

@@ -1,11 +1,13 @@
 """Pushed speech against a running server: how soon it is heard and seen, how soon it falls silent.
 
     python -m benchmarks.service.pushed [--pipeline P] [--utterances 40] [--size H]
+    python -m benchmarks.service.pushed --browser [--seconds 20] ...
 
 Utterances are pushed at ten times real time over the audio socket, every other one is interrupted;
 an aiortc peer writes down what arrives when. From the first PCM sent to the first packet of its
 sound and to the picture of the same media time, whichever is later; from `clear` sent to the last
-packet with old sound; what the server says it played against what came.
+packet with old sound; what the server says it played against what came. With `--browser`, picture
+against voice as Chromium plays them: see `pushed_browser`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import httpx
 import numpy as np
 import websockets
 
+from benchmarks.service import pushed_browser
 from benchmarks.service.browser import add_pipeline, pipeline_flags, result_name, server
 from benchmarks.service.peer import LOUD, AvatarClient
 from benchmarks.timing import quantiles, write_result
@@ -130,14 +133,20 @@ def main(argv: list[str] | None = None) -> int:
     add_pipeline(parser)
     parser.add_argument("--utterances", type=int, default=40)
     parser.add_argument("--size", metavar="H|WxH", default="256")
+    parser.add_argument("--browser", action="store_true", help="Chromium watches; its A/V skew")
+    parser.add_argument("--seconds", type=float, default=20, help="with --browser")
     args = parser.parse_args(argv)
+    suite = "pushed_browser" if args.browser else "pushed"
     with tempfile.TemporaryDirectory() as folder:
         flags = (*pipeline_flags(args), "--size", args.size)
         with server(Path(folder), *flags) as process:
-            measured = _measure(process.url, args.utterances, np.random.default_rng(0))
-            result = asyncio.run(measured)
+            if args.browser:
+                result = pushed_browser.measure(process, args.seconds)
+            else:
+                measured = _measure(process.url, args.utterances, np.random.default_rng(0))
+                result = asyncio.run(measured)
     print(json.dumps(result, indent=2))
-    print(write_result(result_name("pushed", args, args.size), result))
+    print(write_result(result_name(suite, args, args.size), result))
     return 0
 
 

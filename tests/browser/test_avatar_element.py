@@ -1,20 +1,12 @@
 """`<vivavoce-avatar>` in a page that is not ours, in real Chromium."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
 
-from tests.support.pages import MARKS, PATIENCE_S, get, serving, until, wait_until_empty
+from tests.support.pages import MARKS, get, serving, until, wait_until_empty
+from tests.support.site import ELEMENT, embedded, served
 
 pytestmark = MARKS
 
-PAGE = """<!doctype html><meta charset="utf-8"><title>Somebody's page</title>
-<script type="module" src="{server}/client/vivavoce.js"></script>
-<vivavoce-avatar {attributes}></vivavoce-avatar>"""
-ELEMENT = "document.querySelector('vivavoce-avatar')"
 SHOWN = f"{ELEMENT}.video.getVideoPlaybackQuality().totalVideoFrames"
 ID = f"{ELEMENT}.sessionId"
 STATE = f"{ELEMENT}.state"
@@ -30,63 +22,16 @@ HEARD = f"""{ELEMENT}.viewer.pc.getStats().then((stats) => [...stats.values()].f
     (report) => report.type === "inbound-rtp" && report.kind === "audio").totalAudioEnergy)"""
 
 
-class Site(ThreadingHTTPServer):
-    """Another site, on a port of its own: one page, with whatever is in it now.
-
-    A page that only Playwright knows will not do: Chromium lets none but local ones ask a server on
-    this machine.
-    """
-
-    page = ""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-class Answer(BaseHTTPRequestHandler):
-    """The site's page."""
-
-    server: Site
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(self.server.page.encode())
-
-    def log_message(self, *words: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture(scope="module")
 def site():
-    with Site() as site:
-        serving_it = threading.Thread(target=site.serve_forever)
-        serving_it.start()
+    with served() as site:
         yield site
-        site.shutdown()
-        serving_it.join()
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("server"), settings="max_sessions = 2") as process:
         yield process
-
-
-@contextmanager
-def embedded(browser, site, running, attributes: str, first: str = "") -> Iterator:
-    """That site's page with the element in it; `first` is run before anything of the page."""
-    site.page = PAGE.format(server=running.url, attributes=attributes)
-    page = browser.new_page()
-    page.set_default_timeout(PATIENCE_S * 1000)
-    page.add_init_script(first)
-    page.goto(site.url)
-    page.wait_for_function("customElements.get('vivavoce-avatar') !== undefined")
-    yield page
-    page.close()
-    wait_until_empty(running)
 
 
 def test_three_lines_show_a_face_that_talks_with_the_microphone(browser, site, running):

@@ -3,6 +3,8 @@
 import contextlib
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from benchmarks.service.browser import CHECKOUT, chromium, free_port
 from benchmarks.service.signals import write_wav
+from realtime.access.keys import KeyFile
 from tests.support.pages import MARKS, PATIENCE_S, get, serving, until, wait_until_empty
 from tests.support.sounds import buzz
 
@@ -91,6 +94,22 @@ def test_it_falls_silent_when_the_user_speaks_again(scripted, tmp_path):
         until(lambda: told(page, "output_audio_buffer.cleared"))
         until(lambda: len(told(page, "output_audio_buffer.started")) >= 2)  # and answers again
     wait_until_empty(running)
+
+
+def test_where_a_key_is_asked_for_its_visitors_get_tokens(tmp_path):
+    _, key = KeyFile(tmp_path / "data").create("assistant")
+    with assistant(tmp_path, "--echo", "--key", key) as (running, address):
+        with urllib.request.urlopen(address, timeout=60) as answer:
+            html = answer.read().decode()
+        assert key not in html
+        assert 'token="vt-' in html
+        with talking(tmp_path, address, 20) as page:
+            where = f"{running.url}/v1/sessions/{page.evaluate(f'{AVATAR}.sessionId')}"
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                get(where)
+            assert get(where, key)["audio"] == "push"
+            until(lambda: told(page, "output_audio_buffer.stopped"))
+        wait_until_empty(running)
 
 
 def test_the_echo_says_what_the_user_said(tmp_path):

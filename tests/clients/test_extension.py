@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("playwright", reason="the browser tests need the dev extra")
 
+from benchmarks.service.extension import Popup, call_site, extended_browser
 from benchmarks.service.latency import openness
 from benchmarks.service.signals import clicks_and_vowels, write_wav
-from tests.support.extension import Popup, call_site, extended_browser
 from tests.support.pages import MARKS, MOVES, get, serving, until, wait_until_empty
 
 pytestmark = MARKS

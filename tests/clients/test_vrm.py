@@ -12,9 +12,9 @@ from PIL import Image
 pytest.importorskip("playwright", reason="the browser tests need the dev extra")
 
 from benchmarks.service.browser import chromium
+from benchmarks.service.extension import Quiet
 from benchmarks.service.signals import clicks_and_vowels, write_wav
 from tests.clients.environments import vrm_site
-from tests.support.extension import Quiet
 from tests.support.pages import MARKS, PATIENCE_S, get, serving, until, wait_until_empty
 
 pytestmark = MARKS

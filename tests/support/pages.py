@@ -76,9 +76,21 @@ def opened(browser, running, **options) -> Iterator:
     assert not problems
 
 
-def get(url: str) -> dict:
-    with urllib.request.urlopen(url, timeout=60) as answer:
+def get(url: str, key: str = "") -> dict:
+    """What a GET answers; `key` is an API key or a token, where one is asked for."""
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
+
+
+def mint(running, key: str, **wish) -> str:
+    """A token, from an API key."""
+    headers = {"authorization": f"Bearer {key}"}
+    body = json.dumps(wish).encode()
+    request = urllib.request.Request(f"{running.url}/v1/tokens", body, headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return str(json.load(answer)["token"])
 
 
 def start(page) -> str:

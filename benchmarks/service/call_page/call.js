@@ -64,9 +64,12 @@ const call = {
     return JSON.parse(JSON.stringify(found));
   },
 
-  /** Writes down when sounds begin at the other end, and how the picture of the mouth changes. */
-  async watch() {
-    const video = document.querySelector("#other");
+  /**
+   * Writes down when sounds begin, and how the picture of the mouth changes: at the other end, or of
+   * what was opened (`#self`).
+   */
+  async watch(selector = "#other") {
+    const video = document.querySelector(selector);
     const context = new AudioContext();
     await context.resume();
     const worklet = `registerProcessor("onsets", class extends AudioWorkletProcessor {
