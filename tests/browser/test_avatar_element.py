@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support.pages import MARKS, get, serving, until, wait_until_empty
-from tests.support.site import ELEMENT, embedded, served
+from tests.support.pages import MARKS, PATIENCE_S, get, serving, until, wait_until_empty
+from tests.support.site import ELEMENT, PAGE, embedded, served
 
 pytestmark = MARKS
 
