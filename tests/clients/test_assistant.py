@@ -99,11 +99,11 @@ def test_it_falls_silent_when_the_user_speaks_again(scripted, tmp_path):
 def test_where_a_key_is_asked_for_its_visitors_get_tokens(tmp_path):
     _, key = KeyFile(tmp_path / "data").create("assistant")
     with assistant(tmp_path, "--echo", "--key", key) as (running, address):
-        with urllib.request.urlopen(address, timeout=60) as answer:
-            html = answer.read().decode()
-        assert key not in html
-        assert 'token="vt-' in html
         with talking(tmp_path, address, 20) as page:
+            with urllib.request.urlopen(address, timeout=60) as answer:
+                html = answer.read().decode()
+            assert key not in html
+            assert 'token="vt-' in html
             where = f"{running.url}/v1/sessions/{page.evaluate(f'{AVATAR}.sessionId')}"
             with pytest.raises(urllib.error.HTTPError, match="401"):
                 get(where)
