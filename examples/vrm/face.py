@@ -22,9 +22,14 @@ LIPS, MOUTH, TEETH = "#b5574f", "#4a1517", "#f2ece4"
 
 
 class Ask(dict[str, float]):
-    """Weights; those that are not given are 0."""
+    """Weights; those that are not given are 0, and their names are kept."""
+
+    def __init__(self, *weights: Weights) -> None:
+        super().__init__(*weights)
+        self.names: set[str] = set()
 
     def __missing__(self, name: str) -> float:
+        self.names.add(name)
         return 0.0
 
 
@@ -166,51 +171,15 @@ def features() -> list[tuple[str, str, float, Shape, bool]]:
     return made
 
 
-BLENDSHAPES = [
-    "jawOpen",
-    "jawLeft",
-    "jawRight",
-    "mouthClose",
-    "mouthFunnel",
-    "mouthPucker",
-    "mouthLeft",
-    "mouthRight",
-    "mouthSmileLeft",
-    "mouthSmileRight",
-    "mouthFrownLeft",
-    "mouthFrownRight",
-    "mouthStretchLeft",
-    "mouthStretchRight",
-    "mouthRollLower",
-    "mouthRollUpper",
-    "mouthPressLeft",
-    "mouthPressRight",
-    "mouthLowerDownLeft",
-    "mouthLowerDownRight",
-    "mouthUpperUpLeft",
-    "mouthUpperUpRight",
-    "eyeBlinkLeft",
-    "eyeBlinkRight",
-    "eyeSquintLeft",
-    "eyeSquintRight",
-    "eyeWideLeft",
-    "eyeWideRight",
-    "eyeLookInLeft",
-    "eyeLookOutLeft",
-    "eyeLookUpLeft",
-    "eyeLookDownLeft",
-    "eyeLookInRight",
-    "eyeLookOutRight",
-    "eyeLookUpRight",
-    "eyeLookDownRight",
-    "browDownLeft",
-    "browDownRight",
-    "browInnerUp",
-    "browOuterUpLeft",
-    "browOuterUpRight",
-    "cheekSquintLeft",
-    "cheekSquintRight",
-]
+def blendshapes() -> list[str]:
+    """Of ARKit's 52, those that move an outline."""
+    asked = Ask()
+    for _, _, _, shape, _ in features():
+        shape(asked)
+    return sorted(asked.names)
+
+
+BLENDSHAPES = blendshapes()
 TOGETHER = {"mouthClose": {"jawOpen": 1.0}}
 """What a weight is seen beside: the lips meet while the jaw is open (as ARKit has it)."""
 

@@ -9,60 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-BLENDSHAPES: tuple[str, ...] = (
-    "eyeBlinkLeft",
-    "eyeLookDownLeft",
-    "eyeLookInLeft",
-    "eyeLookOutLeft",
-    "eyeLookUpLeft",
-    "eyeSquintLeft",
-    "eyeWideLeft",
-    "eyeBlinkRight",
-    "eyeLookDownRight",
-    "eyeLookInRight",
-    "eyeLookOutRight",
-    "eyeLookUpRight",
-    "eyeSquintRight",
-    "eyeWideRight",
-    "jawForward",
-    "jawLeft",
-    "jawRight",
-    "jawOpen",
-    "mouthClose",
-    "mouthFunnel",
-    "mouthPucker",
-    "mouthLeft",
-    "mouthRight",
-    "mouthSmileLeft",
-    "mouthSmileRight",
-    "mouthFrownLeft",
-    "mouthFrownRight",
-    "mouthDimpleLeft",
-    "mouthDimpleRight",
-    "mouthStretchLeft",
-    "mouthStretchRight",
-    "mouthRollLower",
-    "mouthRollUpper",
-    "mouthShrugLower",
-    "mouthShrugUpper",
-    "mouthPressLeft",
-    "mouthPressRight",
-    "mouthLowerDownLeft",
-    "mouthLowerDownRight",
-    "mouthUpperUpLeft",
-    "mouthUpperUpRight",
-    "browDownLeft",
-    "browDownRight",
-    "browInnerUp",
-    "browOuterUpLeft",
-    "browOuterUpRight",
-    "cheekPuff",
-    "cheekSquintLeft",
-    "cheekSquintRight",
-    "noseSneerLeft",
-    "noseSneerRight",
-    "tongueOut",
+from pipelines.motion.space import BLENDSHAPES as MOVED
+
+_WAYS = ("Down", "In", "Out", "Up")
+_NOT_MOVED = (
+    *("jawForward", "mouthDimpleLeft", "mouthDimpleRight", "mouthShrugLower", "mouthShrugUpper"),
+    *("noseSneerLeft", "noseSneerRight"),
 )
+_LOOKS = tuple(f"eyeLook{way}{side}" for side in ("Left", "Right") for way in _WAYS)
+BLENDSHAPES: tuple[str, ...] = (*MOVED, *_LOOKS, *_NOT_MOVED)
+"""All 52: those of our motion, those that its gaze becomes, and the rest."""
 LOOK_FULL_DEG = 30.0
 """A gaze so far to a side is a weight of 1: about how far ARKit's eyes go."""
 
