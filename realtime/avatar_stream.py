@@ -12,22 +12,21 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pipelines.audio.vad import SpeechEdge
 from realtime.clock import Alarm, Clock
-from realtime.cursor import Cursor
-from realtime.echo import EchoGate
+from realtime.cursor import Cursor, Cursors
 from realtime.engine.handle import StreamHandle
 from realtime.engine_time import EngineTime
+from realtime.listening import Listening
 from realtime.media import (
     HOP_SAMPLES,
     PACKET_SAMPLES,
     SAMPLE_RATE_HZ,
     Frame,
-    Hop,
     Picture,
     Voice,
 )
@@ -86,14 +85,14 @@ class AvatarStream:
         self.pictures = PictureQueue(handle.still)
         self._source = source
         self._foresees = source if isinstance(source, Foresees) else None
-        self._listening = listening
+        self._listening = None if listening is None else Listening(listening, self.playout)
         self._handle = handle
         self._engine_time = EngineTime(handle.look_ahead)
-        self._echo = EchoGate()
         self._voice = VoiceQueue()
-        self._cursors: list[tuple[Cursor[Any], tuple[type, ...]]] = []
         self._left: deque[tuple[int, float]] = deque(maxlen=50)  # hops of voice, and when they left
         self._alarm = Alarm(clock)
+        # Whoever reads a live source does not hold it up.
+        self._cursors = Cursors((lambda: None) if source.live else self._alarm.ring)
         self._ended = False
         source.on_ready = self._alarm.ring
         handle.on_frame = self._take_frame
@@ -113,13 +112,7 @@ class AvatarStream:
 
         Of a live source a slow reader misses items; any other waits for the slowest.
         """
-        cursor: Cursor[Media] = Cursor(depth)
-        if not self._source.live:
-            cursor.on_room = self._alarm.ring
-        self._cursors.append((cursor, kinds))
-        if self._ended:
-            cursor.end()
-        return cursor
+        return self._cursors.add(kinds, depth)
 
     # Time
 
@@ -165,24 +158,23 @@ class AvatarStream:
     def close(self) -> None:
         """End every cursor and the loop. The engine's handle is its owner's to close."""
         self._ended = True
-        for cursor, _ in self._cursors:
-            cursor.end()
+        self._cursors.end()
         self._alarm.ring()
 
     # Sound in
 
     def _hear(self, now: float) -> None:
         if self._listening is not None:
-            self._listen(self._listening, now)
+            self._tell(self._listening.hear(now))
         self._speak_soon(now)
         while self._wants_hops() and (hops := self._source.pull(now)):
             for hop in hops:
                 self._voice.put(hop.start, hop.voice)
-                if self._echo.speech:
+                if self._listening is not None and self._listening.speech:
                     hop = replace(hop, listens=True)
                 self._handle.submit(self._engine_time.hop(hop))
-            if self._listening is None:
-                self._tell_edges(hops)
+                if self._listening is None:
+                    self._tell(hop.edges)
         self.playout.start = self._source.t0
 
     def _speak_soon(self, now: float) -> None:
@@ -201,17 +193,9 @@ class AvatarStream:
             needed = min(needed, self._source.end)
         return self._voice.heard < needed + self._handle.look_ahead
 
-    def _listen(self, source: Source, now: float) -> None:
-        """Hear the user, not the avatar's own voice in his microphone."""
-        for hop in source.pull(now):
-            came_in = source.t0 + hop.start / SAMPLE_RATE_HZ
-            for edge in self._echo.heard(hop, self.playout.position(came_in)):
-                self.on_edge(edge)
-
-    def _tell_edges(self, hops: Sequence[Hop]) -> None:
-        for hop in hops:
-            for edge in hop.edges:
-                self.on_edge(edge)
+    def _tell(self, edges: Iterable[SpeechEdge]) -> None:
+        for edge in edges:
+            self.on_edge(edge)
 
     def _take_frame(self, frame: Frame) -> None:
         shown = None if self._ended else self._engine_time.frame(frame)
@@ -255,19 +239,17 @@ class AvatarStream:
             return False
         if self._source.live:
             return self.playout.due(self._voice.played) <= now
-        return self._room() and (self.pictures.ready or self._voice.played < self.pictures.next)
+        pictured = self.pictures.ready or self._voice.played < self.pictures.next
+        return pictured and self._cursors.room
 
     def _picture_is_due(self, now: float) -> bool:
         if self._source.live:
             return self._picture_deadline() <= now
-        return self._room() and self.pictures.ready
+        return self._cursors.room and self.pictures.ready
 
     def _picture_deadline(self) -> float:
         due = self.playout.due(self.pictures.next)
         return due if self.pictures.ready else due + GRACE_S
-
-    def _room(self) -> bool:
-        return not any(cursor.full for cursor, _ in self._cursors)
 
     def _give_voice(self, now: float) -> None:
         start = self._voice.played
@@ -275,9 +257,9 @@ class AvatarStream:
         assert pcm is not None
         if start % HOP_SAMPLES == 0:
             self._left.append((start, now))
-        self._publish(Voice(start, pcm))
+        self._cursors.put(Voice(start, pcm))
         if self._listening is not None:
-            self._echo.played(start, pcm)
+            self._listening.played(start, pcm)
         if self._source.live:
             self.playout.pause(now, quiet=is_quiet(pcm))
         for playback in self._source.played(self._voice.played):
@@ -289,15 +271,9 @@ class AvatarStream:
         if frame is not None:
             self.added_delays.append(now - frame.arrived)
             self.skews += [now - left for position, left in self._left if position == frame.start]
-        self._publish(Picture(start, image, fresh=frame is not None))
+        self._cursors.put(Picture(start, image, fresh=frame is not None))
         for passed in self.pictures.take_passed():
             self.on_frame(passed)
-
-    def _publish(self, item: Voice | Picture) -> None:
-        self._cursors = [(c, kinds) for c, kinds in self._cursors if not c.closed]
-        for cursor, kinds in self._cursors:
-            if isinstance(item, kinds):
-                cursor.put(item)
 
     # Barge-in
 

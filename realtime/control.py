@@ -8,35 +8,38 @@ is asked for one thing at once, and the last wish wins.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 from realtime.access.caller import caller
 from realtime.access.events import needed_for
 from realtime.appearance import Appearance, Wish
-from realtime.clock import Clock
-from realtime.errors import InsufficientScope, UnknownSession, VivavoceError
-from realtime.intake import Intake, Refused, Speaks
-from realtime.protocol import (
+from realtime.client_events import (
     MAX_EVENT_BYTES,
     AnyClientEvent,
-    AvatarMotion,
     BadEvent,
-    ErrorDetail,
-    ErrorEvent,
     InputAppend,
     Ping,
-    Pong,
-    ServerEvent,
-    SessionCreated,
-    SessionInfo,
     SessionUpdate,
-    SessionUpdated,
     TurnDetection,
     check_controls,
     parse_client_event,
 )
+from realtime.clock import Clock
+from realtime.errors import InsufficientScope, VivavoceError
+from realtime.intake import Intake, Refused, Speaks
+from realtime.protocol import (
+    AvatarMotion,
+    ErrorDetail,
+    ErrorEvent,
+    Pong,
+    ServerEvent,
+    SessionCreated,
+    SessionInfo,
+    SessionUpdated,
+)
 from realtime.sources.pushed import check_rate
+from realtime.wishes import Wishes
 
 EVENTS_PER_S = 20.0
 """From one listener, on average; more are not even read."""
@@ -58,70 +61,6 @@ class TokenBucket:
             return False
         self._tokens -= 1
         return True
-
-
-class Wishes:
-    """Carries out wishes one at a time; those that come meanwhile become one."""
-
-    def __init__(self, fulfil: Callable[[Wish], Awaitable[None]]) -> None:
-        self._fulfil = fulfil
-        self._waiting: Wish | None = None
-        self._asked: list[tuple[Wish, asyncio.Future[None]]] = []
-        self._some = asyncio.Event()
-        self._over = False
-
-    def ask(self, wish: Wish) -> asyncio.Future[None]:
-        """Done once it, or something newer, is in force; fails if its face cannot be shown, or
-        nobody carries wishes out any more."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if self._over:
-            done.set_exception(UnknownSession("the session has ended"))
-            return done
-        self._waiting = wish if self._waiting is None else self._waiting.then(wish)
-        self._asked.append((wish, done))
-        self._some.set()
-        return done
-
-    async def run(self) -> None:
-        """Carry out wishes for ever."""
-        try:
-            while True:
-                await self._some.wait()
-                self._some.clear()
-                await self._carry_out()
-        finally:
-            self._over = True
-            self._settle(self._asked, UnknownSession("the session has ended"), all_fail=True)
-
-    async def _carry_out(self) -> None:
-        wish, asked = self._waiting, self._asked
-        assert wish is not None
-        self._waiting, self._asked = None, []
-        try:
-            await self._fulfil(wish)
-        except VivavoceError as error:
-            self._settle(asked, error, all_fail=wish.avatar is None)
-        except BaseException:
-            self._settle(asked, UnknownSession("the session has ended"), all_fail=True)
-            raise
-        else:
-            self._settle(asked)
-
-    @staticmethod
-    def _settle(
-        asked: list[tuple[Wish, asyncio.Future[None]]],
-        error: VivavoceError | None = None,
-        *,
-        all_fail: bool = False,
-    ) -> None:
-        """Answer those who asked; it is the face that may fail, unless all do."""
-        for wish, done in asked:
-            if done.done():
-                continue
-            if error is not None and (all_fail or wish.avatar is not None):
-                done.set_exception(error)
-            else:
-                done.set_result(None)
 
 
 class Controlled(Speaks, Protocol):
@@ -280,6 +219,11 @@ class ControlHub:
         for listener in self.listeners:
             if listener.wants_motion or not isinstance(event, AvatarMotion):
                 listener._send(text)
+
+    def warn(self, code: str, message: str) -> None:
+        """Tell everybody that something is wrong at the server."""
+        detail = ErrorDetail(type="server_error", code=code, message=message)
+        self.send(ErrorEvent(error=detail))
 
     @property
     def wants_motion(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -90,3 +90,43 @@ class Cursor(Generic[T]):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+class Cursors:
+    """The places of all who read: each has the items of the kinds that it asked for.
+
+    Args:
+        on_room: called when one that was full is not any more.
+    """
+
+    def __init__(self, on_room: Callable[[], None]) -> None:
+        self._on_room = on_room
+        self._open: list[tuple[Cursor[Any], tuple[type, ...]]] = []
+        self._ended = False
+
+    @property
+    def room(self) -> bool:
+        """Whether nobody would miss an item if one came now."""
+        return not any(cursor.full for cursor, _ in self._open)
+
+    def add(self, kinds: tuple[type, ...], depth: int) -> Cursor[Any]:
+        """One more reader."""
+        cursor: Cursor[Any] = Cursor(depth)
+        cursor.on_room = self._on_room
+        self._open.append((cursor, kinds))
+        if self._ended:
+            cursor.end()
+        return cursor
+
+    def put(self, item: object) -> None:
+        """Give an item to those who asked for its kind."""
+        self._open = [(cursor, kinds) for cursor, kinds in self._open if not cursor.closed]
+        for cursor, kinds in self._open:
+            if isinstance(item, kinds):
+                cursor.put(item)
+
+    def end(self) -> None:
+        """There will be no more for anybody."""
+        self._ended = True
+        for cursor, _ in self._open:
+            cursor.end()

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from pipelines.photo.framing import frames_of
 from pipelines.pipeline import NeedsWeights
 from pipelines.registry import find_system, known_systems
-from realtime.appearance import Appearance
 from realtime.config import ServerConfig
 from realtime.engine.health import Health
-from realtime.media import Size
-from realtime.protocol import SessionInfo, SpeechInfo, TurnDetection
+from realtime.life import Life
+from realtime.protocol import SessionInfo, SpeechInfo
 from realtime.sources.pushed import MAX_WAITING_S, PushedSpeech
 from realtime.sources.source import Source
+
+if TYPE_CHECKING:
+    from realtime.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -122,30 +125,35 @@ def log_speed(health: Health) -> None:
     )
 
 
-def describe_session(
-    session_id: str,
-    appearance: Appearance,
-    size: Size,
-    frame: str,
-    playout_delay_ms: int,
-    speech: Source | None = None,
-    turn_detection: TurnDetection | None = None,
-) -> SessionInfo:
+def session_info(session: Session) -> SessionInfo:
     """What a client may know of its session."""
-    width, height = size
+    width, height = session.size
     return SessionInfo(
-        id=session_id,
-        avatar=appearance.avatar.id,
-        pipeline=appearance.system.name,
+        id=session.id,
+        avatar=session.appearance.avatar.id,
+        pipeline=session.appearance.system.name,
         size=max(width, height),
         width=width,
         height=height,
-        frame=frame,
-        controls=appearance.values,
-        playout_delay_ms=playout_delay_ms,
-        speech=_describe_speech(speech),
-        turn_detection=turn_detection,
+        frame=session.frame,
+        controls=session.appearance.values,
+        playout_delay_ms=session.playout_delay_ms,
+        speech=_describe_speech(session.speech),
+        turn_detection=session.turn_detection,
     )
+
+
+def session_details(session: Session, age_s: float) -> dict[str, Any]:
+    """What `GET /v1/sessions/{id}` says of one that has been open for so long."""
+    return session_info(session).model_dump() | {
+        "audio": "microphone" if session.speech is None else "push",
+        "state": session.media.announcer.behaviour,
+        "connected": session.life is Life.RUNNING,
+        "age_s": round(age_s, 1),
+        "parties": len(session.parties),
+        "microphone": asdict(session.microphone.stats),
+        "measurements": session.media.reporter.measurements(),
+    }
 
 
 def _describe_speech(speech: Source | None) -> SpeechInfo | None:

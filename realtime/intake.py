@@ -9,21 +9,23 @@ from typing import Protocol
 
 import numpy as np
 
+from realtime.client_events import (
+    InputAppend,
+    InputClear,
+    InputCommit,
+    ItemTruncate,
+    OutputClear,
+    ResponseCancel,
+    SpeechEvent,
+)
 from realtime.clock import Clock
 from realtime.protocol import (
     BufferFullDetail,
     ErrorDetail,
-    InputAppend,
-    InputClear,
     InputCleared,
-    InputCommit,
     InputCommitted,
-    ItemTruncate,
     ItemTruncated,
-    OutputClear,
-    ResponseCancel,
     ServerEvent,
-    SpeechEvent,
     item_id,
     utterance_of,
 )

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from realtime.access.caller import Caller, caller
 from realtime.control import ControlHub, Listener
+from realtime.errors import BadOffer
 from realtime.sinks.webrtc.peer import EventChannel, Peer
+from realtime.sinks.webrtc.receive import PacketSink
 
 logger = logging.getLogger(__name__)
+
+TOO_LATE = "the session was over before it could be answered"
 
 
 class Dialect(Protocol):
@@ -77,6 +82,33 @@ class Parties:
         party = Party(has_microphone=microphone and not taken)
         self._there.append(party)
         return party
+
+    async def connect(
+        self,
+        answer: Callable[..., Awaitable[Peer]],
+        microphone: PacketSink | None,
+        on_state: Callable[[Party, str], None],
+        dialects: Dialects,
+    ) -> Peer:
+        """One more, by a peer that `answer` makes; `microphone` hears it if it hears no other.
+
+        Raises:
+            BadOffer: the session was over before the offer could be answered.
+        """
+        party = self.join(microphone=microphone is not None)
+        try:
+            party.peer = await answer(
+                microphone=microphone if party.has_microphone else None,
+                on_channel=partial(self.open_channel, party, dialects=dialects),
+                on_state=partial(on_state, party),
+            )
+        except BaseException:
+            self.leave(party, "failed")
+            raise
+        if party not in self._there:
+            await party.peer.close()
+            raise BadOffer(TOO_LATE)
+        return party.peer
 
     def listen(self, party: Party, send: Callable[[str], object]) -> Listener:
         """It hears of the session from now on."""

@@ -11,8 +11,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from realtime.client_events import MAX_EVENT_BYTES
 from realtime.control import Listener
-from realtime.protocol import MAX_EVENT_BYTES
 
 CHANNEL = "chat"
 LABEL = "rtvi-ai"

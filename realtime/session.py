@@ -9,55 +9,34 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
-from enum import IntEnum
 from functools import partial
 from typing import Any, Self
 
 from pipelines.photo.framing import SQUARE
 from pipelines.pipeline import System
-from realtime.announcer import Announcer
 from realtime.appearance import Appearance, Face, Faces, Wish
 from realtime.avatar_stream import AvatarStream
+from realtime.client_events import TurnDetection
 from realtime.clock import Clock
 from realtime.control import ControlHub
-from realtime.descriptions import describe_session
+from realtime.descriptions import session_details, session_info
 from realtime.engine.handle import StreamHandle, StreamOpener
-from realtime.errors import BadOffer, SessionError, UnknownSession
+from realtime.errors import BadOffer, UnknownSession
+from realtime.life import Life
 from realtime.logs import session_id
 from realtime.media import Size
 from realtime.metrics import Metrics
-from realtime.parties import Dialect, Dialects, Parties, Party
-from realtime.protocol import (
-    ErrorDetail,
-    ErrorEvent,
-    ServerEvent,
-    SessionInfo,
-    TurnDetection,
-)
-from realtime.reports import Reporter, size_label
+from realtime.parties import TOO_LATE, Dialect, Dialects, Parties, Party
+from realtime.protocol import ServerEvent, SessionInfo
 from realtime.session_config import SessionConfig
+from realtime.session_media import SessionMedia
 from realtime.sinks.webrtc import peer as rtc
-from realtime.sinks.webrtc.encodings import Encodings
 from realtime.sources.microphone.source import Microphone
 from realtime.sources.pushed import PushedSpeech
 from realtime.sources.source import Playback, Source
 from realtime.tasks import Tasks
 
 logger = logging.getLogger(__name__)
-
-_TOO_LATE = "the session was over before it could be answered"
-
-
-class Life(IntEnum):
-    """What a session goes through, in this order; it may be closed at any time."""
-
-    NEW = 0
-    OPEN = 1
-    """It has its place in the engine and waits for somebody to watch."""
-    RUNNING = 2
-    CLOSING = 3
-    CLOSED = 4
 
 
 class Session:
@@ -97,6 +76,7 @@ class Session:
         self.microphone = Microphone()
         self.hub = ControlHub(self, clock)
         self.parties = Parties(self.hub, self._has_left, self.end_soon)
+        self.media: SessionMedia
         self.stream: AvatarStream
         self._asked = size
         self._seed = seed
@@ -107,15 +87,10 @@ class Session:
         self._on_closed = on_closed
         self._opened = clock.now()
         self._tasks = Tasks(self._task_failed, lambda: session_id.set(id))
-        self._handle: StreamHandle | None = None
+        self._placed = False
         self._ended = asyncio.Event()
 
     # Life
-
-    def _become(self, life: Life) -> None:
-        if life <= self.life or (life is Life.RUNNING and self.life is not Life.OPEN):
-            raise SessionError(f"session {self.id} is {self.life.name}: it cannot be {life.name}")
-        self.life = life
 
     async def open(self) -> None:
         """Take a place in the engine.
@@ -127,7 +102,7 @@ class Session:
         try:
             look = self._asked, self.frame
             self._build(await self.appearance.open(self._opener, *look, self._seed))
-            self._become(Life.OPEN)
+            self.life = self.life.to(Life.OPEN)
             self._tasks.spawn(self.hub.run())
             self._tasks.spawn(self._wait_for_somebody())
         except BaseException:
@@ -137,33 +112,27 @@ class Session:
         logger.info("%s opened: avatar %s, %d x %d", self.id, avatar, *self.size)
 
     def _build(self, handle: StreamHandle) -> None:
-        self._handle = handle
         handle.on_end = self._engine_gave_up
-        listening = None if self.speech is None else self.microphone
-        self.stream = AvatarStream(
-            self.speech or self.microphone, handle, self._clock, listening=listening
-        )
-        names = self.appearance.system.motion_names
-        self._announcer = Announcer(
-            self.stream, self.hub, names, listening is not None, self._user_began
-        )
-        self._encodings = Encodings(
-            self.stream,
-            bitrate=self._config.webrtc.bitrate,
-            executor=self._config.encoders,
-            on_encoded=self._encoded,
+        self.media = SessionMedia(
+            handle,
+            speech=self.speech,
+            microphone=self.microphone,
+            hub=self.hub,
+            motion_names=self.appearance.system.motion_names,
+            asked=self._asked,
+            metrics=self._metrics,
+            clock=self._clock,
+            config=self._config,
             spawn=self._tasks.spawn,
+            on_user=self._user_began,
         )
-        self._reporter = Reporter(
-            self.stream, handle, self._encodings, self.microphone, self._metrics
-        )
-        self._metrics.sessions.labels(size_label(self._asked)).inc()
-        self._metrics.sessions_opened.inc()
+        self.stream = self.media.stream
+        self._placed = True
 
     def begin(self) -> None:
         """Media time begins, unless it runs already."""
         if self.life is Life.OPEN:
-            self._become(Life.RUNNING)
+            self.life = self.life.to(Life.RUNNING)
             self.stream.start()
             self._tasks.spawn(self.stream.run())
             self._tasks.spawn(self._every_second())
@@ -173,22 +142,20 @@ class Session:
         if self.closing:
             await self._ended.wait()
             return
-        self._become(Life.CLOSING)
+        self.life = self.life.to(Life.CLOSING)
         try:
             await self._give_back()
         finally:
-            if self._handle is not None:
-                self._metrics.sessions.labels(size_label(self._asked)).dec()
-                self._metrics.sessions_ended.labels(reason).inc()
+            if self._placed:
+                self.media.count_end(reason)
             logger.info("%s closed: %s", self.id, reason)
-            self._become(Life.CLOSED)
+            self.life = self.life.to(Life.CLOSED)
             self._ended.set()
             self._on_closed(self)
 
     async def _give_back(self) -> None:
-        if self._handle is not None:
-            await self._handle.close()
-            self.stream.close()
+        if self._placed:
+            await self.media.close()
         for party in self.parties:
             self.parties.leave(party, "")
         await self._tasks.close()
@@ -226,7 +193,7 @@ class Session:
             now = self._clock.now()
             if now - due < 1.0:  # else we were held up, and pings may wait to be read
                 self.parties.drop_silent(now, self._config.ping_timeout_s)
-            self.hub.send(self._reporter.report())
+            self.hub.send(self.media.reporter.report())
 
     # Who is there
 
@@ -239,24 +206,10 @@ class Session:
                 be answered.
         """
         if self.closing:
-            raise BadOffer(_TOO_LATE)
-        party = self.parties.join(microphone=offer.microphone)
-        try:
-            party.peer = await self._config.connect(
-                offer,
-                encodings=self._encodings,
-                microphone=self.microphone if party.has_microphone else None,
-                on_channel=partial(self.parties.open_channel, party, dialects=dialects or {}),
-                on_state=lambda state: self._peer_is(party, state),
-                config=self._config.webrtc,
-            )
-        except BaseException:
-            self.parties.leave(party, "failed")
-            raise
-        if party not in self.parties:
-            await party.peer.close()
-            raise BadOffer(_TOO_LATE)
-        return party.peer
+            raise BadOffer(TOO_LATE)
+        answer = partial(self.media.answer, offer)
+        microphone = self.microphone if offer.microphone else None
+        return await self.parties.connect(answer, microphone, self._peer_is, dialects or {})
 
     def attach(self, send: Callable[[str], object] | Dialect) -> Party:
         """Somebody hears of the session by a socket of its own and keeps it going until
@@ -285,21 +238,13 @@ class Session:
 
     # What happens
 
-    def _encoded(self, size: Size, cpu_s: float, wall_s: float) -> None:
-        self._metrics.stage_ms.labels("encode").observe(cpu_s * 1000)
-        self._config.on_encoded(size, cpu_s, wall_s)
-
     def _engine_gave_up(self, reason: str) -> None:
-        self._tell("engine_unavailable", reason)
+        self.hub.warn("engine_unavailable", reason)
         self.end_soon("engine_died")
 
     def announce_end(self, message: str) -> None:
         """Tell everybody that the session is about to end."""
-        self._tell("session_ending", message)
-
-    def _tell(self, code: str, message: str) -> None:
-        detail = ErrorDetail(type="server_error", code=code, message=message)
-        self.tell(ErrorEvent(error=detail))
+        self.hub.warn("session_ending", message)
 
     # Control
 
@@ -343,28 +288,12 @@ class Session:
     @property
     def size(self) -> Size:
         """Of its pictures, as long as there is time for such."""
-        return self._asked if self._handle is None else self._handle.largest
+        return self.media.handle.largest if self._placed else self._asked
 
     def info(self) -> SessionInfo:
         """What a client may know of it."""
-        return describe_session(
-            self.id,
-            self.appearance,
-            self.size,
-            self.frame,
-            self.playout_delay_ms,
-            self.speech,
-            self.turn_detection,
-        )
+        return session_info(self)
 
     def describe(self) -> dict[str, Any]:
         """What `GET /v1/sessions/{id}` says."""
-        return self.info().model_dump() | {
-            "audio": "microphone" if self.speech is None else "push",
-            "state": self._announcer.behaviour,
-            "connected": self.life is Life.RUNNING,
-            "age_s": round(self._clock.now() - self._opened, 1),
-            "parties": len(self.parties),
-            "microphone": asdict(self.microphone.stats),
-            "measurements": self._reporter.measurements(),
-        }
+        return session_details(self, age_s=self._clock.now() - self._opened)

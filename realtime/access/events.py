@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from realtime.access.caller import SCOPES, Scope
-from realtime.protocol import (
+from realtime.client_events import (
     AnyClientEvent,
     InputAppend,
     InputClear,

@@ -10,13 +10,13 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.datastructures import UploadFile
 
+from realtime.client_events import BadEvent
 from realtime.errors import BadOffer, BadRequest, UnknownAvatar, UnsupportedType, VivavoceError
 from realtime.http.bodies import content_type
 from realtime.http.socket import MAX_MESSAGE_BYTES, Socket, deny
 from realtime.media import Voice
 from realtime.openai.dialect import RealtimeDialect, SessionWish
 from realtime.openai.shapes import Object, dig
-from realtime.protocol import BadEvent
 from realtime.server import Server, SessionRequest
 from realtime.session import Session
 

@@ -16,11 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from realtime.control import Listener
-from realtime.cursor import Cursor
-from realtime.media import VOICE_RATE_HZ, Voice
-from realtime.openai.shapes import PCM, RATE_HZ, Object, Response, dig, merged, session_object
-from realtime.protocol import (
+from realtime.client_events import (
     MAX_EVENT_BYTES,
     AnyClientEvent,
     BadEvent,
@@ -33,8 +29,12 @@ from realtime.protocol import (
     ResponseCancel,
     SessionUpdate,
     TurnDetection,
-    new_event_id,
 )
+from realtime.control import Listener
+from realtime.cursor import Cursor
+from realtime.media import VOICE_RATE_HZ, Voice
+from realtime.openai.shapes import PCM, RATE_HZ, Object, Response, dig, merged, session_object
+from realtime.protocol import new_event_id
 from realtime.sources.pushed import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
 
 _PASSED: dict[str, type[AnyClientEvent]] = {

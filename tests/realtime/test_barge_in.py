@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from realtime.client_events import TurnDetection
 from realtime.media import HOP_SAMPLES
-from realtime.protocol import TurnDetection
 from realtime.sources.pushed import PushedSpeech
 from tests.support.babble import babble
 from tests.support.fakes import microphone, opus_packets

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.pipeline import Control
-from realtime.protocol import (
+from realtime.client_events import (
     BadEvent,
     OutputClear,
     Ping,
     SessionUpdate,
-    SpeechStarted,
     check_controls,
     parse_client_event,
 )
+from realtime.protocol import SpeechStarted
 
 
 def test_session_update_with_controls():

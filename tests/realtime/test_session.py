@@ -9,7 +9,7 @@ import pytest
 
 from realtime.engine.handle import StreamFacts
 from realtime.errors import AtCapacity, BadOffer, SessionError, UnknownSession, VivavoceError
-from realtime.session import Life
+from realtime.life import Life
 from realtime.sources.pushed import PushedSpeech
 from tests.support.fakes import microphone, opus_packets, settle
 from tests.support.sessions import FakeOffer, Stage, staged

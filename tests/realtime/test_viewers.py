@@ -11,8 +11,9 @@ import av
 import numpy as np
 
 from realtime.clock import MonotonicClock
+from realtime.life import Life
 from realtime.metrics import Metrics
-from realtime.session import Life, Session
+from realtime.session import Session
 from realtime.session_config import SessionConfig
 from realtime.sinks.webrtc.offer import WATCH, parse_offer
 from realtime.sources.pushed import PushedSpeech
@@ -78,7 +79,7 @@ async def test_viewers_join_and_leave_a_session_with_a_microphone() -> None:
             await viewer.close()
             await until(lambda: len(session.parties) == 1)
             assert told[-1]["type"] != "error"
-        assert len(session._encodings._video) == 1
+        assert len(session.media.encodings._video) == 1
         pictures = speaker.received["video"].frames
         count = len(pictures)
         await until(lambda: len(pictures) > count + 5)

@@ -1,5 +1,6 @@
 /**
- * The messages of the `events` data channel, mirroring `realtime/protocol.py`.
+ * The messages of the `events` data channel, mirroring `realtime/protocol.py` and
+ * `realtime/client_events.py`.
  *
  * Every event is a JSON object with `type` and `event_id`. Unknown server events are ignorable.
  */
