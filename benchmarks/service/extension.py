@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -85,6 +86,9 @@ class Popup:
         )
         self.page = context.new_page()
         self.page.goto(f"chrome-extension://{self.id}/popup.html?tab={tab}")
+        # Its script has come to its end: before that, a press would be lost.
+        self.page.wait_for_selector("#status[data-kind]", state="attached")
+        self.page.locator("#site-text").filter(has_text=re.compile(r"\S")).wait_for()
 
     def connect(self, server: str) -> str:
         """Set the server's address; what is said then."""

@@ -27,11 +27,17 @@ async function change(changed) {
 
 // The server and its avatars
 
+const LOOKING = "Looking for the server…";
+/** Attempts to connect; what comes of older ones is not told any more. */
+let attempts = 0;
+
 async function connect() {
-  say("Looking for the server…");
+  const attempt = ++attempts;
+  say(LOOKING);
   const select = byId("avatar");
   try {
     const avatars = await new Server(settings).avatars();
+    if (attempt !== attempts) return;
     const chosen = avatars.some(({ id }) => id === settings.avatar) ? settings.avatar : "";
     const choices = [{ id: "", name: "The server's choice" }, ...avatars];
     select.replaceChildren(
@@ -40,6 +46,7 @@ async function connect() {
     select.disabled = false;
     say("Connected.", "good");
   } catch (error) {
+    if (attempt !== attempts) return;
     select.disabled = true;
     say(error instanceof Error ? error.message : String(error), "bad");
   }
@@ -48,7 +55,9 @@ async function connect() {
 byId("connect").addEventListener("submit", async (/** @type {Event} */ event) => {
   event.preventDefault();
   const server = serverAddress(byId("server").value.trim());
+  attempts++;
   if (!server) return say("That is not an address. It looks like http://127.0.0.1:8080", "bad");
+  say(LOOKING);
   // Asked for first: a permission can only be asked for right after a press.
   const granted = await chrome.permissions.request({ origins: [hostPattern(server)] });
   if (!granted) return say("Without that permission the server cannot be reached.", "bad");
