@@ -37,10 +37,14 @@ def assistant(folder: Path, *flags: str) -> Iterator[tuple]:
     """The server and the assistant's address."""
     port = free_port()
     with serving(folder) as running:
-        command = [sys.executable, str(EXAMPLE / "assistant.py"), "--server", running.url]
-        program = subprocess.Popen([*command, "--port", str(port), *flags])
+        command = [sys.executable, "-u", str(EXAMPLE / "assistant.py"), "--server", running.url]
+        command += ["--port", str(port), *flags]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
-            yield running, f"http://127.0.0.1:{port}"
+            assert program.stdout is not None
+            address = f"http://127.0.0.1:{port}"
+            assert program.stdout.readline() == f"open {address} in a browser\n"
+            yield running, address
         finally:
             program.terminate()
             program.wait(30)
