@@ -3,8 +3,6 @@
 import contextlib
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,6 @@ import pytest
 
 from benchmarks.service.browser import CHECKOUT, chromium, free_port
 from benchmarks.service.signals import write_wav
-from realtime.access.keys import KeyFile
 from tests.support.pages import MARKS, PATIENCE_S, get, serving, until, wait_until_empty
 from tests.support.sounds import buzz
 
@@ -39,15 +36,14 @@ def assistant(folder: Path, *flags: str) -> Iterator[tuple]:
     with serving(folder) as running:
         command = [sys.executable, "-u", str(EXAMPLE / "assistant.py"), "--server", running.url]
         command += ["--port", str(port), *flags]
-        program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            assert program.stdout is not None
-            address = f"http://127.0.0.1:{port}"
-            assert program.stdout.readline() == f"open {address} in a browser\n"
-            yield running, address
-        finally:
-            program.terminate()
-            program.wait(30)
+        address = f"http://127.0.0.1:{port}"
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+            try:
+                assert program.stdout is not None
+                assert program.stdout.readline() == f"open {address} in a browser\n"
+                yield running, address
+            finally:
+                program.terminate()
 
 
 @contextlib.contextmanager
@@ -98,22 +94,6 @@ def test_it_falls_silent_when_the_user_speaks_again(scripted, tmp_path):
         until(lambda: told(page, "output_audio_buffer.cleared"))
         until(lambda: len(told(page, "output_audio_buffer.started")) >= 2)  # and answers again
     wait_until_empty(running)
-
-
-def test_where_a_key_is_asked_for_its_visitors_get_tokens(tmp_path):
-    _, key = KeyFile(tmp_path / "data").create("assistant")
-    with assistant(tmp_path, "--echo", "--key", key) as (running, address):
-        with talking(tmp_path, address, 20) as page:
-            with urllib.request.urlopen(address, timeout=60) as answer:
-                html = answer.read().decode()
-            assert key not in html
-            assert 'token="vt-' in html
-            where = f"{running.url}/v1/sessions/{page.evaluate(f'{AVATAR}.sessionId')}"
-            with pytest.raises(urllib.error.HTTPError, match="401"):
-                get(where)
-            assert get(where, key)["audio"] == "push"
-            until(lambda: told(page, "output_audio_buffer.stopped"))
-        wait_until_empty(running)
 
 
 def test_the_echo_says_what_the_user_said(tmp_path):
