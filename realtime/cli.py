@@ -53,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     add_backend(serve, "auto, the default, takes the faster one on this machine")
     add_picture(serve)
     serve.add_argument("--max-sessions", type=int, help="sessions at once, at most (default 8)")
+    serve.add_argument(
+        "--media-processes",
+        type=int,
+        metavar="N",
+        help="processes that share signalling, RTP and encoding (default 1: the server's own)",
+    )
     serve.add_argument("--video-codec", choices=("auto", "VP8", "H264"))
     serve.add_argument("--data-dir", type=Path, help="where avatars are kept")
     serve.add_argument(
@@ -120,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(args: argparse.Namespace) -> None:
     names = "host port device backend frame size max_sessions video_codec data_dir allow_remote"
-    names += " log_json public_origin trusted_proxies"
+    names += " log_json media_processes public_origin trusted_proxies"
     config = config_of(args, (*PIPELINE, *names.split()))
     from realtime.http.run import serve
 

@@ -16,6 +16,7 @@ from pipelines.photo.framing import SQUARE, choose_size, find_frame, frames_of
 from pipelines.pipeline import Size
 from pipelines.registry import find_system, known_systems, read_options
 from realtime.access.settings import AccessSettings
+from realtime.cores import is_cores
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,9 @@ class ServerConfig(AccessSettings):
     size: int | str = ""  # height, or WIDTHxHEIGHT; empty: what is usual for the frame
     frame: str = SQUARE  # what a session shows that asks for none: square, photo, 16:9
     max_sessions: int = 8
+    media_processes: int = 1  # that share the sessions; 1: they are in the server's own
+    media_cores: str = ""  # of the machine that media processes may use, like 2-7,10; empty: all
+    encoder_niceness: int = 5  # by which encoders in media processes yield, to inference above all
     load_share: float = 0.75  # of the machine that sessions may fill; above 1 oversells it
     video_codec: Literal["auto", "VP8", "H264"] = "auto"
     data_dir: Path = field(default_factory=default_data_dir)
@@ -100,6 +104,9 @@ class ServerConfig(AccessSettings):
             "must be auto, torch or onnxruntime",
         )
         check(1 <= self.max_sessions <= 256, "max_sessions", "must be between 1 and 256")
+        check(1 <= self.media_processes <= 64, "media_processes", "must be between 1 and 64")
+        check(0 <= self.encoder_niceness <= 19, "encoder_niceness", "must be between 0 and 19")
+        check(is_cores(self.media_cores), "media_cores", "must be like 2-7,10")
         check(0.1 <= self.load_share <= 10.0, "load_share", "must be between 0.1 and 10")
         check(
             self.video_codec in ("auto", "VP8", "H264"), "video_codec", "must be auto, VP8 or H264"

@@ -6,6 +6,7 @@ VivavoceError
 │   │   └── UnsuitableOffer it can be read, but asks for what is not there
 │   ├── IceRestart          the connection is to be made anew
 │   ├── NotLive             the session shows nothing now
+│   ├── SessionLost         the session has ended with its media process
 │   └── UnknownSession      no session has this id
 ├── BadRequest              a body or query does not fit
 ├── UnsupportedType         a body of a content type that is not taken
@@ -20,6 +21,7 @@ VivavoceError
 │   ├── PipelineNotLoaded   this pipeline is
 │   └── AvatarNotReady      this avatar is being enrolled
 ├── EngineError             the engine could not do it, or is gone
+├── RelayedError            what another process of the server raised
 ├── UnknownPipeline         no pipeline has this name
 ├── UnknownAvatar           no avatar has this name
 ├── UnknownMatte            nobody knows what is behind this face
@@ -83,6 +85,13 @@ class UnknownSession(SessionError):
 
     code = "unknown_session"
     status = 404
+
+
+class SessionLost(SessionError):
+    """The session was in a media process that has ended; another session can be opened."""
+
+    code = "session_lost"
+    status = 410
 
 
 class BadRequest(VivavoceError):
@@ -202,6 +211,16 @@ class EngineError(VivavoceError):
     code = "engine_unavailable"
     status = 503
     retry_after_s = 5
+
+
+class RelayedError(VivavoceError):
+    """What another process of the server raised, with its code and status."""
+
+    def __init__(self, message: str, code: str, status: int, retry_after_s: int | None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class UnknownPipeline(VivavoceError):

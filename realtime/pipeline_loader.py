@@ -34,7 +34,7 @@ class PipelineLoader:
         except (VivavoceError, ValueError) as error:
             logger.warning("the pipeline %s starts cold: %s", pipeline, error)
 
-    def check(self, name: str) -> None:
+    async def check(self, name: str) -> None:
         """Raise where the engine, though it is up, has not built this pipeline; loading it begins
         where that is allowed.
 

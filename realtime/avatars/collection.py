@@ -13,7 +13,8 @@ from pipelines.identity import IdentityStore
 from pipelines.pipeline import Material
 from realtime.access.caller import caller
 from realtime.access.credentials import utc_now
-from realtime.avatars.records import Avatar, Record, read_record, write_record
+from realtime.avatars.features import takes
+from realtime.avatars.records import Avatar, Record, kinds_of, read_record, write_record
 from realtime.config import ServerConfig
 from realtime.errors import UnknownAvatar
 from realtime.storage import storing
@@ -85,6 +86,21 @@ class Collection:
                 return avatar
         names = ", ".join(seen) or "none yet"
         raise UnknownAvatar(f"no avatar is called {avatar_id!r}; there are: {names}")
+
+    def default(self, pipeline: str) -> Avatar:
+        """The first avatar of whoever asks that the pipeline can use.
+
+        Raises:
+            UnknownAvatar: there is none.
+        """
+        for avatar in self.seen():
+            record = self.records.get(avatar.id)
+            ready = record is None or record.state == "ready"
+            if ready and takes(pipeline, kinds_of(avatar.material)):
+                return avatar
+        raise UnknownAvatar(
+            f"this server has no avatar for the pipeline {pipeline!r} yet; upload one first"
+        )
 
     def newest(self, avatar: Avatar) -> Avatar:
         """The avatar with the material that it has by now; as it is where it was deleted."""

@@ -80,12 +80,7 @@ class AvatarLibrary:
         Raises:
             UnknownAvatar: there is none.
         """
-        for avatar in self.list():
-            if self.suits(avatar, pipeline) and self.state(avatar) == "ready":
-                return avatar
-        raise UnknownAvatar(
-            f"this server has no avatar for the pipeline {pipeline!r} yet; upload one first"
-        )
+        return self._collection.default(pipeline)
 
     def suits(self, avatar: Avatar, pipeline: str) -> bool:
         """Whether the pipeline takes the avatar's material."""

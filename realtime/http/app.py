@@ -9,12 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Response
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from starlette.exceptions import HTTPException
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from pipelines.registry import find_system
@@ -24,33 +21,17 @@ from realtime.config import ServerConfig
 from realtime.errors import VivavoceError
 from realtime.http.access import Access
 from realtime.http.avatars import avatar_routes
-from realtime.http.bodies import first_problem
-from realtime.http.events import event_routes
-from realtime.http.guard import LOCAL_PAGES, Guard, error_body, refusal
-from realtime.http.openai import realtime_routes
+from realtime.http.errors import add_error_handlers
+from realtime.http.guard import LOCAL_PAGES, Guard
 from realtime.http.operations import operation_routes
-from realtime.http.pipecat import pipecat_routes
 from realtime.http.prefix import Prefix
-from realtime.http.sessions import session_routes
-from realtime.http.speech import speech_routes
+from realtime.http.routes import SESSION_ROUTES
 from realtime.http.tokens import token_routes
-from realtime.http.whep import whep_routes
-from realtime.http.whip import whip_routes
+from realtime.media_processes.handover import Handover
 from realtime.server import Server
 
 logger = logging.getLogger(__name__)
 
-_ROUTES = (
-    session_routes,
-    speech_routes,
-    realtime_routes,
-    event_routes,
-    avatar_routes,
-    operation_routes,
-    whip_routes,
-    whep_routes,
-    pipecat_routes,
-)
 FORM_BYTES = 64 * 1024  # of a multipart form, besides its files
 
 
@@ -110,17 +91,21 @@ def create_app(config: ServerConfig, server: Server | None = None) -> FastAPI:
     )
     app.state.gate = gate
     _add_middleware(app, config, gate, held)
-    _add_error_handlers(app)
+    add_error_handlers(app)
     app.include_router(token_routes(held, gate))
-    for routes in _ROUTES:
+    for routes in SESSION_ROUTES:
         app.include_router(routes(held))
+    app.include_router(avatar_routes(held))
+    app.include_router(operation_routes(held))
     app.mount("/", WebClient(directory=web_client_dir(), html=True))
     return app
 
 
 def _add_middleware(app: FastAPI, config: ServerConfig, gate: Gate, server: Server) -> None:
     """The last one added meets a request first."""
-    app.add_middleware(Access, gate=gate, find_session=server.session)
+    if server.media is not None:
+        app.add_middleware(Handover, media=server.media, check_open=server.check_open)
+    app.add_middleware(Access, gate=gate, find_session=server.find_session)
     app.add_middleware(
         Guard,
         limit_bytes=lambda path: _body_limit(config, path),
@@ -160,24 +145,3 @@ def _body_limit(config: ServerConfig, path: str) -> int:
     if path.startswith(("/whip/", "/whep/")):
         return config.max_sdp_bytes
     return 16 * 1024
-
-
-def _add_error_handlers(app: FastAPI) -> None:
-    @app.exception_handler(VivavoceError)
-    async def ours(request: Request, error: VivavoceError) -> JSONResponse:
-        return refusal(error)
-
-    @app.exception_handler(HTTPException)
-    async def http(request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-        message = f"{request.method} {request.url.path}: {error.detail}"
-        return JSONResponse(error_body(code, message), error.status_code, error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    async def validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        return JSONResponse(error_body("bad_request", first_problem(error.errors())), 400)
-
-    @app.exception_handler(Exception)
-    async def unforeseen(request: Request, error: Exception) -> JSONResponse:
-        message = "the server met an error that it did not foresee; its log says more"
-        return JSONResponse(error_body("internal_error", message), 500)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +14,7 @@ from realtime.avatars.records import Avatar
 from realtime.avatars.uploads import Upload
 from realtime.errors import AvatarRejected, PipelineNotLoaded, UnsupportedType
 from realtime.http.bodies import content_type
+from realtime.http.cached import cached
 from realtime.server import Server
 from realtime.storage import storing
 
@@ -67,15 +67,6 @@ def avatar_routes(server: Server) -> APIRouter:
         return cached(request, await library.preview(avatar, chosen), "image/webp")
 
     return routes
-
-
-def cached(request: Request, picture: bytes, media_type: str) -> Response:
-    """`picture`, or that it has not changed since the caller had it."""
-    tag = f'"{hashlib.sha256(picture).hexdigest()[:32]}"'
-    headers = {"Cache-Control": "private, no-cache", "ETag": tag}  # what is deleted is gone
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    return Response(picture, media_type=media_type, headers=headers)
 
 
 def _close(form: FormData) -> None:

@@ -8,7 +8,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from realtime.errors import BadOffer, BadRequest, UnsupportedType
-from realtime.server import SessionRequest
+from realtime.session_request import SessionRequest
 
 Body = TypeVar("Body", bound=BaseModel)
 _QUERY = ("avatar", "pipeline", "audio", "rate", "frame", "size", "seed")

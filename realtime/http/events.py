@@ -9,11 +9,11 @@ from fastapi import APIRouter, WebSocket
 
 from realtime.errors import VivavoceError
 from realtime.http.socket import Socket, deny
-from realtime.server import Server
 from realtime.session import Session
+from realtime.session_host import SessionHost
 
 
-def event_routes(server: Server) -> APIRouter:
+def event_routes(server: SessionHost) -> APIRouter:
     """The call by which programs follow a session; with `motion=true` its motion too."""
     routes = APIRouter()
 

@@ -17,15 +17,16 @@ from realtime.http.socket import MAX_MESSAGE_BYTES, Socket, deny
 from realtime.media import Voice
 from realtime.openai.dialect import RealtimeDialect, SessionWish
 from realtime.openai.shapes import Object, dig
-from realtime.server import Server, SessionRequest
 from realtime.session import Session
+from realtime.session_host import SessionHost
+from realtime.session_request import SessionRequest
 
 CHANNEL = "oai-events"
 PROTOCOL = "realtime"
 """WebSocket subprotocol that browsers offer, beside those that carry a key."""
 
 
-def realtime_routes(server: Server) -> APIRouter:
+def realtime_routes(server: SessionHost) -> APIRouter:
     """The calls of OpenAI's Realtime API."""
     routes = APIRouter(prefix="/v1/realtime")
 
@@ -93,7 +94,7 @@ async def _serve(session: Session, socket: Socket, model: str) -> None:
 
 
 def _request(
-    server: Server, model: str, audio: Literal["microphone", "push"], rate_hz: int
+    server: SessionHost, model: str, audio: Literal["microphone", "push"], rate_hz: int
 ) -> SessionRequest:
     """`model` is an avatar, or a pipeline; clients send names of models of others, too."""
     asked: dict[str, Any] = {"audio": audio, "rate_hz": rate_hz}

@@ -35,8 +35,7 @@ def operation_routes(server: Server) -> APIRouter:
 
     @routes.get("/metrics")
     async def metrics() -> PlainTextResponse:
-        server.update_metrics()
-        page = generate_latest(server.metrics.registry)
+        page = generate_latest(await server.read_metrics())
         return PlainTextResponse(page, media_type=CONTENT_TYPE_LATEST)
 
     return routes

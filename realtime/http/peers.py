@@ -15,7 +15,7 @@ from fastapi import APIRouter, Request, Response
 from realtime.errors import BadOffer, IceRestart, UnknownSession, UnsupportedType
 from realtime.http.bodies import content_type
 from realtime.parties import Parties
-from realtime.server import Server
+from realtime.session_host import SessionHost
 from realtime.sinks.webrtc import fragments
 from realtime.sinks.webrtc.peer import Peer
 
@@ -41,7 +41,7 @@ async def read_sdp(request: Request) -> str:
         raise BadOffer("the offer is not UTF-8 text") from error
 
 
-def answered(request: Request, session_id: str, peer: Peer, server: Server) -> Response:
+def answered(request: Request, session_id: str, peer: Peer, server: SessionHost) -> Response:
     """201, with the answer. The address is a path and has no query: OBS would lose it."""
     protocol = request.url.path.removeprefix(request.scope.get("root_path", "")).split("/")[1]
     response = Response(peer.answer_sdp, 201, media_type=SDP)
@@ -64,7 +64,7 @@ def nothing_to_see(*, sdp: bool) -> Response:
     return response
 
 
-def options(request: Request, server: Server, *, endpoint: bool) -> Response:
+def options(request: Request, server: SessionHost, *, endpoint: bool) -> Response:
     """What can be done here. Which origins may, the guard before the routes says."""
     methods = _ENDPOINT_METHODS if endpoint else _RESOURCE_METHODS
     response = Response(b"", 200)
@@ -93,7 +93,7 @@ def add_links(response: Response, servers: Iterable[dict[str, Any]]) -> None:
             response.headers.append("Link", link)
 
 
-def add_peer_routes(routes: APIRouter, server: Server) -> None:
+def add_peer_routes(routes: APIRouter, server: SessionHost) -> None:
     """What can be done with a peer at the address that its POST was answered with."""
 
     def find(session_id: str, peer_id: str) -> Peer:

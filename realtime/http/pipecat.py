@@ -16,8 +16,9 @@ from realtime.errors import BadRequest, IceRestart, UnknownSession
 from realtime.http.bodies import OfferBody, first_problem, parse_json
 from realtime.parties import Dialects, Party
 from realtime.rtvi import CHANNEL, Rtvi
-from realtime.server import Server, SessionRequest
 from realtime.session import Session
+from realtime.session_host import SessionHost
+from realtime.session_request import SessionRequest
 from realtime.sinks.webrtc.offer import CALL_WITH_SCREEN, Offer, parse_offer
 from realtime.sinks.webrtc.peer import Peer
 
@@ -57,7 +58,7 @@ class Candidates(BaseModel):
     candidates: list[Candidate] = Field(max_length=64)
 
 
-def pipecat_routes(server: Server) -> APIRouter:
+def pipecat_routes(server: SessionHost) -> APIRouter:
     """The calls of a SmallWebRTC client."""
     routes = APIRouter()
 
@@ -87,7 +88,7 @@ def _answer(session: Session, peer: Peer) -> dict[str, str]:
     return {"sdp": peer.answer_sdp, "type": "answer", "pc_id": f"{session.id}.{peer.id}"}
 
 
-def _find(server: Server, pc_id: str | None) -> tuple[Session, Party] | None:
+def _find(server: SessionHost, pc_id: str | None) -> tuple[Session, Party] | None:
     """The connection of this id, if there is one."""
     session_id, _, peer_id = (pc_id or "").partition(".")
     session = server.sessions.get(session_id)

@@ -50,7 +50,7 @@ class DrainingServer(uvicorn.Server):
         uvicorn would raise the signal again at the end; here the exit status tells of it.
         """
         self.interrupted = self.interrupted or sig == signal.SIGINT
-        if self._loop is None or self._drain is not None or not self._service.sessions:
+        if self._loop is None or self._drain is not None or not self._service.count:
             self.force_exit = self.should_exit and sig == signal.SIGINT
             self.should_exit = True
             return
@@ -58,7 +58,7 @@ class DrainingServer(uvicorn.Server):
             "%s: waiting up to %.0f s for %d session(s) to end",
             signal.Signals(sig).name,
             self._service.config.drain_timeout_s,
-            len(self._service.sessions),
+            self._service.count,
         )
         self._loop.call_soon_threadsafe(self._begin_drain)
 

@@ -9,14 +9,14 @@ from fastapi.responses import JSONResponse
 
 from pipelines.photo.framing import SQUARE
 from realtime.errors import UnknownMatte, UnsupportedType
-from realtime.http.avatars import cached
 from realtime.http.bodies import SessionPatch, content_type, parse_json, read_offer
+from realtime.http.cached import cached
 from realtime.http.peers import trickle
-from realtime.server import Server
+from realtime.session_host import SessionHost
 from realtime.sinks.webrtc import fragments
 
 
-def session_routes(server: Server) -> APIRouter:
+def session_routes(server: SessionHost) -> APIRouter:
     """The calls that open, inspect, change and end sessions."""
     routes = APIRouter(prefix="/v1/sessions")
 

@@ -7,12 +7,12 @@ from fastapi import APIRouter, WebSocket
 from realtime.control import Listener
 from realtime.errors import BadRequest, VivavoceError
 from realtime.http.socket import MAX_MESSAGE_BYTES, Socket, deny
-from realtime.server import Server
 from realtime.session import Session
+from realtime.session_host import SessionHost
 from realtime.sources.pushed import PushedSpeech, check_rate
 
 
-def speech_routes(server: Server) -> APIRouter:
+def speech_routes(server: SessionHost) -> APIRouter:
     """The call by which programs speak."""
     routes = APIRouter()
 

@@ -37,7 +37,7 @@ def token_routes(server: Server, gate: Gate) -> APIRouter:
             raise BadRequest(_PURPOSE)
         body = parse_json(TokenBody, await request.body())
         if body.session is not None:
-            server.session(body.session)
+            server.find_session(body.session)
         scopes = caller().scopes if body.scopes is None else frozenset(body.scopes)
         if body.scopes is None and body.session is not None:
             scopes &= OF_ONE_SESSION
@@ -55,7 +55,7 @@ def token_routes(server: Server, gate: Gate) -> APIRouter:
 
     @routes.post("/v1/sessions/{session_id}/tickets", status_code=201)
     async def ticket(session_id: str) -> dict[str, Any]:
-        server.session(session_id)
+        server.find_session(session_id)
         made = gate.tokens.mint_ticket(caller(), session_id)
         return {"ticket": made.secret, "expires_at": made.expires_at}
 

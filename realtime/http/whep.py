@@ -6,12 +6,12 @@ from fastapi import APIRouter, Request, Response
 
 from realtime.errors import NotLive
 from realtime.http.peers import add_peer_routes, answered, nothing_to_see, options, read_sdp
-from realtime.server import Server
 from realtime.session import Session
+from realtime.session_host import SessionHost
 from realtime.sinks.webrtc.offer import WATCH, parse_offer
 
 
-def whep_routes(server: Server) -> APIRouter:
+def whep_routes(server: SessionHost) -> APIRouter:
     """The calls of a WHEP player."""
     routes = APIRouter(prefix="/whep")
 

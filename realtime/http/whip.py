@@ -18,7 +18,8 @@ from realtime.http.peers import (
     options,
     read_sdp,
 )
-from realtime.server import Server, SessionRequest
+from realtime.session_host import SessionHost
+from realtime.session_request import SessionRequest
 from realtime.sinks.webrtc.offer import PUBLISH
 
 VIEWERS = "urn:ietf:params:whip:ext:vivavoce:whep"
@@ -26,7 +27,7 @@ VIEWERS = "urn:ietf:params:whip:ext:vivavoce:whep"
 _QUERY = ("pipeline", "size", "frame", "seed")
 
 
-def whip_routes(server: Server) -> APIRouter:
+def whip_routes(server: SessionHost) -> APIRouter:
     """The calls of a WHIP publisher."""
     routes = APIRouter(prefix="/whip")
 

@@ -15,7 +15,7 @@ import pytest_asyncio
 from benchmarks.service.peer import AvatarClient
 from realtime.access.caller import Caller, acting
 from realtime.access.keys import new_key
-from realtime.server import SessionRequest
+from realtime.session_request import SessionRequest
 from tests.realtime.conftest import RunningServer, running
 from tests.support.peers import until
 from tests.support.sounds import SPEECH

@@ -1,0 +1,195 @@
+"""The media processes of a server: started, kept, and asked; each session is in one of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from realtime.access.caller import LOCAL, acting
+from realtime.avatars.library import AvatarLibrary
+from realtime.clock import Clock
+from realtime.config import ServerConfig
+from realtime.engine.supervisor import BackOff, EngineAddress
+from realtime.errors import EngineError, NotReady
+from realtime.media_processes.member import JOIN_S, MediaProcess
+from realtime.media_processes.process import MediaSettings
+from realtime.media_processes.totals import Sums, families_of
+from realtime.media_processes.whereabouts import Whereabouts
+from realtime.metrics import Metrics
+from realtime.pipeline_loader import PipelineLoader
+from realtime.tasks import log_failure
+
+logger = logging.getLogger(__name__)
+
+
+class MediaProcesses:
+    """`start` before use, `stop` to end them all. Used from one event loop.
+
+    Args:
+        on_change: told that sessions have come or gone.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        avatars: AvatarLibrary,
+        pipelines: PipelineLoader,
+        metrics: Metrics,
+        clock: Clock,
+        on_change: Callable[[], None],
+    ) -> None:
+        self.sessions: Whereabouts[MediaProcess] = Whereabouts()
+        self._config = config
+        self._avatars = avatars
+        self._pipelines = pipelines
+        self._metrics = metrics
+        self._clock = clock
+        self._on_change = on_change
+        self._numbers = itertools.count(1)
+        self._there: dict[int, MediaProcess] = {}  # by place, 0 ... N - 1
+        self._keeping: dict[int, asyncio.Task[None]] = {}
+        self._ended = Sums()
+        self._stopping = False
+        self._folder = Path()
+
+    # Life
+
+    async def start(self, engine: EngineAddress) -> None:
+        """Start them all and wait until each takes sessions.
+
+        Raises:
+            EngineError: one does not.
+        """
+        self._folder = Path(tempfile.mkdtemp(prefix="vivavoce-"))  # 0700
+        for place in range(self._config.media_processes):
+            self._there[place] = self._make(engine)
+            task = asyncio.create_task(self._keep(place, engine), name=f"media process {place}")
+            task.add_done_callback(log_failure)
+            self._keeping[place] = task
+        for process in list(self._there.values()):
+            await asyncio.shield(process.ready)
+            if process.state == "ended":
+                raise EngineError("a media process cannot start; the log says more")
+
+    async def _keep(self, place: int, engine: EngineAddress) -> None:
+        """Have a media process at this place, as long as the server runs."""
+        back_off = BackOff()
+        while True:
+            process = self._there[place]
+            try:
+                reason = await process.live()
+            finally:
+                self._mourn(process)
+            if self._stopping:
+                return
+            logger.error("media process %s: %s; another takes its place", process.name, reason)
+            wait_s = back_off.failed(self._clock.now())
+            wait_s = BackOff.longest_s if wait_s is None else wait_s
+            await self._clock.sleep_until(self._clock.now() + wait_s)
+            self._there[place] = self._make(engine)
+
+    def _make(self, engine: EngineAddress) -> MediaProcess:
+        name = f"m{next(self._numbers)}"
+        # Of the server's secrets only what sessions need.
+        config = replace(self._config, api_keys="")
+        settings = MediaSettings(config, engine, str(self._folder / name))
+        return MediaProcess(name, settings, self._clock, self._serve)
+
+    def _mourn(self, process: MediaProcess) -> None:
+        self._ended.add(process.families, ended=True)
+        process.families = []
+        lost = self.sessions.lose(process)
+        if lost:
+            logger.error("media process %s: %d session(s) ended with it", process.name, lost)
+            self._metrics.sessions_ended.labels("media_process_ended").inc(lost)
+            self._on_change()
+
+    def announce_end(self) -> None:
+        """Take no new session, and have those that run told."""
+        for process in self._there.values():
+            process.announce_end()
+
+    async def stop(self) -> None:
+        """End every session and every process."""
+        self._stopping = True
+        living = {place: p for place, p in self._there.items() if p.state != "ended"}
+        await asyncio.gather(*(process.end() for process in living.values()))
+        if living:
+            await asyncio.wait({self._keeping[place] for place in living}, timeout=JOIN_S)
+        for task in self._keeping.values():
+            task.cancel()
+        await asyncio.gather(*self._keeping.values(), return_exceptions=True)
+        if self._folder != Path():
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+
+    # What they ask
+
+    def _serve(self, process: MediaProcess) -> Mapping[str, Callable[..., Any]]:
+        return {
+            "opened": partial(self._opened, process),
+            "closed": self._closed,
+            "ensure": self._ensure,
+            "check_pipeline": self._pipelines.check,
+        }
+
+    def _opened(self, process: MediaProcess, session_id: str, owner: str) -> None:
+        self.sessions.add(session_id, owner, process)
+        self._on_change()
+
+    def _closed(self, session_id: str) -> None:
+        self.sessions.remove(session_id)
+        self._on_change()
+
+    async def _ensure(self, avatar_id: str, pipeline: str) -> str:
+        with acting(LOCAL):  # it exists for whoever asked there
+            return await self._avatars.ensure(self._avatars.get(avatar_id), pipeline)
+
+    # What they are asked
+
+    def choose(self) -> MediaProcess:
+        """The one with the fewest sessions.
+
+        Raises:
+            NotReady: none takes sessions now.
+        """
+        ready = [process for process in self._there.values() if process.state == "ready"]
+        if not ready:
+            raise NotReady("the media processes are being started; try again in a moment")
+        return min(ready, key=lambda process: len(self.sessions.at(process)) + process.opening)
+
+    def check(self) -> None:
+        """Raise where no session could be opened anywhere.
+
+        Raises:
+            NotReady: so it is.
+        """
+        self.choose()
+
+    def describe(self) -> list[dict[str, Any]]:
+        """What `GET /health` says of them."""
+        return [
+            {
+                "name": process.name,
+                "state": process.state,
+                "pid": process.pid,
+                "sessions": len(self.sessions.at(process)),
+            }
+            for process in self._there.values()
+        ]
+
+    async def sums(self) -> Sums:
+        """The metrics of all processes and of the front."""
+        await asyncio.gather(*(process.count() for process in self._there.values()))
+        sums = Sums(families_of(self._metrics.registry))
+        sums.add(self._ended.families())
+        for process in self._there.values():
+            sums.add(process.families)
+        return sums

@@ -1,0 +1,156 @@
+"""In the front: what is asked of a session goes to the media process that has it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import httpx
+from starlette._utils import get_route_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from realtime.access.table import Call, find_call
+from realtime.errors import EngineError, VivavoceError
+from realtime.http.guard import refusal
+from realtime.media_processes.front import MediaProcesses
+from realtime.media_processes.member import MediaProcess
+from realtime.media_processes.relay import relay_socket
+from realtime.media_processes.said_caller import HEADER, say_caller
+
+_HERE = {("POST", "/v1/sessions/{session}/tickets")}
+"""Calls about a session that the front answers itself."""
+_ANYWHERE = {
+    ("POST", "/v1/sessions"),
+    ("WS", "/v1/realtime"),
+    ("POST", "/v1/realtime/calls"),
+    ("POST", "/whip/{avatar}"),
+    ("GET", "/whip/{avatar}"),
+    ("OPTIONS", "/whip/{avatar}"),
+}
+"""Calls that any process answers; those that are not GET or OPTIONS open a session."""
+_OFFER = "/api/offer"
+_OF_ONE_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"content-length"}
+"""Headers that are about a connection, not about what goes over it (RFC 9110, 7.6.1)."""
+ENDED = "the media process ended while it was asked; try again"
+
+
+class Handover:
+    """ASGI middleware, behind `Access`: hands calls about sessions over, and leaves the others.
+
+    Args:
+        check_open: raises where no session can be opened now.
+    """
+
+    def __init__(self, app: ASGIApp, media: MediaProcesses, check_open: Callable[[], None]) -> None:
+        self._app = app
+        self._media = media
+        self._check_open = check_open
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        call = None
+        if scope["type"] in ("http", "websocket"):
+            method = "WS" if scope["type"] == "websocket" else scope["method"]
+            call = find_call(method, get_route_path(scope))
+        if call is None or not _is_of_sessions(call):
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._hand_over(call, scope, receive, send)
+        except VivavoceError as error:
+            await refusal(error)(scope, receive, send)
+
+    async def _hand_over(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b"" if call.method == "WS" else await _read(receive)
+        session = _session_of_offer(body) if call.pattern == _OFFER else call.session
+        process = self._owner(session) if session is not None else None
+        if process is not None:
+            await _pass_on(process, scope, body, receive, send)
+            return
+        opens = call.method in ("POST", "WS")
+        if opens:
+            self._check_open()
+        process = self._media.choose()
+        process.opening += opens
+        try:
+            await _pass_on(process, scope, body, receive, send)
+        finally:
+            process.opening -= opens
+
+    def _owner(self, session: str) -> MediaProcess:
+        return self._media.sessions.find(session)
+
+
+def _is_of_sessions(call: Call) -> bool:
+    known = call.method, call.pattern
+    if known in _ANYWHERE or call.pattern == _OFFER:
+        return True
+    return call.session is not None and known not in _HERE
+
+
+def _session_of_offer(body: bytes) -> str | None:
+    """Of Pipecat's clients, who say it in the body; see `realtime.http.pipecat`."""
+    try:
+        said = json.loads(body)["pc_id"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return said.partition(".")[0] if isinstance(said, str) and said else None
+
+
+async def _read(receive: Receive) -> bytes:
+    parts, more = [], True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        more = message["type"] == "http.request" and message.get("more_body", False)
+    return b"".join(parts)
+
+
+async def _pass_on(
+    process: MediaProcess, scope: Scope, body: bytes, receive: Receive, send: Send
+) -> None:
+    target = get_route_path(scope)
+    if scope["query_string"]:
+        target += "?" + scope["query_string"].decode("latin-1")
+    headers = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name not in _OF_ONE_HOP and name != HEADER.encode()
+    ]
+    name, value = say_caller()
+    if scope["type"] == "websocket":
+        await relay_socket(process.path, target, (name, value), scope, receive, send)
+        return
+    headers.append((name.encode(), value.encode()))
+    await _forward(process.path, scope["method"], target, headers, body, send)
+
+
+async def _forward(
+    path: str, method: str, target: str, headers: list[tuple[bytes, bytes]], body: bytes, send: Send
+) -> None:
+    """One request to a process, on a connection of its own: one that was kept might be closed just
+    then, and what opens a session must not be sent twice.
+
+    Raises:
+        EngineError: the process ended before it answered.
+    """
+    request = httpx.Request(method, f"http://media{target}", headers=headers, content=body)
+    async with httpx.AsyncHTTPTransport(uds=path) as transport:
+        try:
+            response = await transport.handle_async_request(request)
+            content = b"".join([part async for part in response.aiter_raw()])
+            await response.aclose()
+        except httpx.TransportError as error:
+            raise EngineError(ENDED) from error
+    start: Message = {
+        "type": "http.response.start",
+        "status": response.status_code,
+        "headers": [
+            (name.lower(), value)
+            for name, value in response.headers.raw
+            if name.lower() not in _OF_ONE_HOP
+        ]
+        + [(b"content-length", str(len(content)).encode())],
+    }
+    await send(start)
+    await send({"type": "http.response.body", "body": content})

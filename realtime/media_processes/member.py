@@ -1,0 +1,144 @@
+"""One media process as the front sees it: from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from realtime.clock import Clock
+from realtime.errors import VivavoceError
+from realtime.media_processes.line import Line
+from realtime.media_processes.process import MediaSettings, run_media_process
+from realtime.media_processes.totals import Family
+
+logger = logging.getLogger(__name__)
+
+BEAT_S = 1.0
+START_S = 120.0
+"""Deadline for the first answer: much is imported before."""
+UNANSWERED_S = 30.0
+"""A process that answers nothing for so long is ended; sessions in it have stood still as long."""
+JOIN_S = 10.0
+"""For an orderly end, before it is killed."""
+
+State = Literal["starting", "ready", "ended"]
+
+
+class MediaProcess:
+    """Lives once: `live`.
+
+    Args:
+        name: for logs and `/health`.
+        serves: what it may call; see `Line`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: MediaSettings,
+        clock: Clock,
+        serves: Callable[[MediaProcess], Mapping[str, Callable[..., Any]]],
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.state: State = "starting"
+        self.opening = 0
+        """Requests under way that may open a session here."""
+        self.families: list[Family] = []
+        """What it had counted when it was last asked."""
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when it takes sessions, or has ended before."""
+        self._clock = clock
+        self._line = Line({**serves(self), "ready": self._is_ready})
+        self._process: Any = None
+
+    @property
+    def path(self) -> str:
+        """Of its Unix socket."""
+        return self.settings.path
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, while there is one."""
+        return None if self._process is None else int(self._process.pid)
+
+    def _is_ready(self) -> None:
+        self.state = "ready"
+        if not self.ready.done():
+            self.ready.set_result(None)
+
+    async def live(self) -> str:
+        """Start it; returns why it is over."""
+        ours, theirs = socket.socketpair()
+        # From this thread and no other: the process dies with the thread that started it.
+        self._process = multiprocessing.get_context("spawn").Process(
+            target=run_media_process,
+            args=(self.settings, theirs, os.getpid()),
+            name=f"vivavoce-media-{self.name}",
+            daemon=True,
+        )
+        self._process.start()
+        theirs.close()
+        await self._line.open(ours)
+        hearing = asyncio.create_task(self._line.run())
+        beating = asyncio.create_task(self._beat())
+        try:
+            await asyncio.wait({hearing, beating}, return_when=asyncio.FIRST_COMPLETED)
+            if beating.done():
+                self._process.kill()
+                return await beating
+            return "it has ended"
+        finally:
+            self.state = "ended"
+            for task in (beating, hearing):
+                task.cancel()
+            await asyncio.gather(beating, hearing, return_exceptions=True)
+            if not self.ready.done():
+                self.ready.set_result(None)
+            await self._bury()
+
+    async def _beat(self) -> str:
+        """Ask it every second; returns why it is given up."""
+        while True:
+            await self._clock.sleep_until(self._clock.now() + BEAT_S)
+            timeout_s = START_S if self.state == "starting" else UNANSWERED_S
+            try:
+                if await self._line.call("pulse", timeout_s=timeout_s) == "failed":
+                    return "it has given up the inference process"
+            except VivavoceError as error:
+                return str(error)
+
+    async def _bury(self) -> None:
+        process, self._process = self._process, None
+        await asyncio.to_thread(process.join, JOIN_S)  # it has closed its end of the line
+        process.kill()
+        await asyncio.to_thread(process.join, JOIN_S)
+        logger.info("media process %s: exit code %s", self.name, process.exitcode)
+        process.close()
+
+    # What it is asked
+
+    async def count(self) -> list[Family]:
+        """What it has counted; where it does not say, what it had when it last did."""
+        try:
+            self.families = await self._line.call("families")
+        except VivavoceError as error:
+            logger.warning("media process %s does not say what it counted: %s", self.name, error)
+        return self.families
+
+    def announce_end(self) -> None:
+        """It takes no new session, and tells those that run."""
+        self._line.tell("announce_end")
+
+    async def end(self) -> None:
+        """Have it end its sessions and then itself: `live` returns."""
+        try:
+            await self._line.call("end_sessions", timeout_s=JOIN_S)
+            await self._line.call("exit", timeout_s=JOIN_S)
+        except VivavoceError as error:
+            logger.warning("media process %s is killed: %s", self.name, error)
