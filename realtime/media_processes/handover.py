@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from urllib.parse import quote
 
 import httpx
 from starlette._utils import get_route_path
@@ -109,7 +110,7 @@ async def _read(receive: Receive) -> bytes:
 async def _pass_on(
     process: MediaProcess, scope: Scope, body: bytes, receive: Receive, send: Send
 ) -> None:
-    target = get_route_path(scope)
+    target = quote(get_route_path(scope), safe="/:@!$&'()*+,;=~")
     if scope["query_string"]:
         target += "?" + scope["query_string"].decode("latin-1")
     headers = [

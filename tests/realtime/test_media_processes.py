@@ -1,0 +1,312 @@
+"""Sessions in two media processes: each call reaches its owner, and one that is killed is replaced.
+
+Real processes; waits are for what must happen, however long a busy machine takes for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+import pytest_asyncio
+import websockets
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from benchmarks.service.browser import ServerProcess
+from benchmarks.service.peer import AvatarClient
+from tests.support.engines import until
+from tests.support.media_processes import AS_ALICE, AS_BOB, two_media_processes
+from tests.support.sockets import Talker
+from tests.support.sounds import SPEECH
+from tests.support.whip import FRAGMENT, SDP, HttpPeer, player, publisher
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+PATIENCE_S = 240.0
+
+
+class Running:
+    """A server with two media processes, as Alice sees it."""
+
+    def __init__(self, process: ServerProcess) -> None:
+        self.process = process
+        self.http = httpx.AsyncClient(base_url=process.url, headers=AS_ALICE, timeout=120.0)
+
+    async def media(self) -> list[dict[str, Any]]:
+        """What `/health` says of the media processes."""
+        found: list[dict[str, Any]] = (await self.http.get("/health")).json()["media_processes"]
+        return found
+
+    async def counts(self) -> list[int]:
+        return [each["sessions"] for each in await self.media()]
+
+    async def open(self) -> str:
+        """A session that speech is pushed to."""
+        answer = await self.http.post("/v1/sessions", json={"audio": "push"})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[str]:
+        """The same, ended at the end unless it has been."""
+        session = await self.open()
+        yield session
+        await self.http.delete(f"/v1/sessions/{session}")
+
+    def socket(self, path: str, **options: Any) -> Any:
+        """A WebSocket with Alice's key, or with other `additional_headers`."""
+        url = self.process.url.replace("http", "ws") + path
+        return websockets.connect(url, **{"additional_headers": AS_ALICE} | options)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory) -> AsyncIterator[Running]:
+    with two_media_processes(tmp_path_factory.mktemp("server")) as process:
+        running = Running(process)
+        async with running.http:
+            yield running
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not await holds():
+            await asyncio.sleep(0.1)
+
+
+async def join(server: Running, peer: HttpPeer, where: str) -> str:
+    """Offer as Alice; the session of the answer."""
+    peer.answer = await server.http.post(
+        where, content=await peer.offer(), headers={"content-type": SDP["content-type"]}
+    )
+    assert peer.answer.status_code == 201, peer.answer.text
+    await peer.accept(peer.answer.text)
+    return peer.location.split("/")[2]
+
+
+async def told(socket: Any, type: str) -> dict[str, Any]:
+    """The next event of a type."""
+    async with asyncio.timeout(PATIENCE_S):
+        while (event := json.loads(await socket.recv()))["type"] != type:
+            pass
+    return event
+
+
+async def test_sessions_are_spread_and_found_by_their_owners_alone(server):
+    async with AsyncExitStack() as stack:
+        ids = [await stack.enter_async_context(server.session()) for _ in range(4)]
+        assert await server.counts() == [2, 2]
+        for session in ids:
+            where = f"/v1/sessions/{session}"
+            assert (await server.http.get(where)).json()["id"] == session
+            changed = await server.http.patch(where, json={"avatar": "bert"})
+            assert (changed.status_code, changed.json()["avatar"]) == (200, "bert")
+            for answer in (
+                await server.http.get(where, headers=AS_BOB),
+                await server.http.delete(where, headers=AS_BOB),
+            ):
+                assert (answer.status_code, answer.json()["error"]["code"]) == (
+                    404,
+                    "unknown_session",
+                )
+        one_too_many = await server.http.post("/v1/sessions", json={"audio": "push"})
+        assert one_too_many.status_code == 503
+        assert one_too_many.json()["error"]["code"] == "at_capacity"
+        assert one_too_many.headers["retry-after"]
+        assert (await server.http.get("/ready")).status_code == 503
+        assert await server.counts() == [2, 2]
+    assert await server.counts() == [0, 0]
+    assert (await server.http.get("/ready")).json() == {"status": "ready"}
+
+
+async def test_metrics_are_sums(server):
+    async def read() -> dict[str, float]:
+        lines = (await server.http.get("/metrics")).text.splitlines()
+        named = [line.rpartition(" ") for line in lines if not line.startswith("#")]
+        assert len({name for name, _, _ in named}) == len(named)  # each once
+        return {name: float(value) for name, _, value in named}
+
+    before = await read()
+    async with server.session(), server.session():
+        assert await server.counts() == [1, 1]
+        during = await read()
+        assert during['vivavoce_sessions{size="64x36"}'] == 2
+    after = await read()
+    opened = "vivavoce_sessions_opened_total"
+    assert after[opened] == during[opened] == before.get(opened, 0) + 2
+    assert after['vivavoce_sessions{size="64x36"}'] == 0
+    ended = 'vivavoce_sessions_ended_total{reason="deleted"}'
+    assert after[ended] == before.get(ended, 0) + 2
+    assert after['vivavoce_sessions_refused_total{reason="at_capacity"}'] >= 1
+    assert after["vivavoce_degradation_rung"] == 0
+
+
+async def test_sockets_and_tickets_reach_the_owner(server):
+    async with server.session() as first, server.session() as second:
+        assert await server.counts() == [1, 1]
+        for session in (first, second):
+            where = f"/v1/sessions/{session}"
+            ticket = (await server.http.post(f"{where}/tickets")).json()["ticket"]
+            by_ticket = server.socket(f"{where}/events?ticket={ticket}", additional_headers={})
+            async with by_ticket as events, server.socket(f"{where}/audio?rate=16000") as audio:
+                assert (await told(events, "session.created"))["session"]["id"] == session
+                assert (await told(audio, "session.created"))["session"]["id"] == session
+                with pytest.raises(InvalidStatus) as refused:
+                    await server.socket(f"{where}/audio?rate=7")
+                assert refused.value.response.status_code == 400
+                assert json.loads(refused.value.response.body)["error"]["code"] == "bad_request"
+                await audio.send((8_000 * np.ones(16_000, np.int16)).tobytes())
+                await audio.send(json.dumps({"type": "input_audio_buffer.commit"}))
+                assert await told(events, "output_audio_buffer.started")
+                assert (await told(audio, "output_audio_buffer.stopped"))["played_ms"] == 1_000
+            for wrong in (f"{where}/events?ticket={ticket}", f"{where}/nothing"):
+                with pytest.raises(InvalidStatus) as refused:
+                    await server.socket(wrong, additional_headers={})
+                assert refused.value.response.status_code == 401
+
+
+async def test_peers_are_answered_and_watched_where_their_session_is(server):
+    """A microphone by WHIP in one process, an offer in the other; viewers of both."""
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        speaker = await enter(publisher())
+        first = await join(server, speaker, "/whip/anna")
+        caller = AvatarClient(SPEECH, keep_frames=False, decode=False)
+        stack.push_async_callback(caller.close)
+
+        async def post(offer: dict[str, Any]) -> dict[str, Any]:
+            return (await server.http.post("/v1/sessions", json=offer)).raise_for_status().json()
+
+        await caller.connect(post, "bert")
+        second = caller.session["id"]
+        assert await server.counts() == [1, 1]
+        for session in (first, second):
+            viewer = await enter(player("video"))
+            assert await join(server, viewer, f"/whep/{session}") == session
+            await until(lambda viewer=viewer: len(viewer.frames["video"]) >= 2)
+            patched = await server.http.patch(
+                viewer.location, content=viewer.fragment, headers=FRAGMENT
+            )
+            assert patched.status_code == 204, patched.text
+            assert (await server.http.get(f"/v1/sessions/{session}")).json()["parties"] == 2
+            assert (await server.http.delete(viewer.location)).status_code == 200
+            assert (await server.http.get(viewer.location)).status_code == 404
+        assert (await server.http.options(f"/whep/{second}")).headers["accept-post"] == SDP[
+            "content-type"
+        ]
+        assert (await server.http.delete(speaker.location)).status_code == 200
+        assert (await server.http.delete(f"/v1/sessions/{second}")).status_code == 204
+
+        async def empty() -> bool:
+            return await server.counts() == [0, 0]
+
+        await eventually(empty)
+
+
+async def test_other_dialects_reach_the_owner_too(server):
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        openai = await enter(server.socket("/v1/realtime?model=bert"))
+        assert (await told(openai, "session.created"))["session"]
+        pipecat = await enter(player("audio", "video", direction="sendrecv"))
+        offer = {"sdp": await pipecat.offer(), "type": "offer"}
+        answer = (await server.http.post("/api/offer", json=offer)).json()
+        assert await server.counts() == [1, 1]
+        again = {**offer, "pc_id": answer["pc_id"]}
+        assert (await server.http.post("/api/offer", json=again)).json() == answer
+        assert await server.counts() == [1, 1]  # the same one
+        candidates = {"pc_id": answer["pc_id"], "candidates": []}
+        assert (await server.http.patch("/api/offer", json=candidates)).status_code == 200
+        candidates["pc_id"] = "nobody.nothing"
+        assert (await server.http.patch("/api/offer", json=candidates)).status_code == 404
+        session = answer["pc_id"].split(".")[0]
+        hung_up = await server.http.post(f"/v1/realtime/calls/{session}/hangup")
+        assert hung_up.status_code == 200
+        assert await server.counts() == [1, 0]
+
+
+async def test_a_killed_process_takes_its_own_sessions_only_and_is_replaced(server):
+    async def empty() -> bool:
+        return await server.counts() == [0, 0]
+
+    await eventually(empty)
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        lost = await enter(server.session())
+        [victim] = [each for each in await server.media() if each["sessions"]]
+        caller = AvatarClient(SPEECH, keep_frames=False, decode=False)
+        stack.push_async_callback(caller.close)
+
+        async def post(offer: dict[str, Any]) -> dict[str, Any]:
+            return (await server.http.post("/v1/sessions", json=offer)).raise_for_status().json()
+
+        await caller.connect(post)
+        kept = caller.session["id"]
+        assert await server.counts() == [1, 1]
+        watcher = Talker(await server.socket(f"/v1/sessions/{kept}/events"))
+        stack.push_async_callback(watcher.close)
+        told_lost = [
+            await enter(server.socket(f"/v1/sessions/{lost}/{kind}"))
+            for kind in ("audio", "events")
+        ]
+        await until(lambda: len(caller.audio.arrivals) > 50)
+        os.kill(victim["pid"], signal.SIGKILL)
+        for socket in told_lost:
+            assert (await told(socket, "error"))["error"]["code"] == "session_lost"
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+            assert closed.value.rcvd.code == 1012
+
+        async def replaced() -> bool:
+            media = await server.media()
+            states = [each["state"] for each in media]
+            return victim["pid"] not in [each["pid"] for each in media] and states == ["ready"] * 2
+
+        await eventually(replaced)
+        heard, stats = len(caller.audio.arrivals), len(watcher.of("stats"))
+        for call in (server.http.get, server.http.delete):
+            gone = await call(f"/v1/sessions/{lost}")
+            assert gone.status_code == 410
+            assert gone.json()["error"]["code"] == "session_lost"
+            assert "media process" in gone.json()["error"]["message"]
+        assert (await server.http.get(f"/v1/sessions/{lost}", headers=AS_BOB)).status_code == 404
+        async with server.session() as new:  # where there is none
+            assert await server.counts() == [1, 1]
+            assert (await server.http.get(f"/v1/sessions/{new}")).status_code == 200
+            await until(lambda: len(caller.audio.arrivals) > heard + 50)
+        assert (await server.http.get(f"/v1/sessions/{kept}")).json()["parties"] == 2
+        await watcher.told("stats", stats + 1)
+        assert not watcher.of("error")
+        media_time = np.unique([rtp_time for rtp_time, _ in caller.audio.arrivals])
+        assert (np.diff(media_time) == 960).all()
+    ended = 'vivavoce_sessions_ended_total{reason="media_process_ended"} 1.0'
+    assert ended in (await server.http.get("/metrics")).text
+
+
+async def test_sigterm_lets_sessions_end_and_leaves_nothing(server):
+    family = server.process.family()
+    first, second = await server.open(), await server.open()
+    sockets = [await server.socket(f"/v1/sessions/{session}/events") for session in (first, second)]
+    server.process.process.send_signal(signal.SIGTERM)
+    for socket in sockets:
+        assert (await told(socket, "error"))["error"]["code"] == "session_ending"
+    refused = await server.http.post("/v1/sessions", json={"audio": "push"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "draining")
+    assert (await server.http.get("/ready")).status_code == 503
+    assert (await server.http.get(f"/v1/sessions/{first}")).status_code == 200
+    for socket, session in zip(sockets, (first, second), strict=True):
+        assert (await server.http.delete(f"/v1/sessions/{session}")).status_code == 204
+        async for _ in socket:  # until it is closed as it should be
+            pass
+        assert socket.close_code == 1000
+    assert await asyncio.to_thread(server.process.process.wait, PATIENCE_S) == 0
+    psutil.wait_procs(family, PATIENCE_S)
+    assert not any(process.is_running() for process in family)
+    server.http = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(204)))
