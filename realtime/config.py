@@ -69,7 +69,7 @@ class ServerConfig(AccessSettings):
     max_sessions: int = 8
     media_processes: int = 1  # that share the sessions; 1: they are in the server's own
     media_cores: str = ""  # of the machine that media processes may use, like 2-7,10; empty: all
-    encoder_niceness: int = 5  # by which encoders in media processes yield, to inference above all
+    encoder_niceness: int = 3  # by which encoders in media processes yield, to inference above all
     load_share: float = 0.75  # of the machine that sessions may fill; above 1 oversells it
     video_codec: Literal["auto", "VP8", "H264"] = "auto"
     data_dir: Path = field(default_factory=default_data_dir)

@@ -133,11 +133,13 @@ def main(argv: list[str] | None = None) -> int:
     add_pipeline(parser)
     parser.add_argument("--size", default="256", metavar="H|WxH")
     parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--niceness", type=int, help="of encoders in media processes")
     args = parser.parse_args(argv)
     data = Path.home() / ".cache" / "vivavoce-bench"
     data.mkdir(parents=True, exist_ok=True)
-    settings = data / "oversell.toml"
-    settings.write_text("load_share = 10.0\nmax_sessions = 6\n")
+    settings = data / "media_processes.toml"
+    nice = "" if args.niceness is None else f"encoder_niceness = {args.niceness}\n"
+    settings.write_text(f"load_share = 10.0\nmax_sessions = 6\n{nice}")
     figures: dict[str, dict[str, Any]] = {}
     with multiprocessing.Manager() as manager:
         for name, (processes, sessions) in RUNS.items():
@@ -150,7 +152,7 @@ def main(argv: list[str] | None = None) -> int:
                 health = httpx.get(process.url + "/health").json()
                 row |= {"media_processes": processes, "server_cores_used": round(cores, 3)}
                 row["step_ms"] = health["costs"]
-                row["memory_mb"] = process.memory_mb()
+                row["memory_mb"] = process.memory_mb()["together"]
             figures[name] = row
             print(name, json.dumps(row))
     figures["verdict"] = {"paced_alike": is_paced_alike(figures)}

@@ -23,12 +23,13 @@ from pipelines.machine import Machine
 from pipelines.photo.framing import SQUARE
 from realtime.clock import Clock, MonotonicClock
 from realtime.engine.config import EngineConfig
+from realtime.engine.encoding_tally import EncodingTally
 from realtime.engine.handle import StreamHandle
 from realtime.engine.health import Health, State
 from realtime.engine.heartbeat import watch
 from realtime.engine.link import Link, Observer
 from realtime.engine.supervisor import BackOff, Child, Elsewhere, EngineAddress, Home
-from realtime.engine.wire import EncodingTimes, Pulse
+from realtime.engine.wire import Pulse
 from realtime.errors import EngineError, NotReady, VivavoceError
 from realtime.media import Size
 
@@ -79,7 +80,9 @@ class Engine:
         self._building = 0
         self._pulse = Pulse("", {}, 0, 0, {}, Machine(0), {}, {})
         self._answered = self._clock.now()
-        self._encoded: dict[Size, tuple[int, float, float]] = {}
+        self._encoded = EncodingTally()
+        self.measured_encode = self._encoded.add
+        """Takes what encoding one picture of a size took; the inference process is told."""
 
     @classmethod
     def attach(
@@ -234,13 +237,15 @@ class Engine:
             self._clock,
             lambda link: self._ask(link),
             self._longest_silence_s,
-            self._tell_encoded,
+            self._encoded.tell,
         )
 
     def _longest_silence_s(self, link: Link) -> float:
         if not link.answered:
             return START_S
-        return self._unanswered_s * (BUILDING_FACTOR if self._building else 1.0)
+        # One that another process owns may be building unknown to us, and is that one's to end.
+        patient = self._building or not self._owner
+        return self._unanswered_s * (BUILDING_FACTOR if patient else 1.0)
 
     async def _ask(self, link: Link) -> None:
         pulse: Pulse = await link.call("pulse", timeout_s=BUILD_S)
@@ -323,17 +328,3 @@ class Engine:
             first_sizes=pulse.first_sizes,
             backends=pulse.backends,
         )
-
-    def measured_encode(self, size: Size, cpu_s: float, wall_s: float) -> None:
-        """Tell what encoding one picture of `size` took, and how long it was waited for."""
-        count, cpu, wall = self._encoded.get(size, (0, 0.0, 0.0))
-        self._encoded[size] = count + 1, cpu + cpu_s, wall + wall_s
-
-    def _tell_encoded(self, link: Link) -> None:
-        times = [
-            EncodingTimes(size, n, cpu / n, wall / n)
-            for size, (n, cpu, wall) in self._encoded.items()
-        ]
-        self._encoded.clear()
-        if times:
-            link.tell("encoded", times)

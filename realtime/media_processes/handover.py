@@ -53,7 +53,7 @@ class Handover:
         if scope["type"] in ("http", "websocket"):
             method = "WS" if scope["type"] == "websocket" else scope["method"]
             call = find_call(method, get_route_path(scope))
-        if call is None or not _is_of_sessions(call):
+        if call is None or not is_of_sessions(call):
             await self._app(scope, receive, send)
             return
         try:
@@ -82,7 +82,8 @@ class Handover:
         return self._media.sessions.find(session)
 
 
-def _is_of_sessions(call: Call) -> bool:
+def is_of_sessions(call: Call) -> bool:
+    """Whether media processes answer it."""
     known = call.method, call.pattern
     if known in _ANYWHERE or call.pattern == _OFFER:
         return True

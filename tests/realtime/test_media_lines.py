@@ -19,16 +19,22 @@ from prometheus_client import generate_latest
 
 from pipelines.pipeline import Material
 from realtime.access.caller import LOCAL, Caller, acting
+from realtime.access.table import find_call
 from realtime.avatars.records import Record, write_record
 from realtime.config import ServerConfig
 from realtime.cores import cores, is_cores, stay_on
+from realtime.engine.supervisor import EngineAddress
 from realtime.errors import AtCapacity, EngineError, SessionLost, UnknownAvatar, UnknownSession
+from realtime.http.app import create_app
 from realtime.media_processes.avatars import SharedAvatars
+from realtime.media_processes.handover import is_of_sessions
 from realtime.media_processes.line import Line
+from realtime.media_processes.process import MediaHost, MediaSettings, create_media_app
 from realtime.media_processes.said_caller import read_caller, say_caller
 from realtime.media_processes.totals import Sums, families_of
 from realtime.media_processes.whereabouts import Whereabouts
 from realtime.metrics import Metrics
+from tests.realtime.test_access import walk
 
 
 @asynccontextmanager
@@ -151,6 +157,18 @@ def test_who_asks_is_the_same_in_a_media_process(who):
     assert value.isascii()
     assert (name.lower(), read_caller(value)) == (name, who)
     assert read_caller(value).dies in (9, inf)
+
+
+def test_calls_about_sessions_are_handed_over_and_no_others(tmp_path):
+    config = ServerConfig(data_dir=tmp_path)
+    host = MediaHost(MediaSettings(config, EngineAddress(b"nobody", b""), ""))
+    with socket.socket() as unused:
+        theirs = set(walk(create_media_app(host, unused).routes))
+    assert ("WS", "/v1/sessions/{session_id}/events") in theirs
+    for method, path in walk(create_app(config).routes):
+        call = find_call(method, path)
+        assert call is not None
+        assert is_of_sessions(call) == ((method, path) in theirs), (method, path)
 
 
 @pytest.fixture

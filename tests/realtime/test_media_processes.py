@@ -232,6 +232,57 @@ async def test_other_dialects_reach_the_owner_too(server):
         assert await server.counts() == [1, 0]
 
 
+async def test_a_pipeline_that_a_session_names_is_loaded(server):
+    wrong = await server.http.post("/v1/sessions", json={"audio": "push", "pipeline": "dreams"})
+    assert (wrong.status_code, wrong.json()["error"]["code"]) == (404, "unknown_pipeline")
+    said: set[tuple[int, str]] = set()
+
+    async def opened() -> bool:
+        wanted = {"audio": "push", "pipeline": "echo2"}
+        answer = await server.http.post("/v1/sessions", json=wanted)
+        if answer.status_code == 201:
+            await server.http.delete(answer.headers["location"])
+            return True
+        error = answer.json()["error"]
+        said.add((answer.status_code, error["code"]))
+        return False
+
+    await eventually(opened)
+    assert said <= {(503, "pipeline_not_loaded"), (503, "starting")}
+    assert (503, "pipeline_not_loaded") in said
+
+
+async def test_sessions_everywhere_hear_of_the_end_of_the_inference_process(server):
+    async def settled() -> bool:
+        return await server.counts() == [0, 0]
+
+    await eventually(settled)
+    media = {each["pid"] for each in await server.media()}
+    sessions = [await server.open(), await server.open()]
+    assert await server.counts() == [1, 1]
+    sockets = [await server.socket(f"/v1/sessions/{session}/events") for session in sessions]
+    for child in psutil.Process(server.process.process.pid).children():
+        if child.pid not in media and "spawn_main" in " ".join(child.cmdline()):
+            child.kill()
+    for socket in sockets:
+        assert (await told(socket, "error"))["error"]["code"] == "engine_unavailable"
+        async for _ in socket:
+            pass
+        assert socket.close_code == 1000
+    await eventually(settled)
+
+    async def opens_in_both() -> bool:
+        made = [await server.http.post("/v1/sessions", json={"audio": "push"}) for _ in range(2)]
+        both = await server.counts() == [1, 1]
+        for answer in made:
+            if answer.status_code == 201:
+                await server.http.delete(answer.headers["location"])
+        return both
+
+    await eventually(opens_in_both)
+    assert {each["pid"] for each in await server.media()} == media
+
+
 async def test_a_killed_process_takes_its_own_sessions_only_and_is_replaced(server):
     async def empty() -> bool:
         return await server.counts() == [0, 0]
@@ -307,6 +358,46 @@ async def test_sigterm_lets_sessions_end_and_leaves_nothing(server):
             pass
         assert socket.close_code == 1000
     assert await asyncio.to_thread(server.process.process.wait, PATIENCE_S) == 0
-    psutil.wait_procs(family, PATIENCE_S)
-    assert not any(process.is_running() for process in family)
+    assert not psutil.wait_procs(family, PATIENCE_S)[1]
+    [audit] = (server.process.log_path.parent / "audit").glob("*.jsonl")
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
+    noted = {(line["what"], line.get("who"), line["status"]) for line in lines}
+    assert ("WS /v1/sessions/{session}/events", "alice", 101) in noted
+    assert ("GET /v1/sessions/{session}", "bob", 404) in noted
+    opened = [line for line in lines if line["what"] == "POST /v1/sessions"]
+    assert f"/v1/sessions/{first}" in [line.get("made") for line in opened]
     server.http = httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(204)))
+
+
+@pytest.mark.slow
+async def test_one_that_answers_no_more_is_replaced(tmp_path):
+    with two_media_processes(tmp_path, "drain_timeout_s = 1") as process:
+        server = Running(process)
+        async with server.http:
+            lost = await server.open()
+            [still] = [each["pid"] for each in await server.media() if each["sessions"]]
+            socket = await server.socket(f"/v1/sessions/{lost}/events")
+            os.kill(still, signal.SIGSTOP)
+            kept = await server.open()  # in the other one
+            assert (await told(socket, "error"))["error"]["code"] == "session_lost"
+            assert (await server.http.get(f"/v1/sessions/{lost}")).status_code == 410
+            assert (await server.http.get(f"/v1/sessions/{kept}")).status_code == 200
+
+            async def replaced() -> bool:
+                states = {each["pid"]: each["state"] for each in await server.media()}
+                return still not in states and [*states.values()] == ["ready"] * 2
+
+            await eventually(replaced)
+            family = process.family()
+            assert await asyncio.to_thread(process.stop, PATIENCE_S) == 0  # whoever talks on
+            assert not psutil.wait_procs(family, PATIENCE_S)[1]
+
+
+@pytest.mark.slow
+async def test_a_killed_front_leaves_no_process(tmp_path):
+    with two_media_processes(tmp_path) as process:
+        family = process.family()
+        assert len(family) >= 4
+        process.process.kill()
+        _, alive = psutil.wait_procs(family[1:], PATIENCE_S)
+        assert not alive

@@ -24,16 +24,19 @@ pipeline = "echo"
 size = "64x36"
 max_sessions = 4
 media_processes = 2
+load_on_demand = true
+load_memory_bytes = 1
 load_share = 10.0
 connect_timeout_s = 240.0
 ping_timeout_s = 240.0
-drain_timeout_s = 60.0
 rate_per_address = "100000/second"
 """
 
 
 @contextmanager
-def two_media_processes(folder: Path, *flags: str) -> Iterator[ServerProcess]:
+def two_media_processes(
+    folder: Path, settings: str = "drain_timeout_s = 60"
+) -> Iterator[ServerProcess]:
     """A ready server with the keys of Alice and Bob, and the faces `anna` and `bert`."""
     cast, data = folder / "cast", folder / "data"
     cast.mkdir()
@@ -43,14 +46,14 @@ def two_media_processes(folder: Path, *flags: str) -> Iterator[ServerProcess]:
         key = Material(photo=photo).digest()
         store = IdentityStore(data / "identities")
         store.save(IdentityFeatures(key, {"tone": np.array(tone)}, {}))
-    settings = folder / "vivavoce.toml"
-    settings.write_text(f'cast_dir = "{cast}"\n{SETTINGS}')
+    config = folder / "vivavoce.toml"
+    config.write_text(f'cast_dir = "{cast}"\n{SETTINGS}{settings}\n')
     with pytest.MonkeyPatch.context() as patch:
         path = [str(ECHO), *filter(None, [os.environ.get("PYTHONPATH")])]
         patch.setenv("PYTHONPATH", os.pathsep.join(path))
         keys = " ".join(f"{key.name}:{key.hash}" for key, _ in (ALICE, BOB))
         patch.setenv("VIVAVOCE_API_KEYS", keys)
-        process = ServerProcess(data, "--config", str(settings), *flags)
+        process = ServerProcess(data, "--config", str(config))
         try:
             process.wait_ready()
             yield process
