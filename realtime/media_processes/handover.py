@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from urllib.parse import quote
@@ -11,11 +12,11 @@ from starlette._utils import get_route_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from realtime.access.table import Call, find_call
-from realtime.errors import EngineError, VivavoceError
+from realtime.errors import EngineError, SessionError, SessionLost, VivavoceError
 from realtime.http.guard import refusal
 from realtime.media_processes.front import MediaProcesses
 from realtime.media_processes.member import MediaProcess
-from realtime.media_processes.relay import relay_socket
+from realtime.media_processes.relay import LOST, relay_socket
 from realtime.media_processes.said_caller import HEADER, say_caller
 
 _HERE = {("POST", "/v1/sessions/{session}/tickets")}
@@ -63,10 +64,12 @@ class Handover:
 
     async def _hand_over(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         body = b"" if call.method == "WS" else await _read(receive)
-        session = _session_of_offer(body) if call.pattern == _OFFER else call.session
-        process = self._owner(session) if session is not None else None
+        process = self._find(call, body)
         if process is not None:
-            await _pass_on(process, scope, body, receive, send)
+            try:
+                await _pass_on(process, scope, body, receive, send)
+            except EngineError as error:  # sooner than its end was noticed
+                raise SessionLost(LOST) from error
             return
         opens = call.method in ("POST", "WS")
         if opens:
@@ -78,8 +81,19 @@ class Handover:
         finally:
             process.opening -= opens
 
-    def _owner(self, session: str) -> MediaProcess:
-        return self._media.sessions.find(session)
+    def _find(self, call: Call, body: bytes) -> MediaProcess | None:
+        """The one whose session the call is about; None: it is about none, or none that is there
+        and the call does without.
+
+        Raises:
+            UnknownSession, SessionLost.
+        """
+        if call.session is not None:
+            return self._media.sessions.find(call.session)
+        session = _session_of_offer(body) if call.pattern == _OFFER else ""
+        with contextlib.suppress(SessionError):
+            return self._media.sessions.find(session)
+        return None
 
 
 def is_of_sessions(call: Call) -> bool:
@@ -90,13 +104,13 @@ def is_of_sessions(call: Call) -> bool:
     return call.session is not None and known not in _HERE
 
 
-def _session_of_offer(body: bytes) -> str | None:
+def _session_of_offer(body: bytes) -> str:
     """Of Pipecat's clients, who say it in the body; see `realtime.http.pipecat`."""
     try:
         said = json.loads(body)["pc_id"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return said.partition(".")[0] if isinstance(said, str) and said else None
+        return ""
+    return said.partition(".")[0] if isinstance(said, str) else ""
 
 
 async def _read(receive: Receive) -> bytes:

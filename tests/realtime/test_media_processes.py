@@ -224,6 +224,12 @@ async def test_other_dialects_reach_the_owner_too(server):
         assert await server.counts() == [1, 1]  # the same one
         candidates = {"pc_id": answer["pc_id"], "candidates": []}
         assert (await server.http.patch("/api/offer", json=candidates)).status_code == 200
+        stranger = await enter(player("audio", "video", direction="sendrecv"))
+        late = {"sdp": await stranger.offer(), "type": "offer", "pc_id": "ended.long-ago"}
+        another = (await server.http.post("/api/offer", json=late)).json()["pc_id"]
+        assert sum(await server.counts()) == 3  # one more, in place of the one that has ended
+        where = f"/v1/sessions/{another.split('.')[0]}"
+        assert (await server.http.delete(where)).status_code == 204
         candidates["pc_id"] = "nobody.nothing"
         assert (await server.http.patch("/api/offer", json=candidates)).status_code == 404
         session = answer["pc_id"].split(".")[0]
