@@ -13,14 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from realtime.access.caller import LOCAL, acting
+from realtime.access.caller import LOCAL, Caller, acting
 from realtime.avatars.library import AvatarLibrary
 from realtime.clock import Clock
 from realtime.config import ServerConfig
 from realtime.engine.supervisor import BackOff, EngineAddress
 from realtime.errors import EngineError, NotReady
+from realtime.media_processes.host import MediaSettings
 from realtime.media_processes.member import JOIN_S, MediaProcess
-from realtime.media_processes.process import MediaSettings
+from realtime.media_processes.said_caller import read_caller
 from realtime.media_processes.totals import Sums, families_of
 from realtime.media_processes.whereabouts import Whereabouts
 from realtime.metrics import Metrics
@@ -47,6 +48,8 @@ class MediaProcesses:
         on_change: Callable[[], None],
     ) -> None:
         self.sessions: Whereabouts[MediaProcess] = Whereabouts()
+        self.holds: Callable[[Caller], bool] = lambda who: True
+        """Whether what a caller has shown is valid still; see `LapsedAccess`."""
         self._config = config
         self._avatars = avatars
         self._pipelines = pipelines
@@ -138,6 +141,7 @@ class MediaProcesses:
             "closed": self._closed,
             "ensure": self._ensure,
             "check_pipeline": self._pipelines.check,
+            "hold": lambda sayings: [self.holds(read_caller(said)) for said in sayings],
         }
 
     def _opened(self, process: MediaProcess, session_id: str, owner: str) -> None:

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from realtime.clock import Clock
 from realtime.errors import VivavoceError
+from realtime.media_processes.host import MediaSettings
 from realtime.media_processes.line import Line
-from realtime.media_processes.process import MediaSettings, run_media_process
+from realtime.media_processes.process import run_media_process
 from realtime.media_processes.totals import Family
 
 logger = logging.getLogger(__name__)

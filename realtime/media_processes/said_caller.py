@@ -16,8 +16,12 @@ HEADER = "x-vivavoce-caller"
 
 def say_caller() -> tuple[str, str]:
     """The header that says who asks now."""
-    fields = dataclasses.asdict(caller())
-    return HEADER, json.dumps(fields | {"scopes": sorted(caller().scopes)})
+    return HEADER, write_caller(caller())
+
+
+def write_caller(who: Caller) -> str:
+    """What `read_caller` reads."""
+    return json.dumps(dataclasses.asdict(who) | {"scopes": sorted(who.scopes)})
 
 
 def read_caller(said: str) -> Caller:

@@ -28,8 +28,9 @@ from realtime.errors import AtCapacity, EngineError, SessionLost, UnknownAvatar,
 from realtime.http.app import create_app
 from realtime.media_processes.avatars import SharedAvatars
 from realtime.media_processes.handover import is_of_sessions
+from realtime.media_processes.host import MediaHost, MediaSettings
 from realtime.media_processes.line import Line
-from realtime.media_processes.process import MediaHost, MediaSettings, create_media_app
+from realtime.media_processes.process import create_media_app
 from realtime.media_processes.said_caller import read_caller, say_caller
 from realtime.media_processes.totals import Sums, families_of
 from realtime.media_processes.whereabouts import Whereabouts
