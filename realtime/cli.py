@@ -163,6 +163,7 @@ def _bench(args: argparse.Namespace) -> int:
         "motion": "benchmarks.motion.stats",
         "encoders": "benchmarks.speed.encoders",
         "sessions": "benchmarks.service.sessions",
+        "media-processes": "benchmarks.service.media_processes",
         "latency": "benchmarks.service.latency",
         "network": "benchmarks.service.network",
         "lips": "benchmarks.lips.run",

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import shutil
-import tempfile
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from realtime.access.caller import LOCAL, Caller, acting
@@ -61,7 +60,7 @@ class MediaProcesses:
         self._keeping: dict[int, asyncio.Task[None]] = {}
         self._ended = Sums()
         self._stopping = False
-        self._folder = Path()
+        self._folder: TemporaryDirectory[str] | None = None
 
     # Life
 
@@ -71,7 +70,7 @@ class MediaProcesses:
         Raises:
             EngineError: one does not.
         """
-        self._folder = Path(tempfile.mkdtemp(prefix="vivavoce-"))  # 0700
+        self._folder = TemporaryDirectory(prefix="vivavoce-", ignore_cleanup_errors=True)  # 0700
         for place in range(self._config.media_processes):
             self._there[place] = self._make(engine)
             task = asyncio.create_task(self._keep(place, engine), name=f"media process {place}")
@@ -100,10 +99,11 @@ class MediaProcesses:
             self._there[place] = self._make(engine)
 
     def _make(self, engine: EngineAddress) -> MediaProcess:
+        assert self._folder is not None
         name = f"m{next(self._numbers)}"
         # Of the server's secrets only what sessions need.
         config = replace(self._config, api_keys="")
-        settings = MediaSettings(config, engine, str(self._folder / name))
+        settings = MediaSettings(config, engine, os.path.join(self._folder.name, name))
         return MediaProcess(name, settings, self._clock, self._serve)
 
     def _mourn(self, process: MediaProcess) -> None:
@@ -130,8 +130,8 @@ class MediaProcesses:
         for task in self._keeping.values():
             task.cancel()
         await asyncio.gather(*self._keeping.values(), return_exceptions=True)
-        if self._folder != Path():
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        if self._folder is not None:
+            await asyncio.to_thread(self._folder.cleanup)
 
     # What they ask
 

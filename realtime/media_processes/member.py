@@ -24,6 +24,8 @@ START_S = 120.0
 """Deadline for the first answer: much is imported before."""
 UNANSWERED_S = 30.0
 """A process that answers nothing for so long is ended; sessions in it have stood still as long."""
+COUNT_S = 5.0
+"""For what it has counted: Prometheus itself waits for ten."""
 JOIN_S = 10.0
 """For an orderly end, before it is killed."""
 
@@ -127,7 +129,7 @@ class MediaProcess:
     async def count(self) -> list[Family]:
         """What it has counted; where it does not say, what it had when it last did."""
         try:
-            self.families = await self._line.call("families")
+            self.families = await self._line.call("families", timeout_s=COUNT_S)
         except VivavoceError as error:
             logger.warning("media process %s does not say what it counted: %s", self.name, error)
         return self.families

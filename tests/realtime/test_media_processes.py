@@ -11,6 +11,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -32,6 +33,7 @@ from tests.support.whip import FRAGMENT, SDP, HttpPeer, player, publisher
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PATIENCE_S = 240.0
 SPOKEN_S = 12
+BASE = os.getpriority(os.PRIO_PROCESS, 0)
 
 
 class Running:
@@ -39,7 +41,12 @@ class Running:
 
     def __init__(self, process: ServerProcess) -> None:
         self.process = process
-        self.http = httpx.AsyncClient(base_url=process.url, headers=AS_ALICE, timeout=120.0)
+        self.http = httpx.AsyncClient(
+            base_url=process.url,
+            headers=AS_ALICE,
+            timeout=120.0,
+            limits=httpx.Limits(max_keepalive_connections=0),  # the server closes idle ones
+        )
 
     async def media(self) -> list[dict[str, Any]]:
         """What `/health` says of the media processes."""
@@ -48,6 +55,12 @@ class Running:
 
     async def counts(self) -> list[int]:
         return [each["sessions"] for each in await self.media()]
+
+    async def niceness(self) -> set[int]:
+        """Of the threads of all media processes."""
+        tasks = [Path(f"/proc/{each['pid']}/task") for each in await self.media()]
+        threads = [int(thread.name) for folder in tasks for thread in folder.iterdir()]
+        return {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
 
     async def open(self) -> str:
         """A session that speech is pushed to."""
@@ -222,6 +235,7 @@ async def test_peers_are_answered_and_watched_where_their_session_is(server):
             viewer = await enter(player("video"))
             assert await join(server, viewer, f"/whep/{session}") == session
             await until(lambda viewer=viewer: len(viewer.frames["video"]) >= 2)
+            assert await server.niceness() == {BASE, max(BASE, 3)}  # encoders, and all else
             patched = await server.http.patch(
                 viewer.location, content=viewer.fragment, headers=FRAGMENT
             )
