@@ -30,6 +30,10 @@ from realtime.tasks import log_failure
 logger = logging.getLogger(__name__)
 
 
+MAX_PATH_BYTES = 107
+"""Of a Unix socket (unix(7))."""
+
+
 class MediaProcesses:
     """`start` before use, `stop` to end them all. Used from one event loop.
 
@@ -71,6 +75,11 @@ class MediaProcesses:
             EngineError: one does not.
         """
         self._folder = TemporaryDirectory(prefix="vivavoce-", ignore_cleanup_errors=True)  # 0700
+        longest = os.path.join(self._folder.name, "m999999")
+        if len(os.fsencode(longest)) > MAX_PATH_BYTES:
+            raise EngineError(
+                f"sockets cannot lie in {self._folder.name}: the name is too long; set TMPDIR"
+            )
         for place in range(self._config.media_processes):
             self._there[place] = self._make(engine)
             task = asyncio.create_task(self._keep(place, engine), name=f"media process {place}")
@@ -79,6 +88,7 @@ class MediaProcesses:
         for process in list(self._there.values()):
             await asyncio.shield(process.ready)
             if process.state == "ended":
+                self._stopping = True
                 raise EngineError("a media process cannot start; the log says more")
 
     async def _keep(self, place: int, engine: EngineAddress) -> None:

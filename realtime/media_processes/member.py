@@ -92,10 +92,10 @@ class MediaProcess:
         beating = asyncio.create_task(self._beat())
         try:
             await asyncio.wait({hearing, beating}, return_when=asyncio.FIRST_COMPLETED)
-            if beating.done():
-                self._process.kill()
-                return await beating
-            return "it has ended"
+            if hearing.done():
+                return "it has ended"
+            self._process.kill()
+            return await beating
         finally:
             self.state = "ended"
             for task in (beating, hearing):

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import os
 import socket
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -35,6 +36,7 @@ from realtime.media_processes.said_caller import read_caller, say_caller
 from realtime.media_processes.totals import Sums, families_of
 from realtime.media_processes.whereabouts import Whereabouts
 from realtime.metrics import Metrics
+from realtime.server import Server
 from tests.realtime.test_access import walk
 
 
@@ -170,6 +172,18 @@ def test_calls_about_sessions_are_handed_over_and_no_others(tmp_path):
         call = find_call(method, path)
         assert call is not None
         assert is_of_sessions(call) == ((method, path) in theirs), (method, path)
+
+
+async def test_a_folder_that_no_socket_fits_in_is_named(tmp_path, monkeypatch):
+    deep = tmp_path / ("x" * 120)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    server = Server(ServerConfig(data_dir=tmp_path, media_processes=2))
+    assert server.media is not None
+    with pytest.raises(EngineError, match="too long; set TMPDIR"):
+        await server.media.start(EngineAddress(b"nobody", b""))
+    await server.media.stop()
+    assert not list(deep.iterdir())
 
 
 @pytest.fixture
