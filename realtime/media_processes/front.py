@@ -29,7 +29,6 @@ from realtime.tasks import log_failure
 
 logger = logging.getLogger(__name__)
 
-
 MAX_PATH_BYTES = 107
 """Of a Unix socket (unix(7))."""
 

@@ -92,18 +92,15 @@ class MediaProcess:
         beating = asyncio.create_task(self._beat())
         try:
             await asyncio.wait({hearing, beating}, return_when=asyncio.FIRST_COMPLETED)
-            if hearing.done():
-                return "it has ended"
-            self._process.kill()
-            return await beating
+            return "it has ended" if hearing.done() else await beating
         finally:
-            self.state = "ended"
+            self.state, hung_up = "ended", hearing.done()
             for task in (beating, hearing):
                 task.cancel()
             await asyncio.gather(beating, hearing, return_exceptions=True)
             if not self.ready.done():
                 self.ready.set_result(None)
-            await self._bury()
+            await self._bury(JOIN_S if hung_up else 0.0)
 
     async def _beat(self) -> str:
         """Ask it every second; returns why it is given up."""
@@ -116,9 +113,9 @@ class MediaProcess:
             except VivavoceError as error:
                 return str(error)
 
-    async def _bury(self) -> None:
+    async def _bury(self, patience_s: float) -> None:
         process, self._process = self._process, None
-        await asyncio.to_thread(process.join, JOIN_S)  # it has closed its end of the line
+        await asyncio.to_thread(process.join, patience_s)
         process.kill()
         await asyncio.to_thread(process.join, JOIN_S)
         logger.info("media process %s: exit code %s", self.name, process.exitcode)
