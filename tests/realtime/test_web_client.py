@@ -11,7 +11,7 @@ from typing import Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from realtime import errors, protocol
+from realtime import client_events, errors, protocol
 from realtime.errors import VivavoceError
 
 CLIENT = Path(__file__).parents[2] / "web_client"
@@ -71,7 +71,7 @@ def all_errors(base: type[VivavoceError]) -> set[type[VivavoceError]]:
 
 
 def test_protocol_js_mirrors_the_client_events():
-    assert javascript_names("ClientEvent") == event_names(protocol.ClientEvent)
+    assert javascript_names("ClientEvent") == event_names(client_events.ClientEvent, client_events)
 
 
 def test_protocol_js_mirrors_the_server_events():
