@@ -151,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
                 cores = (process.cpu_s() - cpu) / (time.monotonic() - begin)
                 health = httpx.get(process.url + "/health").json()
                 row |= {"media_processes": processes, "server_cores_used": round(cores, 3)}
-                row["step_ms"] = health["costs"]
+                row["costs_ms"] = health["costs"]
                 row["memory_mb"] = process.memory_mb()["together"]
             figures[name] = row
             print(name, json.dumps(row))
