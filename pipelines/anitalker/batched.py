@@ -58,9 +58,9 @@ class BatchedNetwork:
     ) -> None:
         self.config = model.config
         self.slots = slots
-        self._device = torch.device(device)
-        if next(model.parameters()).device != self._device:
-            model = copy.deepcopy(model).to(self._device)  # others may use it where it is
+        self.device = torch.device(device)
+        if next(model.parameters()).device != self.device:
+            model = copy.deepcopy(model).to(self.device)  # others may use it where it is
         self._encoder, self._leave_identity = model.encoder, model.motion.leave_identity
         self._to_code, self._rest = model.motion.folded(), model.rest
         generator = model.generator
@@ -93,7 +93,7 @@ class BatchedNetwork:
         Raises:
             ValueError: a picture of another size.
         """
-        maps, start = self._encoder(picture[None].to(self._device))
+        maps, start = self._encoder(picture[None].to(self.device))
         code = F.linear(self._leave_identity(start), *self._to_code)
         if self._rest is not None:
             code = self._rest[None]
@@ -138,25 +138,27 @@ class BatchedNetwork:
         if not all(0 <= slot < self.slots for slot in slots):
             raise ValueError(f"slots {slots} of {self.slots}")
         if not slots:
-            none = codes.new_empty(0, 6, self.config.size, self.config.size, device=self._device)
+            none = codes.new_empty(0, 6, self.config.size, self.config.size, device=self.device)
             return Squares(none[:, :3], none[:, 3:5], none[:, 5:])
-        chosen = torch.tensor(slots, device=self._device)
+        chosen = torch.tensor(slots, device=self.device)
         parts = zip(
-            torch.split(codes.to(self._device), self._together),
+            torch.split(codes.to(self.device), self._together),
             torch.split(chosen, self._together),
             strict=True,
         )
-        drawn = [self._draw(*part) for part in parts]
+        drawn = [self.draw_rows(*part) for part in parts]
         return Squares(*(torch.cat(tensors) for tensors in zip(*drawn, strict=True)))
 
     @property
     def _together(self) -> int:
         """How many slots to compute at once."""
-        if self._device.type != "cpu":
+        if self.device.type != "cpu":
             return self.slots
         return max(1, _CPU_VALUES // (self.config.widths[0] * self.config.size**2))
 
-    def _draw(self, codes: Tensor, slots: Tensor) -> Squares:
+    def draw_rows(self, codes: Tensor, slots: Tensor) -> Squares:
+        """`draw` all at once, of slots that are a tensor, int64 [n], and not looked at: a step that
+        a graph can capture. Both lie on the network's device."""
         styles = self._styles[slots] + codes @ self._directions
         first, *rest = torch.split(styles, self._style_widths, dim=1)
         x = self._first(self._constant, first)

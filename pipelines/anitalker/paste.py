@@ -17,7 +17,7 @@ square is prepared once per identity and frame size.
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,27 @@ _FAINT = 0.05  # a mask below which a pixel counts as showing nothing
 _SPREAD = 3  # pixels of the drawn square over which colours are compared
 
 
+class Resting(Protocol):
+    """What the network draws of n faces at rest, and what that lacks of their photos.
+
+    rest: [n, 3, R, R] in [-1, 1], the photo's own motion as drawn. wrong: [n, 3, R, R], the
+    correction, in [-1, 1] of colours in [0, 1]. look: [n, 2, R, R], where its pixels look. shown:
+    [n, 1, R, R], how much they show of what they see there. fade: [1, 1, R, R], how much of what is
+    drawn is shown.
+    """
+
+    @property
+    def rest(self) -> Tensor: ...
+    @property
+    def wrong(self) -> Tensor: ...
+    @property
+    def look(self) -> Tensor: ...
+    @property
+    def shown(self) -> Tensor: ...
+    @property
+    def fade(self) -> Tensor: ...
+
+
 @dataclass(frozen=True)
 class Backing:
     """One identity's photo, ready for its square to be pasted in. Never written to.
@@ -62,11 +83,11 @@ class Backing:
     fixed: Tensor  # [1, 3, h, w] RGB in [0, 1]: (1 - mask) * photo
     detail: Tensor  # [1, 3, side, side]
     places: Tensor  # [1, 2, h, w] of the box's pixels
-    fade: Tensor  # [1, 1, R, R] how much of what is drawn is shown
-    rest: Tensor  # [1, 3, R, R] in [-1, 1], the photo's own motion as drawn
-    wrong: Tensor  # [1, 3, R, R], the correction: in [-1, 1] of colours in [0, 1]
-    look: Tensor  # [1, 2, R, R], where its pixels look
-    shown: Tensor  # [1, 1, R, R], how much they show of what they see there
+    fade: Tensor  # these are as `Resting` says, of one face
+    rest: Tensor
+    wrong: Tensor
+    look: Tensor
+    shown: Tensor
 
 
 def back(identity: IdentityFeatures, size: Size, device: torch.device) -> Backing:
@@ -84,7 +105,7 @@ def back(identity: IdentityFeatures, size: Size, device: torch.device) -> Backin
     left, top = left + placed.left, top + placed.top
     mask = _only(mask, (slice(max(top, 0), top + side), slice(max(left, 0), left + side)))
     wrong = blur((seen - rest)[0] * 0.5, rest.shape[-1] * _WIDE)[None]
-    fade = _fade(rest.shape[-1], device)
+    fade = fading(rest.shape[-1], device)
     drawn, correction = (enlarged(around(part * fade), side) for part in (rest * 0.5 + 0.5, wrong))
     detail = _square(photo, left, top, side) - drawn - correction
     rows, columns = _span(mask[0, 0].amax(1)), _span(mask[0, 0].amax(0))
@@ -164,7 +185,7 @@ def _places(side: int, device: torch.device) -> Tensor:
     return torch.stack(torch.meshgrid(line, line, indexing="xy"))[None]
 
 
-def _fade(size: int, device: torch.device) -> Tensor:
+def fading(size: int, device: torch.device) -> Tensor:
     """1 in a drawn square, 0 at its edge: [1, 1, R, R]."""
     near = (torch.arange(size, device=device) + 0.5) / size
     near = (torch.minimum(near, 1.0 - near) / _FADING).clamp_max(1.0)
@@ -188,11 +209,7 @@ def paste(drawn: Squares, backing: Backing, planes: Tensor) -> None:
 
 def blended(drawn: Squares, backing: Backing) -> Tensor:
     """The box that can change, as RGB [1, 3, h, w] in [0, 1]; one frame is drawn."""
-    moved = drawn.looks - backing.look
-    before = _before(moved, backing)
-    shown = (drawn.pictures * 0.5 + 0.5 + before.wrong) * backing.fade
-    lost = (1.0 - _sure(drawn, moved, before)) * backing.fade
-    box = enlarged(around(torch.cat([shown, moved * _SHARE, 1.0 - lost], 1)), backing.side)
+    box = enlarged(around(shown_squares(drawn, backing)), backing.side)
     box = box[:, :, backing.rows, backing.columns]
     places = (backing.places + box[:, 3:5]).permute(0, 2, 3, 1)
     detail = F.grid_sample(backing.detail, places, padding_mode="border", align_corners=False)
@@ -200,26 +217,36 @@ def blended(drawn: Squares, backing: Backing) -> Tensor:
     return torch.addcmul(backing.fixed, whole, backing.mask).clamp_(0.0, 1.0)
 
 
-def sure(drawn: Squares, moved: Tensor, backing: Backing) -> Tensor:
-    """How sure it is that a frame shows what was there at rest, [1, 1, R, R] in [0, 1].
+def shown_squares(drawn: Squares, rest: Resting) -> Tensor:
+    """Of n squares, [n, 6, R, R]: colours as they are shown, by how much further their detail is
+    looked for (x, y; of the square with its surroundings), and its share."""
+    moved = drawn.looks - rest.look
+    before = _before(moved, rest)
+    colours = (drawn.pictures * 0.5 + 0.5 + before.wrong) * rest.fade
+    lost = (1.0 - _sure(drawn, moved, before)) * rest.fade
+    return torch.cat([colours, moved * _SHARE, 1.0 - lost], 1)
 
-    moved: [1, 2, R, R], by how much its pixels look elsewhere than at rest.
+
+def sure(drawn: Squares, moved: Tensor, rest: Resting) -> Tensor:
+    """How sure it is that frames show what was there at rest, [n, 1, R, R] in [0, 1].
+
+    moved: [n, 2, R, R], by how much their pixels look elsewhere than at rest.
     """
-    return _sure(drawn, moved, _before(moved, backing))
+    return _sure(drawn, moved, _before(moved, rest))
 
 
 class _Before(NamedTuple):
-    """What was at rest where a frame's pixels look."""
+    """What was at rest where the pixels of n frames look."""
 
-    picture: Tensor  # [1, 3, R, R]
-    shown: Tensor  # [1, 1, R, R]
-    wrong: Tensor  # [1, 3, R, R]
+    picture: Tensor  # [n, 3, R, R]
+    shown: Tensor  # [n, 1, R, R]
+    wrong: Tensor  # [n, 3, R, R]
 
 
-def _before(moved: Tensor, backing: Backing) -> _Before:
+def _before(moved: Tensor, rest: Resting) -> _Before:
     places = (_places(moved.shape[-1], moved.device) + moved).permute(0, 2, 3, 1)
-    rest = torch.cat([backing.rest, backing.shown, backing.wrong], 1)
-    found = F.grid_sample(rest, places, padding_mode="border", align_corners=False)
+    joined = torch.cat([rest.rest, rest.shown, rest.wrong], 1)
+    found = F.grid_sample(joined, places, padding_mode="border", align_corners=False)
     return _Before(found[:, :3], found[:, 3:4], found[:, 4:])
 
 
