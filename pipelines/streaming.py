@@ -13,7 +13,9 @@ meaningless. State tensors are allocated once and never rebound, so a captured g
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from typing import TypeVar
 
@@ -53,6 +55,24 @@ def masked_write(held: Tensor, new: Tensor, active: Tensor) -> None:
         raise ValueError(f"state holds {tuple(held.shape)}, cannot take {tuple(new.shape)}")
     mask = active.view(-1, *([1] * (held.dim() - 1)))
     held.copy_(torch.where(mask, new, held))
+
+
+_SHAPES_ARE_FIXED = ContextVar("shapes_are_fixed", default=False)
+
+
+def shapes_are_fixed() -> bool:
+    """Whether a step has to compute every slot, active or not, as it is recorded or captured."""
+    return _SHAPES_ARE_FIXED.get()
+
+
+@contextmanager
+def fixed_shapes() -> Iterator[None]:
+    """Inside, no step leaves idle slots out, on whichever device."""
+    token = _SHAPES_ARE_FIXED.set(True)
+    try:
+        yield
+    finally:
+        _SHAPES_ARE_FIXED.reset(token)
 
 
 State = TypeVar("State", bound=SlotState)

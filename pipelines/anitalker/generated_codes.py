@@ -37,7 +37,6 @@ _GIVEN = {
     "gazeYaw": 6.0, "gazePitch": 4.0, "eyeBlinkLeft": 1.0, "mouthSmileLeft": 0.1,
     "eyeSquintLeft": 0.1,
 }  # fmt: skip
-_CHANNELS = [MOTION_INDEX[name] for name in _GIVEN]
 GIVEN_DIM = len(_GIVEN) + 1
 
 
@@ -47,8 +46,9 @@ def given(idle: Tensor, expression: Tensor) -> Tensor:
     idle: [..., MOTION_DIM] as `IdleMotion` draws it; expression: [..., 1], the control of that
     name.
     """
-    units = torch.tensor(list(_GIVEN.values()), device=idle.device)
-    return torch.cat([within_reach(idle)[..., _CHANNELS] / units, expression], -1)
+    shown = within_reach(idle)
+    told = [shown[..., MOTION_INDEX[name], None] / unit for name, unit in _GIVEN.items()]
+    return torch.cat([*told, expression], -1)
 
 
 @dataclass

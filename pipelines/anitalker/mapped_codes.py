@@ -18,7 +18,7 @@ from pipelines.motion.model import Features, MotionModel
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 
 _JAW, _CLOSE = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
-_LIDS = [MOTION_INDEX["eyeBlinkLeft"], MOTION_INDEX["eyeBlinkRight"]]
+_LIDS = slice(MOTION_INDEX["eyeBlinkLeft"], MOTION_INDEX["eyeBlinkRight"] + 1)
 _HALF, _BEYOND = 0.5, 0.24  # lids are followed to half a blink; of what is beyond, this share
 
 

@@ -29,7 +29,7 @@ from pipelines.motion.voice import HANGOVER
 from pipelines.pipeline import HOP_SAMPLES
 from pipelines.streaming import SlotState, masked_write
 
-_ANGLES = tuple(MOTION_INDEX[name] for name in ("headYaw", "headPitch", "headRoll"))
+_ANGLES = slice(MOTION_INDEX["headYaw"], MOTION_INDEX["headRoll"] + 1)
 _DEGREES = 90.0  # of a pose of 1
 _STILL = 1e-5  # root mean square of a hop that counts as digital silence
 _HISS = 3e-4  # root mean square of the noise that takes its place: -70 dB below full scale

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pipelines.diffusion.generator import Given, MotionGenerator
 from pipelines.diffusion.schedule import Known, Level, sample, without
 from pipelines.noise import mix, seed_keys, uniform
-from pipelines.streaming import SlotState, masked_write
+from pipelines.streaming import SlotState, masked_write, shapes_are_fixed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +158,7 @@ class StreamingSampler(nn.Module):
         audio: [B, ..., new * rows_per_frame, F]. Frames with negative numbers, for which the sound
         came before the stream began, are at rest. `given` is for the window's frames.
         """
-        if audio.is_cuda or bool(active.all()):
+        if audio.is_cuda or shapes_are_fixed() or bool(active.all()):
             return self._advance(audio, state, active, identity, given)
         # Where shapes may change, slots that rest cost nothing.
         rows = active.nonzero()[:, 0]

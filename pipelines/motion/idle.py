@@ -263,7 +263,10 @@ def _nod(
 
 
 def _rest(like: Tensor) -> Tensor:
-    return like.new_tensor([_REST.get(name, 0.0) for name in _FIELDS]).expand_as(like).clone()
+    rest = torch.zeros_like(like)
+    for name, value in _REST.items():
+        rest[:, _FIELDS.index(name)] = value
+    return rest
 
 
 def _mixing() -> Tensor:

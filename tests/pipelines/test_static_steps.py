@@ -1,0 +1,140 @@
+"""No step waits for the device, makes a tensor on the host, or lets a shape depend on values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from pipelines.anitalker.generated_codes import GeneratedCodes
+from pipelines.anitalker.mapped_codes import MappedCodes
+from pipelines.anitalker.weights import load_generator, load_map
+from pipelines.audio.mel import MelConfig
+from pipelines.audio.mel_windows import MelWindows
+from pipelines.motion.delayed import DelayedMotion
+from pipelines.motion.diffusion import load_motion
+from pipelines.motion.model import MotionModel
+from pipelines.pipeline import HOP_SAMPLES
+from pipelines.streaming import SlotState, masked_write
+from tests.pipelines.test_anitalker_motion import PLAYING, SMALL, codes
+from tests.support.static_steps import check_step, faults_of
+
+SLOTS = 3
+ON = torch.ones(SLOTS, dtype=torch.bool)
+X = torch.rand(SLOTS, 4)
+ON_THE_HOST = torch.rand(4)
+
+WRONG: dict[str, tuple[str, Callable[[], object]]] = {
+    "item": ("reads a value", lambda: X.sum().item()),
+    "tolist": ("reads a value", lambda: X.tolist()),
+    "numpy": ("reads a value", lambda: X.numpy()),
+    "if": ("reads a value", lambda: 1 if ON.all() else 0),
+    "int": ("reads a value", lambda: X[int(X.sum())]),
+    "index": ("reads a value", lambda: [*range(ON.sum())]),
+    "inverse": ("reads a value", lambda: torch.linalg.inv(X[:, :3])),
+    "nonzero": ("makes a shape", lambda: ON.nonzero()),
+    "where": ("makes a shape", lambda: torch.where(ON)),
+    "masked_select": ("makes a shape", lambda: X.masked_select(ON[:, None])),
+    "unique": ("makes a shape", lambda: X.unique()),
+    "mask": ("makes a shape", lambda: X[ON]),
+    "mask assigned": ("makes a shape", lambda: X.clone().__setitem__(ON, X)),
+    "repeats": ("makes a shape", lambda: X.repeat_interleave(ON.long(), 0)),
+    "cpu": ("copies between", lambda: X.cpu()),
+    "to": ("copies between", lambda: X.to("cpu")),
+    "tensor": ("makes a tensor on the host", lambda: X * torch.tensor([1.0, 2.0, 3.0, 4.0])),
+    "new_tensor": ("makes a tensor on the host", lambda: X * X.new_tensor([1.0])),
+    "from_numpy": ("makes a tensor on the host", lambda: X * torch.from_numpy(np.ones(4))),
+    "arange": ("makes a tensor on the host", lambda: X * torch.arange(4)),
+    "list": ("makes a tensor on the host", lambda: X[:, [0, 2]]),
+    "tuple": ("makes a tensor on the host", lambda: X[:, None, (0, 2)]),
+    "constant": ("lies on the host", lambda: X * ON_THE_HOST),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_cannot_be_captured_is_named_with_its_line(name: str) -> None:
+    why, step = WRONG[name]
+    # What lies in this module stands for what lies on the device, but for one.
+    inside = {"X": X.clone(), "ON": ON.clone(), "ON_THE_HOST": ON_THE_HOST}
+    made = type(step)(step.__code__, {**globals(), **inside})  # type: ignore[attr-defined]
+    found = faults_of(made)
+    assert any(why in fault.why and "test_static_steps.py:" in fault.line for fault in found)
+    with pytest.raises(AssertionError, match=r"not to be captured:\n.*test_static_steps\.py:\d+"):
+        check_step(made)
+
+
+def test_what_can_be_captured_passes() -> None:
+    held, active = torch.zeros(SLOTS, 4), torch.ones(SLOTS, dtype=torch.bool)
+    rows = torch.zeros(2, dtype=torch.int64)
+
+    def step(x: Tensor) -> Tensor:
+        made = x[rows] + torch.arange(4, device=x.device)
+        part = torch.where(active[:, None], x, 0.0).clone()
+        part[:, 0] = 0.0
+        masked_write(held, part.to(held.device), active)
+        return made[:, 1:].clamp(0.0, 1.0)
+
+    check_step(step, torch.rand(SLOTS, 4))
+    assert not held.any()  # nothing was computed
+
+
+def test_a_step_that_fails_says_so() -> None:
+    with pytest.raises(AssertionError, match="could not be walked"):
+        check_step(lambda: torch.zeros(2, device="cpu") + torch.zeros(3, device="cpu"))
+
+
+def _portrait() -> MotionModel:
+    return load_motion()
+
+
+def _late() -> MotionModel:
+    return DelayedMotion(load_motion(), 2)
+
+
+def _mapped() -> MotionModel:
+    return MappedCodes(load_motion(), load_map("anitalker-motion"))
+
+
+def _generated() -> MotionModel:
+    return GeneratedCodes(MelConfig(), load_generator("anitalker-generator"))
+
+
+def _published() -> MotionModel:
+    return codes(PLAYING, SMALL)
+
+
+def _posed() -> MotionModel:
+    return codes(replace(PLAYING, pose=True), SMALL)
+
+
+@pytest.mark.parametrize("make", [_portrait, _late, _mapped, _generated, _published, _posed])
+def test_features_and_motion_can_be_captured(make: Callable[[], MotionModel]) -> None:
+    motion = make().requires_grad_(False)
+    features = motion.features()
+    heard: SlotState = features.init_state(SLOTS)
+    state: SlotState = motion.init_state(SLOTS)
+
+    def step(hops: Tensor, speech: Tensor, controls: Tensor, active: Tensor) -> Tensor:
+        rows = features.step(hops, heard, active)
+        moved = motion.step(rows, speech, controls, state, active)
+        motion.behaviour(state)
+        return moved
+
+    hops, controls = torch.zeros(SLOTS, HOP_SAMPLES), torch.ones(SLOTS, 5)
+    with torch.no_grad():
+        step(hops, ON, controls, ON)  # as before a capture: what is kept ever after is made
+    check_step(step, hops, ON.clone(), controls, ON.clone())
+    check_step(heard.clear, ON.clone())
+    check_step(state.clear, ON.clone())
+    check_step(state.reset, ON.clone())
+    check_step(motion.listen, state, ON.clone())
+
+
+def test_the_ear_of_wav2lip_can_be_captured() -> None:
+    ear = MelWindows(lead=1)
+    state = ear.init_state(SLOTS)
+    check_step(ear.step, torch.zeros(SLOTS, HOP_SAMPLES), state, ON.clone())
