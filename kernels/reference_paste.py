@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.reference import rgb_to_i420
+from kernels.reference import BT601, OFFSET, mean_of_four
 
 
 class Behind(NamedTuple):
@@ -44,15 +44,15 @@ def paste_back(
     found = sampled(drawn, *_lattice(x, y))
     moved = found[:, 3:5] * (side * 0.5)[:, None, None]
     scale = (kept / side)[:, None]
-    at = [(line + by) * scale - 0.5 for line, by in zip(_lattice(across, down), moved.unbind(1))]
-    most = kept[:, None] - 1.0
-    at = [torch.minimum(line.clamp_min(0.0), most) for line in at]
-    detail = sampled(behind.detail[rows].float(), at[0], at[1])
+    sought = torch.stack(_lattice(across, down), 1) + moved
+    sought = (sought * scale[..., None] - 0.5).clamp_min(0.0)
+    sought = torch.minimum(sought, kept[:, None, None] - 1.0)
+    detail = sampled(behind.detail[rows].float(), *sought.unbind(1))
     pixels = width * height
     share = behind.mask[rows, :pixels].view(-1, 1, height, width).float() / 255.0
     fixed = behind.fixed[rows, : 3 * pixels].view(-1, 3, height, width).float() / 255.0
     whole = torch.addcmul(found[:, :3], detail, found[:, 5:])
-    made = rgb_to_i420(torch.addcmul(fixed, whole, share).clamp(0.0, 1.0)).flatten(1)
+    made = i420_of(torch.addcmul(fixed, whole, share).clamp(0.0, 1.0))
     changed = share > 0.0
     half = F.max_pool2d(changed.float(), 2).flatten(1) > 0.0
     changed = torch.cat([changed.flatten(1), half, half], 1)
@@ -72,3 +72,16 @@ def sampled(pictures: Tensor, x: Tensor, y: Tensor) -> Tensor:
     height, width = pictures.shape[2:]
     grid = torch.stack([(2.0 * x + 1.0) / width - 1.0, (2.0 * y + 1.0) / height - 1.0], -1)
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+
+
+def i420_of(rgb: Tensor) -> Tensor:
+    """`reference.rgb_to_i420`, uint8 [n, H * W * 3 / 2], with no constant that lies on the host."""
+    parts = [_plane(rgb, 0), *(_plane(mean_of_four(rgb), row) for row in (1, 2))]
+    return torch.cat(parts, 1).byte()
+
+
+def _plane(rgb: Tensor, row: int) -> Tensor:
+    """Y, Cb or Cr in [0, 255], to be cut off: [n, H * W]."""
+    red, green, blue = BT601[row]
+    held = rgb[:, 0] * red + rgb[:, 1] * green + rgb[:, 2] * blue
+    return (held + (OFFSET[row] + 0.5)).clamp(0.0, 255.0).flatten(1)

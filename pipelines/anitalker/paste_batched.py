@@ -64,9 +64,7 @@ class PasteTables:
         [n, bytes], all at `size`."""
         rest, shown, wrong = self._rest[rows].split([3, 1, 3], 1)
         resting = _Rows(self._looks[rows], rest, shown, wrong, self._fade)
-        paste_back(
-            shown_squares(drawn, resting), rows, self.make(size), size, self._reach, planes
-        )
+        paste_back(shown_squares(drawn, resting), rows, self.make(size), size, self._reach, planes)
 
 
 class _Rows(NamedTuple):

@@ -25,6 +25,7 @@ from pipelines.photo.framing import framed, sizes_for
 from pipelines.pipeline import Material, QuietProgress, Size
 from pipelines.rungs import PHOTO_RUNGS, Rungs
 from tests.support.small import TINY, write_weights
+from tests.support.static_steps import check_step
 
 OPTIONS = AniTalkerOptions()
 CAST = sorted((Path(__file__).parents[2] / "cast").glob("*.png"))[:2]
@@ -185,7 +186,7 @@ def test_details_of_a_square_that_is_too_large_are_kept_coarser(
     size = (256, 256)
     expected = drawn(shown(faces, size), size, [0], told(shown(faces, size), codes(SLOTS, 1)))
     monkeypatch.setattr("pipelines.anitalker.paste_batched._MOST", 0.9)
-    renderer = shown(faces, size)
+    renderer = shown(faces, size, Rungs.of([[size]]))
     found = drawn(renderer, size, [0], told(renderer, codes(SLOTS, 1)))
     side, kept = renderer.tables.make(size).places[0, 2:]
     assert kept < side
@@ -207,3 +208,13 @@ def test_rungs_hold_every_size_of_a_photo_apart() -> None:
     for width in np.geomspace(0.3, 3.0, 23):
         sizes = [_fitted(2000.0 * width, 2000.0, box) for box in FRAMES[PHOTO].sizes]
         assert [PHOTO_RUNGS.find(size) for size in sizes] == [0, 1, 2]
+
+
+def test_a_graph_can_capture_both_halves_of_a_step(faces: list[IdentityFeatures]) -> None:
+    size = (256, 256)
+    renderer = shown(faces, size)
+    state = renderer.init_state(SLOTS)
+    motion, active = codes(SLOTS), torch.ones(SLOTS, dtype=torch.bool)
+    check_step(renderer.advance, motion, torch.zeros(SLOTS, 640), active, state, active)
+    planes = torch.zeros(2, frame_bytes(size), dtype=torch.uint8)
+    check_step(renderer.draw, size, torch.tensor([1, 0]), state, planes)
