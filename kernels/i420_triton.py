@@ -13,13 +13,13 @@ _R0, _R1, _R2 = (tl.constexpr(v) for v in BT601[2])
 _DARK, _GREY = tl.constexpr(OFFSET[0] + 0.5), tl.constexpr(OFFSET[1] + 0.5)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def luma_of(red, green, blue):  # type: ignore[no-untyped-def]
     """Of colours in [0, 1]: in [0, 255], to be cut off."""
     return _limited(red * _Y0 + green * _Y1 + blue * _Y2 + _DARK)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def chroma_of(red, green, blue):  # type: ignore[no-untyped-def]
     """Cb and Cr of colours in [0, 1]: in [0, 255], to be cut off."""
     cb = _limited(red * _B0 + green * _B1 + blue * _B2 + _GREY)
@@ -34,6 +34,6 @@ def mean_of_four(tile, ROWS: tl.constexpr, COLUMNS: tl.constexpr):  # type: igno
     return tl.sum(tl.sum(parted, 3), 1) * 0.25
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _limited(value):  # type: ignore[no-untyped-def]
     return tl.minimum(tl.maximum(value, 0.0), 255.0)

@@ -106,7 +106,7 @@ def _paste_back_kernel(  # type: ignore[no-untyped-def]
     tl.store(out + half_at + pixels // 4, red, half_held)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _over(drawn, share, under, held):  # type: ignore[no-untyped-def]
     """A colour over what is behind it, in [0, 1]."""
     colour = drawn * share + tl.load(under, held, 0).to(tl.float32) * (1.0 / 255.0)

@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def corners(x, y, stride, last_x, last_y):  # type: ignore[no-untyped-def]
     """Four places and weights of samples at x and y in pixels, edges extended.
 
@@ -23,7 +23,7 @@ def corners(x, y, stride, last_x, last_y):  # type: ignore[no-untyped-def]
     return p00, p01, p10, p11, w00, w01, v * (1.0 - u), v * u
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def blended(channel, p00, p01, p10, p11, w00, w01, w10, w11, held):  # type: ignore[no-untyped-def]
     """A channel there, float32; 0 where not `held`."""
     value = tl.load(channel + p00, held, 0.0).to(tl.float32) * w00

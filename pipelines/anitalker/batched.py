@@ -161,7 +161,8 @@ class BatchedNetwork:
         a graph can capture. Both lie on the network's device."""
         styles = self._styles[slots] + codes @ self._directions
         first, *rest = torch.split(styles, self._style_widths, dim=1)
-        x = self._first(self._constant, first)
+        x = self._constant * first.to(self._constant.dtype)[:, :, None, None]
+        x = self._first(x, first, rest[0])
         flow: Tensor | None = None
         image: Tensor | None = None
         grid = mask = codes
@@ -170,6 +171,6 @@ class BatchedNetwork:
             grid, mask = level.look(flow)
             image = level.picture(x, grid, mask, slots, image)
             if level.table is not None:
-                x = level.mix(x, grid, mask, slots)
+                x = level.mix(x, grid, mask, slots, rest[3 * i + 3])
         assert image is not None
         return Squares(image.clamp(-1.0, 1.0), grid, mask)

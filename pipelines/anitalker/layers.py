@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kernels.reference_flow_warp import double
+
 
 def leaky(x: Tensor, bias: Tensor) -> Tensor:
     """Leaky ReLU of x [B, C, H, W] + bias [C], brought back to the variance it had."""
@@ -29,15 +31,6 @@ def blur(x: Tensor, pad: int, stride: int = 1) -> Tensor:
     channels = x.shape[1]
     kernel = smoothing(x).expand(channels, 1, 4, 4)
     return F.conv2d(x, kernel, padding=pad, stride=stride, groups=channels)
-
-
-def double(x: Tensor) -> Tensor:
-    """[B, C, H, W] at twice the size: zeros between the samples, smoothed by [1, 3, 3, 1] / 4.
-
-    Which is bilinear interpolation that sees zeros outside.
-    """
-    wide = F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=2, mode="bilinear")
-    return wide[..., 2:-2, 2:-2]
 
 
 def exact(x: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class PasteTables:
     def paste(self, drawn: Squares, rows: Tensor, size: Size, planes: Tensor) -> None:
         """Draw the slots `rows` (int64 [n]), whose squares these are, into `planes` uint8
         [n, bytes], all at `size`."""
-        rest, shown, wrong = self._rest[rows].split([3, 1, 3], 1)
+        rest, shown, wrong = torch.split(self._rest[rows], [3, 1, 3], 1)
         resting = _Rows(self._looks[rows], rest, shown, wrong, self._fade)
         paste_back(shown_squares(drawn, resting), rows, self.make(size), size, self._reach, planes)
 

@@ -13,7 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipelines.anitalker.layers import StyledConv, base_grid, double, leaky, smoothing
+from kernels.demodulate import demodulate
+from kernels.flow_warp import warp_blend, warp_colours
+from kernels.reference_flow_warp import double
+from pipelines.anitalker.layers import StyledConv, base_grid, smoothing
 from pipelines.anitalker.network import Level
 from pipelines.anitalker.winograd import TILE, Winograd
 
@@ -26,16 +29,13 @@ class PreparedConv:
     def __init__(self, layer: StyledConv, dtype: torch.dtype, size: int) -> None:
         kernel = layer.scaled()
         self._energy = kernel.square().sum((2, 3)).T.contiguous()  # [in, out]
-        self._bias = (layer.bias * math.sqrt(2.0))[:, None, None].to(dtype)
+        self._bias = layer.bias * math.sqrt(2.0)
         self._run = _doubling(kernel, dtype) if layer.up else _plain(kernel, dtype, size)
-        self._dtype = dtype
 
-    def __call__(self, x: Tensor, style: Tensor) -> Tensor:
-        """x [n, in, H, W] and style float32 [n, in] -> [n, out, H, W] or twice that size."""
-        gain = torch.rsqrt(style.square() @ self._energy + 1e-8) * math.sqrt(2.0)
-        y = self._run(x * style.to(self._dtype)[:, :, None, None])
-        y = torch.addcmul(self._bias, y, gain.to(self._dtype)[:, :, None, None])
-        return F.leaky_relu_(y, 0.2)
+    def __call__(self, x: Tensor, style: Tensor, then: Tensor | None = None) -> Tensor:
+        """x [n, in, H, W], times its style already, and style float32 [n, in] -> [n, out, H, W] or
+        twice that size, times what comes next if that is given, float32 [n, out]."""
+        return demodulate(self._run(x), style.square() @ self._energy, self._bias, then)
 
 
 class PreparedLevel:
@@ -53,11 +53,12 @@ class PreparedLevel:
         self._plain = PreparedConv(level.plain, dtype, size)
         self._flow, self._flow_bias = level.flow.scaled(), level.flow.bias[:, None, None]
         self._rgb = level.rgb.colours.scaled()  # [3, C, 1, 1]
-        self._rgb_bias, self._bias = level.rgb.colours.bias, level.rgb.bias[:, None, None]
+        biases = [level.rgb.colours.bias, level.rgb.bias, torch.zeros_like(level.rgb.bias)]
         self._paint: Tensor | None = None
         if level.paint is not None:
             self._paint = level.paint.colours.scaled().to(dtype)  # [3, C, 1, 1]
-            self._paint_bias = level.paint.bias[:, None, None]
+            biases[2] = level.paint.bias
+        self._biases = torch.stack(biases)
         self._grid = base_grid(size, self._flow)
         self._size = size
         self.colours = self._flow.new_zeros(slots, 3, size, size)
@@ -84,13 +85,14 @@ class PreparedLevel:
     def features(
         self, x: Tensor, last: Tensor | None, styles: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """x [n, in, s/2, s/2] of the level below, its flow, styles of the three layers.
+        """x [n, in, s/2, s/2] of the level below, times the first of the three layers' styles, and
+        that level's flow.
 
         Returns:
             Features [n, C, s, s], not mixed with the source's yet, and raw flow [n, 3, s, s].
         """
         up, plain, flow_style = styles
-        x = self._plain(self._up(x, up), plain)
+        x = self._plain(self._up(x, up, plain), plain)
         flow = _project(x, self._flow * flow_style[:, None]) + self._flow_bias
         return x, flow if last is None else flow + double(last)
 
@@ -102,25 +104,14 @@ class PreparedLevel:
         self, x: Tensor, grid: Tensor, mask: Tensor, slots: Tensor, last: Tensor | None
     ) -> Tensor:
         """Warped colours and paint, added to the picture of the level below: [n, 3, s, s]."""
-        places = grid.permute(0, 2, 3, 1)
-        warped = F.grid_sample(self.colours[slots], places, align_corners=False) * mask
-        picture = leaky(warped, self._rgb_bias) + self._bias
-        if self._paint is not None:
-            painted = F.conv2d(x, self._paint).float() + self._paint_bias
-            picture = torch.addcmul(picture, 1.0 - mask, painted)
-        return picture if last is None else picture + double(last)
+        painted = None if self._paint is None else F.conv2d(x, self._paint)
+        return warp_colours(self.colours, grid, mask, slots, self._biases, painted, last)
 
-    def mix(self, x: Tensor, grid: Tensor, mask: Tensor, slots: Tensor) -> Tensor:
-        """Warped features of the source where the mask is 1, and x [n, C, s, s] where it is 0.
-
-        They are read from all slots' table at once, and nothing is copied to batch them.
-        """
+    def mix(self, x: Tensor, grid: Tensor, mask: Tensor, slots: Tensor, then: Tensor) -> Tensor:
+        """Warped features of the source where the mask is 1, and x [n, C, s, s] where it is 0,
+        times what comes next, float32 [n, C]."""
         assert self.table is not None
-        rows, weights = _lookup(grid, mask[:, 0], slots)
-        weights = weights.to(self.table.dtype)
-        warped = F.embedding_bag(rows, self.table, per_sample_weights=weights, mode="sum")
-        warped = warped.view(len(x), self._size, self._size, -1).permute(0, 3, 1, 2)
-        return torch.addcmul(warped, x, (1.0 - mask).to(x.dtype))
+        return warp_blend(x, grid, mask, self.table, slots, then)
 
 
 def _plain(kernel: Tensor, dtype: torch.dtype, size: int) -> Callable[[Tensor], Tensor]:
@@ -153,23 +144,3 @@ def _project(x: Tensor, matrix: Tensor) -> Tensor:
     else:  # of the two orders the one with quick routines in half precision
         result = (pixels @ matrix.to(x.dtype).transpose(1, 2)).transpose(1, 2).float()
     return result.contiguous().view(count, 3, height, width)
-
-
-def _lookup(grid: Tensor, mask: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
-    """Which rows of the table make each pixel, and by which weights: both [n * s * s, 4].
-
-    That is bilinear sampling with zeros outside, times the mask [n, s, s].
-    """
-    size = grid.shape[-1]
-    place = (grid + 1.0) * (size / 2) - 0.5
-    corner = place.floor()
-    near = torch.stack([corner, corner + 1.0], dim=1)  # [n, 2 neighbours, (x, y), s, s]
-    share = (1.0 - (place[:, None] - near).abs()) * ((near >= 0) & (near < size))
-    near = near.clamp(0, size - 1).int()
-    first = (slots * size * size).int()[:, None, None, None, None]
-    rows = first + size * near[:, :, None, 1] + near[:, None, :, 0]  # [n, 2, 2, s, s]
-    weights = mask[:, None, None] * share[:, :, None, 1] * share[:, None, :, 0]
-    return (
-        rows.permute(0, 3, 4, 1, 2).reshape(-1, 4),
-        weights.permute(0, 3, 4, 1, 2).reshape(-1, 4),
-    )

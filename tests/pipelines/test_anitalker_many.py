@@ -11,6 +11,8 @@ import torch
 
 pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
 
+from kernels import reference_flow_warp, reference_paste
+from kernels.dispatch import interpreted
 from pipelines import weights
 from pipelines.anitalker.batched import BatchedNetwork
 from pipelines.anitalker.config import AniTalkerOptions
@@ -218,3 +220,26 @@ def test_a_graph_can_capture_both_halves_of_a_step(faces: list[IdentityFeatures]
     check_step(renderer.advance, motion, torch.zeros(SLOTS, 640), active, state, active)
     planes = torch.zeros(2, frame_bytes(size), dtype=torch.uint8)
     check_step(renderer.draw, size, torch.tensor([1, 0]), state, planes)
+
+
+def test_a_frame_through_all_kernels_is_that_of_their_twins(
+    faces: list[IdentityFeatures], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("triton", reason="kernels are in the Triton language")
+    size = (64, 64)
+    renderer = shown(faces, size, Rungs.of([[size]]))
+    state = told(renderer, codes(SLOTS, 3))
+    expected = drawn(renderer, size, [1, 0], state)
+
+    def unwelcome(*_: object) -> None:
+        raise AssertionError("a kernel has its twin run in its place")
+
+    for module, names in (
+        (reference_flow_warp, ("demodulate", "warp_blend", "warp_colours")),
+        (reference_paste, ("paste_back",)),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, unwelcome)
+    with interpreted():
+        found = drawn(renderer, size, [1, 0], state)
+    assert int((found.int() - expected.int()).abs().max()) <= 1
