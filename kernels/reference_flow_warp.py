@@ -66,7 +66,7 @@ def warp_colours(
     places = grid.permute(0, 2, 3, 1)
     warped = F.grid_sample(colours[slots], places, align_corners=False) * mask
     inner, outer, paint = biases[:, :, None, None]
-    picture = F.leaky_relu(warped + inner, _SLOPE) * _GAIN + outer
+    picture: Tensor = F.leaky_relu(warped + inner, _SLOPE) * _GAIN + outer
     if painted is not None:
         picture = torch.addcmul(picture, 1.0 - mask, painted.float() + paint)
     return picture if last is None else picture + double(last)
