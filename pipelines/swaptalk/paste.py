@@ -22,10 +22,10 @@ from kernels.i420 import rgb_to_i420
 from kernels.reference import mean_of_four
 from pipelines.swaptalk.mask import HEIGHT, WIDTH
 
-_FIRM = 1e-3  # added to the fit, so that a mask without a rim asks for nothing
-_RIM = 0.5  # of the weight of a mask that is half: from here on a cell has a say in the median
-_UNLIKE = 0.06  # of full scale from the usual difference: another thing is seen there
-_MOST = 0.15  # of full scale, that colours are corrected by
+FIRM = 1e-3  # added to the fit, so that a mask without a rim asks for nothing
+RIM = 0.5  # of the weight of a mask that is half: from here on a cell has a say in the median
+UNLIKE = 0.06  # of full scale from the usual difference: another thing is seen there
+MOST = 0.15  # of full scale, that colours are corrected by
 
 
 class Face(NamedTuple):
@@ -57,18 +57,18 @@ def correction(drawn: Tensor, face: Face) -> Tensor:
     across, down), 3 (RGB)] over the lower half from -1 to 1."""
     wrong = (face.around - drawn).flatten(1)  # [3, cells]
     rim = (4.0 * face.mask * (1.0 - face.mask)).flatten()
-    if not bool((rim > _RIM).any()):
+    if not bool((rim > RIM).any()):
         return wrong.new_zeros(3, 3)
-    usual = wrong[:, rim > _RIM].median(1, keepdim=True).values
-    unlike = (wrong - usual).abs().mean(0) / _UNLIKE
-    basis = _basis(wrong.device)
+    usual = wrong[:, rim > RIM].median(1, keepdim=True).values
+    unlike = (wrong - usual).abs().mean(0) / UNLIKE
+    basis = basis_of_cells(wrong.device)
     weighted = basis * (rim * torch.exp(-(unlike**2)))
-    matrix = weighted @ basis.T + _FIRM * torch.eye(3, device=wrong.device)
+    matrix = weighted @ basis.T + FIRM * torch.eye(3, device=wrong.device)
     plane: Tensor = torch.linalg.solve(matrix, weighted @ wrong.T)
-    return plane.clamp(-_MOST, _MOST)
+    return plane.clamp(-MOST, MOST)
 
 
-def _basis(device: torch.device) -> Tensor:
+def basis_of_cells(device: torch.device) -> Tensor:
     """1, across and down in the cells of a mask: [3, HEIGHT * WIDTH]."""
     across = (torch.arange(WIDTH, device=device) + 0.5) * (2.0 / WIDTH) - 1.0
     down = (torch.arange(HEIGHT, device=device) + 0.5) * (2.0 / HEIGHT) - 1.0
@@ -79,7 +79,7 @@ def _basis(device: torch.device) -> Tensor:
 def paste(lower: Tensor, face: Face, planes: Tensor) -> None:
     """Draw the lower half [3, h, w] in [0, 1] into a frame, I420 `planes` uint8 [H * 3 / 2, W]."""
     height, width = planes.shape[0] * 2 // 3, planes.shape[1]
-    box = _box(face.place, width, height)
+    box = box_of(face.place, width, height)
     if box is None:
         return
     grid = _grid(face.place, box).to(lower.device)
@@ -107,7 +107,7 @@ def _mix(held: Tensor, made: Tensor, mask: Tensor) -> None:
     held.copy_((before + mask * (made - before) + 0.5).floor())
 
 
-def _box(place: NDArray[np.float64], width: int, height: int) -> _Box | None:
+def box_of(place: NDArray[np.float64], width: int, height: int) -> _Box | None:
     """The pixels that the lower half of a square touches, even; None if it is outside."""
     ends = np.array([(-1, 0, 1), (1, 0, 1), (1, 1, 1), (-1, 1, 1)], np.float64) @ place.T
     low, high = np.floor(ends.min(0) / 2) * 2, np.ceil(ends.max(0) / 2) * 2

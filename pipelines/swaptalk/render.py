@@ -10,7 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipelines.audio.mel_windows import BANDS, SILENCE, WINDOW_FRAMES, MelWindowState
+from pipelines.audio.mel_windows import (
+    BANDS,
+    SILENCE,
+    WINDOW_FRAMES,
+    MelWindows,
+    MelWindowState,
+)
 from pipelines.baked import BakedCache, SlotFaces
 from pipelines.batch import Batch
 from pipelines.identity import IdentityFeatures
@@ -44,6 +50,39 @@ class LoopState(SlotState):
     def reset(self, slots: Tensor) -> None:
         super().reset(slots)
         masked_write(self.codes, torch.full_like(self.codes, -1), slots)
+
+
+def fresh_loops(faces: Faces, batch: int, device: torch.device) -> LoopState:
+    """Of `batch` slots that showed nothing yet."""
+    one = (MOTION_DIM,) if faces.ear is None else (BANDS, WINDOW_FRAMES)
+    return LoopState(
+        position=torch.zeros(batch, dtype=torch.int64, device=device),
+        quiet=torch.zeros(batch, dtype=torch.int64, device=device),
+        ear=Stateless() if faces.ear is None else faces.ear.init_state(batch, device),
+        heard=torch.zeros(batch, faces.tokens, *one, device=device),
+        codes=torch.full((batch, *faces.cells), -1, dtype=torch.int64, device=device),
+    )
+
+
+def hear(
+    ear: MelWindows | None, motion: Tensor, hops: Tensor, state: LoopState, active: Tensor
+) -> None:
+    """Take a frame of motion [B, D], or what an ear makes of hops [B, 640], in the place of the
+    oldest that was heard; silence is 0."""
+    if ear is None:
+        new = motion[:, None]
+    else:
+        assert isinstance(state.ear, MelWindowState)
+        new = ear.step(hops, state.ear, active) - SILENCE
+    masked_write(state.heard, torch.cat([state.heard[:, 1:], new], 1), active)
+
+
+def go_on(after: Tensor, rows: Tensor, speech: Tensor, state: LoopState, active: Tensor) -> None:
+    """Move loops to their next position: after int64 [loops, 2, positions], rows int64 [B], whose
+    loop each slot plays, speech bool [B]."""
+    masked_write(state.quiet, (state.quiet + 1).masked_fill(speech, 0), active)
+    following = after[rows, (state.quiet >= PAUSE).long(), state.position]
+    masked_write(state.position, following, active)
 
 
 @dataclass(frozen=True)
@@ -110,15 +149,7 @@ class SwapTalkRenderer:
         self._after = torch.zeros(slots, 2, longest, dtype=torch.int64, device=self._device)
 
     def init_state(self, batch: int) -> LoopState:
-        at, ear = self._device, self._faces.ear
-        one = (self.motion_dim,) if ear is None else (BANDS, WINDOW_FRAMES)
-        return LoopState(
-            position=torch.zeros(batch, dtype=torch.int64, device=at),
-            quiet=torch.zeros(batch, dtype=torch.int64, device=at),
-            ear=Stateless() if ear is None else ear.init_state(batch, at),
-            heard=torch.zeros(batch, self._faces.tokens, *one, device=at),
-            codes=torch.full((batch, *self._faces.cells), -1, dtype=torch.int64, device=at),
-        )
+        return fresh_loops(self._faces, batch, self._device)
 
     def prepare(self, identity: IdentityFeatures, size: Size) -> None:
         self._shown.prepare(identity, size)
@@ -134,24 +165,12 @@ class SwapTalkRenderer:
         self, motion: Tensor, state: SlotState, active: Tensor, slots: Sequence[int], batch: Batch
     ) -> None:
         assert isinstance(state, LoopState)
-        new = self._hear(motion, state.ear, active, batch)
-        heard = torch.cat([state.heard[:, 1:], new], 1)
-        masked_write(state.heard, heard, active)
+        hops, speech = (batch.tensors[name].to(self._device) for name in ("hops", "speech"))
+        hear(self._faces.ear, motion.to(self._device), hops, state, active)
         if slots:
             self._draw(state, list(slots), batch)
-        speech = batch.tensors["speech"].to(self._device)
-        masked_write(state.quiet, (state.quiet + 1).masked_fill(speech, 0), active)
         every = torch.arange(len(state.position), device=self._device)
-        following = self._after[every, (state.quiet >= PAUSE).long(), state.position]
-        masked_write(state.position, following, active)
-
-    def _hear(self, motion: Tensor, state: SlotState, active: Tensor, batch: Batch) -> Tensor:
-        """What is heard of one more frame, [B, 1, ...], 0 in silence."""
-        if self._faces.ear is None:
-            return motion[:, None].to(self._device)
-        assert isinstance(state, MelWindowState)
-        hops = batch.tensors["hops"].to(self._device)
-        return self._faces.ear.step(hops, state, active) - SILENCE
+        go_on(self._after, every, speech, state, active)
 
     def still(self, slot: int, batch: Batch) -> None:
         """The first frame, with the lips at rest."""
