@@ -48,7 +48,8 @@ class PasteTables:
         rung = self._rungs.find(size)
         if rung not in self._behind:
             pixels, edge = self._rungs.pixels(rung), round(_MOST * self._rungs.lines(rung))
-            self._behind[rung] = _empty(self._slots, pixels, edge, self._device)
+            with torch.inference_mode(False):  # they outlive the step that names the size first
+                self._behind[rung] = _empty(self._slots, pixels, edge, self._device)
         return self._behind[rung]
 
     def set(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:

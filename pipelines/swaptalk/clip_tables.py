@@ -12,7 +12,6 @@ import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -95,15 +94,19 @@ class ClipTables:
         """The frames of the rung that has pictures of `size`."""
         rung = self._rungs.find(size)
         if rung not in self._clips:
-            pixels = self._rungs.pixels(rung)
-            self._clips[rung] = Clips(
-                planes=self._made((self._count, pixels * 3 // 2), torch.uint8),
-                masks=self.masks,
-                places=self._made((self._count, 6), torch.float32),
-                boxes=self._made((self._count, 5), torch.int32),
-            )
-            self._clips[rung].boxes[:, 4] = 1
+            with torch.inference_mode(False):  # they outlive the step that names the size first
+                self._clips[rung] = self._empty(self._rungs.pixels(rung))
         return self._clips[rung]
+
+    def _empty(self, pixels: int) -> Clips:
+        clips = Clips(
+            planes=self._made((self._count, pixels * 3 // 2), torch.uint8),
+            masks=self.masks,
+            places=self._made((self._count, 6), torch.float32),
+            boxes=self._made((self._count, 5), torch.int32),
+        )
+        clips.boxes[:, 4] = 1  # nothing is averaged over no pixels
+        return clips
 
     def prepare(self, identity: IdentityFeatures, size: Size) -> None:
         """Decode it now, from any thread, so that `set` is quick."""
@@ -207,7 +210,7 @@ def _example(faces: Faces, device: torch.device) -> Rows:
     return faces.prepare(maps, maps, grey)
 
 
-def _back(place: NDArray[np.float64]) -> NDArray[Any]:
+def _back(place: NDArray[np.float64]) -> NDArray[np.float32]:
     """Of a square's place, from the frame into it, see `Clips.places`."""
     back = np.linalg.inv(place[:, :2]).reshape(-1)
-    return np.concatenate([back, place[:, 2]]).astype(np.float32)
+    return np.asarray(np.concatenate([back, place[:, 2]]), np.float32)

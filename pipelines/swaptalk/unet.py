@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipelines.swaptalk.vqgan.layers import swish
+
 
 def norm(dim: int) -> nn.GroupNorm:
     """Of `dim` channels in at most 32 groups, of one face at a time.
@@ -40,7 +42,7 @@ class Residual(nn.Module):
         """[B, in, h, w] -> [B, out, h, w]."""
         made = x
         for normal, conv in zip(self.norms, self.convs, strict=True):
-            made = conv(F.silu(normal(made)))
+            made = conv(swish(normal, made))
         added: Tensor = self.past(x) + made
         return added
 
@@ -121,7 +123,7 @@ class UNet(nn.Module):
             doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = self.blocks[stage](torch.cat([doubled, kept.pop()], 1))
             x = self._hear(stage, x, tokens)
-        left: Tensor = self.leave(F.silu(self.norm(x)))
+        left: Tensor = self.leave(swish(self.norm, x))
         return left
 
     def _hear(self, stage: int, x: Tensor, tokens: Tensor | None) -> Tensor:

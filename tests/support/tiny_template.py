@@ -23,7 +23,7 @@ def tiny_identity(
     seed: int = 0,
 ) -> IdentityFeatures:
     """A clip of `frames` smooth pictures of `size`, with a square of about `side` pixels that moves
-    and turns; who shows it listens in a few frames in its middle."""
+    and turns; who shows it listens in a few frames in its middle. seed: also its key."""
     chance = np.random.default_rng(seed)
     width, height = size
     y, x = np.mgrid[:height, :width] / height

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipelines.swaptalk.vqgan.config import VqganConfig
-from pipelines.swaptalk.vqgan.layers import Middle, UpLevel, norm
+from pipelines.swaptalk.vqgan.layers import Middle, UpLevel, norm, swish
 
 
 def halos(config: VqganConfig) -> tuple[int, tuple[int, ...]]:
@@ -57,7 +57,7 @@ class Decoder(nn.Module):
             if level:
                 x, top = part.upsample(x), 2 * top
         x, top = _cut(x, top, (first << last) - 1)
-        x = self.conv_out(F.silu(self.norm_out(x)))
+        x = self.conv_out(swish(self.norm_out, x))
         x, _ = _cut(x, top, first << last)
         pictures = F.pixel_shuffle(x, self.config.patch)
         return pictures + self.past(z[:, :, first:]) if self.config.shortcut else pictures

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipelines.swaptalk.vqgan.config import VqganConfig
-from pipelines.swaptalk.vqgan.layers import DownLevel, Middle, norm
+from pipelines.swaptalk.vqgan.layers import DownLevel, Middle, norm, swish
 
 
 class Encoder(nn.Module):
@@ -27,5 +27,5 @@ class Encoder(nn.Module):
         x = self.conv_in(F.pixel_unshuffle(pictures, self.config.patch))
         for level in self.down:
             x = level(x)
-        encoded: Tensor = self.conv_out(F.silu(self.norm_out(self.mid(x))))
+        encoded: Tensor = self.conv_out(swish(self.norm_out, self.mid(x)))
         return encoded + self.past(pictures) if self.config.shortcut else encoded

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kernels.norm_swish import group_norm_swish, pixel_norm_swish
+from kernels.reference_norm_swish import pixel_norm
 from pipelines.swaptalk.vqgan.config import VqganConfig
 
 _EPS = 1e-6
@@ -24,9 +26,17 @@ class PixelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, dim, H, W] -> the same shape."""
-        size = torch.linalg.vector_norm(x, dim=1, keepdim=True).square() / x.shape[1]
-        scale: Tensor = (size + _EPS).rsqrt()
-        return x * scale * self.weight[:, None, None] + self.bias[:, None, None]
+        return pixel_norm(x, self.weight, self.bias, _EPS)
+
+
+def swish(norm: nn.Module, x: Tensor) -> Tensor:
+    """Swish of x [B, dim, H, W], normalised by a `GroupNorm` or a `PixelNorm`."""
+    if torch.is_grad_enabled():  # kernels have no way back
+        return F.silu(norm(x))
+    if isinstance(norm, nn.GroupNorm):
+        return group_norm_swish(x, norm.weight, norm.bias, norm.num_groups, norm.eps)
+    assert isinstance(norm, PixelNorm)
+    return pixel_norm_swish(x, norm.weight, norm.bias, _EPS)
 
 
 def norm(dim: int, config: VqganConfig, *, local: bool) -> nn.Module:
@@ -48,8 +58,8 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, in, H, W] -> [B, out, H, W]."""
-        hidden = self.conv1(F.silu(self.norm1(x)))
-        hidden = self.conv2(F.silu(self.norm2(hidden)))
+        hidden = self.conv1(swish(self.norm1, x))
+        hidden = self.conv2(swish(self.norm2, hidden))
         if hasattr(self, "nin_shortcut"):
             x = self.nin_shortcut(x)
         added: Tensor = x + hidden

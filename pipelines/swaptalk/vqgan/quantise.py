@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from kernels import reference_codes as reference
+from kernels.nearest_codes import nearest_codes
 from pipelines.swaptalk.vqgan.config import VqganConfig
 
 
@@ -51,26 +53,13 @@ class NearestQuantiser(nn.Module):
         its code unless another's squared distance is smaller by more than the share `margin`, in
         [0, 1): that keeps cells between two codes from flickering.
         """
-        distances = self.distances(z)
-        nearest = distances.argmin(4)
-        first = torch.arange(self.parts, device=z.device) * self.codes
-        if last is not None:
-            last = last.reshape(nearest.shape)
-            before = (last - first).clamp_min(0)
-            held = distances.gather(4, before[..., None])[..., 0]
-            found = distances.gather(4, nearest[..., None])[..., 0]
-            leaves = (last < 0) | (found < (1.0 - margin) * held)
-            nearest = torch.where(leaves, nearest, before)
-        indices = nearest + first
-        indices = indices if self.parts > 1 else indices[..., 0]
-        return Quantised(self.look_up(indices), indices)
-
-    def distances(self, z: Tensor) -> Tensor:
-        """Squared distances of a map [B, D, h, w] from all codes, [B, h, w, parts, codes]."""
-        cells = self.parted(z)
         book = self.embedding.weight.view(self.parts, self.codes, -1)
-        square = cells.square().sum(4, keepdim=True) + book.square().sum(2)
-        return square - 2.0 * torch.einsum("bhwpd,pkd->bhwpk", cells, book)
+        if last is not None:
+            last = last.reshape(len(z), -1, self.parts)
+        look_up = reference.nearest_codes if torch.is_grad_enabled() else nearest_codes
+        values, indices = look_up(z.flatten(2), book, last, margin)  # the kernel has no way back
+        shape = (*z.shape[2:], self.parts) if self.parts > 1 else z.shape[2:]
+        return Quantised(values.view(z.shape), indices.view(len(z), *shape))
 
     def parted(self, z: Tensor) -> Tensor:
         """A map [B, D, h, w] -> the parts of its vectors, [B, h, w, parts, D / parts]."""

@@ -1,0 +1,34 @@
+"""Vectors to the nearest of a codebook, in plain PyTorch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def nearest_codes(
+    cells: Tensor, book: Tensor, last: Tensor | None, margin: float
+) -> tuple[Tensor, Tensor]:
+    """See `kernels.nearest_codes.nearest_codes`."""
+    parts, codes, dim = book.shape
+    away = distances(cells, book)
+    nearest = away.argmin(3)
+    first = torch.arange(parts, device=cells.device) * codes
+    if last is not None:
+        before = (last - first).clamp_min(0)
+        held = away.gather(3, before[..., None])[..., 0]
+        found = away.gather(3, nearest[..., None])[..., 0]
+        nearest = torch.where((last < 0) | (found < (1.0 - margin) * held), nearest, before)
+    indices = nearest + first
+    values = book.reshape(-1, dim)[indices].flatten(2).mT
+    return values.to(cells.dtype), indices
+
+
+def distances(cells: Tensor, book: Tensor) -> Tensor:
+    """Squared distances of cells [n, parts * dim, m] from all codes of their parts, float32
+    [n, m, parts, codes]."""
+    parts, _, dim = book.shape
+    x = cells.float().mT.unflatten(2, (parts, dim))
+    book = book.float()
+    square = x.square().sum(3, keepdim=True) + book.square().sum(2)
+    return square - 2.0 * torch.einsum("nmpd,pkd->nmpk", x, book)
