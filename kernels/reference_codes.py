@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -20,7 +21,7 @@ def nearest_codes(
         found = away.gather(3, nearest[..., None])[..., 0]
         nearest = torch.where((last < 0) | (found < (1.0 - margin) * held), nearest, before)
     indices = nearest + first
-    values = book.reshape(-1, dim)[indices].flatten(2).mT
+    values = F.embedding(indices, book.reshape(-1, dim)).flatten(2).mT
     return values.to(cells.dtype), indices
 
 
