@@ -31,20 +31,55 @@ def demodulate(y: Tensor, power: Tensor, bias: Tensor, then: Tensor | None = Non
     Raises:
         ValueError: shapes that do not go together.
     """
+    _check(y, power, bias, then)
+    if use_triton(y, power, bias):
+        from kernels.demodulate_triton import demodulate as launch
+
+        return launch(y, None, power, bias, then)
+    return reference.demodulate(y, power, bias, then)
+
+
+def smooth_demodulate(
+    y: Tensor, smooth: Tensor, power: Tensor, bias: Tensor, then: Tensor | None = None
+) -> Tensor:
+    """`demodulate` of what a transposed convolution left, smoothed first.
+
+    That is a convolution of each channel by itself, which libraries do badly where channels come
+    last, and which needs no pass of its own.
+
+    Args:
+        y: as `demodulate`, but [n, C, H + 1, W + 1].
+        smooth: as y, [C, 1, 4, 4].
+        power, bias, then: as `demodulate`.
+
+    Returns:
+        [n, C, H, W], as `y`, computed in float32 and rounded once.
+
+    Raises:
+        ValueError: shapes that do not go together.
+    """
+    _check(y, power, bias, then)
+    if smooth.shape != (y.shape[1], 1, 4, 4) or min(y.shape[2:]) < 2:
+        raise ValueError(f"pictures {tuple(y.shape)} are not smoothed by {tuple(smooth.shape)}")
+    if use_triton(y, smooth, power, bias):
+        from kernels.demodulate_triton import demodulate as launch
+
+        return launch(y, smooth, power, bias, then)
+    return reference.smooth_demodulate(y, smooth, power, bias, then)
+
+
+def _check(y: Tensor, power: Tensor, bias: Tensor, then: Tensor | None) -> None:
     n, channels = y.shape[:2]
     for name, held in (("power", power), ("then", then)):
         if held is not None and held.shape != (n, channels):
             raise ValueError(f"{name} is {tuple(held.shape)} for pictures {tuple(y.shape)}")
     if bias.shape != (channels,):
         raise ValueError(f"bias is {tuple(bias.shape)} for pictures {tuple(y.shape)}")
-    if use_triton(y, power, bias):
-        from kernels.demodulate_triton import demodulate as launch
-
-        return launch(y, power, bias, then)
-    return reference.demodulate(y, power, bias, then)
 
 
-def work(faces: int, channels: int, size: int, value_bytes: int) -> Work:
-    """Of one layer of `size` x `size` pixels: each value read and written; 5 operations."""
+def work(faces: int, channels: int, size: int, value_bytes: int, *, smoothed: bool = False) -> Work:
+    """Of one layer of `size` x `size` pixels: each value read and written; 5 operations, and 32 to
+    smooth."""
     values = faces * channels * size * size
-    return Work(bytes=2 * values * value_bytes + faces * channels * 8, flops=values * 5)
+    moved = 2 * values * value_bytes + faces * channels * 8
+    return Work(bytes=moved, flops=values * (37 if smoothed else 5))

@@ -29,7 +29,9 @@ def distances(cells: Tensor, book: Tensor) -> Tensor:
     """Squared distances of cells [n, parts * dim, m] from all codes of their parts, float32
     [n, m, parts, codes]."""
     parts, _, dim = book.shape
-    x = cells.float().mT.unflatten(2, (parts, dim))
+    n, _, m = cells.shape
+    x = cells.float().mT.reshape(n, m, parts, dim)
     book = book.float()
     square = x.square().sum(3, keepdim=True) + book.square().sum(2)
-    return square - 2.0 * torch.einsum("nmpd,pkd->nmpk", x, book)
+    products: Tensor = torch.einsum("nmpd,pkd->nmpk", x, book)
+    return square - 2.0 * products

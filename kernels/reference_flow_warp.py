@@ -23,6 +23,14 @@ def demodulate(y: Tensor, power: Tensor, bias: Tensor, then: Tensor | None) -> T
     return out.to(y.dtype)
 
 
+def smooth_demodulate(
+    y: Tensor, smooth: Tensor, power: Tensor, bias: Tensor, then: Tensor | None
+) -> Tensor:
+    """See `kernels.demodulate.smooth_demodulate`."""
+    smoothed = F.conv2d(y.float(), smooth.float(), padding=1, groups=y.shape[1])
+    return demodulate(smoothed, power, bias, then).to(y.dtype)
+
+
 def warp_blend(
     x: Tensor, grid: Tensor, mask: Tensor, table: Tensor, slots: Tensor, then: Tensor | None
 ) -> Tensor:

@@ -21,4 +21,5 @@ def pixel_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """Root mean square over the channels of each cell of x [n, C, H, W] brought to 1, then scaled
     and shifted by channel."""
     size = torch.linalg.vector_norm(x, dim=1, keepdim=True).square() / x.shape[1]
-    return x * (size + eps).rsqrt() * weight[:, None, None] + bias[:, None, None]
+    scale: Tensor = (size + eps).rsqrt()
+    return x * scale * weight[:, None, None] + bias[:, None, None]

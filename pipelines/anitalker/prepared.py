@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.demodulate import demodulate
+from kernels.demodulate import demodulate, smooth_demodulate
 from kernels.flow_warp import warp_blend, warp_colours
 from kernels.reference_flow_warp import double
 from pipelines.anitalker.layers import StyledConv, base_grid, smoothing
@@ -30,12 +31,24 @@ class PreparedConv:
         kernel = layer.scaled()
         self._energy = kernel.square().sum((2, 3)).T.contiguous()  # [in, out]
         self._bias = layer.bias * math.sqrt(2.0)
-        self._run = _doubling(kernel, dtype) if layer.up else _plain(kernel, dtype, size)
+        self._smooth: Tensor | None = None
+        if layer.up:  # zeros between the samples, then smoothing
+            out = kernel.shape[0]
+            self._smooth = (4.0 * smoothing(kernel)).to(dtype).expand(out, 1, 4, 4).contiguous()
+            held = kernel.transpose(0, 1).to(dtype, memory_format=torch.channels_last)
+            self._run: Callable[[Tensor], Tensor] = partial(
+                F.conv_transpose2d, weight=held, stride=2
+            )
+        else:
+            self._run = _plain(kernel, dtype, size)
 
     def __call__(self, x: Tensor, style: Tensor, then: Tensor | None = None) -> Tensor:
         """x [n, in, H, W], times its style already, and style float32 [n, in] -> [n, out, H, W] or
         twice that size, times what comes next if that is given, float32 [n, out]."""
-        return demodulate(self._run(x), style.square() @ self._energy, self._bias, then)
+        y, power = self._run(x), style.square() @ self._energy
+        if self._smooth is None:
+            return demodulate(y, power, self._bias, then)
+        return smooth_demodulate(y, self._smooth, power, self._bias, then)
 
 
 class PreparedLevel:
@@ -121,18 +134,6 @@ def _plain(kernel: Tensor, dtype: torch.dtype, size: int) -> Callable[[Tensor], 
         return Winograd(kernel)
     held = kernel.to(dtype, memory_format=torch.channels_last)
     return lambda x: F.conv2d(x, held, padding=1)
-
-
-def _doubling(kernel: Tensor, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """Convolution to twice the size: zeros between the samples, then smoothing."""
-    out = kernel.shape[0]
-    held = kernel.transpose(0, 1).to(dtype, memory_format=torch.channels_last)
-    smooth = (4.0 * smoothing(kernel)).to(dtype).expand(out, 1, 4, 4).contiguous()
-
-    def run(x: Tensor) -> Tensor:
-        return F.conv2d(F.conv_transpose2d(x, held, stride=2), smooth, padding=1, groups=out)
-
-    return run
 
 
 def _project(x: Tensor, matrix: Tensor) -> Tensor:
