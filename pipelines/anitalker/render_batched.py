@@ -18,6 +18,8 @@ from pipelines.pipeline import Size
 from pipelines.rungs import PHOTO_RUNGS, Rungs
 from pipelines.streaming import SlotState, masked_write
 
+_WAITING = 8  # faces that are prepared and in no slot yet: those that are lie in tables
+
 
 @dataclass
 class MovedState(SlotState):
@@ -38,7 +40,7 @@ class BatchedAniTalker:
         self.motion_dim = network.config.motion_dim
         self.device = network.device
         self.tables = PasteTables(self.slots, network.config.size, rungs, self.device)
-        BACKINGS.make_room(self.slots * len(rungs.boxes))
+        BACKINGS.make_room(_WAITING * len(rungs.boxes))
 
     def init_state(self, batch: int) -> MovedState:
         return MovedState(torch.zeros(batch, self.motion_dim, device=self.device))

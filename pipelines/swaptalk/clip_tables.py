@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +20,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kernels.paste_lower import Clips
-from pipelines.baked import BakedCache
 from pipelines.identity import IdentityFeatures
 from pipelines.pipeline import Size
 from pipelines.rungs import Rungs
@@ -31,8 +31,6 @@ from pipelines.swaptalk.player import View
 from pipelines.swaptalk.render import ROWS
 from pipelines.swaptalk.template import Template
 
-_CPU = torch.device("cpu")
-_DECODED = 6  # templates at one size, decoded and on the way to a row: two faces at all theirs
 _POSITIONS = 2 * LONGEST - 2
 
 
@@ -50,7 +48,9 @@ class _Row:
     """What a row holds, and since when nobody shows it."""
 
     of: tuple[str, str] | None = None  # key and frame of an identity
+    ready: bool = False  # all but its frames
     sizes: set[Size] = field(default_factory=set)
+    filling: int = 0  # threads that write it
     shown: int = 0  # slots
     left: int = 0
 
@@ -72,9 +72,8 @@ class ClipTables:
         self._side, self._rungs, self._device = faces.side, rungs, device
         self._rows = [_Row() for _ in range(templates)]
         self._shows: list[int | None] = [None] * slots
-        self._lock = threading.Lock()
+        self._lock, self._making = threading.Lock(), threading.Lock()
         self._clock = 0
-        self._decoded = BakedCache(self._decode, most=_DECODED)
         self._clips: dict[int, Clips] = {}
         self.row = torch.zeros(slots, dtype=torch.int64, device=device)
         self.frames = self._made((templates, _POSITIONS), torch.int64)
@@ -93,10 +92,11 @@ class ClipTables:
     def clips(self, size: Size) -> Clips:
         """The frames of the rung that has pictures of `size`."""
         rung = self._rungs.find(size)
-        if rung not in self._clips:
-            with torch.inference_mode(False):  # they outlive the step that names the size first
-                self._clips[rung] = self._empty(self._rungs.pixels(rung))
-        return self._clips[rung]
+        with self._making:
+            if rung not in self._clips:
+                with torch.inference_mode(False):  # they outlive the step that names the size first
+                    self._clips[rung] = self._empty(self._rungs.pixels(rung))
+            return self._clips[rung]
 
     def _empty(self, pixels: int) -> Clips:
         clips = Clips(
@@ -109,12 +109,15 @@ class ClipTables:
         return clips
 
     def prepare(self, identity: IdentityFeatures, size: Size) -> None:
-        """Decode it now, from any thread, so that `set` is quick."""
+        """Write a template into a row, from any thread, so that `set` is quick; if no row is free,
+        nothing is done. A copy of hundreds of megabytes would hold up all slots' steps."""
         with self._lock:
-            held = self._find(identity)
-            if held is not None and size in self._rows[held].sizes:
+            number = self._find(identity)
+            number = self._take(identity) if number is None else number
+            if number is None:
                 return
-        self._decoded.get(identity, size, _CPU)
+            self._rows[number].filling += 1
+        self._fill(number, identity, (size,))
 
     def set(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
         """Let a slot show a template that may be drawn at `sizes`.
@@ -125,21 +128,31 @@ class ClipTables:
         with self._lock:
             self._leave(slot)
             number = self._find(identity)
+            number = self._take(identity) if number is None else number
             if number is None:
-                number = self._free()
-                self._write(number, identity)
-            row = self._rows[number]
-            for size in sizes:
-                if size not in row.sizes:
-                    self._write_frames(number, self._decoded.get(identity, size, _CPU), size)
-                    row.sizes.add(size)
-            row.shown += 1
+                raise ValueError(
+                    f"{len(self._rows)} templates are shown, and there is room for no other"
+                )
+            self._rows[number].filling += 1
+        self._fill(number, identity, sizes)
+        with self._lock:
+            self._rows[number].shown += 1
             self._shows[slot] = number
             self.row[slot] = number
 
     def _find(self, identity: IdentityFeatures) -> int | None:
         wanted = identity.key, identity.frame
         return next((n for n, row in enumerate(self._rows) if row.of == wanted), None)
+
+    def _take(self, identity: IdentityFeatures) -> int | None:
+        """The row that nobody has shown for longest, for a template that is in none."""
+        unused = [n for n, row in enumerate(self._rows) if not (row.shown or row.filling)]
+        if not unused:
+            return None
+        number = min(unused, key=lambda n: self._rows[n].left)
+        self._clock += 1
+        self._rows[number] = _Row((identity.key, identity.frame), left=self._clock)
+        return number
 
     def _leave(self, slot: int) -> None:
         number, self._shows[slot] = self._shows[slot], None
@@ -148,18 +161,37 @@ class ClipTables:
             row = self._rows[number]
             row.shown, row.left = row.shown - 1, self._clock
 
-    def _free(self) -> int:
-        """The row that nobody has shown for longest."""
-        unused = [n for n, row in enumerate(self._rows) if not row.shown]
-        if not unused:
-            raise ValueError(
-                f"{len(self._rows)} templates are shown, and there is room for no other"
-            )
-        return min(unused, key=lambda n: self._rows[n].left)
+    def _fill(self, number: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
+        """Write what a row lacks of a template; two threads may write the same."""
+        row = self._rows[number]
+        try:
+            with self._uploading():
+                if not row.ready:
+                    self._write(number, identity)
+                for size in sizes:
+                    if size not in row.sizes:
+                        self._write_frames(number, self._decode(identity, size), size)
+            row.ready = True
+            row.sizes.update(sizes)
+        finally:
+            with self._lock:
+                row.filling -= 1
+                if not (row.ready or row.filling):
+                    row.of = None
+
+    @contextmanager
+    def _uploading(self) -> Iterator[None]:
+        """On a card beside the steps, which none of it concerns yet, and done when this ends."""
+        if self._device.type != "cuda":
+            yield
+            return
+        aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(aside):
+            yield
+        aside.synchronize()
 
     def _write(self, number: int, identity: IdentityFeatures) -> None:
         """What does not depend on a size."""
-        self._rows[number] = _Row()  # as long as it is half of one and half of another
         tensors = identity.tensors
         frames, after = tensors["loop"][0], tensors["loop"][1:]
         count, positions = len(tensors["masks"]), len(frames)
@@ -177,7 +209,6 @@ class ClipTables:
                 table[part] = 0
         self.masks[part] = tensors["masks"].to(self._device)
         self.around[part] = tensors["around"].to(self._device)
-        self._rows[number] = _Row((identity.key, identity.frame))
 
     def _write_frames(self, number: int, frames: _Frames, size: Size) -> None:
         clips, first = self.clips(size), number * LONGEST
@@ -186,7 +217,7 @@ class ClipTables:
         clips.places[part] = torch.from_numpy(frames.places).to(self._device)
         clips.boxes[part] = torch.from_numpy(frames.boxes).to(self._device)
 
-    def _decode(self, identity: IdentityFeatures, size: Size, device: torch.device) -> _Frames:
+    def _decode(self, identity: IdentityFeatures, size: Size) -> _Frames:
         template, view = Template.of(identity.arrays), View.of(identity, size)
         planes = [view.show(picture).reshape(-1) for picture in template.clip.pictures()]
         places = view.places(template.places, template.clip.size)

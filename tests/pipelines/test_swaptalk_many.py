@@ -223,17 +223,39 @@ def test_a_template_that_is_held_is_not_decoded_again(
     def unwelcome(*_: object) -> None:
         raise AssertionError("a template is decoded again")
 
-    monkeypatch.setattr(played.renderer.tables, "_decoded", unwelcome)
+    monkeypatch.setattr(played.renderer.tables, "_decode", unwelcome)
     played.renderer.prepare(identities[0], SIZE)
     played.renderer.set_identity(1, identities[0], [SIZE])
+
+
+def test_a_template_is_in_its_row_before_a_slot_shows_it(
+    identities: list[IdentityFeatures], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = Played(identities[:1], templates=2)
+    tables = played.renderer.tables
+    played.renderer.prepare(identities[1], SIZE)
+    monkeypatch.setattr(tables, "_decode", None)
+    monkeypatch.setattr(tables, "_write", None)
+    played.renderer.prepare(identities[1], SIZE)
+    played.renderer.set_identity(1, identities[1], [SIZE])
+    assert tables.row.tolist() == [0, 1, 0]
+    played.renderer.prepare(identities[2], SIZE)  # no row is free: nothing is done
+    with pytest.raises(ValueError, match="2 templates are shown"):
+        played.renderer.set_identity(2, identities[2], [SIZE])
+    played.hear(motions(1)[0], EVERY)
+    expected = Alone(identities[:2]).show(motions(1)[0], EVERY, EVERY, [0, 1])
+    for a, b in zip(played.draw([0, 1]), expected, strict=True):
+        assert_alike(a, b)
 
 
 def test_a_template_that_is_too_long_is_refused(identities: list[IdentityFeatures]) -> None:
     played = Played(identities[:1], templates=2)
     masks = np.zeros((301, 32, 64), np.uint8)
     long = replace(identities[1], arrays=identities[1].arrays | {"masks": masks})
-    with pytest.raises(ValueError, match="at most 300"):
-        played.renderer.set_identity(1, long, [SIZE])
+    for _ in range(2):  # and leaves its row to others
+        with pytest.raises(ValueError, match="at most 300"):
+            played.renderer.set_identity(1, long, [SIZE])
+    played.renderer.set_identity(1, identities[1], [SIZE])
 
 
 @pytest.mark.parametrize("kind", ["rim", "even", "none", "all"])
