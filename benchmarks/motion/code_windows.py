@@ -31,9 +31,9 @@ from benchmarks.lips.sounds import spoken
 from benchmarks.motion.code_player import CodePlayer
 from benchmarks.speed.stand_ins import NOISE, random_generator, random_renderer
 from benchmarks.timing import write_result
-from pipelines.anitalker.batched import BatchedNetwork
+from pipelines.anitalker.batched import BatchedNetwork, baked
 from pipelines.anitalker.config import OFFICIAL
-from pipelines.anitalker.enrol import baked, enrol
+from pipelines.anitalker.enrol import enrol
 from pipelines.anitalker.weights import load_generator, load_renderer
 from pipelines.diffusion.stream import Window
 from pipelines.pipeline import SAMPLE_RATE_HZ

@@ -22,7 +22,10 @@ from torch import Tensor
 from pipelines.anitalker.config import Precision
 from pipelines.anitalker.network import FlowWarp, Level
 from pipelines.anitalker.prepared import PreparedConv, PreparedLevel
+from pipelines.identity import IdentityFeatures
 
+BAKED = "baked."
+"""Prefix of what a network caches, among the arrays of an identity."""
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CPU_VALUES = 1 << 22  # of the largest feature map; larger batches fall out of a CPU's caches
 
@@ -174,3 +177,12 @@ class BatchedNetwork:
                 x = level.mix(x, grid, mask, slots, rest[3 * i + 3])
         assert image is not None
         return Squares(image.clamp(-1.0, 1.0), grid, mask)
+
+
+def baked(identity: IdentityFeatures) -> dict[str, Tensor]:
+    """What `bake` gave of an identity."""
+    return {
+        name.removeprefix(BAKED): tensor
+        for name, tensor in identity.tensors.items()
+        if name.startswith(BAKED)
+    }

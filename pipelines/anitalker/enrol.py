@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from pipelines.anitalker import lips
-from pipelines.anitalker.batched import BatchedNetwork
+from pipelines.anitalker.batched import BAKED, BatchedNetwork
 from pipelines.anitalker.crop import in_photo, scaled, square_on_canvas, surroundings
 from pipelines.identity import Arrays, IdentityFeatures
 from pipelines.photo.advice import advise, to_meta
@@ -20,8 +19,6 @@ from pipelines.photo.geometry import Array, measure, single, smoothstep
 from pipelines.photo.surroundings import surroundings as around_canvas
 from pipelines.photo.tight import person_on_canvas
 from pipelines.photo.upright import read_portrait
-
-BAKED = "baked."  # prefix of the renderer's own tensors
 
 _GROW, _SOFT = 0.09, 0.035  # the head's share of the picture beyond the person, face heights
 _OVAL = (0.4, 0.56)  # half width and height of a face, which is person whatever else is
@@ -103,12 +100,3 @@ def changing(share: Array, landmarks: Array, square: Crop) -> Image8:
         near = np.minimum(pixels, wide.side - pixels) / wide.side
         head = head * smoothstep(*_EDGE, single(near))
     return np.asarray((head * 255.0).round().clip(0, 255).astype(np.uint8))
-
-
-def baked(identity: IdentityFeatures) -> dict[str, Tensor]:
-    """What the renderer caches of an identity."""
-    return {
-        name.removeprefix(BAKED): tensor
-        for name, tensor in identity.tensors.items()
-        if name.startswith(BAKED)
-    }

@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.anitalker.batched import BatchedNetwork
+from pipelines.anitalker.batched import BatchedNetwork, baked
 from pipelines.anitalker.config import MAPPED, AniTalkerOptions
-from pipelines.anitalker.enrol import baked
 from pipelines.anitalker.pair import find_pair
 from pipelines.anitalker.paste import BACKINGS, paste
 from pipelines.anitalker.weights import load_map, load_renderer

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pipelines.anitalker.batched import BatchedNetwork, Squares
-from pipelines.anitalker.enrol import baked
+from pipelines.anitalker.batched import BatchedNetwork, Squares, baked
 from pipelines.anitalker.paste import BACKINGS, paste
 from pipelines.baked import SlotFaces
 from pipelines.batch import Batch

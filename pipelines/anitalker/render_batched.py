@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipelines.anitalker.batched import BatchedNetwork
-from pipelines.anitalker.enrol import baked
+from pipelines.anitalker.batched import BatchedNetwork, baked
 from pipelines.anitalker.paste import BACKINGS
 from pipelines.anitalker.paste_batched import CPU, PasteTables
 from pipelines.batch import frame_bytes

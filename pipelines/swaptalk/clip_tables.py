@@ -23,13 +23,10 @@ from kernels.paste_lower import Clips
 from pipelines.identity import IdentityFeatures
 from pipelines.pipeline import Size
 from pipelines.rungs import Rungs
-from pipelines.swaptalk.faces import Faces, Rows
+from pipelines.swaptalk.faces import ROWS, Faces, Rows
 from pipelines.swaptalk.loop import LONGEST
 from pipelines.swaptalk.mask import HEIGHT, WIDTH
 from pipelines.swaptalk.paste import box_of
-from pipelines.swaptalk.player import View
-from pipelines.swaptalk.render import ROWS
-from pipelines.swaptalk.template import Template
 
 _POSITIONS = 2 * LONGEST - 2
 
@@ -218,6 +215,9 @@ class ClipTables:
         clips.boxes[part] = torch.from_numpy(frames.boxes).to(self._device)
 
     def _decode(self, identity: IdentityFeatures, size: Size) -> _Frames:
+        from pipelines.swaptalk.player import View  # these read video, which drawing does not
+        from pipelines.swaptalk.template import Template
+
         template, view = Template.of(identity.arrays), View.of(identity, size)
         planes = [view.show(picture).reshape(-1) for picture in template.clip.pictures()]
         places = view.places(template.places, template.clip.size)

@@ -21,10 +21,9 @@ from pipelines.photo.video.container import inspect
 from pipelines.photo.video.kept import STRETCH, to_rgb
 from pipelines.pipeline import FPS, Material, PartOf, Progress
 from pipelines.swaptalk import drawn
-from pipelines.swaptalk.faces import Faces, Rows
+from pipelines.swaptalk.faces import ROWS, Faces, Rows
 from pipelines.swaptalk.paste import small
 from pipelines.swaptalk.player import View
-from pipelines.swaptalk.render import ROWS
 from pipelines.swaptalk.swapped import source_square, swap_faces
 from pipelines.swaptalk.template import (
     TEMPLATE_LIMITS,

@@ -30,6 +30,9 @@ from pipelines.swaptalk.vqgan.quantise import Quantised
 _MOUTH = (0.42, 0.33, 0.33)  # half width, middle and half height of an open one, in half squares
 _MOUTH_EDGE = 0.35  # of that
 
+ROWS = "rows."
+"""Prefix of what was prepared, among the arrays of an identity."""
+
 Rows = dict[str, Tensor]
 """What was prepared, by name: a row for each frame."""
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
 
 WIDTH, HEIGHT = 64, 32
 """Of a mask: the lower half of a square."""
@@ -35,6 +34,8 @@ def whole_masks(oval: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
 
 
 def _whole(outline: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    from PIL import Image, ImageDraw, ImageFilter  # who knows a mask's size alone need not have it
+
     size = WIDTH * _FINER, HEIGHT * _FINER
     picture = Image.new("L", size)
     middle = outline.mean(0)
@@ -46,6 +47,8 @@ def _whole(outline: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
 
 
 def _mask(line: NDArray[np.floating[Any]], fade: NDArray[np.float32]) -> NDArray[np.uint8]:
+    from PIL import Image, ImageDraw, ImageFilter
+
     picture = Image.new("L", (WIDTH * _FINER, HEIGHT * _FINER))
     pen = ImageDraw.Draw(picture)
     middle = float(line[:, 0].mean())

@@ -17,8 +17,8 @@ from pipelines.streaming import SlotState, masked_write
 from pipelines.swaptalk.clip_tables import ClipTables
 from pipelines.swaptalk.faces import Faces
 from pipelines.swaptalk.loop import LONGEST
+from pipelines.swaptalk.loop_state import LoopState, fresh_loops, go_on, hear
 from pipelines.swaptalk.paste_batched import Corrections
-from pipelines.swaptalk.render import LoopState, fresh_loops, go_on, hear
 
 
 @dataclass

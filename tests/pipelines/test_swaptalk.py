@@ -38,10 +38,10 @@ from pipelines.pipeline import (
 from pipelines.registry import find_system
 from pipelines.swaptalk import drawn
 from pipelines.swaptalk.enrol import enrol, reference_frame
-from pipelines.swaptalk.faces import Faces
+from pipelines.swaptalk.faces import ROWS, Faces
 from pipelines.swaptalk.loop import PAUSE, make_loop
 from pipelines.swaptalk.player import View
-from pipelines.swaptalk.render import ROWS, SwapTalkRenderer
+from pipelines.swaptalk.render import SwapTalkRenderer
 from pipelines.swaptalk.square import jitter, steady_squares
 from pipelines.swaptalk.system import SYSTEM
 from pipelines.swaptalk.template import Template

@@ -7,11 +7,10 @@ import torch
 
 from pipelines.identity import IdentityFeatures
 from pipelines.photo.video.kept import keep, to_rgb
-from pipelines.swaptalk.faces import Faces
+from pipelines.swaptalk.faces import ROWS, Faces
 from pipelines.swaptalk.loop import make_loop
 from pipelines.swaptalk.mask import face_masks
 from pipelines.swaptalk.paste import small
-from pipelines.swaptalk.render import ROWS
 from pipelines.swaptalk.template import Template, squares_of, to_i420
 
 
