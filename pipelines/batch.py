@@ -72,6 +72,20 @@ class Batch:
 
         return {field.name: torch.from_numpy(getattr(self, field.name)) for field in fields(self)}
 
+    @cached_property
+    def memory(self) -> NDArray[np.uint8]:
+        """[bytes], all of them as they lie: what goes in, planes, what else comes out."""
+        end = self.behaviour.ctypes.data + len(self.behaviour) - self.hops.ctypes.data
+        assert self.hops.base is not None
+        return np.frombuffer(self.hops.base, np.uint8, end)
+
+    @cached_property
+    def parts(self) -> tuple[slice, slice]:
+        """Where in `memory` lies what goes in, and what comes out beside planes and drawn."""
+        begin = self.memory.ctypes.data
+        planes, motion = self.planes.ctypes.data - begin, self.motion.ctypes.data - begin
+        return slice(0, planes), slice(motion, len(self.memory))
+
     def size_of(self, slot: int) -> Size:
         """(width, height) that `slot` is drawn at."""
         width, height = self.size[slot]

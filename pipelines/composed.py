@@ -20,7 +20,7 @@ from pipelines.batch import Batch
 from pipelines.exported.situations import time_steps
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import control_row
-from pipelines.motion.model import MotionModel
+from pipelines.motion.model import Features, MotionModel
 from pipelines.pipeline import HOP_SAMPLES, Size
 from pipelines.renderer import Renderer
 from pipelines.streaming import SlotState, masked_write, slot_views
@@ -66,9 +66,7 @@ class ComposedPipeline:
         self.features = motion.features()
         self.renderer = renderer
         self.motion_dim = renderer.motion_dim
-        self.look_ahead = self.features.look_ahead + motion.look_ahead
-        if self.look_ahead % HOP_SAMPLES:
-            raise ValueError(f"look-ahead of {self.look_ahead} samples is not whole hops")
+        self.look_ahead = look_ahead_of(self.features, motion)
         with torch.inference_mode():
             self._features_state: SlotState = self.features.init_state(slots, device)
             self._motion_state: SlotState = self.motion.init_state(slots, device)
@@ -100,11 +98,12 @@ class ComposedPipeline:
         return self._features_state, self._motion_state, self._renderer_state
 
     def prepare(self, identity: IdentityFeatures, size: Size) -> None:
-        for each in self._up_to(identity, size):
+        for each in sizes_up_to(self._sizes_for(identity), size):
             self.renderer.prepare(identity, each)
 
     def set_identity(self, slot: int, identity: IdentityFeatures, size: Size) -> None:
-        self.renderer.set_identity(slot, identity, self._up_to(identity, size))
+        sizes = sizes_up_to(self._sizes_for(identity), size)
+        self.renderer.set_identity(slot, identity, sizes)
         with torch.inference_mode():
             self.motion.set_identity(self._motion_state, slot, identity)
 
@@ -163,10 +162,22 @@ class ComposedPipeline:
         )
         return self._moved
 
-    def _up_to(self, identity: IdentityFeatures, size: Size) -> tuple[Size, ...]:
-        """What a slot of `size` may be drawn at."""
-        sizes = self._sizes_for(identity)
-        if size not in sizes:
-            known = ", ".join(f"{width} x {height}" for width, height in sizes)
-            raise ValueError(f"pictures of {size[0]} x {size[1]}; there are {known}")
-        return sizes[: sizes.index(size) + 1]
+
+def sizes_up_to(sizes: tuple[Size, ...], size: Size) -> tuple[Size, ...]:
+    """What a slot of `size` may be drawn at, of rising `sizes`.
+
+    Raises:
+        ValueError: there is no such size.
+    """
+    if size not in sizes:
+        known = ", ".join(f"{width} x {height}" for width, height in sizes)
+        raise ValueError(f"pictures of {size[0]} x {size[1]}; there are {known}")
+    return sizes[: sizes.index(size) + 1]
+
+
+def look_ahead_of(features: Features, motion: MotionModel) -> int:
+    """Samples that a frame is late; ValueError where they are not whole hops."""
+    look_ahead = features.look_ahead + motion.look_ahead
+    if look_ahead % HOP_SAMPLES:
+        raise ValueError(f"look-ahead of {look_ahead} samples is not whole hops")
+    return look_ahead

@@ -12,6 +12,7 @@ Registered by name in `pipelines.registry`; other distributions add theirs by en
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -234,6 +235,15 @@ class Pipeline(Protocol):
         Reads hops, speech, active, draw, clear and size; writes planes and drawn of the slots
         drawn, motion and behaviour of the active ones. The frame lies `look_ahead` before the hop.
         """
+
+
+@runtime_checkable
+class StepsAhead(Protocol):
+    """A pipeline that may begin a step while what the one before made is still on its way."""
+
+    def begin(self, batch: Batch) -> Callable[[], None]:
+        """Begin `step`, over another batch than the one before. What this returns waits until all
+        of it lies in the batch, which nobody writes to until then."""
 
 
 @runtime_checkable

@@ -43,7 +43,7 @@ class PictureMemory:
     def __init__(self, layout: Layout, descriptor: int) -> None:
         self.layout = layout
         shape = (layout.slots, layout.sizes, layout.motion_dim)
-        flags, each = _flag_bytes(layout), Batch.nbytes(*shape)
+        flags, each = _flag_bytes(layout), _batch_bytes(layout)
         view = memoryview(mmap.mmap(descriptor, flags + BATCHES * each))
         self.taken: NDArray[np.bool_] = np.ndarray((BATCHES, layout.slots), np.bool_, view)
         """[2, B], set by the process that draws, cleared by the one that reads."""
@@ -73,9 +73,8 @@ class PictureMemory:
 
 def create_memory(layout: Layout) -> int:
     """Memory of zeros for `layout`; returns its descriptor."""
-    each = Batch.nbytes(layout.slots, layout.sizes, layout.motion_dim)
     descriptor = os.memfd_create("vivavoce-pictures", os.MFD_CLOEXEC)
-    os.ftruncate(descriptor, _flag_bytes(layout) + BATCHES * each)
+    os.ftruncate(descriptor, _flag_bytes(layout) + BATCHES * _batch_bytes(layout))
     return descriptor
 
 
@@ -95,5 +94,13 @@ def video_frame(planes: NDArray[np.uint8], size: Size) -> av.VideoFrame:
 
 
 def _flag_bytes(layout: Layout) -> int:
-    """Of the flags, in whole pages, so that the batches behind them are aligned."""
-    return -(-BATCHES * layout.slots // mmap.PAGESIZE) * mmap.PAGESIZE
+    return _whole_pages(BATCHES * layout.slots)
+
+
+def _batch_bytes(layout: Layout) -> int:
+    return _whole_pages(Batch.nbytes(layout.slots, layout.sizes, layout.motion_dim))
+
+
+def _whole_pages(count: int) -> int:
+    """No page holds two parts: for a GPU each batch is locked in place by itself, page by page."""
+    return -(-count // mmap.PAGESIZE) * mmap.PAGESIZE

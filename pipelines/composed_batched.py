@@ -1,0 +1,199 @@
+"""Composed pipelines on a GPU: all slots at once, in graphs that were captured when it was built.
+
+    batch -- one copy --> clear, features, motion, advance      one graph, over all slots
+                      --> draw, for 1, 2, 4, 8 ... slots        a graph for each size and number
+          <-- pictures, motion, behaviour                       while the next step is computed
+
+Nothing in a step waits for the device, and nothing but how many pictures of which size are drawn
+depends on values; that is known before it begins. On a CPU the same code runs without graphs, for
+tests; there `ComposedPipeline` serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.batch import Batch, frame_bytes
+from pipelines.composed import SizesFor, look_ahead_of, sizes_up_to
+from pipelines.graph import GraphedStep, Graphs, graphs_of
+from pipelines.identity import IdentityFeatures
+from pipelines.motion.controls import control_row
+from pipelines.motion.model import MotionModel
+from pipelines.pipeline import Size
+from pipelines.renderer import BatchedRenderer
+from pipelines.streaming import SlotState, fixed_shapes, masked_write
+from pipelines.transfer import Drawn, OnDevice, Transfer
+
+
+class BatchedPipeline:
+    """See `pipelines.pipeline.Pipeline` and `StepsAhead`.
+
+    Args:
+        sizes: that graphs are captured for, smallest first; others are drawn without.
+        sizes_for: those of an identity in its frame, where they are not `sizes`.
+        motion, renderer: for this pipeline alone; the renderer has `slots` slots, on `device`.
+        graphs: what captures; that of the device unless told otherwise.
+
+    Raises:
+        ValueError: a renderer of other slots, or modules whose delays do not add up to whole hops.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        sizes: tuple[Size, ...],
+        motion: MotionModel,
+        renderer: BatchedRenderer,
+        device: torch.device | str,
+        sizes_for: SizesFor | None = None,
+        graphs: Graphs | None = None,
+    ) -> None:
+        if renderer.slots != slots or slots < 1:
+            raise ValueError(f"a renderer of {renderer.slots} slots in a pipeline of {slots}")
+        self.slots = slots
+        self.device = torch.device(device)
+        self.motion = motion.to(self.device).requires_grad_(False)
+        self.features = self.motion.features()
+        self.renderer = renderer
+        self.motion_dim = renderer.motion_dim
+        self.look_ahead = look_ahead_of(self.features, motion)
+        self._sizes_for = sizes_for or (lambda identity: sizes)
+        self._graphs = graphs or graphs_of(self.device)
+        with torch.inference_mode():
+            self._here = OnDevice(slots, self.motion_dim, self.device)
+            self._transfer = Transfer(self._here)
+            self._features_state: SlotState = self.features.init_state(slots, self.device)
+            self._motion_state: SlotState = motion.init_state(slots, self.device)
+            self._renderer_state = renderer.init_state(slots)
+            self._controls = control_row().repeat(slots, 1).to(self.device)
+            self._slot = torch.arange(slots, device=self.device)
+            most = slots * max(frame_bytes(size) for size in sizes)
+            self._planes = torch.zeros(most, dtype=torch.uint8, device=self.device)
+            self._capture(sizes)
+
+    def _capture(self, sizes: tuple[Size, ...]) -> None:
+        """Capture all steps, the largest first, for they share memory; then forget what they
+        did."""
+        self._move = GraphedStep("the motion's step", self._advance, {}, self._graphs)
+        self._draws: dict[tuple[Size, int], GraphedStep[None]] = {}
+        for size in reversed(sizes):
+            for count in reversed(row_counts(self.slots)):
+                draw = partial(self._draw_into, size, self._planes_of(size, count))
+                name = f"drawing {count} of {size[0]} x {size[1]}"
+                self._draws[size, count] = GraphedStep(name, draw, {}, self._graphs)
+        for state in self._states:
+            state.reset(torch.ones_like(self._slot, dtype=torch.bool))
+
+    @property
+    def _states(self) -> tuple[SlotState, ...]:
+        return self._features_state, self._motion_state, self._renderer_state
+
+    def prepare(self, identity: IdentityFeatures, size: Size) -> None:
+        for each in sizes_up_to(self._sizes_for(identity), size):
+            self.renderer.prepare(identity, each)
+
+    def set_identity(self, slot: int, identity: IdentityFeatures, size: Size) -> None:
+        with torch.inference_mode():
+            sizes = sizes_up_to(self._sizes_for(identity), size)
+            self.renderer.set_identity(slot, identity, sizes)
+            self.motion.set_identity(self._motion_state, slot, identity)
+
+    def set_controls(self, slot: int, values: dict[str, float]) -> None:
+        with torch.inference_mode():
+            self._controls[slot] = control_row(**values).to(self.device)
+
+    @torch.inference_mode()
+    def reset(self, slot: int, seed: int) -> None:
+        slots = self._slot == slot
+        self.motion.set_seed(self._motion_state, slots, torch.full_like(self._slot, seed))
+        for state in self._states:
+            state.reset(slots)
+        self._controls[slot] = control_row().to(self.device)
+
+    def still(self, slot: int, batch: Batch) -> None:
+        host = batch.tensors["planes"]
+        with torch.inference_mode():
+            planes = self._planes_of(batch.size_of(slot), 1)[0]
+            self.renderer.still(batch.size_of(slot), slot, planes)
+            host[slot, : len(planes)].copy_(planes)
+
+    def step(self, batch: Batch) -> None:
+        self.begin(batch)()
+
+    def begin(self, batch: Batch) -> Callable[[], None]:
+        """See `pipelines.pipeline.StepsAhead`.
+
+        Raises:
+            ValueError: the batch is not of this pipeline's slots and motion.
+        """
+        if batch.motion.shape != (self.slots, self.motion_dim):
+            raise ValueError(
+                f"a pipeline captured for {self.slots} slots and {self.motion_dim} channels of "
+                f"motion cannot step a batch of {batch.motion.shape[0]} and {batch.motion.shape[1]}"
+            )
+        self._transfer.host(batch)
+        with torch.inference_mode():
+            self._transfer.bring_in(batch)
+            self._move.replay()
+            arrived = self._transfer.take_out(batch, self._drawn(batch))
+        batch.drawn[:] = batch.draw
+        return arrived
+
+    # Steps, as they are captured: of tensors that stay where they are
+
+    def _advance(self) -> None:
+        here = self._here.tensors
+        active, speech, hops = here["active"], here["speech"], here["hops"]
+        for state in self._states:
+            state.clear(here["clear"])
+        self.motion.listen(self._motion_state, here["listens"])
+        heard = self.features.step(hops, self._features_state, active)
+        motion = self.motion.step(heard, speech, self._controls, self._motion_state, active)
+        self.renderer.advance(motion, hops, speech, self._renderer_state, active)
+        masked_write(here["motion"], motion, active)
+        masked_write(here["behaviour"], self.motion.behaviour(self._motion_state), active)
+
+    def _draw_into(self, size: Size, planes: Tensor) -> None:
+        here = self._here.tensors
+        wanted = here["draw"] & (here["size"][:, 0] == size[0]) & (here["size"][:, 1] == size[1])
+        self.renderer.draw(size, first_rows(wanted, len(planes)), self._renderer_state, planes)
+
+    # Around them
+
+    def _drawn(self, batch: Batch) -> Iterator[Drawn]:
+        """Draw by size. Pictures are lent until the next are drawn."""
+        wanted = np.flatnonzero(batch.draw)
+        for size in sorted({batch.size_of(slot) for slot in wanted}):
+            rows = wanted[(batch.size[wanted] == size).all(1)]
+            count = next(n for n in row_counts(self.slots) if n >= len(rows))
+            planes = self._planes_of(size, count)
+            if (graphed := self._draws.get((size, count))) is not None:
+                graphed.replay()
+            else:  # a frame of a photo's own shape, which nobody knew when this was built
+                with fixed_shapes():
+                    self._draw_into(size, planes)
+            yield Drawn(rows, planes)
+
+    def _planes_of(self, size: Size, count: int) -> Tensor:
+        each = frame_bytes(size)
+        if count * each > len(self._planes):
+            return self._planes.new_empty(count, each)
+        return self._planes[: count * each].view(count, each)
+
+
+def row_counts(slots: int) -> tuple[int, ...]:
+    """Numbers of pictures that there are graphs for: 1, 2, 4 ... and all."""
+    return (*(2**n for n in range((slots - 1).bit_length())), slots)
+
+
+def first_rows(wanted: Tensor, count: int) -> Tensor:
+    """The first `count` slots of `wanted` (bool [B]), rising; where there are fewer, the last of
+    them again, so that no other slot is drawn. int64 [count]."""
+    order = torch.sort(wanted.to(torch.int8), descending=True, stable=True).indices
+    place = torch.arange(count, device=wanted.device)
+    return order[torch.minimum(place, (wanted.sum() - 1).clamp_min(0))]

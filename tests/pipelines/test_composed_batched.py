@@ -1,0 +1,199 @@
+"""All slots at once, captured and replayed: the same as one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.batch import Batch, frame_bytes
+from pipelines.composed import ComposedPipeline
+from pipelines.composed_batched import BatchedPipeline, first_rows, row_counts
+from pipelines.graph import Eager, Graphs
+from pipelines.identity import IdentityFeatures
+from pipelines.motion.diffusion import load_motion
+from pipelines.motion.model import MotionModel
+from pipelines.pipeline import HOP_SAMPLES, Size, StepsAhead
+from pipelines.streaming import named_tensors
+from pipelines.tape import Tape
+from tests.pipelines.test_composed import Grey
+from tests.support.grey import BatchedGrey, GreyState
+from tests.support.small_motion import Nodding
+from tests.support.static_steps import check_step
+
+SLOTS = 5
+SIZES: tuple[Size, ...] = ((8, 6), (16, 12))
+UNFORESEEN: Size = (6, 4)
+
+
+def face(shade: int) -> IdentityFeatures:
+    return IdentityFeatures("0" * 64, {"grey": np.array([shade], np.uint8)}, {})
+
+
+def batched(
+    graphs: Graphs, motion: MotionModel | None = None, slots: int = SLOTS
+) -> BatchedPipeline:
+    return BatchedPipeline(
+        slots, SIZES, motion or Nodding(), BatchedGrey(slots), "cpu",
+        lambda identity: (UNFORESEEN, *SIZES), graphs=graphs,
+    )  # fmt: skip
+
+
+def one_by_one(motion: MotionModel | None = None) -> ComposedPipeline:
+    return ComposedPipeline(
+        SLOTS, SIZES, motion or Nodding(), Grey(SLOTS), sizes_for=lambda _: (UNFORESEEN, *SIZES)
+    )
+
+
+def batch_of(slots: int = SLOTS) -> Batch:
+    batch = Batch.of(slots, SIZES, BatchedGrey.motion_dim)
+    batch.size[:] = SIZES[-1]
+    return batch
+
+
+def fill(batch: Batch, n: int, chance: np.random.Generator) -> None:
+    """One hop of slots that speak, pause, are cut off and drawn in several sizes."""
+    batch.hops[:] = chance.normal(0.0, 0.1, batch.hops.shape)
+    batch.speech[:] = chance.random(batch.slots) < 0.7
+    batch.active[:] = chance.random(batch.slots) < 0.8
+    batch.draw[:] = batch.active & (chance.random(batch.slots) < 0.7)
+    batch.clear[:] = batch.active & (chance.random(batch.slots) < 0.2)
+    batch.listens[:] = chance.random(batch.slots) < 0.1
+    sizes = (*SIZES, UNFORESEEN)
+    for slot in range(batch.slots):
+        batch.size[slot] = sizes[(slot + n) % 3]
+
+
+def set_up(pipeline: BatchedPipeline | ComposedPipeline) -> None:
+    for slot in range(SLOTS):
+        pipeline.set_identity(slot, face(20 * slot), SIZES[-1])
+        pipeline.reset(slot, seed=slot + 7)
+
+
+@pytest.mark.parametrize("graphs", [Tape(), Eager()])
+@pytest.mark.parametrize("make", [Nodding, load_motion])
+def test_slots_at_once_are_as_one_by_one(graphs: Graphs, make: type[MotionModel]) -> None:
+    ours, theirs = batched(graphs, make()), one_by_one(make())
+    at_once, alone = batch_of(), batch_of()
+    chance = np.random.default_rng(0)
+    for pipeline in (ours, theirs):
+        set_up(pipeline)
+    for n in range(8):
+        fill(at_once, n, chance)
+        alone.memory[alone.parts[0]] = at_once.memory[at_once.parts[0]]
+        for pipeline in (ours, theirs):
+            if n == 4:
+                pipeline.reset(2, seed=99)
+                pipeline.set_identity(1, face(200), SIZES[-1])
+                pipeline.set_controls(3, {"expression": 0.5})
+        ours.step(at_once)
+        theirs.step(alone)
+        assert np.array_equal(at_once.drawn, alone.drawn)
+        drawn, on = np.flatnonzero(alone.drawn), np.flatnonzero(alone.active)
+        for slot in drawn:
+            assert np.array_equal(at_once.picture(slot), alone.picture(slot))
+        # Products over several rows may be summed in another order than over one.
+        assert np.allclose(at_once.motion[on], alone.motion[on], atol=1e-4)
+        assert np.array_equal(at_once.behaviour[on], alone.behaviour[on])
+
+
+def test_a_pipeline_has_forgotten_its_captures() -> None:
+    pipeline = batched(Tape())
+    fresh = BatchedGrey(SLOTS).init_state(SLOTS)
+    for name, value in named_tensors(fresh).items():
+        assert torch.equal(value, named_tensors(pipeline._renderer_state)[name]), name
+    motion = named_tensors(pipeline.motion.init_state(SLOTS))
+    for name, value in motion.items():
+        assert torch.equal(value, named_tensors(pipeline._motion_state)[name]), name
+
+
+def test_idle_slots_stay_as_they_are_beside_padded_rows() -> None:
+    pipeline, batch = batched(Tape()), batch_of()
+    set_up(pipeline)
+    batch.active[:] = batch.draw[:] = True
+    pipeline.step(batch)
+    state = pipeline._renderer_state
+    assert isinstance(state, GreyState)
+    before = {name: value.clone() for name, value in named_tensors(state).items()}
+    planes = batch.planes.copy()
+    batch.active[:] = batch.draw[:] = [False, True, False, True, True]  # 3, by the graph of 4
+    pipeline.step(batch)
+    for name, value in named_tensors(state).items():
+        assert torch.equal(value[[0, 2]], before[name][[0, 2]]), name
+    assert state.drawn.tolist() == [1, 2, 1, 2, 2]
+    assert np.array_equal(batch.planes[[0, 2]], planes[[0, 2]])
+    assert not np.array_equal(batch.planes[1], planes[1])
+
+
+def test_a_step_may_begin_before_the_last_one_has_arrived() -> None:
+    pipeline = batched(Tape())
+    assert isinstance(pipeline, StepsAhead)
+    set_up(pipeline)
+    batches = batch_of(), batch_of()
+    for batch in batches:
+        batch.active[:] = batch.draw[:] = True
+    arrived = [pipeline.begin(batch) for batch in batches]
+    for wait in arrived:
+        wait()
+    for n, batch in enumerate(batches):
+        assert [int(batch.picture(s)[0, 0]) for s in range(SLOTS)] == [
+            20 * s + n + 1 for s in range(SLOTS)
+        ]
+
+
+def test_its_steps_can_be_captured() -> None:
+    pipeline = batched(Eager(), load_motion())
+    check_step(pipeline._advance)
+    for count in row_counts(SLOTS):
+        check_step(pipeline._draw_into, SIZES[0], torch.zeros(count, frame_bytes(SIZES[0])))
+    every = torch.ones(SLOTS, dtype=torch.bool)
+    for state in pipeline._states:
+        check_step(state.reset, every)
+
+
+def test_the_still_picture_is_drawn_before_any_sound() -> None:
+    pipeline, batch = batched(Eager()), batch_of()
+    set_up(pipeline)
+    batch.size[2] = SIZES[0]
+    pipeline.still(2, batch)
+    assert (batch.picture(2) == 40).all()
+    assert not batch.planes[2, frame_bytes(SIZES[0]) :].any()
+    assert not batch.planes[[0, 1, 3, 4]].any()
+
+
+def test_a_batch_of_other_slots_is_refused() -> None:
+    with pytest.raises(ValueError, match="captured for 5 slots and 45 channels.*a batch of 4 and"):
+        batched(Eager()).step(batch_of(4))
+
+
+def test_a_renderer_of_other_slots_is_refused() -> None:
+    with pytest.raises(ValueError, match="a renderer of 2 slots in a pipeline of 3"):
+        BatchedPipeline(3, SIZES, Nodding(), BatchedGrey(2), "cpu")
+
+
+def test_a_size_that_an_identity_has_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="pictures of 2 x 2; there are 6 x 4, 8 x 6, 16 x 12"):
+        batched(Eager()).set_identity(0, face(1), (2, 2))
+
+
+@pytest.mark.parametrize(
+    ("slots", "counts"), [(1, (1,)), (2, (1, 2)), (5, (1, 2, 4, 5)), (8, (1, 2, 4, 8))]
+)
+def test_there_are_graphs_for_one_two_four_and_all(slots: int, counts: tuple[int, ...]) -> None:
+    assert row_counts(slots) == counts
+
+
+def test_rows_that_are_left_over_repeat_the_last() -> None:
+    wanted = torch.tensor([False, True, False, True, True])
+    assert first_rows(wanted, 4).tolist() == [1, 3, 4, 4]
+    assert first_rows(wanted, 2).tolist() == [1, 3]
+    assert first_rows(torch.zeros(3, dtype=torch.bool), 2).tolist() == [0, 0]
+
+
+def test_one_slot_alone() -> None:
+    pipeline, batch = batched(Tape(), slots=1), batch_of(1)
+    pipeline.set_identity(0, face(9), SIZES[-1])
+    batch.active[:] = batch.draw[:] = True
+    batch.hops[:] = np.zeros(HOP_SAMPLES)
+    pipeline.step(batch)
+    assert (batch.picture(0) == 10).all()
