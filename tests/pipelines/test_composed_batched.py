@@ -162,7 +162,7 @@ def test_the_still_picture_is_drawn_before_any_sound() -> None:
 
 
 def test_a_batch_of_other_slots_is_refused() -> None:
-    with pytest.raises(ValueError, match="captured for 5 slots and 45 channels.*a batch of 4 and"):
+    with pytest.raises(ValueError, match=r"captured for 5 slots and 45 channels.*a batch of 4 and"):
         batched(Eager()).step(batch_of(4))
 
 

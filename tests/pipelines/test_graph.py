@@ -122,7 +122,7 @@ def test_the_motion_of_portrait_replays() -> None:
     replayed = GraphedStep(
         "motion",
         lambda **given: step(1, **given),
-        {k: v.clone() for k, v in inputs.items()},
+        own,
         Tape(),
     )
     for part in sides[1]:

@@ -70,7 +70,7 @@ def faults_of(step: Callable[..., object], *inputs: object) -> list[Fault]:
     constants = _constants_of_modules()
     try:
         operations = _Operations(found, constants)
-        with torch.no_grad(), fixed_shapes(), _Calls(found, operations), fakes, operations:
+        with torch.inference_mode(), fixed_shapes(), _Calls(found, operations), fakes, operations:
             step(*inputs)
     except DynamicOutputShapeException as error:
         found.setdefault(Fault(str(error.func), _line_of(error), _SHAPE), None)
