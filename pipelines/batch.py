@@ -76,8 +76,8 @@ class Batch:
     def memory(self) -> NDArray[np.uint8]:
         """[bytes], all of them as they lie: what goes in, planes, what else comes out."""
         end = self.behaviour.ctypes.data + len(self.behaviour) - self.hops.ctypes.data
-        assert self.hops.base is not None
-        return np.frombuffer(self.hops.base, np.uint8, end)
+        first = self.hops.reshape(-1).view(np.uint8)
+        return np.lib.stride_tricks.as_strided(first, (end,), (1,))  # `over` laid them in a row
 
     @cached_property
     def parts(self) -> tuple[slice, slice]:

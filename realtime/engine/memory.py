@@ -52,13 +52,14 @@ class PictureMemory:
             for n in range(BATCHES)
         )
 
-    def has_place(self, row: int) -> bool:
-        """Whether a picture of `row` could be drawn into one of the batches."""
-        return not self.taken[:, row].all()
+    def has_place(self, row: int, busy: int | None = None) -> bool:
+        """Whether a picture of `row` could be drawn into one of the batches but `busy`."""
+        return any(not self.taken[n, row] for n in range(BATCHES) if n != busy)
 
-    def roomiest(self, rows: list[int]) -> int:
-        """The batch in which the fewest of `rows` are taken."""
-        return int(self.taken[:, rows].sum(axis=1).argmin())
+    def roomiest(self, rows: list[int], busy: int | None = None) -> int:
+        """The batch, not `busy`, in which the fewest of `rows` are taken."""
+        free = [n for n in range(BATCHES) if n != busy]
+        return min(free, key=lambda n: int(self.taken[n, rows].sum()))
 
     def take(self, batch: int, row: int, size: Size) -> av.VideoFrame:
         """Copy a picture out and give its place back."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pipelines.pipeline import StepsAhead
 from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost
 from realtime.engine.scheduler import Quantile, Scheduler, Slot, Turn
@@ -29,11 +30,30 @@ class StepResult:
     step_s: float
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A step whose pictures may still be on their way."""
+
+    host: PipelineHost
+    batch: int
+    turns: Sequence[Turn]
+    began: float
+    cpu_s: float
+    """Of beginning it."""
+    arrived: Callable[[], None]
+
+
 def step_batch(host: PipelineHost, index: int, turns: Sequence[Turn]) -> tuple[float, float]:
     """Step the batch of that index with `turns`, drawing into free places only; CPU and wall
     seconds."""
-    batch, taken = host.memory.batches[index], host.memory.taken[index]
     begin, cpu = time.monotonic(), time.thread_time()
+    _fill(host, index, turns)
+    host.pipeline.step(host.memory.batches[index])
+    return time.thread_time() - cpu, time.monotonic() - begin
+
+
+def _fill(host: PipelineHost, index: int, turns: Sequence[Turn]) -> None:
+    batch, taken = host.memory.batches[index], host.memory.taken[index]
     for flags in (batch.active, batch.draw, batch.clear, batch.listens, batch.drawn):
         flags[:] = False
     for turn in turns:
@@ -45,12 +65,13 @@ def step_batch(host: PipelineHost, index: int, turns: Sequence[Turn]) -> tuple[f
         batch.draw[row] = turn.draw and not taken[row]
         batch.clear[row] = turn.slot.clearing
         batch.size[row] = turn.size
-    host.pipeline.step(batch)
-    return time.thread_time() - cpu, time.monotonic() - begin
 
 
 class Stepper:
     """Carries out what the scheduler picks.
+
+    Where a pipeline can, a step begins before what the one before made has arrived; that is
+    delivered while it is computed, or at once where nothing else is to be stepped.
 
     Args:
         hosts: the loaded pipelines by name.
@@ -72,49 +93,88 @@ class Stepper:
         self._deliver = deliver
         self._fail = fail
         self._failures = 0
+        self._under_way: _Begun | None = None
+        self._finished = 0.0  # local time at which the last step had arrived
         self.drawing_s = Quantile(500)
         """Wall time of steps that drew something."""
 
     def step(self) -> bool:
-        """Make one step; False where no hop waits.
+        """Make one step, or deliver what the last one made; False where there is neither.
 
         Raises:
             EngineError: nothing can be stepped any more.
         """
         turns = self._scheduler.next(time.monotonic(), self._has_place)
         if not turns:
-            return False
+            return self._finish()
         host = self._hosts[turns[0].slot.pipeline]
-        index = host.memory.roomiest([turn.slot.row for turn in turns if turn.draw])
-        self._run(host, index, turns)
+        rows = [turn.slot.row for turn in turns if turn.draw]
+        begun = self._begin(host, host.memory.roomiest(rows, self._busy(host)), turns)
+        self._finish()
+        self._under_way = begun
+        if not isinstance(host.pipeline, StepsAhead):
+            self._finish()
         return True
 
     def _has_place(self, slot: Slot) -> bool:
-        return self._hosts[slot.pipeline].memory.has_place(slot.row)
+        host = self._hosts[slot.pipeline]
+        return host.memory.has_place(slot.row, self._busy(host))
 
-    def _run(self, host: PipelineHost, index: int, turns: list[Turn]) -> None:
-        begin = time.monotonic()
+    def _busy(self, host: PipelineHost) -> int | None:
+        """The batch that a step of `host` is still writing to."""
+        begun = self._under_way
+        return begun.batch if begun is not None and begun.host is host else None
+
+    def _begin(self, host: PipelineHost, index: int, turns: list[Turn]) -> _Begun | None:
+        began, cpu = time.monotonic(), time.thread_time()
+        batch = host.memory.batches[index]
         try:
-            cpu_s, wall_s = step_batch(host, index, turns)
+            _fill(host, index, turns)
+            arrived = host.begin(batch)
         except Exception as error:  # noqa: BLE001 - a pipeline is anybody's code
             self._failed(host, index, turns, error)
-            return
-        self._failures = 0
-        batch = host.memory.batches[index]
-        sizes = [turn.size for turn in turns if batch.drawn[turn.slot.row]]
-        self._costs.stepped(host.name, sizes, cpu_s, wall_s)
-        if sizes:
-            self.drawing_s.add(wall_s)
-        self._scheduler.done(turns, begin, begin + wall_s)
+            return None
         for turn in turns:
             turn.slot.clearing = False
-            self._deliver(StepResult(turn, host, index, begin - turn.hop.sent, wall_s))
+            if batch.drawn[turn.slot.row]:  # nobody else is to draw there meanwhile
+                host.memory.taken[index, turn.slot.row] = True
+        return _Begun(host, index, turns, began, time.thread_time() - cpu, arrived)
+
+    def _finish(self) -> bool:
+        """Wait for what the last step made, and deliver it; False where there is none."""
+        begun, self._under_way = self._under_way, None
+        if begun is None:
+            return False
+        host, batch = begun.host, begun.host.memory.batches[begun.batch]
+        cpu = time.thread_time()
+        drawn = [turn for turn in begun.turns if batch.drawn[turn.slot.row]]
+        for turn in drawn:
+            host.memory.give_back(begun.batch, turn.slot.row)
+        try:
+            begun.arrived()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(host, begun.batch, list(begun.turns), error)
+            return True
+        self._failures = 0
+        cpu_s, now = begun.cpu_s + time.thread_time() - cpu, time.monotonic()
+        wall_s = now - max(begun.began, self._finished)  # not what another step took
+        self._finished = now
+        self._costs.stepped(host.name, [turn.size for turn in drawn], cpu_s, wall_s)
+        if drawn:
+            self.drawing_s.add(now - begun.began)
+        self._scheduler.done(begun.turns, now - wall_s, now)
+        for turn in begun.turns:
+            wait_s = begun.began - turn.hop.sent
+            self._deliver(StepResult(turn, host, begun.batch, wait_s, now - begun.began))
+        return True
 
     def _failed(self, host: PipelineHost, index: int, turns: list[Turn], error: Exception) -> None:
         """Find who cannot be stepped. Some rows may hear their hop twice for that: once."""
         if len(turns) > 1:
             for turn in turns:
-                self._run(host, index, [turn])
+                self._finish()
+                self._under_way = self._begin(host, index, [turn])
+            self._finish()
             return
         logger.error("a step of %s failed", host.name, exc_info=error)
         self._failures += 1

@@ -57,6 +57,25 @@ def test_pictures_are_views_at_their_size() -> None:
         assert (batch.planes[slot] == 7).sum() == frame_bytes((width, height))
 
 
+def test_its_memory_is_its_part_of_a_larger_one() -> None:
+    each = Batch.nbytes(3, SIZES, 5)
+    whole = memoryview(bytearray(2 * each))
+    first, second = (Batch.over(whole[n * each : (n + 1) * each], 3, SIZES, 5) for n in range(2))
+    second.memory[:] = 1
+    assert second.behaviour.tolist() == [1, 1, 1]
+    assert second.draw.all()
+    assert not first.memory.any()
+    inputs, outputs = second.parts
+    second.memory[inputs] = 0
+    assert not second.size.any()
+    assert second.planes.all()
+    second.memory[outputs] = 0
+    assert not second.behaviour.any()
+    assert not second.motion.any()
+    assert second.planes.all()
+    assert second.drawn.all()
+
+
 def test_tensors_are_of_the_same_memory_and_made_once() -> None:
     batch = Batch.of(2, SIZES, 5)
     batch.tensors["motion"][1] = 3.0
