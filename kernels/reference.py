@@ -61,3 +61,11 @@ def mean_of_four(picture: Tensor) -> Tensor:
     rows = picture.view(n, c, height // 2, 2, width)
     summed = rows[:, :, :, 0] + rows[:, :, :, 1]
     return (summed[..., ::2] + summed[..., 1::2]) * 0.25
+
+
+def log_mel(sound: Tensor, window: Tensor, weights: Tensor, *, step: int, floor: float) -> Tensor:
+    """Natural log of mel band power: sound [B, W + (n - 1) * step], window [W], weights [F, bands]
+    -> [B, n, bands]. Windows are padded with zeros to 2 * (F - 1) samples."""
+    frames = sound.unfold(1, len(window), step) * window
+    spectrum = torch.view_as_real(torch.fft.rfft(frames, n=2 * (len(weights) - 1)))
+    return torch.log(spectrum.square().sum(-1) @ weights + floor)

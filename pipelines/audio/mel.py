@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from kernels.log_mel import log_mel, mel_bins
 from pipelines.pipeline import HOP_SAMPLES, SAMPLE_RATE_HZ
 from pipelines.streaming import SlotState, masked_write
 
@@ -77,7 +78,10 @@ class LogMel(nn.Module):
         self.window: Tensor
         self.weights: Tensor
         self.register_buffer("window", (window * scale.sqrt()).float(), persistent=False)
-        self.register_buffer("weights", mel_weights(self.config).float(), persistent=False)
+        self.bins: Tensor
+        weights = mel_weights(self.config).float()
+        self.register_buffer("weights", weights, persistent=False)
+        self.register_buffer("bins", mel_bins(weights), persistent=False)
 
     @property
     def hop(self) -> int:
@@ -103,10 +107,8 @@ class LogMel(nn.Module):
             )
         held = torch.cat([state.tail, samples], dim=1)
         masked_write(state.tail, held[:, samples.shape[1] :], active)
-        frames = held.unfold(1, self.config.window, self.config.step) * self.window
-        spectrum = torch.view_as_real(torch.fft.rfft(frames, n=self.config.fft))
-        power = spectrum.square().sum(-1)
-        return torch.log(power @ self.weights + self.config.floor)
+        step, floor = self.config.step, self.config.floor
+        return log_mel(held, self.window, self.weights, self.bins, step=step, floor=floor)
 
     def forward(self, samples: Tensor) -> Tensor:
         """A whole stream at once: samples [B, S] -> [B, S / step, bands]."""
