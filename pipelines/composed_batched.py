@@ -29,6 +29,8 @@ from pipelines.renderer import BatchedRenderer
 from pipelines.streaming import SlotState, fixed_shapes, masked_write
 from pipelines.transfer import Drawn, OnDevice, Transfer
 
+FEW = 8
+
 
 class BatchedPipeline:
     """See `pipelines.pipeline.Pipeline` and `StepsAhead`.
@@ -161,23 +163,30 @@ class BatchedPipeline:
     def _draw_into(self, size: Size, planes: Tensor) -> None:
         here = self._here.tensors
         wanted = here["draw"] & (here["size"][:, 0] == size[0]) & (here["size"][:, 1] == size[1])
-        self.renderer.draw(size, first_rows(wanted, len(planes)), self._renderer_state, planes)
+        rows = first_rows(wanted, len(planes))
+        self.renderer.draw(size, rows, self._renderer_state, planes)
+        here["draw"].index_fill_(0, rows, False)  # the next piece draws others
 
     # Around them
 
     def _drawn(self, batch: Batch) -> Iterator[Drawn]:
-        """Draw by size. Pictures are lent until the next are drawn."""
+        """Draw by size, each in pieces. Pictures are lent until the next are drawn."""
         wanted = np.flatnonzero(batch.draw)
         for size in sorted({batch.size_of(slot) for slot in wanted}):
             rows = wanted[(batch.size[wanted] == size).all(1)]
-            count = next(n for n in row_counts(self.slots) if n >= len(rows))
-            planes = self._planes_of(size, count)
-            if (graphed := self._draws.get((size, count))) is not None:
-                graphed.replay()
-            else:  # a frame of a photo's own shape, which nobody knew when this was built
-                with fixed_shapes():
-                    self._draw_into(size, planes)
-            yield Drawn(rows, planes)
+            for count in pieces(len(rows), self.slots):
+                yield Drawn(rows[:count], self._draw(size, count))
+                rows = rows[count:]
+
+    def _draw(self, size: Size, count: int) -> Tensor:
+        """The next `count` pictures of a size, and perhaps more."""
+        planes = self._planes_of(size, count)
+        if (graphed := self._draws.get((size, count))) is not None:
+            graphed.replay()
+        else:  # a frame of a photo's own shape, which nobody knew when this was built
+            with fixed_shapes():
+                self._draw_into(size, planes)
+        return planes
 
     def _planes_of(self, size: Size, count: int) -> Tensor:
         each = frame_bytes(size)
@@ -189,6 +198,22 @@ class BatchedPipeline:
 def row_counts(slots: int) -> tuple[int, ...]:
     """Numbers of pictures that there are graphs for: 1, 2, 4 ... and all."""
     return (*(2**n for n in range((slots - 1).bit_length())), slots)
+
+
+def pieces(pictures: int, slots: int) -> tuple[int, ...]:
+    """The numbers, each of `row_counts`, in which so many pictures are drawn.
+
+    What is left over in a larger number is drawn for nothing; up to 8 it costs next to nothing
+    beside a further launch, beyond that it may be a third of what is wanted.
+    """
+    counts, found = row_counts(slots), []
+    while pictures > 0:
+        count = next(n for n in counts if n >= pictures)
+        if pictures > FEW and 3 * (count - pictures) > pictures:
+            count = max(n for n in counts if n <= pictures)
+        found.append(count)
+        pictures -= count
+    return tuple(found)
 
 
 def first_rows(wanted: Tensor, count: int) -> Tensor:

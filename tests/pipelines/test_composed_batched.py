@@ -8,7 +8,7 @@ import torch
 
 from pipelines.batch import Batch, frame_bytes
 from pipelines.composed import ComposedPipeline
-from pipelines.composed_batched import BatchedPipeline, first_rows, row_counts
+from pipelines.composed_batched import BatchedPipeline, first_rows, pieces, row_counts
 from pipelines.graph import Eager, Graphs
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.diffusion import load_motion
@@ -181,6 +181,33 @@ def test_a_size_that_an_identity_has_not_is_refused() -> None:
 )
 def test_there_are_graphs_for_one_two_four_and_all(slots: int, counts: tuple[int, ...]) -> None:
     assert row_counts(slots) == counts
+
+
+@pytest.mark.parametrize(
+    ("pictures", "numbers"),
+    [
+        (0, ()), (1, (1,)), (3, (4,)), (8, (8,)), (9, (8, 1)), (12, (16,)), (33, (32, 1)),
+        (47, (32, 16)), (48, (64,)), (65, (64, 1)), (100, (100,)), (99, (100,)),
+    ],
+)  # fmt: skip
+def test_many_pictures_are_drawn_in_pieces(pictures: int, numbers: tuple[int, ...]) -> None:
+    assert pieces(pictures, slots=100) == numbers
+
+
+def test_pieces_are_of_the_right_slots() -> None:
+    slots = 13
+    pipeline, batch = batched(Tape(), slots=slots), batch_of(slots)
+    for slot in range(slots):
+        pipeline.set_identity(slot, face(10 * slot), SIZES[-1])
+    batch.active[:] = True
+    batch.draw[:] = True
+    batch.draw[4] = batch.draw[7] = batch.draw[11] = False
+    batch.size[3] = SIZES[0]
+    for step in (1, 2):
+        pipeline.step(batch)
+        drawn = np.flatnonzero(batch.draw)
+        assert [int(batch.picture(s)[0, 0]) for s in drawn] == [10 * s + step for s in drawn]
+        assert not batch.planes[~batch.draw].any()
 
 
 def test_rows_that_are_left_over_repeat_the_last() -> None:
