@@ -8,11 +8,13 @@ this machine, a browser perhaps, or our own encoders.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from realtime.engine.config import EngineConfig
+from realtime.engine.quantile import Quantile
 from realtime.errors import AtCapacity
 from realtime.media import HOP_S, Size
 
@@ -189,25 +191,40 @@ class CpuCosts:
 
 
 class BatchCosts:
-    """Wall seconds of one step over so many faces, per pipeline; in between it is interpolated.
+    """Wall seconds of one step over so many faces: what all slots of a pipeline share, and drawing
+    so many pictures of each size; in between it is interpolated.
 
     When the machine is full, one step over all faces is what every hop brings.
     """
 
+    ENOUGH = 100
+    """Steps from which on the slowest of them tell something."""
+
     def __init__(self, media: _MediaCosts) -> None:
         self._media = media
-        self._step_s: dict[str, dict[int, float]] = {}
+        self._hear_s: dict[str, float] = {}
+        self._draw_s: dict[str, dict[Size, dict[int, float]]] = {}
+        self._longer_s = Quantile(500)  # than known before
 
     def stepped(self, pipeline: str, drawn: Sequence[Size], cpu_s: float, wall_s: float) -> None:
-        known = self._step_s.setdefault(pipeline, {})
-        known[len(drawn)] = _smooth(known.get(len(drawn)), wall_s)
+        known = self._draw_s.setdefault(pipeline, {})
+        if pipeline in self._hear_s and all(size in known for size in drawn):
+            expected_s = self.hop_s([Face(pipeline, size) for size in drawn])
+            self._longer_s.add(wall_s - max(expected_s, self._hear_s[pipeline]))
+        if not drawn:
+            self._hear_s[pipeline] = _smooth(self._hear_s.get(pipeline), wall_s)
+        elif len(set(drawn)) == 1:  # of several sizes nothing says which took how long
+            curve = known.setdefault(drawn[0], {})
+            draw_s = max(wall_s - self._hear_s.get(pipeline, 0.0), 0.0)
+            curve[len(drawn)] = _smooth(curve.get(len(drawn)), draw_s)
 
     def encoded(self, size: Size, cpu_s: float, wall_s: float) -> None:
         self._media.encoded(size, cpu_s, wall_s)
 
     def hop_s(self, faces: Sequence[Face]) -> float:
-        names = [face.pipeline for face in faces]
-        return sum(self._batch_s(name, names.count(name)) for name in set(names))
+        counts = Counter((face.pipeline, face.size) for face in faces)
+        hear = sum(self._hear_s.get(name, 0.0) for name in {face.pipeline for face in faces})
+        return hear + sum(self._drawing_s(name, size, n) for (name, size), n in counts.items())
 
     def expected_s(self, faces: Sequence[Face]) -> float:
         return max(self.hop_s(faces), self._media.expected_s(faces))
@@ -215,29 +232,26 @@ class BatchCosts:
     def begin(self, cpu_s: float, wall_s: float) -> None:
         self._media.begin(0.0, 0.0)  # waiting for a GPU says nothing of encoders
 
-    def _batch_s(self, pipeline: str, faces: int) -> float:
-        """Interpolated between the measured numbers of faces; beyond them, as between the two
-        furthest apart; a single one is taken to cost as much per face."""
-        known = sorted(self._step_s.get(pipeline, {}).items())
+    @property
+    def late_s(self) -> float:
+        """By how much one step in a hundred lately took longer than was known; 0 of few."""
+        found = self._longer_s.at(0.99) if len(self._longer_s) >= self.ENOUGH else None
+        return max(found or 0.0, 0.0)
+
+    def _drawing_s(self, pipeline: str, size: Size, faces: int) -> float:
+        """Of a size that was never measured: as of the nearest, in proportion to the work."""
+        known = self._draw_s.get(pipeline, {})
         if not known:
             return 0.0
-        if len(known) == 1:
-            n, seconds = known[0]
-            return seconds * max(faces, 1) / max(n, 1)
-        if faces >= known[-1][0]:
-            low, high = known[0], known[-1]
-        else:
-            after = next(i for i, (n, _) in enumerate(known) if n > faces)
-            low, high = known[max(after - 1, 0)], known[max(after, 1)]
-        slope = max(high[1] - low[1], 0.0) / (high[0] - low[0])
-        return high[1] + slope * (faces - high[0])
+        near = min(known, key=lambda each: abs(_moving(each) - _moving(size)))
+        return _on_curve(known[near], faces) * _moving(size) / _moving(near)
 
     def check(self, wanted: Face, running: Sequence[Face]) -> None:
         self._media.check_places(len(running))
         if not running:
             return
         faces = [*running, wanted]
-        inference = self.hop_s(faces)
+        inference = self.hop_s(faces) + self.late_s
         if inference > self._media.inference_budget_s:
             raise AtCapacity(
                 f"a step over {len(faces)} faces would take {inference * 1000:.0f} ms of every "
@@ -246,12 +260,30 @@ class BatchCosts:
         self._media.check_cores(0.0, faces)
 
     def describe(self) -> dict[str, float]:
-        costs = {
-            f"{name} step {n} faces": _ms(seconds)
-            for name, known in sorted(self._step_s.items())
-            for n, seconds in sorted(known.items())
-        }
+        costs = {f"{name} step": _ms(seconds) for name, seconds in sorted(self._hear_s.items())}
+        for name, sizes in sorted(self._draw_s.items()):
+            for size, curve in sorted(sizes.items()):
+                drawn = f"{name} draw {_name(size)}"
+                costs |= {f"{drawn} x {n}": _ms(s) for n, s in sorted(curve.items())}
+        if self.late_s:
+            costs["late step"] = _ms(self.late_s)
         return costs | self._media.describe()
+
+
+def _on_curve(points: dict[int, float], faces: int) -> float:
+    """Seconds for so many faces, of `points` by number: interpolated between those; beyond them as
+    between the two furthest apart; a single one is taken to cost as much per face."""
+    known = sorted(points.items())
+    if len(known) == 1:
+        n, seconds = known[0]
+        return seconds * faces / n
+    if faces >= known[-1][0]:
+        low, high = known[0], known[-1]
+    else:
+        after = next(i for i, (n, _) in enumerate(known) if n > faces)
+        low, high = known[max(after - 1, 0)], known[max(after, 1)]
+    slope = max(high[1] - low[1], 0.0) / (high[0] - low[0])
+    return high[1] + slope * (faces - high[0])
 
 
 def _pixels(size: Size) -> int:

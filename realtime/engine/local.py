@@ -25,7 +25,7 @@ from realtime.engine.config import BackendWish, DeviceWish
 from realtime.engine.device import choose_device, use_one_thread
 from realtime.engine.handle import StreamFacts
 from realtime.engine.memory import video_frame
-from realtime.engine.scheduler import Quantile
+from realtime.engine.quantile import Quantile
 from realtime.errors import AtCapacity, EngineError, NotReady
 from realtime.media import Frame, Hop, Size
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pipelines.pipeline import StepsAhead
 from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost
-from realtime.engine.scheduler import Quantile, Scheduler, Slot, Turn
+from realtime.engine.quantile import Quantile
+from realtime.engine.scheduler import Scheduler, Slot, Turn
 from realtime.errors import EngineError
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ import numpy as np
 from pipelines.motion.space import BEHAVIOURS
 from realtime.clock import Clock
 from realtime.engine.handle import StreamFacts
-from realtime.engine.scheduler import Quantile, WaitingHop
+from realtime.engine.quantile import Quantile
+from realtime.engine.scheduler import WaitingHop
 from realtime.engine.wire import FrameMessage, Opened
 from realtime.media import Frame, Hop, Size
 

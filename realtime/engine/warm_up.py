@@ -15,7 +15,8 @@ from pipelines.identity import IdentityFeatures
 from pipelines.machine import Machine, available_cores, measure_machine
 from realtime.engine.costs import Costs, Face
 from realtime.engine.host import PipelineHost
-from realtime.engine.scheduler import FIRST_SHARE, Quantile, Slot, Turn, WaitingHop, first_fit
+from realtime.engine.quantile import Quantile
+from realtime.engine.scheduler import FIRST_SHARE, Slot, Turn, WaitingHop, first_fit
 from realtime.engine.stepper import step_batch
 from realtime.media import HOP_S, HOP_SAMPLES, Size
 
@@ -97,17 +98,14 @@ def warm_up(
     """Step free rows of `host` with a prepared face; gives way to the streams at every yield.
 
     drawing_s: takes the median wall time of steps that draw, for each size or number of faces.
-    at_once: 1 measures one face at every size; more measure 1, 2, 4 ... faces at the largest.
+    at_once: 1 measures one face at every size; more measure 1, 2, 4 ... faces at every size.
     """
     rows = [row for row in (host.take_row() for _ in range(at_once)) if row is not None]
     sizes = tuple(host.system.sizes)
     try:
-        if at_once == 1:
-            for size in sizes if rows else ():
-                yield from _measure(host, identity, costs, drawing_s, rows, size)
-        else:
+        for size in sizes:
             for count in _ladder(len(rows)):
-                yield from _measure(host, identity, costs, drawing_s, rows[:count], sizes[-1])
+                yield from _measure(host, identity, costs, drawing_s, rows[:count], size)
     finally:
         for row in rows:
             host.give_back(row)

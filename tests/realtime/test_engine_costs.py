@@ -178,5 +178,56 @@ def test_costs_say_what_they_are():
         "encode 256x256": 3.0,
     }
     batch = gpu()
-    batch.stepped("p", [SMALL] * 3, 0.0, 0.009)
-    assert batch.describe() == {"p step 3 faces": 9.0}
+    batch.stepped("p", [], 0.0, 0.002)
+    batch.stepped("p", [SMALL] * 3, 0.0, 0.011)
+    assert batch.describe() == {"p step": 2.0, "p draw 256x256 x 3": 9.0}
+
+
+def measured_batch() -> BatchCosts:
+    """2 ms for all slots, and of each picture 0.5 ms or 0.2 ms."""
+    costs = gpu()
+    costs.stepped("p", [], 0.0, 0.002)
+    for n in (1, 2, 4, 8, 16, 32, 64):
+        for size, each_s in ((LARGE, 0.0005), (SMALL, 0.0002)):
+            costs.stepped("p", [size] * n, 0.0, 0.002 + each_s * n)
+    return costs
+
+
+def test_a_batch_of_smaller_pictures_is_expected_to_take_less():
+    costs = measured_batch()
+    assert costs.expected_s(faces(48)) == pytest.approx(0.026)
+    assert costs.expected_s(faces(48, SMALL)) == pytest.approx(0.0116)
+    assert costs.expected_s(faces(8) + faces(40, SMALL)) == pytest.approx(0.014)
+    assert admitted(costs, 64) == 56
+    assert admitted(costs, 100, SMALL) == 100
+
+
+def test_a_batch_of_a_size_that_was_never_measured_costs_in_proportion():
+    costs = gpu()
+    costs.stepped("p", [SMALL] * 4, 0.0, 0.004)
+    assert costs.hop_s(faces(4, LARGE)) == pytest.approx(0.016)
+    assert costs.hop_s(faces(4, (454, 256))) == pytest.approx(0.004)  # 16:9: its canvas is square
+
+
+def test_steps_that_take_longer_now_and_then_leave_room_for_fewer():
+    costs = measured_batch()
+    for n in range(2000):
+        costs.stepped("p", [LARGE] * 8, 0.0, 0.016 if n % 50 == 0 else 0.006)
+    assert costs.late_s == pytest.approx(0.010, abs=0.0005)
+    assert 56 - 22 <= admitted(costs, 64) <= 56 - 18  # 10 ms less for pictures of 0.5 ms
+    assert costs.describe()["late step"] == pytest.approx(10.0, abs=0.5)
+
+
+def test_a_few_steps_say_nothing_of_the_slowest():
+    costs = measured_batch()
+    for _ in range(20):
+        costs.stepped("p", [LARGE] * 8, 0.0, 0.030)
+    assert costs.late_s == 0.0
+
+
+def test_steps_of_several_sizes_change_no_curve():
+    costs = measured_batch()
+    for _ in range(300):
+        costs.stepped("p", [LARGE, SMALL], 0.0, 0.040)
+    assert costs.hop_s(faces(1)) == pytest.approx(0.0025)
+    assert costs.late_s > 0.03

@@ -10,10 +10,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from realtime.engine.quantile import Quantile
 from realtime.engine.scheduler import (
     INBOX_HOPS,
     LEAST_FPS,
-    Quantile,
     Scheduler,
     Slot,
     Turn,
