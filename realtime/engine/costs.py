@@ -9,24 +9,23 @@ this machine, a browser perhaps, or our own encoders.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Protocol
 
 from realtime.engine.config import EngineConfig
+from realtime.engine.media_costs import (
+    Crowding,
+    Face,
+    MediaCosts,
+    moving,
+    ms,
+    name_of,
+    nearest,
+    smooth,
+)
 from realtime.engine.quantile import Quantile
 from realtime.errors import AtCapacity
-from realtime.media import HOP_S, Size
-
-CROWDING_WEIGHT = 0.05
-
-
-@dataclass(frozen=True)
-class Face:
-    """What a stream asks to have drawn."""
-
-    pipeline: str
-    size: Size
+from realtime.media import Size
 
 
 class Costs(Protocol):
@@ -62,84 +61,15 @@ class Costs(Protocol):
 
 def make_costs(config: EngineConfig, device: str, cores: float) -> Costs:
     """The costs of a device."""
-    media = _MediaCosts(config.max_sessions, cores, config.load_share)
+    media = MediaCosts(config.max_sessions, cores, config.load_share)
     return BatchCosts(media) if device == "cuda" else CpuCosts(media)
-
-
-class Crowding:
-    """How much longer than its computing something takes, since others want the processor too."""
-
-    def __init__(self) -> None:
-        self._cpu_s = 0.0
-        self._wall_s = 0.0
-
-    def begin(self, cpu_s: float, wall_s: float) -> None:
-        """Know nothing but this."""
-        self._cpu_s, self._wall_s = cpu_s, wall_s
-
-    def add(self, cpu_s: float, wall_s: float) -> None:
-        """Take in what was computed last; what lies 50 back hardly counts any more."""
-        self._cpu_s += CROWDING_WEIGHT * (cpu_s - self._cpu_s)
-        self._wall_s += CROWDING_WEIGHT * (wall_s - self._wall_s)
-
-    @property
-    def factor(self) -> float:
-        """Wall time by CPU time, at least 1."""
-        return max(1.0, self._wall_s / self._cpu_s) if self._cpu_s > 0.0 else 1.0
-
-
-class _MediaCosts:
-    """What a stream costs beside its inference, and the limits that hold for every device."""
-
-    MEDIA_S = 0.003
-    """Per hop: RTP, SRTP, Opus both ways, event loop; from `benchmarks/service/sessions.py`."""
-
-    def __init__(self, max_sessions: int, cores: float, load_share: float) -> None:
-        self.max_sessions = max_sessions
-        self.inference_budget_s = load_share * HOP_S
-        self._core_budget_s = cores * load_share * HOP_S
-        self._encode_s: dict[Size, float] = {}
-        self._crowding = Crowding()
-
-    def encoded(self, size: Size, cpu_s: float, wall_s: float) -> None:
-        self._encode_s[size] = _smooth(self._encode_s.get(size), cpu_s)
-        self._crowding.add(cpu_s, wall_s)
-
-    def expected_s(self, faces: Sequence[Face]) -> float:
-        """Wall time of encoding the largest picture among `faces`."""
-        encode_s = max((_nearest(self._encode_s, face.size) for face in faces), default=0.0)
-        return encode_s * self._crowding.factor
-
-    def begin(self, cpu_s: float, wall_s: float) -> None:
-        self._crowding.begin(cpu_s, wall_s)
-
-    def check_places(self, running: int) -> None:
-        """Refuse above `max_sessions`."""
-        if running >= self.max_sessions:
-            raise AtCapacity(
-                f"all {self.max_sessions} sessions of this server are taken; "
-                "try again when one has ended"
-            )
-
-    def check_cores(self, inference_s: float, faces: Sequence[Face]) -> None:
-        """Refuse what the cores cannot carry beside `inference_s` of them per hop."""
-        media = sum(_nearest(self._encode_s, face.size) + self.MEDIA_S for face in faces)
-        total = inference_s + media
-        if total > self._core_budget_s:
-            raise AtCapacity(
-                f"one more session would need {total * 1000:.0f} ms of CPU time in every 40 ms, "
-                f"of {self._core_budget_s * 1000:.0f} ms that this machine grants"
-            )
-
-    def describe(self) -> dict[str, float]:
-        return {f"encode {_name(s)}": _ms(v) for s, v in sorted(self._encode_s.items())}
 
 
 class CpuCosts:
     """CPU seconds on the one inference thread: a motion step that all faces of a pipeline share,
     and drawing each of them."""
 
-    def __init__(self, media: _MediaCosts) -> None:
+    def __init__(self, media: MediaCosts) -> None:
         self._media = media
         self._motion_s: dict[str, float] = {}
         self._draw_s: dict[str, dict[Size, float]] = {}
@@ -148,19 +78,19 @@ class CpuCosts:
     def stepped(self, pipeline: str, drawn: Sequence[Size], cpu_s: float, wall_s: float) -> None:
         self._crowding.add(cpu_s, wall_s)
         if not drawn:
-            self._motion_s[pipeline] = _smooth(self._motion_s.get(pipeline), cpu_s)
+            self._motion_s[pipeline] = smooth(self._motion_s.get(pipeline), cpu_s)
             return
         each = max(cpu_s - self._motion_s.get(pipeline, 0.0), 0.0) / len(drawn)
         known = self._draw_s.setdefault(pipeline, {})
         for size in drawn:
-            known[size] = _smooth(known.get(size), each)
+            known[size] = smooth(known.get(size), each)
 
     def encoded(self, size: Size, cpu_s: float, wall_s: float) -> None:
         self._media.encoded(size, cpu_s, wall_s)
 
     def hop_s(self, faces: Sequence[Face]) -> float:
         motion = sum(self._motion_s.get(name, 0.0) for name in {face.pipeline for face in faces})
-        draw = sum(_nearest(self._draw_s.get(f.pipeline, {}), f.size, _moving) for f in faces)
+        draw = sum(nearest(self._draw_s.get(f.pipeline, {}), f.size, moving) for f in faces)
         return motion + draw
 
     def expected_s(self, faces: Sequence[Face]) -> float:
@@ -184,9 +114,9 @@ class CpuCosts:
         self._media.check_cores(inference, faces)
 
     def describe(self) -> dict[str, float]:
-        costs = {f"{name} motion": _ms(v) for name, v in sorted(self._motion_s.items())}
+        costs = {f"{name} motion": ms(v) for name, v in sorted(self._motion_s.items())}
         for name, sizes in sorted(self._draw_s.items()):
-            costs |= {f"{name} draw {_name(s)}": _ms(v) for s, v in sorted(sizes.items())}
+            costs |= {f"{name} draw {name_of(s)}": ms(v) for s, v in sorted(sizes.items())}
         return costs | self._media.describe()
 
 
@@ -200,7 +130,7 @@ class BatchCosts:
     ENOUGH = 100
     """Steps from which on the slowest of them tell something."""
 
-    def __init__(self, media: _MediaCosts) -> None:
+    def __init__(self, media: MediaCosts) -> None:
         self._media = media
         self._hear_s: dict[str, float] = {}
         self._draw_s: dict[str, dict[Size, dict[int, float]]] = {}
@@ -212,11 +142,11 @@ class BatchCosts:
             expected_s = self.hop_s([Face(pipeline, size) for size in drawn])
             self._longer_s.add(wall_s - max(expected_s, self._hear_s[pipeline]))
         if not drawn:
-            self._hear_s[pipeline] = _smooth(self._hear_s.get(pipeline), wall_s)
+            self._hear_s[pipeline] = smooth(self._hear_s.get(pipeline), wall_s)
         elif len(set(drawn)) == 1:  # of several sizes nothing says which took how long
             curve = known.setdefault(drawn[0], {})
             draw_s = max(wall_s - self._hear_s.get(pipeline, 0.0), 0.0)
-            curve[len(drawn)] = _smooth(curve.get(len(drawn)), draw_s)
+            curve[len(drawn)] = smooth(curve.get(len(drawn)), draw_s)
 
     def encoded(self, size: Size, cpu_s: float, wall_s: float) -> None:
         self._media.encoded(size, cpu_s, wall_s)
@@ -243,8 +173,8 @@ class BatchCosts:
         known = self._draw_s.get(pipeline, {})
         if not known:
             return 0.0
-        near = min(known, key=lambda each: abs(_moving(each) - _moving(size)))
-        return _on_curve(known[near], faces) * _moving(size) / _moving(near)
+        near = min(known, key=lambda each: abs(moving(each) - moving(size)))
+        return _on_curve(known[near], faces) * moving(size) / moving(near)
 
     def check(self, wanted: Face, running: Sequence[Face]) -> None:
         self._media.check_places(len(running))
@@ -260,13 +190,13 @@ class BatchCosts:
         self._media.check_cores(0.0, faces)
 
     def describe(self) -> dict[str, float]:
-        costs = {f"{name} step": _ms(seconds) for name, seconds in sorted(self._hear_s.items())}
+        costs = {f"{name} step": ms(seconds) for name, seconds in sorted(self._hear_s.items())}
         for name, sizes in sorted(self._draw_s.items()):
             for size, curve in sorted(sizes.items()):
-                drawn = f"{name} draw {_name(size)}"
-                costs |= {f"{drawn} x {n}": _ms(s) for n, s in sorted(curve.items())}
+                drawn = f"{name} draw {name_of(size)}"
+                costs |= {f"{drawn} x {n}": ms(s) for n, s in sorted(curve.items())}
         if self.late_s:
-            costs["late step"] = _ms(self.late_s)
+            costs["late step"] = ms(self.late_s)
         return costs | self._media.describe()
 
 
@@ -284,35 +214,3 @@ def _on_curve(points: dict[int, float], faces: int) -> float:
         low, high = known[max(after - 1, 0)], known[max(after, 1)]
     slope = max(high[1] - low[1], 0.0) / (high[0] - low[0])
     return high[1] + slope * (faces - high[0])
-
-
-def _pixels(size: Size) -> int:
-    return size[0] * size[1]
-
-
-def _moving(size: Size) -> int:
-    """Pixels of a picture that are drawn at the most: the canvas is no larger than its shorter
-    side, and what lies around it is copied."""
-    return min(size) ** 2
-
-
-def _nearest(known: dict[Size, float], size: Size, work: Callable[[Size], int] = _pixels) -> float:
-    """What is known of `size`, or of the nearest size in proportion to the work for it."""
-    if size in known:
-        return known[size]
-    if not known:
-        return 0.0
-    near = min(known, key=lambda s: abs(work(s) - work(size)))
-    return known[near] * work(size) / work(near)
-
-
-def _smooth(held: float | None, new: float, weight: float = 0.02) -> float:
-    return new if held is None else held + weight * (new - held)
-
-
-def _name(size: Size) -> str:
-    return f"{size[0]}x{size[1]}"
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 2)

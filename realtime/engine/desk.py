@@ -13,8 +13,9 @@ from pipelines.photo.framing import SQUARE, check_size, framed, rungs
 from pipelines.pipeline import Size
 from realtime.engine import wire
 from realtime.engine.config import EngineConfig
-from realtime.engine.costs import Costs, Face
+from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost, in_words
+from realtime.engine.media_costs import Face
 from realtime.engine.peers import Peer
 from realtime.engine.scheduler import Slot, WaitingHop
 from realtime.engine.stepper import Stepper
@@ -79,6 +80,11 @@ class InferenceDesk:
             return False
         self._answering(under_way.answer, lambda: next(under_way.steps))
         return True
+
+    def rest_s(self) -> float | None:
+        """After `work` found nothing to do: seconds until there will be something, if nothing is
+        heard until then; None: nothing will."""
+        return self._stepper.rest_s()
 
     # What streams say
 

@@ -72,7 +72,7 @@ def _serve(config: EngineConfig, listener: socket.socket, secret: bytes) -> None
     Door(listener, secret, selector, desk)
     while True:
         worked = desk.work()
-        for key, events in selector.select(0 if worked else None):
+        for key, events in selector.select(0 if worked else desk.rest_s()):
             key.data(events)
 
 

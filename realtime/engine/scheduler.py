@@ -10,6 +10,8 @@ here does I/O; time comes in as an argument.
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.photo.framing import SQUARE
+from realtime.engine.gather import worth_waiting_s
 from realtime.engine.ladder import Ladder
 from realtime.media import HOP_S, Size
 
@@ -38,6 +41,8 @@ FIRST_SHARE = 0.6
 what comes with it, a browser perhaps, is not measured yet."""
 FULL_SHARE = 0.85
 """Of a hop's time that steps may be expected to take where all is measured."""
+JITTER_S = 0.0005
+"""By which a hop may come later than expected and still be waited for."""
 LITTLE = 1.05
 """A smaller size that costs as much but for so little gains nothing."""
 
@@ -87,6 +92,8 @@ class Slot:
     """What its pictures show around the face."""
     asked: Size = (0, 0)
     """The one of the frame's sizes that it is to have."""
+    next_at: float = -math.inf
+    """Local time by which its next hop is expected."""
 
     def put(self, hop: WaitingHop) -> None:
         """Queue a hop; the oldest goes unheard where too many wait, and is counted. Those that
@@ -95,6 +102,7 @@ class Slot:
             self.hops.popleft()
             self.dropped += 1
         self.hops.append(hop)
+        self.next_at = hop.sent + HOP_S + JITTER_S
 
     def clear(self) -> None:
         """Forget the hops that wait, and at the next step what was heard and not shown."""
@@ -132,6 +140,10 @@ Expect = Callable[[Sequence[Size]], float]
 were drawn at such sizes, on the machine as it is now."""
 
 
+StepCost = Callable[[str, Sequence[Size]], float]
+"""Seconds of one step of a pipeline that draws pictures of such sizes."""
+
+
 def first_fit(costs: Sequence[float], limit: float) -> int:
     """The first of falling `costs` within `limit`, or than which the last is hardly less."""
     return next(n for n, cost in enumerate(costs) if cost <= max(limit, LITTLE * costs[-1]))
@@ -143,13 +155,19 @@ class Scheduler:
     Args:
         at_once: pictures drawn in one step: one on a CPU, where the first is then out soonest;
             all rows on a GPU, where they cost little more than one.
-        expect: what is known of the costs; nothing is expected before something is.
+        expect, step_s: what is known of the costs; nothing is expected before something is.
     """
 
-    def __init__(self, at_once: int, expect: Expect = lambda sizes: 0.0) -> None:
+    def __init__(
+        self,
+        at_once: int,
+        expect: Expect = lambda sizes: 0.0,
+        step_s: StepCost = lambda pipeline, sizes: 0.0,
+    ) -> None:
         self.at_once = at_once
         self.slots: dict[int, Slot] = {}
         self._expect = expect
+        self._step_s = step_s
         self._ladder = Ladder()
         self._hear_s = 0.0  # wall time of a step that draws nothing
         self._draw_s = 0.0  # what drawing adds to it
@@ -196,20 +214,37 @@ class Scheduler:
         if behind is None:
             return []
         drawn: list[Slot] = []
+        left: list[Slot] = []
         if first is None or not self._ready(first, now):
             lead = first or behind  # it catches up first, and is drawn next
         elif self._far_behind(behind) and not _starved(first, now):
             lead = behind
         else:
-            lead, drawn = first, self._drawn(now, first, due)
+            lead = first
+            drawn, left = self._drawn(now, first, due)
         turns = [self._turn(now, slot, draw=True) for slot in drawn]
         return turns + [
             self._turn(now, slot, draw=False, missed=slot in due)
             for slot in waiting
             if slot.pipeline == lead.pipeline
             and slot not in drawn
-            and (slot.has_newer or slot not in due)
+            and (slot.has_newer or slot not in due or slot in left)
         ]
+
+    def wait_s(self, now: float) -> float:
+        """Seconds that the next step had better wait for a hop that is about to come; 0: none."""
+        waiting = [slot for slot in self.slots.values() if slot.hops]
+        if self.at_once == 1 or not waiting:
+            return 0.0
+        oldest = min(waiting, key=lambda slot: slot.hops[0].sent)
+        alike = [slot for slot in self.slots.values() if slot.pipeline == oldest.pipeline]
+        sizes = [_shrunk(slot, self.rung) for slot in alike if slot.hops]
+        return worth_waiting_s(
+            min((s.next_at - now for s in alike if not s.hops and s.next_at > now), default=0.0),
+            len(sizes),
+            now - oldest.hops[0].sent,
+            lambda n: self._step_s(oldest.pipeline, [*sizes, *sizes[-1:]][:n]),
+        )
 
     def _first(self, due: Sequence[Slot], now: float) -> Slot | None:
         """Who is drawn next: of those with the fewest pictures, whose last is longest ago, but
@@ -220,9 +255,24 @@ class Scheduler:
         alike = (s for s in order if s.round == order[0].round and s.pipeline == order[0].pipeline)
         return next((slot for slot in alike if self._ready(slot, now)), order[0])
 
-    def _drawn(self, now: float, first: Slot, due: list[Slot]) -> list[Slot]:
+    def _drawn(self, now: float, first: Slot, due: list[Slot]) -> tuple[list[Slot], list[Slot]]:
+        """Who is drawn, and who is only heard because there is no time for more."""
         ready = [s for s in due if s.pipeline == first.pipeline and self._ready(s, now)]
-        return sorted(ready, key=lambda slot: slot.drawn_at)[: self.at_once]
+        order = sorted(ready, key=lambda slot: slot.drawn_at)[: self.at_once]
+        most = self._most(order)
+        return order[:most], order[most:]
+
+    def _most(self, order: Sequence[Slot]) -> int:
+        """How many of them a step over a batch may draw, at least one: on the last rung no more
+        than leave time to hear every hop. Whoever was drawn longest ago comes first."""
+        if self.at_once == 1 or self.rung < self._deepest:
+            return self.at_once
+        sizes = [_shrunk(slot, self.rung) for slot in order]
+        counts = range(1, len(order) + 1)
+        fits = bisect_right(
+            counts, FULL_SHARE * HOP_S, key=lambda n: self._step_s(order[0].pipeline, sizes[:n])
+        )
+        return max(fits, 1)
 
     def _ready(self, slot: Slot, now: float) -> bool:
         """Whether a slot whose picture is due is to be drawn with its next hop already: it is the

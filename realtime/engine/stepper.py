@@ -105,8 +105,7 @@ class Stepper:
         Raises:
             EngineError: nothing can be stepped any more.
         """
-        turns = self._scheduler.next(time.monotonic(), self._has_place)
-        if not turns:
+        if self.rest_s() or not (turns := self._next()):
             return self._finish()
         host = self._hosts[turns[0].slot.pipeline]
         rows = [turn.slot.row for turn in turns if turn.draw]
@@ -116,6 +115,13 @@ class Stepper:
         if not isinstance(host.pipeline, StepsAhead):
             self._finish()
         return True
+
+    def rest_s(self) -> float | None:
+        """Seconds until something is to be stepped, if nothing is heard until then."""
+        return self._scheduler.wait_s(time.monotonic()) or None
+
+    def _next(self) -> list[Turn]:
+        return self._scheduler.next(time.monotonic(), self._has_place)
 
     def _has_place(self, slot: Slot) -> bool:
         host = self._hosts[slot.pipeline]

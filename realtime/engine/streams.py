@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipelines.pipeline import Size
 from realtime.engine import wire
-from realtime.engine.costs import Costs, Face
+from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost, in_words
+from realtime.engine.media_costs import Face
 from realtime.engine.peers import Peer
 from realtime.engine.scheduler import Scheduler, Slot
 from realtime.engine.stepper import StepResult
@@ -33,7 +34,7 @@ class Streams:
         self._slots: dict[int, Slot] = {}
         self._peers: dict[int, Peer] = {}  # stream -> whose it is
         self._readers: dict[tuple[str, int, int], Peer] = {}  # of the picture in a place
-        self.scheduler = Scheduler(at_once, self._expected_s)
+        self.scheduler = Scheduler(at_once, self._expected_s, self._step_s)
         """Of the streams that step."""
 
     def __len__(self) -> int:
@@ -133,6 +134,9 @@ class Streams:
         names = [slot.pipeline for slot in self.scheduler.slots.values()]
         faces = [Face(name, size) for name, size in zip(names, sizes, strict=True)]
         return self._costs.expected_s(faces)
+
+    def _step_s(self, pipeline: str, sizes: Sequence[Size]) -> float:
+        return self._costs.hop_s([Face(pipeline, size) for size in sizes])
 
     # What steps give
 

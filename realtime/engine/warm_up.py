@@ -13,8 +13,9 @@ import numpy as np
 
 from pipelines.identity import IdentityFeatures
 from pipelines.machine import Machine, available_cores, measure_machine
-from realtime.engine.costs import Costs, Face
+from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost
+from realtime.engine.media_costs import Face
 from realtime.engine.quantile import Quantile
 from realtime.engine.scheduler import FIRST_SHARE, Slot, Turn, WaitingHop, first_fit
 from realtime.engine.stepper import step_batch
