@@ -11,6 +11,8 @@ tests; there `ComposedPipeline` serves.
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -19,14 +21,14 @@ import torch
 from torch import Tensor
 
 from pipelines.batch import Batch, frame_bytes
-from pipelines.composed import SizesFor, look_ahead_of, sizes_up_to
+from pipelines.composed import TIMED_HOPS, SizesFor, look_ahead_of, sizes_up_to
 from pipelines.graph import GraphedStep, Graphs, graphs_of
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import control_row
 from pipelines.motion.model import MotionModel
 from pipelines.pipeline import Size
 from pipelines.renderer import BatchedRenderer
-from pipelines.streaming import SlotState, fixed_shapes, masked_write
+from pipelines.streaming import SlotState, fixed_shapes, masked_write, named_tensors
 from pipelines.transfer import Drawn, OnDevice, Transfer
 
 FEW = 8
@@ -39,6 +41,7 @@ class BatchedPipeline:
         sizes: that graphs are captured for, smallest first; others are drawn without.
         sizes_for: those of an identity in its frame, where they are not `sizes`.
         motion, renderer: for this pipeline alone; the renderer has `slots` slots, on `device`.
+        exported: `motion` computed by ONNX Runtime, on the same states, where they lie.
         graphs: what captures; that of the device unless told otherwise.
 
     Raises:
@@ -52,6 +55,7 @@ class BatchedPipeline:
         motion: MotionModel,
         renderer: BatchedRenderer,
         device: torch.device | str,
+        exported: MotionModel | None = None,
         sizes_for: SizesFor | None = None,
         graphs: Graphs | None = None,
     ) -> None:
@@ -65,6 +69,7 @@ class BatchedPipeline:
         self.motion_dim = renderer.motion_dim
         self.look_ahead = look_ahead_of(self.features, motion)
         self._sizes_for = sizes_for or (lambda identity: sizes)
+        self._exported = exported
         self._graphs = graphs or graphs_of(self.device)
         with torch.inference_mode():
             self._here = OnDevice(slots, self.motion_dim, self.device)
@@ -74,6 +79,8 @@ class BatchedPipeline:
             self._renderer_state = renderer.init_state(slots)
             self._controls = control_row().repeat(slots, 1).to(self.device)
             self._slot = torch.arange(slots, device=self.device)
+            self._heard = self._hear_on()
+            self._moved = torch.zeros(slots, self.motion_dim, device=self.device)
             most = slots * max(frame_bytes(size) for size in sizes)
             self._planes = torch.zeros(most, dtype=torch.uint8, device=self.device)
             self._capture(sizes)
@@ -81,7 +88,12 @@ class BatchedPipeline:
     def _capture(self, sizes: tuple[Size, ...]) -> None:
         """Capture all steps, the largest first, for they share memory; then forget what they
         did."""
-        self._move = GraphedStep("the motion's step", self._advance, {}, self._graphs)
+        self._moves: dict[str, Callable[[], object]] = {
+            "torch": GraphedStep("the motion's step", self._advance, {}, self._graphs).replay
+        }
+        if self._exported is not None:
+            self._moves["onnxruntime"] = self._around(self._exported)
+        self._move = self._moves["torch"]
         self._draws: dict[tuple[Size, int], GraphedStep[None]] = {}
         for size in reversed(sizes):
             for count in reversed(row_counts(self.slots)):
@@ -90,6 +102,48 @@ class BatchedPipeline:
                 self._draws[size, count] = GraphedStep(name, draw, {}, self._graphs)
         for state in self._states:
             state.reset(torch.ones_like(self._slot, dtype=torch.bool))
+
+    def _around(self, exported: MotionModel) -> Callable[[], object]:
+        """The step with the motion, in the middle, launched by another library."""
+        before = GraphedStep("hearing", self._before, {}, self._graphs)
+        after = GraphedStep("what follows the motion", self._after, {}, self._graphs)
+
+        def move() -> None:
+            before.replay()
+            self._step_motion(exported)
+            after.replay()
+
+        return move
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """See `pipelines.pipeline.HasBackends`."""
+        return tuple(self._moves)
+
+    def use_backend(self, name: str) -> None:
+        """See `pipelines.pipeline.HasBackends`."""
+        self._move = self._moves[name]
+        self._moves = {name: self._move}
+
+    @torch.inference_mode()
+    def time_backends(self) -> dict[str, float]:
+        """See `pipelines.pipeline.HasBackends`."""
+        held = [value for state in self._states for value in named_tensors(state).values()]
+        kept = [value.clone() for value in held]
+        times = {name: self._median_ms(move) for name, move in self._moves.items()}
+        for value, before in zip(held, kept, strict=True):
+            value.copy_(before)
+        return times
+
+    def _median_ms(self, step: Callable[[], object]) -> float:
+        times = []
+        for _ in range(TIMED_HOPS):
+            begin = time.perf_counter()
+            step()
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            times.append((time.perf_counter() - begin) * 1000.0)
+        return statistics.median(times)
 
     @property
     def _states(self) -> tuple[SlotState, ...]:
@@ -141,7 +195,7 @@ class BatchedPipeline:
         self._transfer.host(batch)
         with torch.inference_mode():
             self._transfer.bring_in(batch)
-            self._move.replay()
+            self._move()
             arrived = self._transfer.take_out(batch, self._drawn(batch))
         batch.drawn[:] = batch.draw
         return arrived
@@ -149,15 +203,31 @@ class BatchedPipeline:
     # Steps, as they are captured: of tensors that stay where they are
 
     def _advance(self) -> None:
+        self._before()
+        self._step_motion(self.motion)
+        self._after()
+
+    def _before(self) -> None:
         here = self._here.tensors
-        active, speech, hops = here["active"], here["speech"], here["hops"]
         for state in self._states:
             state.clear(here["clear"])
         self.motion.listen(self._motion_state, here["listens"])
-        heard = self.features.step(hops, self._features_state, active)
-        motion = self.motion.step(heard, speech, self._controls, self._motion_state, active)
-        self.renderer.advance(motion, hops, speech, self._renderer_state, active)
-        masked_write(here["motion"], motion, active)
+        self._heard.copy_(self._hear_on())
+
+    def _hear_on(self) -> Tensor:
+        here = self._here.tensors
+        return self.features.step(here["hops"], self._features_state, here["active"])
+
+    def _step_motion(self, motion: MotionModel) -> None:
+        speech, active = self._here.tensors["speech"], self._here.tensors["active"]
+        state = self._motion_state
+        self._moved.copy_(motion.step(self._heard, speech, self._controls, state, active))
+
+    def _after(self) -> None:
+        here = self._here.tensors
+        active, state = here["active"], self._renderer_state
+        self.renderer.advance(self._moved, here["hops"], here["speech"], state, active)
+        masked_write(here["motion"], self._moved, active)
         masked_write(here["behaviour"], self.motion.behaviour(self._motion_state), active)
 
     def _draw_into(self, size: Size, planes: Tensor) -> None:

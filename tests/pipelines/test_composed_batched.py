@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from pipelines.batch import Batch, frame_bytes
-from pipelines.composed import ComposedPipeline
+from pipelines.composed import TIMED_HOPS, ComposedPipeline
 from pipelines.composed_batched import BatchedPipeline, first_rows, pieces, row_counts
 from pipelines.graph import Eager, Graphs
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.diffusion import load_motion
 from pipelines.motion.model import MotionModel
-from pipelines.pipeline import HOP_SAMPLES, Size, StepsAhead
+from pipelines.pipeline import HOP_SAMPLES, HasBackends, Size, StepsAhead
 from pipelines.streaming import named_tensors
 from pipelines.tape import Tape
 from tests.pipelines.test_composed import Grey
@@ -35,8 +38,18 @@ def batched(
 ) -> BatchedPipeline:
     return BatchedPipeline(
         slots, SIZES, motion or Nodding(), BatchedGrey(slots), "cpu",
-        lambda identity: (UNFORESEEN, *SIZES), graphs=graphs,
+        sizes_for=lambda identity: (UNFORESEEN, *SIZES), graphs=graphs,
     )  # fmt: skip
+
+
+class Exported(Nodding):
+    """As if another library computed it: nothing of it may be captured."""
+
+    steps = 0
+
+    def step(self, *args: Any) -> Tensor:
+        self.steps += 1
+        return super().step(*args)
 
 
 def one_by_one(motion: MotionModel | None = None) -> ComposedPipeline:
@@ -159,6 +172,31 @@ def test_the_still_picture_is_drawn_before_any_sound() -> None:
     assert (batch.picture(2) == 40).all()
     assert not batch.planes[2, frame_bytes(SIZES[0]) :].any()
     assert not batch.planes[[0, 1, 3, 4]].any()
+
+
+def test_another_library_computes_the_motion_between_two_graphs() -> None:
+    exported = Exported()
+    ours = BatchedPipeline(
+        SLOTS, SIZES, Nodding(), BatchedGrey(SLOTS), "cpu", exported, graphs=Tape()
+    )
+    theirs = batched(Tape())
+    assert isinstance(ours, HasBackends)
+    assert ours.backends == ("torch", "onnxruntime")
+    times = ours.time_backends()
+    assert times.keys() == {"torch", "onnxruntime"}
+    assert exported.steps == TIMED_HOPS
+    ours.use_backend("onnxruntime")
+    assert ours.backends == ("onnxruntime",)
+    chance, batches = np.random.default_rng(1), (batch_of(), batch_of())
+    for pipeline in (ours, theirs):
+        set_up(pipeline)
+    for n in range(4):
+        fill(batches[0], n, chance)
+        batches[1].memory[batches[1].parts[0]] = batches[0].memory[batches[0].parts[0]]
+        for pipeline, batch in zip((ours, theirs), batches, strict=True):
+            pipeline.step(batch)
+        assert np.array_equal(batches[0].memory, batches[1].memory)
+    assert exported.steps == TIMED_HOPS + 4
 
 
 def test_a_batch_of_other_slots_is_refused() -> None:
