@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -107,7 +108,9 @@ class Transfer:
         self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
         with torch.cuda.stream(self._stream):
             _copy(copies)
-        place.left = self._stream.record_event()
+        # Blocking, for encoders want the core that would spin.
+        place.left = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        place.left.record(self._stream)
         return place.left.synchronize
 
     def _put_aside(
@@ -129,7 +132,7 @@ class Transfer:
         if address not in self._hosts:
             memory = torch.from_numpy(batch.memory)
             if self._stream is not None:
-                _pin(memory)
+                _pin(memory, self._here.inputs.device)
                 self._stream.synchronize()  # nothing leaves while places may be made anew
             self._hosts[address] = Host(batch, memory, batch.tensors["planes"])
             for place in self._places:
@@ -156,9 +159,11 @@ def _copy(copies: Sequence[tuple[Tensor, Tensor]]) -> None:
         host.copy_(device, non_blocking=True)
 
 
-def _pin(memory: Tensor) -> None:
+def _pin(memory: Tensor, device: torch.device) -> None:
     """Lock memory in place, so that a device copies from and to it by itself."""
     runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-    status = runtime.cudaHostRegister(memory.data_ptr(), memory.numel(), 0)
-    if int(status) != 0:  # the driver then copies through memory of its own: right, but slower
-        logger.warning("%d bytes could not be pinned (error %d)", memory.numel(), int(status))
+    status = int(runtime.cudaHostRegister(memory.data_ptr(), memory.numel(), 0))
+    if status != 0:  # the driver then copies through memory of its own: right, but slower
+        logger.warning("%d bytes could not be pinned (error %d)", memory.numel(), status)
+        with suppress(RuntimeError):  # the next launch would report that error as its own
+            torch.zeros(1, device=device)

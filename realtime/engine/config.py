@@ -27,6 +27,8 @@ class EngineConfig:
     device: DeviceWish = "auto"
     backend: BackendWish = "auto"
     """What computes pipelines that have a choice; "auto": whichever is faster here."""
+    graphs: bool = True
+    """On a GPU, launch steps whole; without them, slowly, faults are found where they are."""
     load_share: float = 0.75
     """Of the machine that streams may fill; above 1 oversells it."""
     cache_bytes: int = 256 * MIB

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pipelines.batch import Batch
@@ -63,7 +64,8 @@ class PipelineHost:
 
         def work() -> tuple[System, Pipeline, int, PictureMemory]:
             system = find_system(self.name)
-            pipeline = system.build(config.slots, self.options, device)
+            with nullcontext() if config.graphs else _without_graphs():
+                pipeline = system.build(config.slots, self.options, device)
             self.backend = choose_backend(pipeline, config.backend, measure=True)
             layout = Layout(self.name, pipeline.slots, largest_sizes(system), pipeline.motion_dim)
             descriptor = create_memory(layout)
@@ -137,6 +139,12 @@ class PipelineHost:
         self.pipeline.still(row, self.memory.batches[batch])
         self.memory.taken[batch, row] = True
         return batch
+
+
+def _without_graphs() -> AbstractContextManager[None]:
+    from pipelines.graph import without_graphs  # and PyTorch, which not every pipeline needs
+
+    return without_graphs()
 
 
 def in_words(error: BaseException) -> str:

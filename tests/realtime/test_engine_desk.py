@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.graph import CudaGraphs, Eager, graphs_of
 from pipelines.identity import IdentityCache, IdentityStore
 from realtime.engine import wire
 from realtime.engine.config import EngineConfig
@@ -19,6 +20,8 @@ from realtime.engine.scheduler import WaitingHop
 from realtime.errors import AtCapacity, EngineError, VivavoceError
 from realtime.media import HOP_SAMPLES
 from tests.support.engines import LARGE, MEDIUM, PATIENCE_S, EchoOptions, face
+
+import vivavoce_echo  # isort: skip - found by what the line above does
 
 
 class Peer:
@@ -297,3 +300,18 @@ def test_waiting_for_service_ends_when_it_begins(gpu):
     gpu.call("serve")
     assert other.replies[1].error is None
     gpu.call("await_service")
+
+
+def test_pipelines_are_built_with_graphs_unless_told_otherwise(tmp_path, monkeypatch):
+    seen: list[type] = []
+    build = vivavoce_echo.EchoSystem.build
+    monkeypatch.setattr(CudaGraphs, "__init__", lambda self, device: None)  # needs a card
+
+    def watched(self, *args):
+        seen.append(type(graphs_of("cuda")))
+        return build(self, *args)
+
+    monkeypatch.setattr(vivavoce_echo.EchoSystem, "build", watched)
+    for graphs in (True, False):
+        Bench(tmp_path, "cuda", graphs=graphs)
+    assert seen == [CudaGraphs, Eager]
