@@ -33,13 +33,12 @@ from pipelines.portrait.inside_mouth import InsideMouth, inside_mouth, lip_line
 from pipelines.portrait.lips_and_lids import LipsOrLids
 from pipelines.portrait.picture_bytes import rgb_to_i420
 from pipelines.portrait.pose import pose_fields
+from pipelines.portrait.rules import MARGIN, NODES
 
 T = TypeVar("T")
 
-NODES = 65  # lattice of the canvas: NODES x NODES points, edge to edge
 _CELLS = (NODES - 1) / 2  # of it in a canvas unit
 _STILL = 3e-5  # cells, or of the light: nothing
-_MARGIN = 0.15  # of the canvas's side: as far as a head cut by the photo's edge may move away
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def bake(
         ValueError: the canvas lies outside of the frame.
     """
     visible, side = placement.visible(size), placement.side
-    margin = max(1, round(_MARGIN * side))
+    margin = max(1, round(MARGIN * side))
     face = measure(*(identity.arrays[n] for n in ("landmarks", "eye_rims", "lip_line")))
     blur_px = face.unit * len(identity.arrays["canvas"]) / 2 / float(identity.meta["face_px"])
     shown = face

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipelines.motion.space import BLENDSHAPES
 from pipelines.photo.geometry import SIDES, Array, Face, Mask, Side, single, smoothstep
 from pipelines.portrait.lids import brow_shapes, lid_shapes, patch_room
 from pipelines.portrait.lip_line import opening
@@ -13,10 +12,7 @@ from pipelines.portrait.mouth import SHAPES
 from pipelines.portrait.mouth_space import held_together, mouth_space
 from pipelines.portrait.neutral import neutral
 from pipelines.portrait.rest_closure import rest_closure, seam
-
-FIELDS: tuple[str, ...] = (*BLENDSHAPES, "lipsStick", "middleParted", "sidesParted", "rest")
-"""What the fields of a face are of: blendshapes, what follows from how far the lips part, and what
-closes the mouth of the photo."""
+from pipelines.portrait.rules import EYE_ITERATIONS, FIELDS, MOUTH_ITERATIONS
 
 _MOUTH_STEP = 3.5  # pixels at 512 between lattice points
 _EYE_STEP = 3.0
@@ -73,7 +69,7 @@ def lips_of(face: Face, size: int, line: tuple[float, float]) -> LipsOrLids:
         field[middle], field[sides] = _without_line(face, name, x, y, line)
         return field
 
-    return build(face, [box], [layer], _MOUTH_STEP, size, 5, _apart(size), _BELOW)
+    return build(face, [box], [layer], _MOUTH_STEP, size, MOUTH_ITERATIONS, _apart(size), _BELOW)
 
 
 def _without_line(
@@ -100,7 +96,7 @@ def lids_of(face: Face, size: int) -> LipsOrLids:
     """The two openings of the lids: right, then left."""
     parts = [_eye(face, side) for side in SIDES]
     boxes, layers = [p[0] for p in parts], [p[1] for p in parts]
-    return build(face, boxes, layers, _EYE_STEP, size, 2, _apart(size))
+    return build(face, boxes, layers, _EYE_STEP, size, EYE_ITERATIONS, _apart(size))
 
 
 def _apart(size: int) -> int:

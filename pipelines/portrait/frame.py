@@ -12,12 +12,12 @@ import numpy as np
 
 from pipelines.photo.geometry import Array, Mask
 from pipelines.photo.placement import Box
-from pipelines.portrait.bake import NODES, Baked
+from pipelines.portrait.bake import Baked
 from pipelines.portrait.flow import invert, sample, stacked
 from pipelines.portrait.lips_and_lids import Patch, trace
 from pipelines.portrait.pose import Pose
+from pipelines.portrait.rules import ITERATIONS, NODES
 
-_ITERATIONS = 4
 _BAND = 16  # cells of the lattice that a band is high
 
 
@@ -58,7 +58,7 @@ def base_flow(baked: Baked, weights: Array, pose: Pose) -> Flow:
     box += (pose.rotation @ shapes[:2]).reshape(box.shape)
     shade = np.zeros((1, NODES, NODES), np.float32)
     shade[0, rows, columns] = shapes[2].reshape(box.shape[1:])
-    where = invert(moves, baked.nodes, baked.nodes, _ITERATIONS)
+    where = invert(moves, baked.nodes, baked.nodes, ITERATIONS)
     shade, near = sample(stacked(shade, baked.present), where)
     cell = baked.placement.side / (NODES - 1)
     nodes = np.concatenate([where[:, 0] * cell - 0.5, shade])

@@ -16,14 +16,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kernels.portrait_layout import STRIP
+from kernels.reference_mouth_and_eyes import (
+    LEAST,
+    LEAST_WET,
+    LIT_HALF,
+    LOWER_SHADOW,
+    SHADOW_MM,
+    WET_MM,
+)
 from pipelines.motion.space import MOTION_INDEX
 from pipelines.photo.geometry import Array, Face, single, smoothstep
 from pipelines.portrait.lip_line import opening
 from pipelines.portrait.lips_and_lids import Patch
-from pipelines.portrait.mouth import JAW_DROP
 from pipelines.portrait.neutral import meeting
 from pipelines.portrait.own_teeth import own_teeth
 from pipelines.portrait.pose import Pose, pose_fields
+from pipelines.portrait.rules import (
+    BACK,
+    FRONT,
+    JAW_SIDE,
+    LOWER_EDGE,
+    LOWER_TRAVEL,
+    TONGUE_TIP,
+    TONGUE_TOP,
+    TONGUE_TRAVEL,
+    UPPER_EDGE,
+)
 from pipelines.portrait.teeth import (
     BOTTOM,
     HALF_WIDTH,
@@ -39,26 +58,14 @@ from pipelines.portrait.window import Affine, from_window, inverse
 _TINT = 0.4  # of the cast of the light that painted teeth take: they are wet, and white
 _UNSHADED, _MOST_GAIN = 0.85, 1.5  # of that light, teeth of the photo have at least; by what gain
 _BRIGHTER = 0.75  # exponent of the light's brightness: in dim light, teeth still are what is white
-# Where the pictures lie with the jaw shut, mm below the line at which lips meet, and how far they
-# go with a jaw fully open: lips are drawn off the lower teeth, so these follow less.
-_UPPER_EDGE, _LOWER_EDGE, _TONGUE_TOP = 2.2, 0.9, -1.5
-_LOWER_TRAVEL, _TONGUE_TRAVEL = (share * JAW_DROP / MILLIMETRE for share in (0.75, 0.50))
-_TONGUE_TIP = 6.0  # mm that `tongueOut` 0.3 lifts the tip
-_FRONT, _BACK = 3.5, 3.0  # mm that the tongue rises in spread vowels and sinks in round ones
-_JAW_SIDE = 8.0  # mm at jawLeft 1
 
-_LIT_HALF = (1.4, 5.0)  # mm of opening that let half of the light in: on teeth, deeper
-_LEAST = (0.66, 0.26)  # light left behind a slit
 _SHADOW = (0.20, 0.36, 0.42)  # of the upper lip, next to it: reddish, for lips shine through
-_SHADOW_MM = (2.4, 1.0)  # in which it and the lower lip's fade
-_WET_MM = (0.8, 1.5)  # of the inner side of the upper and the lower lip that shows
 _WET_LIGHT = (0.68, 0.88)  # of the light on their outside
 _CORNER_LIGHT = 0.2  # by which it is brighter in the corners, where it fills a slit: a dark one
 # would run out as a line
 _CAVITY = (0.27, 0.11, 0.10)
 _BACK_MM = 0.05  # how far the teeth lie behind the lips, face units
 _LINE = (0.004, 0.013)  # least and most of the dark line between lips, face units
-_STRIP = 96  # points from corner to corner
 
 _OPEN, _CLOSE = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
 _LEFT, _RIGHT = MOTION_INDEX["jawLeft"], MOTION_INDEX["jawRight"]
@@ -73,7 +80,7 @@ class InsideMouth:
     pictures: Tensor  # uint8 [3, h, w, 4] tongue, lower and upper teeth, premultiplied
     cavity: Array  # [3, 1, 1] colour of what is behind them all
     shadow: Array  # [3, 1, 1] light that the lips take, next to them
-    lips: Array  # [2, 3, _STRIP] inner side of the upper and the lower lip, right to left corner
+    lips: Array  # [2, 3, STRIP] inner side of the upper and the lower lip, right to left corner
     across: tuple[float, float, float]  # canvas pixels x, y, 1 to the position along the strip
     anchor: tuple[float, ...]  # pose fields of the teeth
     meet: float  # mm below the origin of the face at which lips meet,
@@ -113,7 +120,7 @@ def inside_mouth(
     zero = np.zeros(1, dtype=np.float32)
     row = np.append(face.axes[0], -face.origin @ face.axes[0]) / face.unit
     row[2] -= face.mouth.left
-    a, b, c = row * (_STRIP - 1) / (2 * face.mouth.half_width)
+    a, b, c = row * (STRIP - 1) / (2 * face.mouth.half_width)
     return InsideMouth(
         pictures=_bytes(parts),
         cavity=torch.lerp(cavity, _grey(cavity), grey)[0].numpy(),
@@ -121,7 +128,7 @@ def inside_mouth(
         lips=_inner_lips(face, skin, line).numpy(),
         across=(a * 2 / size, b * 2 / size, c + (a + b) * (1 / size - 1)),
         meet=meet,
-        edge=meet + _UPPER_EDGE,
+        edge=meet + UPPER_EDGE,
         anchor=tuple(float(v) for v in pose_fields(face, zero, zero, _BACK_MM)[:, 0]),
         pixels_per_mm=per_mm,
     )
@@ -146,15 +153,15 @@ def paint_mouth(inside: InsideMouth, patch: Patch, pictures: Array) -> Array:
     gap = below + above
     front, deep = (
         least + (1.0 - least) * gap / (gap + half)
-        for least, half in zip(_LEAST, _LIT_HALF, strict=True)
+        for least, half in zip(LEAST, LIT_HALF, strict=True)
     )
     tongue, lower, upper = pictures
     shown = (tongue[:3] + inside.cavity * (1.0 - tongue[3:])) * deep
     for teeth in (lower, upper):
         shown = teeth[:3] * front + shown * (1.0 - teeth[3:])
     dark = inside.shadow
-    shown *= 1.0 - dark * np.exp(below * (-1.0 / _SHADOW_MM[0]))
-    shown *= 1.0 - 0.7 * dark * np.exp(above * (-1.0 / _SHADOW_MM[1]))
+    shown *= 1.0 - dark * np.exp(below * (-1.0 / SHADOW_MM[0]))
+    shown *= 1.0 - LOWER_SHADOW * dark * np.exp(above * (-1.0 / SHADOW_MM[1]))
     return _lips_turned_in(inside, patch, shown, (below, above))
 
 
@@ -167,11 +174,11 @@ def _lips_turned_in(
     """
     x, y = patch.source
     a, b, c = inside.across
-    place = np.clip(np.rint(a * x + b * y + c), 0, _STRIP - 1).astype(np.intp)
+    place = np.clip(np.rint(a * x + b * y + c), 0, STRIP - 1).astype(np.intp)
     gap = away[0] + away[1]
     lit = 0.5 + 0.5 * gap / (gap + 1.0)
     for i in (0, 1):
-        reach = np.clip(0.4 * gap, 0.8 / inside.pixels_per_mm, _WET_MM[i])
+        reach = np.clip(0.4 * gap, LEAST_WET / inside.pixels_per_mm, WET_MM[i])
         share = np.exp(-np.square(away[i] / reach))
         shown += (inside.lips[i][:, place] * lit - shown) * share
     return shown
@@ -182,20 +189,24 @@ def place_pictures(
 ) -> list[Affine]:
     """From the patch to tongue, lower and upper teeth."""
     jaw = max(0.0, values[_OPEN] - 0.25 * values[_CLOSE])
-    side = _JAW_SIDE * (values[_LEFT] - values[_RIGHT])
-    middle = face.mouth.middle / MILLIMETRE
-    left, right = opening(face)
-    wide = width_scale((right - left) / 2)
+    side = JAW_SIDE * (values[_LEFT] - values[_RIGHT])
+    middle, wide = mouth_place(face)
     room = min(1.0, 4.0 * jaw)  # a tongue has no place to move in a shut mouth
-    lift = _TONGUE_TIP * min(values[_TONGUE] / 0.3, 1.0) * min(1.0, 2.0 * jaw + 0.2)
-    lift += room * (_FRONT * values[_SPREAD] - _BACK * values[_ROUND])
+    lift = TONGUE_TIP * min(values[_TONGUE] / 0.3, 1.0) * min(1.0, 2.0 * jaw + 0.2)
+    lift += room * (FRONT * values[_SPREAD] - BACK * values[_ROUND])
     places = (
-        (middle + 0.7 * side, inside.meet + _TONGUE_TOP + _TONGUE_TRAVEL * jaw - lift),
-        (middle + side, inside.meet + _LOWER_EDGE + _LOWER_TRAVEL * jaw),
+        (middle + 0.7 * side, inside.meet + TONGUE_TOP + TONGUE_TRAVEL * jaw - lift),
+        (middle + side, inside.meet + LOWER_EDGE + LOWER_TRAVEL * jaw),
         (middle, inside.edge),
     )
     back = _to_mouth(inside, face, pose, patch)
     return [_to_picture(back, x, y, wide) for x, y in places]
+
+
+def mouth_place(face: Face) -> tuple[float, float]:
+    """x of the mouth's middle, mm, and how much wider than an average one it is."""
+    left, right = opening(face)
+    return face.mouth.middle / MILLIMETRE, width_scale((right - left) / 2)
 
 
 def _to_mouth(inside: InsideMouth, face: Face, pose: Pose, patch: Patch) -> Affine:
@@ -224,7 +235,7 @@ def _inner_lips(face: Face, skin: Tensor, line: tuple[float, float]) -> Tensor:
     pixel = 2.0 / skin.shape[-1] / face.unit
     left, right = opening(face)
     inset = 0.1 * (right - left)  # at the corners is skin, not lip
-    x = np.linspace(rim.left, rim.right, _STRIP, dtype=np.float32)
+    x = np.linspace(rim.left, rim.right, STRIP, dtype=np.float32)
     ends = smoothstep(0.80, 0.98, np.abs(2.0 * (x - left) / (right - left) - 1.0))
     rounded = torch.from_numpy(1.0 + _CORNER_LIGHT * ends)
     x = np.clip(x, left + inset, right - inset)
@@ -235,7 +246,7 @@ def _inner_lips(face: Face, skin: Tensor, line: tuple[float, float]) -> Tensor:
         away = [outwards * (dark + n * pixel) for n in range(3)]
         points = np.stack([np.stack([x, edge + d], axis=-1) for d in away])
         where = torch.from_numpy(face.to_canvas(points))[None]
-        red = F.grid_sample(skin[None], where, align_corners=False)[0].mean(dim=1)  # [3, _STRIP]
+        red = F.grid_sample(skin[None], where, align_corners=False)[0].mean(dim=1)  # [3, STRIP]
         smooth = F.avg_pool1d(F.pad(red[None], (4, 4), mode="replicate"), 9, stride=1)[0]
         strips.append(smooth * light * rounded)
     return torch.stack(strips)

@@ -9,8 +9,8 @@ import numpy as np
 
 from pipelines.photo.geometry import BROW, SIDES, Array, Face, Rim, Side, bump, single, smoothstep
 from pipelines.portrait.layered import Layered
+from pipelines.portrait.rules import SUNK
 
-SUNK = 0.3  # of the way down: so far the skin above comes with the lid, and below it has risen
 _LAP = 0.05  # of the opening: how far it rises above that line, to lie under the upper lid's edge
 _FLAT = 0.20  # of a lower rim's depth: closed lids meet so much higher, in a flatter line
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.reference_mouth_and_eyes import CHOOSE, SEAL
 from pipelines.photo.geometry import Array, Face, single
 from pipelines.photo.placement import Box as FrameBox
 from pipelines.photo.placement import Placement
@@ -25,7 +26,6 @@ LayerFields = Callable[[str, Array, Array], Array]  # layer, x, y -> [K, 4, P], 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 _MARGIN = 0.05  # canvas units of lattice around the patch: the photo under a moved head
-_SEAL = 0.56  # half a pixel, and a little so that closed layers leave no hairline
 _NOTHING = 1e-3  # cells, pixels, or of the light
 _COVERED = 0.999  # of a pixel
 
@@ -217,12 +217,12 @@ def _parted(placement: Placement, left: int, top: int, skins: Array) -> Patch:
     inside = skins[3]
     # Over three pixels: between lips rolled in, the photo's line shows evenly, not in dashes.
     choose = inside[0] - inside[1]
-    choose *= 0.3
+    choose *= CHOOSE
     choose += 0.5
     mixed = skins[:3, 0] - skins[:3, 1]
     mixed *= _unit(choose)
     mixed += skins[:3, 1]
-    cover = _unit(inside + _SEAL).sum(axis=0)
+    cover = _unit(inside + SEAL).sum(axis=0)
     return Patch(placement, left, top, mixed[:2], mixed[2], inside, np.minimum(cover, 1.0))
 
 

@@ -25,8 +25,8 @@ from pipelines.portrait.mouth_parts import (
     zeros,
 )
 from pipelines.portrait.mouth_space import MouthSpace, aside
+from pipelines.portrait.rules import JAW_DROP
 
-JAW_DROP = 0.168  # lower lip at jawOpen 1, face units
 LIP_LIFT = 0.012  # upper lip at jawOpen 1
 CORNER_SHARE = 0.40  # how far the corners follow the lower lip
 

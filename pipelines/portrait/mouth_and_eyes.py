@@ -14,9 +14,9 @@ from pipelines.motion.space import MOTION_INDEX
 from pipelines.portrait.bake import Baked
 from pipelines.portrait.lips_and_lids import Patch
 from pipelines.portrait.pose import Pose
+from pipelines.portrait.rules import EYE_RADIUS
 from pipelines.portrait.window import Affine, from_window, inverse
 
-_EYE_RADIUS = 0.135  # of an eyeball, in interocular distances
 _YAW, _PITCH = MOTION_INDEX["gazeYaw"], MOTION_INDEX["gazePitch"]
 
 
@@ -25,7 +25,7 @@ def place_eye(
 ) -> list[Affine]:
     """From the patch of an eye (0 right, 1 left) to its pictures that stay, and to its iris."""
     face = baked.face
-    radius = _EYE_RADIUS * face.interocular * face.unit
+    radius = EYE_RADIUS * face.interocular * face.unit
     look = (
         radius * math.sin(math.radians(values[_YAW])),
         -radius * math.sin(math.radians(values[_PITCH])),

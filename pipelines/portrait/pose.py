@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.motion.space import MOTION_INDEX
 from pipelines.photo.geometry import Array, Face, single, smoothstep
+from pipelines.portrait.rules import CAMERA, HEAD
 
-_HEAD = slice(MOTION_INDEX["headYaw"], MOTION_INDEX["headZ"] + 1)
 _PIVOT_Y = 0.08  # face units below the lips: inside the skull's base
 _PIVOT_Z = -0.16  # behind the plane of the ears
-_CAMERA = 5.0  # distance of the camera in face units, for headZ
 
 
 def depth(face: Face, x: Array, y: Array) -> Array:
@@ -84,11 +82,11 @@ class Pose:
 
 def head_pose(motion: Sequence[float], face: Face) -> Pose:
     """Read the head's pose from a motion vector."""
-    values = motion[_HEAD]
+    values = motion[HEAD]
     yaw, pitch, roll = (math.radians(a) for a in values[:3])
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
     cr, sr = math.cos(roll), math.sin(roll)
-    scale = 1.0 + values[5] * face.interocular / _CAMERA
+    scale = 1.0 + values[5] * face.interocular / CAMERA
     yx, yy, yz = cy, 0.0, sy  # yaw, then pitch: rows x and y of the rotation
     px, py, pz = sp * sy, cp, -sp * cy
     turn = [

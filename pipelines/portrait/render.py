@@ -25,17 +25,12 @@ from pipelines.portrait.bake import CACHE, Baked
 from pipelines.portrait.eye_composite import raised, sunk
 from pipelines.portrait.frame import Plan, plan
 from pipelines.portrait.pose import head_pose
+from pipelines.portrait.rules import BLINK, HELD, LINE, WHOLE, WIDE
 from pipelines.renderer import picture_row
 from pipelines.streaming import SlotState, Stateless
 
 _SHAPES = len(BLENDSHAPES)
 _PARTING: list[float] = parting_weights()[:_SHAPES].tolist()
-# Partings in units of jawOpen: up to the first, lips part in their middle only; from the second on
-# up to the corners.
-_HELD, _WHOLE = 0.06, 0.32
-_LINE = (0.02, 0.14)  # partings by which the dark line between closed lips starts and has gone
-_WIDE = (MOTION_INDEX["eyeWideRight"], MOTION_INDEX["eyeWideLeft"])
-_BLINK = (MOTION_INDEX["eyeBlinkRight"], MOTION_INDEX["eyeBlinkLeft"])
 _OPEN, _CLOSE = MOTION_INDEX["jawOpen"], MOTION_INDEX["mouthClose"]
 
 
@@ -108,12 +103,12 @@ def shape_weights(values: Sequence[float]) -> Array:
     """
     weights = [float(v) for v in values[:_SHAPES]]
     weights[_CLOSE] = min(weights[_CLOSE], max(0.0, weights[_OPEN]))
-    for eye, wide in enumerate(_WIDE):
+    for eye, wide in enumerate(WIDE):
         weights[wide] += raised(values, eye)
-        weights[_BLINK[eye]] = sunk(values, eye)
+        weights[BLINK[eye]] = sunk(values, eye)
     parting = sum(w * share for w, share in zip(weights, _PARTING, strict=True))
-    held = 1.0 - _smooth((parting - _HELD) / (_WHOLE - _HELD))
-    parted = _smooth((parting - _LINE[0]) / (_LINE[1] - _LINE[0]))
+    held = 1.0 - _smooth((parting - HELD) / (WHOLE - HELD))
+    parted = _smooth((parting - LINE[0]) / (LINE[1] - LINE[0]))
     return single([[*weights, max(0.0, parting) * held, parted, parted * (1.0 - held), 1.0]])
 
 

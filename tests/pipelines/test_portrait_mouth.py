@@ -22,7 +22,8 @@ from pipelines.photo.detect import find_face  # noqa: E402
 from pipelines.photo.geometry import Array, Face, Mask  # noqa: E402
 from pipelines.photo.placement import filling  # noqa: E402
 from pipelines.portrait.bake import Baked, bake  # noqa: E402
-from pipelines.portrait.basis import FIELDS, basis  # noqa: E402
+from pipelines.portrait.basis import basis  # noqa: E402
+from pipelines.portrait.rules import FIELDS  # noqa: E402
 from pipelines.portrait.enrol import enrol  # noqa: E402
 from pipelines.portrait.lips_and_lids import Patch, trace  # noqa: E402
 from pipelines.portrait.mouth import SHAPES  # noqa: E402

@@ -1,0 +1,106 @@
+"""The `portrait` renderer for a whole batch: tables of faces, and frames as tensors of fixed shapes.
+
+Nothing here reads a value back, so a step can be captured in a graph. On a CPU `render` is faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kernels.portrait_frame import portrait_frame
+from kernels.portrait_layout import Placed
+from pipelines.identity import IdentityFeatures
+from pipelines.motion.space import MOTION_DIM
+from pipelines.pipeline import Size
+from pipelines.portrait.bake import CACHE
+from pipelines.portrait.batched_face import BatchedFace, batched_face
+from pipelines.portrait.batched_flow import base_flow, traced
+from pipelines.portrait.batched_motion import head_poses, shape_weights, shut
+from pipelines.portrait.batched_windows import picture_maps
+from pipelines.portrait.rules import EYE_ITERATIONS, MOUTH_ITERATIONS
+from pipelines.portrait.tables import FaceTables, picked
+from pipelines.streaming import SlotState, masked_write
+
+_BAKED_AHEAD = 8  # faces on the way to a slot
+
+
+@dataclass
+class Motion(SlotState):
+    """Of the frame to draw."""
+
+    motion: Tensor  # float32 [B, MOTION_DIM]
+
+
+class BatchedPortrait:
+    """See `pipelines.renderer.BatchedRenderer`. A frame depends on its motion alone.
+
+    Args:
+        sizes: whose tables are there from the beginning, so that graphs may be captured of them.
+    """
+
+    motion_dim = MOTION_DIM
+
+    def __init__(
+        self, slots: int, sizes: Sequence[Size], device: torch.device | str = "cpu"
+    ) -> None:
+        self.slots = slots
+        self.device = torch.device(device)
+        CACHE.make_room(_BAKED_AHEAD * len(sizes))
+        self._tables = FaceTables(slots, sizes, self.device)
+
+    def init_state(self, batch: int) -> Motion:
+        return Motion(torch.zeros(batch, MOTION_DIM, device=self.device))
+
+    def prepare(self, identity: IdentityFeatures, size: Size) -> None:
+        CACHE.get(identity, size, torch.device("cpu"))
+
+    def set_identity(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
+        """See `BatchedRenderer.set_identity`.
+
+        Raises:
+            ValueError: the face is larger than there is room for.
+        """
+        cpu = torch.device("cpu")
+        faces = {size: batched_face(CACHE.get(identity, size, cpu)) for size in sizes}
+        self._tables.write(slot, faces)
+
+    def advance(
+        self, motion: Tensor, hops: Tensor, speech: Tensor, state: Motion, active: Tensor
+    ) -> None:
+        masked_write(state.motion, motion, active)
+
+    def draw(self, size: Size, rows: Tensor, state: Motion, planes: Tensor) -> None:
+        self._draw(size, rows, state.motion[rows], planes)
+
+    def still(self, size: Size, slot: int, planes: Tensor) -> None:
+        rows = torch.full((1,), slot, device=self.device)
+        self._draw(size, rows, torch.zeros(1, MOTION_DIM, device=self.device), planes[None])
+
+    def _draw(self, size: Size, slots: Tensor, motion: Tensor, planes: Tensor) -> None:
+        faces, row_of = self._tables.of(size)
+        rows = row_of[slots]
+        portrait_frame(faces.pictures, placed(faces, rows, motion), rows, size, planes)
+
+
+def placed(faces: BatchedFace, rows: Tensor, motion: Tensor) -> Placed:
+    """Work out frames of motion [n, D] of the faces in `rows` (int64 [n]) of a table."""
+    rig, skin, mouth, eyes = (
+        picked(part, rows) for part in (faces.rig, faces.skin, faces.mouth, faces.eyes)
+    )
+    whole = faces.pictures.whole[rows]
+    weights, poses = shape_weights(motion), head_poses(motion, rig)
+    of_all, of_mouth, of_eye = faces.nodes
+    lips, lip_box = traced(mouth, rig, MOUTH_ITERATIONS, of_mouth, weights, poses)
+    lids, lid_boxes = traced(eyes, rig, EYE_ITERATIONS, of_eye, weights, poses)
+    return Placed(
+        base=base_flow(skin, rig, whole, of_all, weights, poses),
+        mouth=lips[:, 0],
+        eyes=lids,
+        boxes=torch.cat([lip_box, lid_boxes], dim=1),
+        maps=picture_maps(motion, rig, eyes, poses),
+        shut=shut(motion),
+    )
