@@ -10,7 +10,13 @@ from kernels.dispatch import use_triton
 
 
 def invert(
-    moves: Tensor, shape: Tensor, points: Tensor, start: Tensor, carried: Tensor, iterations: int
+    moves: Tensor,
+    shape: Tensor,
+    points: Tensor,
+    start: Tensor,
+    counts: Tensor,
+    carried: Tensor,
+    iterations: int,
 ) -> tuple[Tensor, Tensor]:
     """Find q with q + moves(q) = `points` by Newton steps with a diagonal Jacobian, from `start`,
     and what is `carried` there.
@@ -22,6 +28,8 @@ def invert(
         moves: float32 [N, 2, M], displacement at the nodes, x and y.
         shape: int32 [N, 2], rows and columns of each lattice; their product is at most M.
         points, start: float32 [N, 2, P].
+        counts: int32 [N], how many of the points of each lattice are wanted; the others may be
+            anything, and what is found of them is.
         carried: float32 [N, C, M], planes on the same nodes.
 
     Returns:
@@ -41,10 +49,12 @@ def invert(
             f"points and start must be [{n}, 2, P], got {tuple(points.shape)} and "
             f"{tuple(start.shape)}"
         )
-    if use_triton(moves, shape, points, start, carried):
+    if counts.shape != (n,):
+        raise ValueError(f"counts must be [{n}], got {tuple(counts.shape)}")
+    if use_triton(moves, shape, points, start, counts, carried):
         from kernels.flow_inversion_triton import invert as launch
 
-        return launch(moves, shape, points, start, carried, iterations)
+        return launch(moves, shape, points, start, counts, carried, iterations)
     return reference_flow.invert(moves, shape, points, start, carried, iterations)
 
 
@@ -52,5 +62,5 @@ def work(lattices: int, nodes: int, points: int, carried: int, iterations: int) 
     """Of one launch over so many lattices of `nodes` nodes each."""
     read = (2 + carried) * nodes + 4 * points
     written = (2 + carried) * points
-    each = iterations * 70 + 10 + 8 * carried
+    each = iterations * 90 + 10 + 8 * carried
     return Work(4 * lattices * (read + written), lattices * points * each)

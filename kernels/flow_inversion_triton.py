@@ -42,6 +42,7 @@ def _invert(
     shape,  # int32 [N, 2]
     points,  # float32 [N, 2, POINTS]
     start,  # float32 [N, 2, POINTS]
+    counts,  # int32 [N]
     carried,  # float32 [N, CHANNELS, NODES]
     where,  # float32 [N, 2, POINTS], written
     found,  # float32 [N, CHANNELS, POINTS], written
@@ -53,7 +54,10 @@ def _invert(
 ):
     lattice = tl.program_id(0).to(tl.int64)
     at = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    mask = at < POINTS
+    wanted = tl.load(counts + lattice)
+    if tl.program_id(1) * BLOCK >= wanted:
+        return
+    mask = at < wanted
     rows, columns = tl.load(shape + 2 * lattice), tl.load(shape + 2 * lattice + 1)
     across = moves + lattice * 2 * NODES
     down = across + NODES
@@ -95,7 +99,13 @@ def _invert(
 
 
 def invert(
-    moves: Tensor, shape: Tensor, points: Tensor, start: Tensor, carried: Tensor, iterations: int
+    moves: Tensor,
+    shape: Tensor,
+    points: Tensor,
+    start: Tensor,
+    counts: Tensor,
+    carried: Tensor,
+    iterations: int,
 ) -> tuple[Tensor, Tensor]:
     """See `kernels.flow_inversion.invert`."""
     n, _, nodes = moves.shape
@@ -107,6 +117,7 @@ def invert(
         shape.contiguous(),
         points.contiguous(),
         start.contiguous(),
+        counts.contiguous(),
         carried.contiguous(),
         where,
         found,

@@ -18,7 +18,7 @@ LEAST_SLOPE = 0.35  # of the map being inverted; keeps a step finite where it ne
 def invert(
     moves: Tensor, shape: Tensor, points: Tensor, start: Tensor, carried: Tensor, iterations: int
 ) -> tuple[Tensor, Tensor]:
-    """See `kernels.flow_inversion.invert`."""
+    """See `kernels.flow_inversion.invert`; here all points are followed."""
     field = torch.cat([moves, 1.0 / slopes(moves, shape)], dim=1)
     where = start
     for _ in range(iterations):

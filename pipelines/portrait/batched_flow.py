@@ -31,7 +31,8 @@ def base_flow(
     at = _columns_and_rows(whole[:, Whole.COLUMNS], room)
     points = (at * whole[:, Whole.STEP, None, None] + rig.first[..., None]) / cell
     shape = torch.full((n, 2), NODES, dtype=torch.int32, device=weights.device)
-    where, shade = invert(moves, shape, points, points, shapes[:, 2:], ITERATIONS)
+    counts = whole[:, Whole.COLUMNS] * whole[:, Whole.ROWS]
+    where, shade = invert(moves, shape, points, points, counts, shapes[:, 2:], ITERATIONS)
     return torch.cat([where * cell - 0.5, shade], dim=1)
 
 
@@ -53,6 +54,7 @@ def traced(
         part.shape.repeat_interleave(2 * count, dim=0),
         _for_both_skins(points),
         _for_both_skins(start),
+        (part.nodes[:, 0] * part.nodes[:, 1]).repeat_interleave(2 * count),
         fields[..., 2:, :].reshape(-1, 2, nodes),
         iterations,
     )

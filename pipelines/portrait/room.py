@@ -21,7 +21,8 @@ _LATTICES = (6144, 3072)  # nodes around a mouth, an eye; the largest took 3300 
 _PATCHES = (8192, 3072)  # nodes of a patch; 3500 and 900
 _STEEPEST = 97  # nodes along a canvas whose lattice is as fine as any: of 190 pixels
 _HALF_EYE = 0.125  # of a face's height; most are below 0.1
-_DENSEST, _DENSER = 5.0, 1.3  # texels of the mouth's pictures in a millimetre, and in a pixel
+# Texels of the mouth's pictures in a millimetre, at least and at most, and in a pixel.
+_COARSEST, _DENSEST, _DENSER = 0.8, 5.0, 1.3
 
 
 def largest(size: Size) -> BatchedFace:
@@ -80,7 +81,7 @@ def _opening(count: int, nodes: int) -> Opening:
 
 def _mouth_texels(side: int) -> int:
     """Of one picture of `teeth`, for a face as large as any on a canvas of `side` pixels."""
-    dense = min(_DENSEST, _DENSER * MILLIMETRE * MOST_SHARE * side)
+    dense = min(max(_COARSEST, _DENSER * MILLIMETRE * MOST_SHARE * side), _DENSEST)
     return (round(2 * HALF_WIDTH * dense) + 2) * (round((BOTTOM - TOP) * dense) + 2)
 
 
