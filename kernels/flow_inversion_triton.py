@@ -1,4 +1,4 @@
-"""`kernels.flow_inversion` in the Triton language: a program follows a block of one lattice's points
+"""`kernels.flow_inversion` in the Triton language: a program follows a block of a lattice's points
 back through all Newton steps. The lattice (34 kB at 65 x 65 nodes) stays in the cache next to it.
 
 Of one face at 512 pixels (the whole picture, two skins of lips, four of lids) `work` counts 0.4 MB

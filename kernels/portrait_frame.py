@@ -36,6 +36,10 @@ def portrait_frame(
             f"faces of frames of {faces.behind.shape[1]} pixels cannot be drawn at {width} x "
             f"{height}"
         )
+    if not all(
+        held.is_contiguous() for held in (rows, planes, *tensors_of(faces), *tensors_of(placed))
+    ):
+        raise ValueError("tables, places and planes must be contiguous")
     if use_triton(rows, planes, *tensors_of(faces), *tensors_of(placed)):
         from kernels.portrait_frame_triton import portrait_frame as launch
 

@@ -16,15 +16,17 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels import reference_mouth_and_eyes as twin
-from kernels.portrait_layout import Faces, Placed, Whole, tensors_of
+from kernels.portrait_layout import STRIP, Faces, Placed, Real, Whole, tensors_of
 from kernels.portrait_paint_triton import eye_colour, mouth_colour
 from kernels.portrait_sample_triton import between, kept, one_between, seen
 from kernels.reference import BT601, OFFSET
 
-_TILE = tl.constexpr(16)  # 2 x 2 pixels that a tile is wide, and half as many high: four pixels
-_TALL = tl.constexpr(8)  # to each thread of four warps
+# Blocks of 2 x 2 pixels that a tile is wide and high: a pixel for each thread of eight warps (62
+# registers; with four pixels for each, the program was three times as long).
+_TILE, _TALL, _WARPS = tl.constexpr(16), tl.constexpr(4), 8
 _WHOLES = tl.constexpr(len(Whole))
-_REALS = tl.constexpr(14)
+_REALS = tl.constexpr(Real.LASHES + 3)
+_STRIP = tl.constexpr(STRIP)
 _LEFT, _TOP = tl.constexpr(Whole.LEFT.value), tl.constexpr(Whole.TOP.value)
 _RIGHT, _BOTTOM = tl.constexpr(Whole.RIGHT.value), tl.constexpr(Whole.BOTTOM.value)
 _STEP, _COLUMNS = tl.constexpr(Whole.STEP.value), tl.constexpr(Whole.COLUMNS.value)
@@ -166,7 +168,7 @@ def _draw(  # type: ignore[no-untyped-def]
             mouth_nodes, MOUTH_NODES, whole, boxes, x, y, _NODES
         )
         r, g, b = mouth_colour(
-            mouth + row * 3 * MOUTH, MOUTH, lips + row * 6 * 96, whole, real, maps, x, y, sx, sy,
+            mouth + row * 3 * MOUTH, MOUTH, lips + row * 6 * _STRIP, whole, real, maps, x, y, sx, sy,
             up_in, low_in,
         )  # fmt: skip
         cover = tl.where(_within(boxes, x, y) & shown, cover, 1.0)
@@ -182,7 +184,11 @@ def _draw(  # type: ignore[no-untyped-def]
                 maps + 18 + 12 * eye, x, y, tl.load(shut + frame * 2 + eye), cover,
             )  # fmt: skip
             cover = tl.where(_within(box, x, y) & shown, cover, 1.0)
-            red, green, blue = r + (red - r) * cover, g + (green - g) * cover, b + (blue - b) * cover
+            red, green, blue = (
+                r + (red - r) * cover,
+                g + (green - g) * cover,
+                b + (blue - b) * cover,
+            )
 
     planes += frame * (pixels + pixels // 2)
     _store(planes, at, red * _YR + green * _YG + blue * _YB + _DARK, held)
@@ -222,6 +228,7 @@ def portrait_frame(
         placed.base.shape[2],
         placed.mouth.shape[3],
         placed.eyes.shape[4],
+        num_warps=_WARPS,
     )
 
 

@@ -113,7 +113,9 @@ def eye_colour(  # type: ignore[no-untyped-def]
     under = tl.maximum(below, 0.0) / unit
     in_shadow = 1.0 - _LID_SHADOW * shown * tl.exp(-under)
     skin = shown * lid * kept(0.5 - below, 0.0, 1.0)
-    line = tl.maximum(below * _FRINGE, -below) / tl.maximum(unit * (_THIN + _THICKER * strength), 0.8)
+    line = tl.maximum(below * _FRINGE, -below) / tl.maximum(
+        unit * (_THIN + _THICKER * strength), 0.8
+    )
     hanging = tl.where(below > 0.0, lash * tl.exp(under * _HANG), 0.0)
     dark = shown * tl.maximum(strength * tl.exp(-line * line), _HANGING * hanging)
     over = 1.0 - (1.0 - skin) * (1.0 - dark)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from kernels.portrait_layout import Faces, Placed, Real, Whole
-from kernels.reference_flow import around, around_or_nothing
+from kernels.portrait_layout import Faces, Placed, Whole
 from kernels.reference import BT601, OFFSET, mean_of_four
+from kernels.reference_flow import around, around_or_nothing
 from kernels.reference_mouth_and_eyes import CHOOSE, SEAL, eye_colour, mouth_colour
 
 
@@ -126,9 +126,7 @@ def _eye(
 ) -> tuple[Tensor, Tensor]:
     """What shows between and over the lids, and how much of it skin covers."""
     width, height = whole[:, Whole.EYE_WIDTH, None], whole[:, Whole.EYE_HEIGHT, None]
-    rest, look = (
-        around(*_mapped(placed, 3 + 2 * eye + n, x, y), width, height) for n in (0, 1)
-    )
+    rest, look = (around(*_mapped(placed, 3 + 2 * eye + n, x, y), width, height) for n in (0, 1))
     white, iris, light, lid = (
         _seen(faces.eyes[row, eye, n], look if n == 1 else rest) for n in range(4)
     )

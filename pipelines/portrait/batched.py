@@ -1,11 +1,11 @@
-"""The `portrait` renderer for a whole batch: tables of faces, and frames as tensors of fixed shapes.
+"""The `portrait` renderer of a batch: tables of faces, and frames as tensors of fixed shapes.
 
 Nothing here reads a value back, so a step can be captured in a graph. On a CPU `render` is faster.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,16 +16,13 @@ from kernels.portrait_layout import Placed
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import MOTION_DIM
 from pipelines.pipeline import Size
-from pipelines.portrait.bake import CACHE
-from pipelines.portrait.batched_face import BatchedFace, batched_face
+from pipelines.portrait.batched_face import BatchedFace
 from pipelines.portrait.batched_flow import base_flow, traced
 from pipelines.portrait.batched_motion import head_poses, shape_weights, shut
 from pipelines.portrait.batched_windows import picture_maps
 from pipelines.portrait.rules import EYE_ITERATIONS, MOUTH_ITERATIONS
 from pipelines.portrait.tables import FaceTables, picked
 from pipelines.streaming import SlotState, masked_write
-
-_BAKED_AHEAD = 8  # faces on the way to a slot
 
 
 @dataclass
@@ -49,14 +46,13 @@ class BatchedPortrait:
     ) -> None:
         self.slots = slots
         self.device = torch.device(device)
-        CACHE.make_room(_BAKED_AHEAD * len(sizes))
         self._tables = FaceTables(slots, sizes, self.device)
 
     def init_state(self, batch: int) -> Motion:
         return Motion(torch.zeros(batch, MOTION_DIM, device=self.device))
 
     def prepare(self, identity: IdentityFeatures, size: Size) -> None:
-        CACHE.get(identity, size, torch.device("cpu"))
+        _made_of(identity, size)
 
     def set_identity(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
         """See `BatchedRenderer.set_identity`.
@@ -64,8 +60,10 @@ class BatchedPortrait:
         Raises:
             ValueError: the face is larger than there is room for.
         """
-        cpu = torch.device("cpu")
-        faces = {size: batched_face(CACHE.get(identity, size, cpu)) for size in sizes}
+        self.set_face(slot, {size: _made_of(identity, size) for size in sizes})
+
+    def set_face(self, slot: int, faces: Mapping[Size, BatchedFace]) -> None:
+        """As `set_identity`, of what was made of it before."""
         self._tables.write(slot, faces)
 
     def advance(
@@ -84,6 +82,13 @@ class BatchedPortrait:
         faces, row_of = self._tables.of(size)
         rows = row_of[slots]
         portrait_frame(faces.pictures, placed(faces, rows, motion), rows, size, planes)
+
+
+def _made_of(identity: IdentityFeatures, size: Size) -> BatchedFace:
+    """What a batch draws it from. OpenCV and others that enrol are only wanted for this."""
+    from pipelines.portrait.batched_bake import CACHE
+
+    return CACHE.get(identity, size, torch.device("cpu"))
 
 
 def placed(faces: BatchedFace, rows: Tensor, motion: Tensor) -> Placed:

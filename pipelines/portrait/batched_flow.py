@@ -112,7 +112,9 @@ def _across_edges(part: Opening, inside: Tensor) -> Tensor:
     column = at % columns
     inner = torch.minimum(column.clamp(min=1), columns - 2).clamp(min=0) + at // columns * columns
     ahead, behind = (
-        inside.gather(3, (inner + by).clamp(0, inside.shape[3] - 1)[:, None, None].expand_as(inside))
+        inside.gather(
+            3, (inner + by).clamp(0, inside.shape[3] - 1)[:, None, None].expand_as(inside)
+        )
         for by in (1, -1)
     )
     rise = (ahead - behind) * (0.5 / part.step)[:, None, None, None]

@@ -21,8 +21,8 @@ from pipelines.portrait.bake import Baked, bake  # noqa: E402
 from pipelines.portrait.closed_lid import _lifted  # noqa: E402
 from pipelines.portrait.enrol import describe  # noqa: E402
 from pipelines.portrait.eye_rims import find_eye_rims  # noqa: E402
-from pipelines.portrait.rules import SUNK  # noqa: E402
 from pipelines.portrait.render import draw_rgb, shape_weights  # noqa: E402
+from pipelines.portrait.rules import SUNK  # noqa: E402
 from training.faces import draw_portrait  # noqa: E402
 from training.faces.sampling import random_params  # noqa: E402
 

@@ -23,12 +23,12 @@ from pipelines.photo.geometry import Array, Face, Mask  # noqa: E402
 from pipelines.photo.placement import filling  # noqa: E402
 from pipelines.portrait.bake import Baked, bake  # noqa: E402
 from pipelines.portrait.basis import basis  # noqa: E402
-from pipelines.portrait.rules import FIELDS  # noqa: E402
 from pipelines.portrait.enrol import enrol  # noqa: E402
 from pipelines.portrait.lips_and_lids import Patch, trace  # noqa: E402
 from pipelines.portrait.mouth import SHAPES  # noqa: E402
 from pipelines.portrait.pose import head_pose  # noqa: E402
 from pipelines.portrait.render import draw_rgb, shape_weights  # noqa: E402
+from pipelines.portrait.rules import FIELDS  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 CAST = Path(__file__).parents[2] / "cast"
