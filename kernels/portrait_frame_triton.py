@@ -168,8 +168,8 @@ def _draw(  # type: ignore[no-untyped-def]
             mouth_nodes, MOUTH_NODES, whole, boxes, x, y, _NODES
         )
         r, g, b = mouth_colour(
-            mouth + row * 3 * MOUTH, MOUTH, lips + row * 6 * _STRIP, whole, real, maps, x, y, sx, sy,
-            up_in, low_in,
+            mouth + row * 3 * MOUTH, MOUTH, lips + row * 6 * _STRIP, whole, real, maps,
+            x, y, sx, sy, up_in, low_in,
         )  # fmt: skip
         cover = tl.where(_within(boxes, x, y) & shown, cover, 1.0)
         red, green, blue = r + (red - r) * cover, g + (green - g) * cover, b + (blue - b) * cover

@@ -26,6 +26,7 @@ from pipelines.portrait.batched import BatchedPortrait  # noqa: E402
 from pipelines.portrait.enrol import enrol  # noqa: E402
 from pipelines.portrait.render import draw_i420, planned  # noqa: E402
 from pipelines.portrait.system import SYSTEM  # noqa: E402
+from tests.support.static_steps import check_step  # noqa: E402
 
 CAST = Path(__file__).resolve().parents[2] / "cast"
 SMALL = (256, 256)
@@ -239,3 +240,12 @@ def test_it_is_drawn_without_what_enrols_faces() -> None:
         command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_no_step_waits_for_the_device(renderer: BatchedPortrait) -> None:
+    state = renderer.init_state(3)
+    on, rows = torch.ones(3, dtype=torch.bool), torch.tensor([0, 2])
+    planes = torch.zeros(2, SMALL[0] * SMALL[1] * 3 // 2, dtype=torch.uint8)
+    moved, hops = MOTIONS["turned"].repeat(3, 1), torch.zeros(3, 640)
+    check_step(lambda *given: renderer.advance(*given[:3], state, given[3]), moved, hops, on, on)
+    check_step(lambda *given: renderer.draw(SMALL, given[0], state, given[1]), rows, planes)
