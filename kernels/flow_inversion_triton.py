@@ -19,7 +19,7 @@ _BLOCK = 128  # points: a lattice of 65 x 65 makes 34 programs of four warps
 
 
 @triton.jit
-def _corner(x, y, rows, columns):
+def _corner(x, y, rows, columns):  # type: ignore[no-untyped-def]
     """The node left above places, extended at the edges, and how far these are from it."""
     x = tl.minimum(tl.maximum(x, 0.0), columns - 1.0)
     y = tl.minimum(tl.maximum(y, 0.0), rows - 1.0)
@@ -29,15 +29,15 @@ def _corner(x, y, rows, columns):
 
 
 @triton.jit
-def _share(plane, at, by, inner):
+def _share(plane, at, by, inner):  # type: ignore[no-untyped-def]
     """Of a miss, what a step goes: one over the slope at nodes, which is 1 beyond `inner` ones."""
     rise = tl.load(plane + at + by, mask=inner, other=0.0)
     rise -= tl.load(plane + at - by, mask=inner, other=0.0)
     return 1.0 / tl.maximum(1.0 + 0.5 * rise, _LEAST_SLOPE)
 
 
-@triton.jit
-def _invert(
+@triton.jit  # type: ignore[untyped-decorator]
+def _invert(  # type: ignore[no-untyped-def]
     moves,  # float32 [N, 2, NODES]
     shape,  # int32 [N, 2]
     points,  # float32 [N, 2, POINTS]

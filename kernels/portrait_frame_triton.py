@@ -39,7 +39,7 @@ _VR, _VG, _VB = (tl.constexpr(share) for share in BT601[2])
 _DARK, _GREY = tl.constexpr(OFFSET[0] + 0.5), tl.constexpr(OFFSET[1] + 0.5)
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def _skin(nodes, stride, whole, box, x, y, COLUMNS: tl.constexpr):  # type: ignore[no-untyped-def]
     """Of a patch [2, 4, stride] at pixels of the frame: where both skins together come from, their
     shade, pixels inside the upper and the lower one, and share of skin."""
@@ -84,7 +84,7 @@ def _store(planes, at, value, mask):  # type: ignore[no-untyped-def]
     tl.store(planes + at, kept(value, 0.0, 255.0).to(tl.uint8), mask=mask)
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def _draw(  # type: ignore[no-untyped-def]
     person,  # words [R, PERSON]
     behind,  # uint8 [R, WIDTH * HEIGHT, 3]

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def node(x, y, columns, rows, CORNER: tl.constexpr):  # type: ignore[no-untyped-def]
     """Index and weight of one of the four nodes around places, and whether there is such a node."""
     left, top = tl.floor(x), tl.floor(y)
@@ -55,7 +55,7 @@ def one_between(plane, x, y, columns, rows):  # type: ignore[no-untyped-def]
     return total
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def seen(picture, x, y, width, height, EXTENDED: tl.constexpr):  # type: ignore[no-untyped-def]
     """RGBA in [0, 1] of a picture, a 32-bit word a pixel, at places in pixels; beyond its edges,
     these are `EXTENDED`, or there is nothing."""

@@ -35,7 +35,7 @@ def mouth_colour(
 ) -> Tensor:
     """Teeth, tongue and cavity lit through the opening, and the wet inner side of the lips."""
     millimetre = real[:, Real.MILLIMETRE, None, None]
-    below, above = ((-inside).clamp(min=0.0) * millimetre).split(1, dim=1)  # mm to the lips
+    below, above = (away[:, None] * millimetre for away in (-inside).clamp(min=0.0).unbind(1))
     gap = below + above
     front, deep = (
         least + (1.0 - least) * gap / (gap + half)
@@ -73,7 +73,7 @@ def eye_colour(
     seen = iris[:, :3] + white[:, :3] * (1.0 - iris[:, 3:])
     seen = light[:, :3] * iris[:, 3:] + seen * white[:, 3:]
     unit = real[:, Real.LASH, None, None]
-    rim, travel, strength, lash = edge.split(1, dim=1)
+    rim, travel, strength, lash = (part[:, None] for part in edge.unbind(1))
     below = rim - down * travel  # pixels below the lid's edge
     part = ((down - PHOTO) / (PAINTED - PHOTO)).clamp(0.0, 1.0)
     shown = part * part * (3.0 - 2.0 * part)

@@ -169,5 +169,5 @@ def _i420(rgb: Tensor) -> Iterator[Tensor]:
     """As `kernels.reference.rgb_to_i420`, without constants that would have to be sent."""
     small = mean_of_four(rgb)
     for row, offset, picture in zip(BT601, OFFSET, (rgb, small, small), strict=True):
-        mixed = sum(share * picture[:, n] for n, share in enumerate(row)) + (offset + 0.5)
-        yield mixed.clamp(0.0, 255.0)
+        red, green, blue = (share * picture[:, n] for n, share in enumerate(row))
+        yield (red + green + blue + (offset + 0.5)).clamp(0.0, 255.0)

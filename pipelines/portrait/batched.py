@@ -11,16 +11,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from kernels.blend import blend
 from kernels.portrait_frame import portrait_frame
 from kernels.portrait_layout import Placed
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import MOTION_DIM
 from pipelines.pipeline import Size
-from pipelines.portrait.batched_face import BatchedFace
+from pipelines.portrait.batched_face import BatchedFace, Opening
 from pipelines.portrait.batched_flow import base_flow, traced
 from pipelines.portrait.batched_motion import head_poses, shape_weights, shut
 from pipelines.portrait.batched_windows import picture_maps
-from pipelines.portrait.rules import EYE_ITERATIONS, MOUTH_ITERATIONS
+from pipelines.portrait.rules import EYE_ITERATIONS, MOUTH_ITERATIONS, NODES
 from pipelines.portrait.tables import FaceTables, picked
 from pipelines.streaming import SlotState, masked_write
 
@@ -93,19 +94,25 @@ def _made_of(identity: IdentityFeatures, size: Size) -> BatchedFace:
 
 def placed(faces: BatchedFace, rows: Tensor, motion: Tensor) -> Placed:
     """Work out frames of motion [n, D] of the faces in `rows` (int64 [n]) of a table."""
-    rig, skin, mouth, eyes = (
-        picked(part, rows) for part in (faces.rig, faces.skin, faces.mouth, faces.eyes)
-    )
-    whole = faces.pictures.whole[rows]
+    rig, mouth, eyes = picked(faces.rig, rows), picked(faces.mouth, rows), picked(faces.eyes, rows)
+    whole, pose, shapes = faces.pictures.whole[rows], faces.skin[rows], faces.shapes
     weights, poses = shape_weights(motion), head_poses(motion, rig)
+    every = torch.full_like(whole[:, 0], NODES**2)
+    skin = blend(weights, shapes.skin, rows, every)
     of_all, of_mouth, of_eye = faces.nodes
-    lips, lip_box = traced(mouth, rig, MOUTH_ITERATIONS, of_mouth, weights, poses)
-    lids, lid_boxes = traced(eyes, rig, EYE_ITERATIONS, of_eye, weights, poses)
+
+    def followed(table: Tensor, part: Opening, iterations: int, room: int) -> tuple[Tensor, Tensor]:
+        nodes = part.shape.prod(dim=1, dtype=torch.int32)
+        shown = blend(weights.gather(1, part.used), table, rows, nodes)
+        return traced(shown, part, rig, iterations, room, poses)
+
+    lips, lip_boxes = followed(shapes.mouth, mouth, MOUTH_ITERATIONS, of_mouth)
+    lids, lid_boxes = followed(shapes.eyes, eyes, EYE_ITERATIONS, of_eye)
     return Placed(
-        base=base_flow(skin, rig, whole, of_all, weights, poses),
+        base=base_flow(skin, pose, rig, whole, of_all, poses),
         mouth=lips[:, 0],
         eyes=lids,
-        boxes=torch.cat([lip_box, lid_boxes], dim=1),
+        boxes=torch.cat([lip_boxes, lid_boxes], dim=1),
         maps=picture_maps(motion, rig, eyes, poses),
         shut=shut(motion),
     )

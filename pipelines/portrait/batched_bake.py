@@ -13,7 +13,7 @@ from pipelines.photo.geometry import single
 from pipelines.pipeline import Size
 from pipelines.portrait import bake
 from pipelines.portrait.bake import Baked
-from pipelines.portrait.batched_face import EDGE, USED, BatchedFace, Opening, Rig, Skin
+from pipelines.portrait.batched_face import EDGE, USED, BatchedFace, Opening, Rig, Shapes
 from pipelines.portrait.inside_mouth import mouth_place
 from pipelines.portrait.lips_and_lids import LipsOrLids
 from pipelines.portrait.rules import FIELDS, NODES
@@ -26,7 +26,8 @@ def batched_face(baked: Baked) -> BatchedFace:
     return BatchedFace(
         nodes=(base, mouth, eye),
         rig=_rig(baked),
-        skin=_skin(baked),
+        shapes=Shapes(_skin(baked), _shapes(baked.mouth), _shapes(baked.eyes)),
+        skin=_real(baked.pose),
         mouth=_opening(baked.mouth),
         eyes=_opening(baked.eyes),
         pictures=_pictures(baked),
@@ -53,20 +54,23 @@ def _rig(baked: Baked) -> Rig:
     )
 
 
-def _skin(baked: Baked) -> Skin:
+def _skin(baked: Baked) -> Tensor:
     fields = np.zeros((len(FIELDS), 3, NODES, NODES), np.float32)
     box = (slice(None), slice(None), *baked.moved)
     fields[box] = baked.fields.reshape(fields[box].shape)
-    return Skin(_real(fields.reshape(len(FIELDS), -1)), _real(baked.pose))
+    return _real(fields.reshape(len(FIELDS), 3, -1))
+
+
+def _shapes(part: LipsOrLids) -> Tensor:
+    fields = np.zeros((USED, 8 * part.count, part.rows * part.columns), np.float32)
+    fields[: len(part.used)] = part.fields.reshape(len(part.used), *fields.shape[1:])
+    return _real(fields)
 
 
 def _opening(part: LipsOrLids) -> Opening:
     lattices, nodes = 2 * part.count, part.rows * part.columns
-    fields = np.zeros((USED, 4, lattices, nodes), np.float32)
-    fields[: len(part.used)] = part.fields.reshape(-1, 4, lattices, nodes)
     edge = part.edge[0] - nodes  # counted in the lower skin, the second lattice
     return Opening(
-        fields=_real(fields),
         used=torch.from_numpy(np.pad(part.used, (0, USED - len(part.used))).astype(np.int64)),
         pose=_real(part.pose.reshape(4, lattices, nodes)[:, ::2]),
         shape=_whole([part.rows, part.columns]),

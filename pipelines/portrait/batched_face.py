@@ -33,19 +33,19 @@ class Rig:
 
 
 @dataclass(frozen=True)
-class Skin:
-    """The displacement of the whole picture on the canvas's lattice, float32."""
+class Shapes:
+    """What each shape moves, on flat lattices, float32: dx, dy in cells, then px inside, shade."""
 
-    fields: Tensor  # [K, 3 * NODES * NODES]: dx, dy in cells, shade
-    pose: Tensor  # [4, NODES * NODES]
+    skin: Tensor  # [K, 3, NODES * NODES]: of the whole picture, without px inside
+    mouth: Tensor  # [USED, 8, M]: each of the four of the upper, then of the lower skin
+    eyes: Tensor  # [USED, 16, M]: likewise, each of the right, then of the left eye
 
 
 @dataclass(frozen=True)
 class Opening:
     """Openings of one kind, the mouth or both eyes: see `LipsOrLids`. Lattices lie flat."""
 
-    fields: Tensor  # float32 [USED, 4, 2 * count, M]: dx, dy in cells, px inside, shade
-    used: Tensor  # int64 [USED]
+    used: Tensor  # int64 [USED]: which shapes change anything here, then any
     pose: Tensor  # float32 [4, count, M]: for both skins
     shape: Tensor  # int32 [2] rows and columns of the lattice
     nodes: Tensor  # int32 [2] rows and columns of the patch's nodes
@@ -64,7 +64,8 @@ class BatchedFace:
 
     nodes: tuple[int, int, int]  # followed back in a frame: of all of it, the mouth, each eye
     rig: Rig
-    skin: Skin
+    shapes: Shapes
+    skin: Tensor  # float32 [4, NODES * NODES]: pose fields on the canvas's lattice
     mouth: Opening
     eyes: Opening
     pictures: Faces

@@ -10,40 +10,34 @@ from torch import Tensor
 
 from kernels.flow_inversion import invert
 from kernels.portrait_layout import Whole
-from pipelines.portrait.batched_face import Opening, Rig, Skin
+from pipelines.portrait.batched_face import Opening, Rig
 from pipelines.portrait.batched_motion import Poses
 from pipelines.portrait.rules import ITERATIONS, NODES
 
 
-def blend(weights: Tensor, fields: Tensor) -> Tensor:
-    """Sum fields [n, K, M] by weights [n, K]: [n, M]."""
-    return torch.bmm(weights[:, None], fields)[:, 0]
-
-
 def base_flow(
-    skin: Skin, rig: Rig, whole: Tensor, room: int, weights: Tensor, poses: Poses
+    shapes: Tensor, pose: Tensor, rig: Rig, whole: Tensor, room: int, poses: Poses
 ) -> Tensor:
-    """Combine and invert the displacement of whole pictures: `Placed.base`, [n, 3, room]."""
-    n = len(weights)
-    shapes = blend(weights, skin.fields).view(n, 3, -1)
-    moves = poses.coefficients @ skin.pose + poses.rotation @ shapes[:, :2]
+    """Invert the displacement of whole pictures, of their blended `shapes` [n, 3, M] and of the
+    `pose` fields [n, 4, M]: `Placed.base`, [n, 3, room]."""
+    n = len(shapes)
+    moves = poses.coefficients @ pose + poses.rotation @ shapes[:, :2]
     cell = rig.side[:, None, None] / (NODES - 1)
     at = _columns_and_rows(whole[:, Whole.COLUMNS], room)
     points = (at * whole[:, Whole.STEP, None, None] + rig.first[..., None]) / cell
-    shape = torch.full((n, 2), NODES, dtype=torch.int32, device=weights.device)
+    shape = torch.full((n, 2), NODES, dtype=torch.int32, device=shapes.device)
     counts = whole[:, Whole.COLUMNS] * whole[:, Whole.ROWS]
     where, shade = invert(moves, shape, points, points, counts, shapes[:, 2:], ITERATIONS)
     return torch.cat([where * cell - 0.5, shade], dim=1)
 
 
 def traced(
-    part: Opening, rig: Rig, iterations: int, room: int, weights: Tensor, poses: Poses
+    shapes: Tensor, part: Opening, rig: Rig, iterations: int, room: int, poses: Poses
 ) -> tuple[Tensor, Tensor]:
-    """Follow the patches of openings back: their nodes [n, count, 2, 4, room], as `Placed.eyes`,
-    and their boxes, int32 [n, count, 4], as `Placed.boxes`."""
-    n, count, nodes = len(weights), part.origin.shape[1], part.pose.shape[3]
-    fields = blend(weights.gather(1, part.used), part.fields.flatten(2))
-    fields = fields.view(n, 4, count, 2, nodes).permute(0, 2, 3, 1, 4)  # [n, count, 2, 4, M]
+    """Follow the patches of openings back, whose blended shapes are [n, 8 * count, M]: their nodes
+    [n, count, 2, 4, room], as `Placed.eyes`, and boxes, int32 [n, count, 4], as `Placed.boxes`."""
+    n, count, nodes = len(shapes), part.origin.shape[1], part.pose.shape[3]
+    fields = shapes.view(n, 4, count, 2, nodes).permute(0, 2, 3, 1, 4)  # [n, count, 2, 4, M]
     moves = _moves(part, poses, fields[..., :2, :])
     moved = poses.displace(part.anchors)
     corners = _corners(part, rig, moved)
@@ -54,7 +48,7 @@ def traced(
         part.shape.repeat_interleave(2 * count, dim=0),
         _for_both_skins(points),
         _for_both_skins(start),
-        (part.nodes[:, 0] * part.nodes[:, 1]).repeat_interleave(2 * count),
+        part.nodes.prod(dim=1, dtype=torch.int32).repeat_interleave(2 * count),
         fields[..., 2:, :].reshape(-1, 2, nodes),
         iterations,
     )

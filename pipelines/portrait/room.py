@@ -12,7 +12,7 @@ from torch import Tensor
 from kernels.portrait_layout import STRIP, Faces, Real, Whole
 from pipelines.photo.placement import Placement
 from pipelines.pipeline import Size
-from pipelines.portrait.batched_face import EDGE, USED, BatchedFace, Opening, Rig, Skin
+from pipelines.portrait.batched_face import EDGE, USED, BatchedFace, Opening, Rig, Shapes
 from pipelines.portrait.rules import FIELDS, MARGIN, NODES
 from pipelines.portrait.teeth import BOTTOM, HALF_WIDTH, MILLIMETRE, TOP
 
@@ -46,7 +46,12 @@ def largest(size: Size) -> BatchedFace:
             mouth_size=_real(2),
             eye_corners=_real(2, 2),
         ),
-        skin=Skin(fields=_real(len(FIELDS), 3 * NODES**2), pose=_real(4, NODES**2)),
+        shapes=Shapes(
+            skin=_real(len(FIELDS), 3, NODES**2),
+            mouth=_real(USED, 8, _LATTICES[0]),
+            eyes=_real(USED, 16, _LATTICES[1]),
+        ),
+        skin=_real(4, NODES**2),
         mouth=_opening(1, _LATTICES[0]),
         eyes=_opening(2, _LATTICES[1]),
         pictures=Faces(
@@ -64,7 +69,6 @@ def largest(size: Size) -> BatchedFace:
 
 def _opening(count: int, nodes: int) -> Opening:
     return Opening(
-        fields=_real(USED, 4, 2 * count, nodes),
         used=_index(USED),
         pose=_real(4, count, nodes),
         shape=_whole(2),

@@ -48,7 +48,8 @@ class FaceTable:
             )
         for value, held in pairs:
             held[row].zero_()
-            held[(row, *(slice(0, n) for n in value.shape))] = value.to(held.device)
+            box = tuple(slice(0, n) for n in value.shape)
+            held[row][box] = value.to(held.device)
 
     @property
     def row_bytes(self) -> int:
