@@ -84,7 +84,7 @@ def _store(planes, at, value, mask):  # type: ignore[no-untyped-def]
     tl.store(planes + at, kept(value, 0.0, 255.0).to(tl.uint8), mask=mask)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit
 def _draw(  # type: ignore[no-untyped-def]
     person,  # words [R, PERSON]
     behind,  # uint8 [R, WIDTH * HEIGHT, 3]
