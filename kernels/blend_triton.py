@@ -1,9 +1,9 @@
 """`kernels.blend` in the Triton language: a program sums a block of one plane of one face. A shape
 of weight 0 is not read, and most are.
 
-At 512 pixels a face has about 7 MB of shapes (41 of the whole picture, 2.1 MB; 32 of lips, 3.1 MB;
-32 of lids, 1.8 MB). If none of them rests, 64 faces need 134 us on an H100 (3.35 TB/s) and 93 us on
-an H200 (4.8 TB/s) for 0.45 GB; 0.2 GFLOP (67 TFLOP/s) are nothing beside that.
+At 512 pixels a face has about 6.3 MB of shapes (41 of the whole picture, 2.1 MB; 29 of lips,
+2.6 MB; 26 of lids, 1.6 MB). If none of them rests, 64 faces need 120 us on an H100 (3.35 TB/s) and
+84 us on an H200 (4.8 TB/s) for 0.4 GB; 0.2 GFLOP (67 TFLOP/s) are nothing beside that.
 """
 
 from __future__ import annotations

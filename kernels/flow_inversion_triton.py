@@ -1,8 +1,8 @@
 """`kernels.flow_inversion` in the Triton language: a program follows a block of a lattice's points
 back through all Newton steps. The lattice (34 kB at 65 x 65 nodes) stays in the cache next to it.
 
-Of one face at 512 pixels (the whole picture, two skins of lips, four of lids) `work` counts 0.4 MB
-and 4 MFLOP: 64 faces need 8 us on an H100 (3.35 TB/s, 67 TFLOP/s) and 5 us on an H200 (4.8 TB/s).
+Of one face at 512 pixels (the whole picture, two skins of lips, four of lids) `work` counts 0.6 MB
+and 5 MFLOP: 64 faces need 12 us on an H100 (3.35 TB/s, 67 TFLOP/s) and 8 us on an H200 (4.8 TB/s).
 """
 
 from __future__ import annotations

@@ -244,8 +244,8 @@ def test_it_is_drawn_without_what_enrols_faces() -> None:
 
 def test_no_step_waits_for_the_device(renderer: BatchedPortrait) -> None:
     state = renderer.init_state(3)
-    on, rows = torch.ones(3, dtype=torch.bool), torch.tensor([0, 2])
-    planes = torch.zeros(2, SMALL[0] * SMALL[1] * 3 // 2, dtype=torch.uint8)
+    on, rows = torch.ones(3, dtype=torch.bool), torch.tensor([2])
+    planes = torch.zeros(1, SMALL[0] * SMALL[1] * 3 // 2, dtype=torch.uint8)
     moved, hops = MOTIONS["turned"].repeat(3, 1), torch.zeros(3, 640)
     check_step(lambda *given: renderer.advance(*given[:3], state, given[3]), moved, hops, on, on)
     check_step(lambda *given: renderer.draw(SMALL, given[0], state, given[1]), rows, planes)
