@@ -16,7 +16,7 @@ from torch import Tensor
 _BLOCK = 512  # values: 2 kB of each shape in a row, four for each thread of four warps
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["SHAPES", "PLANES", "ROOM"])  # type: ignore[untyped-decorator]
 def _blend(  # type: ignore[no-untyped-def]
     weights,  # float32 [n, SHAPES]
     table,  # float32 [R, SHAPES, PLANES, ROOM]

@@ -36,7 +36,7 @@ def _share(plane, at, by, inner):  # type: ignore[no-untyped-def]
     return 1.0 / tl.maximum(1.0 + 0.5 * rise, _LEAST_SLOPE)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=["NODES", "POINTS"])  # type: ignore[untyped-decorator]
 def _invert(  # type: ignore[no-untyped-def]
     moves,  # float32 [N, 2, NODES]
     shape,  # int32 [N, 2]

@@ -36,6 +36,7 @@ _SEAL, _CHOOSE = tl.constexpr(twin.SEAL), tl.constexpr(twin.CHOOSE)
 _YR, _YG, _YB = (tl.constexpr(share) for share in BT601[0])
 _UR, _UG, _UB = (tl.constexpr(share) for share in BT601[1])
 _VR, _VG, _VB = (tl.constexpr(share) for share in BT601[2])
+_SIZES = ["WIDTH", "HEIGHT", "PERSON", "MOUTH", "EYE", "BASE", "MOUTH_NODES", "EYE_NODES"]
 _DARK, _GREY = tl.constexpr(OFFSET[0] + 0.5), tl.constexpr(OFFSET[1] + 0.5)
 
 
@@ -84,7 +85,8 @@ def _store(planes, at, value, mask):  # type: ignore[no-untyped-def]
     tl.store(planes + at, kept(value, 0.0, 255.0).to(tl.uint8), mask=mask)
 
 
-@triton.jit
+# One program serves all sizes: it takes ten seconds and more to compile.
+@triton.jit(do_not_specialize=_SIZES)
 def _draw(  # type: ignore[no-untyped-def]
     person,  # words [R, PERSON]
     behind,  # uint8 [R, WIDTH * HEIGHT, 3]

@@ -53,7 +53,12 @@ class BatchedPortrait:
         return Motion(torch.zeros(batch, MOTION_DIM, device=self.device))
 
     def prepare(self, identity: IdentityFeatures, size: Size) -> None:
-        _made_of(identity, size)
+        """See `BatchedRenderer.prepare`.
+
+        Raises:
+            ValueError: the face is larger than there is room for.
+        """
+        self._tables.check(size, _made_of(identity, size))
 
     def set_identity(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
         """See `BatchedRenderer.set_identity`.

@@ -32,21 +32,20 @@ class FaceTable:
             room, lambda t: torch.ones((rows, *t.shape), dtype=t.dtype, device=device)
         )
 
-    def write(self, row: int, face: BatchedFace) -> None:
-        """Put `face` into `row`.
-
-        Raises:
-            ValueError: it is larger than the room there is.
-        """
-        needs = zip(face.nodes, self.held.nodes, strict=True)
-        pairs = list(zip(leaves(face), leaves(self.held), strict=True))
-        large = any(count > most for count, most in needs)
-        if large or not all(_fits(value, held[row]) for value, held in pairs):
+    def check(self, face: BatchedFace) -> None:
+        """Raise ValueError where there is not room enough for `face`."""
+        needs = [*zip(face.nodes, self.held.nodes, strict=True)]
+        for value, held in zip(leaves(face), leaves(self.held), strict=True):
+            needs += zip(value.shape, held.shape[1:], strict=True)
+        if any(count > most for count, most in needs):
             raise ValueError(
                 "this face fills too much of the picture, or lies too askew in it, to be drawn "
                 "in a batch"
             )
-        for value, held in pairs:
+
+    def write(self, row: int, face: BatchedFace) -> None:
+        """Put `face`, for which there is room, into `row`."""
+        for value, held in zip(leaves(face), leaves(self.held), strict=True):
             held[row].zero_()
             box = tuple(slice(0, n) for n in value.shape)
             held[row][box] = value.to(held.device)
@@ -73,12 +72,19 @@ class FaceTables:
         self._others: dict[Size, dict[int, BatchedFace]] = {}
         self._made: dict[Size, tuple[BatchedFace, Tensor]] = {}
 
+    def check(self, size: Size, face: BatchedFace) -> None:
+        """Raise ValueError where `face` is too large to be drawn at `size`."""
+        if size in self._foreseen:
+            self._foreseen[size].check(face)
+
     def write(self, slot: int, faces: Mapping[Size, BatchedFace]) -> None:
         """Give `slot` these faces, and no others.
 
         Raises:
-            ValueError: one is too large, see `FaceTable.write`.
+            ValueError: one is too large; nothing was changed.
         """
+        for size, face in faces.items():
+            self.check(size, face)
         changed = {size for size, held in self._others.items() if held.pop(slot, None)}
         for size, face in faces.items():
             if size in self._foreseen:
@@ -139,10 +145,6 @@ def leaves(part: object) -> Iterator[Tensor]:
             yield value
         elif is_dataclass(value):
             yield from leaves(value)
-
-
-def _fits(value: Tensor, room: Tensor) -> bool:
-    return all(n <= most for n, most in zip(value.shape, room.shape, strict=True))
 
 
 def _room_for(faces: Sequence[BatchedFace]) -> BatchedFace:

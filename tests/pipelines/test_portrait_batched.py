@@ -14,6 +14,7 @@ from torch import Tensor
 
 mediapipe = pytest.importorskip("mediapipe")
 
+from kernels import reference_flow, reference_portrait  # noqa: E402
 from kernels.dispatch import interpreted  # noqa: E402
 from pipelines.identity import IdentityFeatures  # noqa: E402
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX  # noqa: E402
@@ -208,21 +209,26 @@ def test_a_face_that_is_too_large_is_refused(
 ) -> None:
     monkeypatch.setattr(room, "_LATTICES", (800, 400))
     made = BatchedPortrait(1, [SMALL])
-    with pytest.raises(ValueError, match="fills too much of the picture"):
-        made.set_identity(0, faces[0], [SMALL])
+    for give in (made.prepare, lambda face, size: made.set_identity(0, face, [size])):
+        with pytest.raises(ValueError, match="fills too much of the picture"):
+            give(faces[0], SMALL)
 
 
 def test_room_is_made_for_faces_as_large_as_enrolment_leaves_them() -> None:
     assert room.MOST_SHARE == MAX_FACE_SHARE
 
 
-def test_a_whole_frame_goes_through_the_kernels(faces: list[IdentityFeatures]) -> None:
+def test_a_whole_frame_goes_through_the_kernels(
+    faces: list[IdentityFeatures], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("triton", reason="kernels run in Triton's interpreter here")
     size = (48, 48)
     made = BatchedPortrait(1, [size])
     made.set_identity(0, faces[0], [size])
     row = MOTIONS["turned"][None]
     planes = drawn(made, [0], row, size)
+    monkeypatch.delattr(reference_flow, "invert")
+    monkeypatch.delattr(reference_portrait, "portrait_frame")
     with interpreted():
         by_kernels = drawn(made, [0], row, size)
     assert differences(planes, by_kernels).max() <= 1
