@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from kernels.portrait_layout import STRIP, Faces, Real, Whole
-from pipelines.photo.placement import Placement
 from pipelines.pipeline import Size
 from pipelines.portrait.batched_face import EDGE, USED, BatchedFace, Opening, Rig, Shapes
 from pipelines.portrait.rules import FIELDS, MARGIN, NODES
@@ -19,20 +18,19 @@ from pipelines.portrait.teeth import BOTTOM, HALF_WIDTH, MILLIMETRE, TOP
 MOST_SHARE = 0.8  # of the canvas that a face is high: `pipelines.photo.crop`
 _LATTICES = (6144, 3072)  # nodes around a mouth, an eye; the largest took 3300 and 1000
 _PATCHES = (8192, 3072)  # nodes of a patch; 3500 and 900
-_STEEPEST = 97  # nodes along a canvas whose lattice is as fine as any: of 190 pixels
+_FINEST = 97  # nodes along a canvas whose lattice is as fine as any: of 190 pixels
 _HALF_EYE = 0.125  # of a face's height; most are below 0.1
 # Texels of the mouth's pictures in a millimetre, at least and at most, and in a pixel.
 _COARSEST, _DENSEST, _DENSER = 0.8, 5.0, 1.3
 
 
 def largest(size: Size) -> BatchedFace:
-    """Of frames of `size`, with a canvas at most as high as they are; tensors without memory."""
+    """Of frames of `size`, with a canvas at most as high as they are (in a photo's own shape it may
+    be far smaller); tensors without memory."""
     width, height = size
-    placement = Placement(0, 0, height)
-    along = -(-height // placement.step) + 1 if width == height else _STEEPEST
     eye = _eye_texels(height)
     return BatchedFace(
-        nodes=(along**2, *_PATCHES),
+        nodes=(_FINEST**2, *_PATCHES),
         rig=Rig(
             axes=_real(2, 2),
             origin=_real(2),

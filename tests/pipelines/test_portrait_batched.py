@@ -20,6 +20,7 @@ from pipelines.identity import IdentityFeatures  # noqa: E402
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX  # noqa: E402
 from pipelines.photo.crop import MAX_FACE_SHARE  # noqa: E402
 from pipelines.photo.framing import PHOTO, WIDE, framed, sizes_for  # noqa: E402
+from pipelines.photo.placement import Placement  # noqa: E402
 from pipelines.pipeline import Size  # noqa: E402
 from pipelines.portrait import draw_tensors, flow, frame, lips_and_lids, room  # noqa: E402
 from pipelines.portrait.bake import CACHE  # noqa: E402
@@ -216,6 +217,9 @@ def test_a_face_that_is_too_large_is_refused(
 
 def test_room_is_made_for_faces_as_large_as_enrolment_leaves_them() -> None:
     assert room.MOST_SHARE == MAX_FACE_SHARE
+    canvases = (Placement(0, 0, side) for side in range(2, 1440, 2))
+    nodes = max(-(-placed.side // placed.step) + 1 for placed in canvases)
+    assert room.largest(SMALL).nodes[0] >= nodes**2
 
 
 def test_a_whole_frame_goes_through_the_kernels(
