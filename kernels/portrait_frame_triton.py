@@ -192,6 +192,7 @@ def _draw(  # type: ignore[no-untyped-def]
                 b + (blue - b) * cover,
             )
 
+    red, green, blue = kept(red, 0.0, 1.0), kept(green, 0.0, 1.0), kept(blue, 0.0, 1.0)
     planes += frame * (pixels + pixels // 2)
     _store(planes, at, red * _YR + green * _YG + blue * _YB + _DARK, held)
     red, green, blue = _mean_of_four(red), _mean_of_four(green), _mean_of_four(blue)

@@ -24,7 +24,7 @@ def portrait_frame(
     for i in range(len(rows)):  # one after the other: a batch of whole frames is gigabytes
         one = slice(i, i + 1)
         each = Placed(*(getattr(placed, field.name)[one] for field in fields(placed)))
-        rgb = _drawn(faces, each, rows[one], size)
+        rgb = _drawn(faces, each, rows[one], size).clamp(0.0, 1.0)  # bytes hold no more, either
         for plane, values in zip(_split(planes[one], size), _i420(rgb), strict=True):
             plane.copy_(values)
 

@@ -80,7 +80,7 @@ def draw_i420(baked: Baked, frame: Plan, planes: Tensor) -> None:
     """Write the frame into I420 `planes`, uint8 [1, H * 3 / 2, W]."""
     planes[0] = baked.behind_i420
     rows, columns = baked.visible
-    write_i420(draw(baked, frame), planes, rows.start, columns.start)
+    write_i420(draw(baked, frame).clamp_(0.0, 1.0), planes, rows.start, columns.start)
 
 
 def draw_rgb(baked: Baked, frame: Plan) -> Tensor:

@@ -116,12 +116,13 @@ def read_exactly(lattices: np.ndarray, where: np.ndarray) -> np.ndarray:
 def agrees(planes: Tensor, identity: IdentityFeatures, row: Tensor, size: Size) -> None:
     """Within the bound of what a CPU draws.
 
-    OpenCV reads lattices and the pictures of mouth and eyes at 1/32 of a cell, and lashes begin
-    with a step, so that one value in 20 000 may differ more.
+    OpenCV reads lattices at 1/32 of a cell, a quarter of a pixel at most, so that one value in
+    20 000 may differ a little more; the next test shows that nothing else does.
     """
     off = differences(planes, on_a_cpu(identity, row, size))
     assert off.float().mean() <= 0.5
-    assert (off > 3).sum() <= off.numel() / 20_000, off.max()
+    assert off.max() <= 6
+    assert (off > 3).sum() <= off.numel() / 20_000
 
 
 @pytest.mark.parametrize("name", MOTIONS)
@@ -146,6 +147,7 @@ def test_with_lattices_read_exactly_nothing_differs_by_more_than_a_step(
     off = differences(planes, by_tensors(faces[0], MOTIONS[name]))
     assert off.max() <= 1
     assert off.float().mean() <= 0.01
+    assert differences(planes, on_a_cpu(faces[0], MOTIONS[name])).max() <= 3
 
 
 @pytest.mark.slow
