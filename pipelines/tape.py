@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 Made = TypeVar("Made")
 
@@ -33,7 +32,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: object, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         made = func(*args, **(kwargs or {}))
-        self.operations.append(_Operation(func, args, kwargs or {}, made))
+        self.operations.append(_Operation(func, tuple(args), kwargs or {}, made))
         return made
 
 
@@ -51,15 +50,24 @@ def _play(operations: Sequence[_Operation], made: object) -> None:
     """Do the operations again, upon what they read then as it is now."""
     now: dict[int, Tensor] = {}  # by what was made while recording; the tape keeps that alive
 
-    def current(value: object) -> object:
-        return now.get(id(value), value) if isinstance(value, Tensor) else value
+    def current(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return now.get(id(value), value)
+        return type(value)(map(current, value)) if type(value) in (list, tuple) else value
 
     for each in operations:
-        args, kwargs = tree_map(current, (each.args, each.kwargs))
+        args, kwargs = current(each.args), {key: current(v) for key, v in each.kwargs.items()}
         new = each.function(*args, **kwargs)
-        for then, later in zip(tree_leaves(each.made), tree_leaves(new), strict=True):
-            if isinstance(then, Tensor):
-                now[id(then)] = later
-    for value in tree_leaves(made):
-        if isinstance(value, Tensor) and id(value) in now:
+        for then, later in zip(_tensors(each.made), _tensors(new), strict=True):
+            now[id(then)] = later
+    for value in _tensors(made):
+        if id(value) in now:
             value.copy_(now[id(value)])
+
+
+def _tensors(made: object) -> list[Tensor]:
+    if isinstance(made, Tensor):
+        return [made]
+    return (
+        [each for part in made for each in _tensors(part)] if isinstance(made, list | tuple) else []
+    )

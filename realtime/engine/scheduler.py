@@ -233,8 +233,8 @@ class Scheduler:
 
     def wait_s(self, now: float) -> float:
         """Seconds that the next step had better wait for a hop that is about to come; 0: none."""
-        waiting = [slot for slot in self.slots.values() if slot.hops]
-        if self.at_once == 1 or not waiting:
+        waiting = [slot for slot in self.slots.values() if slot.hops and self.at_once > 1]
+        if not waiting:
             return 0.0
         oldest = min(waiting, key=lambda slot: slot.hops[0].sent)
         alike = [slot for slot in self.slots.values() if slot.pipeline == oldest.pipeline]
