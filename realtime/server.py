@@ -49,6 +49,7 @@ class Server(SessionHost):
                 max_sessions=config.max_sessions,
                 device=config.device,
                 backend=config.backend,
+                graphs=config.graphs,
                 load_share=config.load_share,
                 cache_bytes=config.identity_cache_bytes,
             ),

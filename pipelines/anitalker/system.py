@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipelines.anitalker.batched import BatchedNetwork
+    from pipelines.composed_batched import BatchedPipeline
     from pipelines.motion.model import MotionModel
 
 FORMAT_VERSION = 5
@@ -62,24 +64,29 @@ class AniTalkerSystem:
         return found
 
     def build(self, slots: int, options: AniTalkerOptions, device: str) -> Pipeline:
-        from pipelines.anitalker.batched import BatchedNetwork
+        if device != "cpu":
+            return self.build_batched(slots, options, device)
         from pipelines.anitalker.motion import load_exported, load_motion
         from pipelines.anitalker.render import AniTalkerRenderer
-        from pipelines.anitalker.weights import load_renderer
         from pipelines.composed import ComposedPipeline
 
-        find_pair(options.renderer_weights, options.motion_weights)  # raises if they do not fit
-        network = BatchedNetwork(
-            load_renderer(options.renderer_weights),
-            slots,
-            precision=options.precision,
-            device=device,
-        )
-        renderer = AniTalkerRenderer(network, self.sizes, device)
+        renderer = AniTalkerRenderer(_network(slots, options, device), self.sizes, device)
         motion = load_motion(options)
         exported = load_exported(motion, device)
         sizes = partial(sizes_for, self)
         return ComposedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
+
+    def build_batched(self, slots: int, options: AniTalkerOptions, device: str) -> BatchedPipeline:
+        """As `build` for a GPU; runs on a CPU too, only slower than what that is given."""
+        from pipelines.anitalker.motion import load_exported, load_motion
+        from pipelines.anitalker.render_batched import BatchedAniTalker
+        from pipelines.composed_batched import BatchedPipeline
+
+        renderer = BatchedAniTalker(_network(slots, options, device))
+        motion = load_motion(options)
+        exported = load_exported(motion, device)
+        sizes = partial(sizes_for, self)
+        return BatchedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
 
     def preview(
         self, identity: IdentityFeatures, options: AniTalkerOptions
@@ -94,6 +101,16 @@ class AniTalkerSystem:
         from pipelines.anitalker.motion import motion_to_export
 
         return motion_to_export(options)
+
+
+def _network(slots: int, options: AniTalkerOptions, device: str) -> BatchedNetwork:
+    """The renderer's network; ValueError where the motion does not speak its codes."""
+    from pipelines.anitalker.batched import BatchedNetwork
+    from pipelines.anitalker.weights import load_renderer
+
+    find_pair(options.renderer_weights, options.motion_weights)
+    model = load_renderer(options.renderer_weights)
+    return BatchedNetwork(model, slots, precision=options.precision, device=device)
 
 
 SYSTEM = AniTalkerSystem()

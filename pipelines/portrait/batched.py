@@ -75,11 +75,13 @@ class BatchedPortrait:
         self._tables.write(slot, faces)
 
     def advance(
-        self, motion: Tensor, hops: Tensor, speech: Tensor, state: Motion, active: Tensor
+        self, motion: Tensor, hops: Tensor, speech: Tensor, state: SlotState, active: Tensor
     ) -> None:
+        assert isinstance(state, Motion)
         masked_write(state.motion, motion, active)
 
-    def draw(self, size: Size, rows: Tensor, state: Motion, planes: Tensor) -> None:
+    def draw(self, size: Size, rows: Tensor, state: SlotState, planes: Tensor) -> None:
+        assert isinstance(state, Motion)
         self._draw(size, rows, state.motion[rows], planes)
 
     def still(self, size: Size, slot: int, planes: Tensor) -> None:

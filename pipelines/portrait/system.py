@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipelines.composed_batched import BatchedPipeline
     from pipelines.motion.model import MotionModel
 
 FORMAT_VERSION = 6
@@ -92,6 +93,8 @@ class PortraitSystem:
         return found
 
     def build(self, slots: int, options: PortraitOptions, device: str) -> Pipeline:
+        if device != "cpu":
+            return self.build_batched(slots, options, device)
         from pipelines.composed import ComposedPipeline
         from pipelines.exported.files import load_graph
         from pipelines.portrait.render import PortraitRenderer
@@ -101,6 +104,18 @@ class PortraitSystem:
         renderer = PortraitRenderer(slots, self.sizes, device)
         sizes = partial(sizes_for, self)
         return ComposedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
+
+    def build_batched(self, slots: int, options: PortraitOptions, device: str) -> BatchedPipeline:
+        """As `build` for a GPU; runs on a CPU too, only slower than what that is given."""
+        from pipelines.composed_batched import BatchedPipeline
+        from pipelines.exported.files import load_graph
+        from pipelines.portrait.batched import BatchedPortrait
+
+        motion, weights = self.motion_to_export(options)
+        exported = load_graph(motion, weights, device)
+        renderer = BatchedPortrait(slots, self.sizes, device)
+        sizes = partial(sizes_for, self)
+        return BatchedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
 
     def preview(
         self, identity: IdentityFeatures, options: PortraitOptions

@@ -18,6 +18,7 @@ from pipelines.swaptalk.options import SwapTalkOptions, missing
 from pipelines.weights import find_weights, weights_digest
 
 if TYPE_CHECKING:
+    from pipelines.composed_batched import BatchedPipeline
     from pipelines.motion.model import MotionModel
     from pipelines.swaptalk.faces import Faces
 
@@ -63,19 +64,40 @@ class SwapTalkSystem:
         return found
 
     def build(self, slots: int, options: SwapTalkOptions, device: str) -> Pipeline:
-        _check(options)
+        if device != "cpu":
+            return self.build_batched(slots, options, device)
         from pipelines.composed import ComposedPipeline
-        from pipelines.exported.files import load_graph
         from pipelines.swaptalk.render import SwapTalkRenderer
+
+        _check(options)
+        faces = self._faces(options, device)
+        motion, exported = self._motion(options, faces, device)
+        renderer = SwapTalkRenderer(faces, slots, self.sizes, device)
+        sizes = partial(sizes_for, self)
+        return ComposedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
+
+    def build_batched(self, slots: int, options: SwapTalkOptions, device: str) -> BatchedPipeline:
+        """As `build` for a GPU; runs on a CPU too, only slower than what that is given."""
+        from pipelines.composed_batched import BatchedPipeline
+        from pipelines.swaptalk.render_batched import BatchedSwapTalk
+
+        _check(options)
+        faces = self._faces(options, device)
+        motion, exported = self._motion(options, faces, device)
+        renderer = BatchedSwapTalk(faces, slots, device)
+        sizes = partial(sizes_for, self)
+        return BatchedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
+
+    def _motion(
+        self, options: SwapTalkOptions, faces: Faces, device: str
+    ) -> tuple[MotionModel, MotionModel | None]:
+        """As late as the faces need it; and the same by ONNX Runtime, if there is a graph of it."""
+        from pipelines.exported.files import load_graph
 
         motion, weights = self.motion_to_export(options)
         exported = load_graph(motion, weights, device)
-        faces = self._faces(options, device)
         graph = None if exported is None else _in_time(exported, faces)
-        renderer = SwapTalkRenderer(faces, slots, self.sizes, device)
-        sizes = partial(sizes_for, self)
-        motion = _in_time(motion, faces)
-        return ComposedPipeline(slots, self.sizes, motion, renderer, device, graph, sizes)
+        return _in_time(motion, faces), graph
 
     def motion_to_export(self, options: SwapTalkOptions) -> tuple[MotionModel, Path]:
         """See `pipelines.pipeline.Exports`."""

@@ -26,10 +26,20 @@ with compiled_only() as found:
     portrait_frame(table((16, 16), 16, 2), places((16, 16), 16, 2, 1), rows, (16, 16), planes)
 """
 
+LOG_MEL = """
+from pipelines.audio.mel import LogMel
+
+mel = LogMel()
+with compiled_only() as found:
+    mel(torch.zeros(2, mel.hop))
+"""
+
 
 @pytest.mark.slow  # a minute: the frame of `portrait` is a long program
 @pytest.mark.parametrize(
-    ("program", "kernels"), [(PORTRAIT, {"_blend", "_invert", "_draw"})], ids=["portrait"]
+    ("program", "kernels"),
+    [(PORTRAIT, {"_blend", "_invert", "_draw"}), (LOG_MEL, {"_log_mel_kernel"})],
+    ids=["portrait", "log_mel"],
 )
 def test_kernels_are_compiled_for_a_hopper_card(program: str, kernels: set[str]) -> None:
     pytest.importorskip("triton", reason="its compiler")
