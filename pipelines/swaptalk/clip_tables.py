@@ -52,6 +52,15 @@ class _Row:
     left: int = 0
 
 
+def template_bytes(faces: Faces, rungs: Rungs, device: torch.device) -> int:
+    """What the tables take for each template, once all rungs are used."""
+    latents = sum(one.nbytes for one in _example(faces, device).values())
+    frame = latents + HEIGHT * WIDTH * (1 + 3)
+    for rung in range(len(rungs.boxes)):
+        frame += rungs.pixels(rung) * 3 // 2 + 6 * 4 + 5 * 4
+    return LONGEST * frame + _POSITIONS * 3 * 8
+
+
 class ClipTables:
     """Tables of `templates` rows for `slots` slots.
 

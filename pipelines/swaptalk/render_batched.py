@@ -14,7 +14,7 @@ from pipelines.motion.space import MOTION_DIM
 from pipelines.pipeline import Size
 from pipelines.rungs import PHOTO_RUNGS, Rungs
 from pipelines.streaming import SlotState, masked_write
-from pipelines.swaptalk.clip_tables import ClipTables
+from pipelines.swaptalk.clip_tables import ClipTables, template_bytes
 from pipelines.swaptalk.faces import Faces
 from pipelines.swaptalk.loop import LONGEST
 from pipelines.swaptalk.loop_state import LoopState, fresh_loops, go_on, hear
@@ -32,8 +32,8 @@ class ShownLoopState(LoopState):
 class BatchedSwapTalk:
     """See `pipelines.renderer.BatchedRenderer`, and `SwapTalkRenderer` for what is shown.
 
-    faces: on the device that is drawn on. templates: that can be shown at once; as many as slots,
-    unless that needs too much memory, see `clip_tables`. rungs: of the sizes drawn.
+    faces: on the device that is drawn on. rungs: of the sizes drawn. templates: that can be shown
+    at once; if not given, as many as slots, or on a card as half of its free memory holds.
     """
 
     motion_dim = MOTION_DIM
@@ -50,7 +50,8 @@ class BatchedSwapTalk:
         self.slots = slots
         self.device = torch.device(device)
         self._faces = faces
-        self.tables = ClipTables(faces, slots, templates or slots, rungs, self.device)
+        templates = templates or _most_templates(faces, slots, rungs, self.device)
+        self.tables = ClipTables(faces, slots, templates, rungs, self.device)
         self._corrections = Corrections(self.device)
 
     def init_state(self, batch: int) -> ShownLoopState:
@@ -94,3 +95,10 @@ class BatchedSwapTalk:
         colours = self._corrections(drawn.lower, around, masks)
         paste_lower(drawn.lower, colours, frames, tables.clips(size), size, planes)
         return drawn.codes
+
+
+def _most_templates(faces: Faces, slots: int, rungs: Rungs, device: torch.device) -> int:
+    if device.type != "cuda":
+        return slots
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(slots, free // 2 // template_bytes(faces, rungs, device)))

@@ -17,6 +17,7 @@ from pipelines.motion.space import MOTION_DIM
 from pipelines.photo.framing import PHOTO, framed
 from pipelines.pipeline import HOP_SAMPLES, Size
 from pipelines.rungs import Rungs
+from pipelines.swaptalk.clip_tables import template_bytes
 from pipelines.swaptalk.faces import Faces, LatentFaces
 from pipelines.swaptalk.loop import PAUSE
 from pipelines.swaptalk.paste import Face, correction
@@ -246,6 +247,17 @@ def test_a_template_is_in_its_row_before_a_slot_shows_it(
     expected = Alone(identities[:2]).show(motions(1)[0], EVERY, EVERY, [0, 1])
     for a, b in zip(played.draw([0, 1]), expected, strict=True):
         assert_alike(a, b)
+
+
+def test_what_a_template_takes_is_known_before() -> None:
+    rungs = Rungs.of([[(32, 32), (48, 48)], [(64, 32), (96, 48)]])
+    tables = BatchedSwapTalk(FACES, SLOTS, "cpu", templates=2, rungs=rungs).tables
+    held = [tables.frames, tables.after, tables.masks, tables.around, *tables.latents.values()]
+    for size in ((32, 32), (96, 48)):
+        clips = tables.clips(size)
+        held += [clips.planes, clips.places, clips.boxes]
+    expected = 2 * template_bytes(FACES, rungs, torch.device("cpu"))
+    assert sum(table.nbytes for table in held) == expected
 
 
 def test_a_template_that_is_too_long_is_refused(identities: list[IdentityFeatures]) -> None:
