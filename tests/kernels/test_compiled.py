@@ -33,13 +33,66 @@ mel = LogMel()
 with compiled_only() as found:
     mel(torch.zeros(2, mel.hop))
 """
+ANITALKER = """
+from kernels.demodulate import demodulate, smooth_demodulate
+from kernels.flow_warp import warp_blend, warp_colours
+from kernels.paste_back import paste_back
+from tests.kernels.test_paste_back import behind, squares
+
+rows, power, bias = torch.zeros(2, dtype=torch.int64), torch.ones(2, 6), torch.ones(6)
+grid, mask, planes = torch.zeros(2, 2, 4, 4), torch.zeros(2, 1, 4, 4), torch.zeros(2, 96).byte()
+with compiled_only() as found:
+    for dtype in (torch.float32, torch.bfloat16):
+        y, table = torch.zeros(2, 6, 4, 4, dtype=dtype), torch.zeros(48, 6, dtype=dtype)
+        demodulate(y, power, bias)
+        smooth_demodulate(y, torch.zeros(6, 1, 4, 4, dtype=dtype), power, bias, power)
+        warp_blend(y, grid, mask, table, rows, power)
+        painted, last = torch.zeros(2, 3, 4, 4, dtype=dtype), torch.zeros(2, 3, 2, 2)
+        colours = torch.zeros(3, 3, 4, 4), grid, mask, rows, torch.zeros(3, 3)
+        warp_colours(*colours, painted, last)
+        warp_colours(*colours)
+    paste_back(squares(2, 4), rows, behind(64, 5, 0), (8, 8), 0, planes)
+"""
+SWAPTALK = """
+from kernels.nearest_codes import nearest_codes
+from kernels.norm_swish import group_norm_swish, pixel_norm_swish
+from kernels.paste_lower import paste_lower
+from tests.kernels.test_nearest_codes import made
+from tests.kernels.test_paste_lower import clips
+
+x, ones, rows = torch.zeros(1, 24, 8, 16), torch.ones(24), torch.zeros(1, dtype=torch.int64)
+cells, book, last = made(1, 9, 2, 5, 4, torch.float32)
+lower, colours, planes = torch.zeros(1, 3, 4, 8), torch.zeros(1, 3, 3), torch.zeros(1, 96).byte()
+with compiled_only() as found:
+    nearest_codes(cells, book, last, 0.1)
+    nearest_codes(cells, book)
+    group_norm_swish(x, ones, ones, 8, 1e-6)
+    pixel_norm_swish(x, ones, ones, 1e-6)
+    paste_lower(lower, colours, rows, clips((8, 8), (2, 4), 1, 0), (8, 8), planes)
+"""
+KERNELS = {
+    PORTRAIT: {"_blend", "_invert", "_draw"},
+    LOG_MEL: {"_log_mel_kernel"},
+    ANITALKER: {
+        "_demodulate_kernel",
+        "_warp_blend_kernel",
+        "_warp_colours_kernel",
+        "_paste_back_kernel",
+    },
+    SWAPTALK: {
+        "_nearest_codes_kernel",
+        "_group_norm_swish_kernel",
+        "_pixel_norm_swish_kernel",
+        "_paste_lower_kernel",
+    },
+}
 
 
 @pytest.mark.slow  # a minute: the frame of `portrait` is a long program
 @pytest.mark.parametrize(
     ("program", "kernels"),
-    [(PORTRAIT, {"_blend", "_invert", "_draw"}), (LOG_MEL, {"_log_mel_kernel"})],
-    ids=["portrait", "log_mel"],
+    KERNELS.items(),
+    ids=["portrait", "log_mel", "anitalker", "swaptalk"],
 )
 def test_kernels_are_compiled_for_a_hopper_card(program: str, kernels: set[str]) -> None:
     pytest.importorskip("triton", reason="its compiler")
