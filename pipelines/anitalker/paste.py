@@ -17,13 +17,13 @@ square is prepared once per identity and frame size.
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.i420 import rgb_to_i420, write_i420
+from kernels.shown_squares import shown_squares
 from pipelines.anitalker.batched import Squares
 from pipelines.anitalker.crop import AROUND, surroundings
 from pipelines.baked import BakedCache
@@ -36,33 +36,9 @@ from pipelines.photo.surroundings import around as around_canvas
 from pipelines.pipeline import Size
 
 _WIDE = 1 / 30  # of the square, standard deviation: differences wider than this are corrected
-_UNLIKE = 0.2  # difference of colours in [-1, 1] at which a third of the detail is left
-_BENT = 0.5  # change of where neighbours look, over their distance, at which a third is left
 _FADING = 1 / 8  # of the square from its edge
-_SHARE = AROUND / (AROUND + 2)  # of the square in the side of its surroundings
-_FAINT = 0.05  # a mask below which a pixel counts as showing nothing
-_SPREAD = 3  # pixels of the drawn square over which colours are compared
-
-
-class Resting(Protocol):
-    """What the network draws of n faces at rest, and what that lacks of their photos.
-
-    rest: [n, 3, R, R] in [-1, 1], the photo's own motion as drawn. wrong: [n, 3, R, R], the
-    correction, in [-1, 1] of colours in [0, 1]. look: [n, 2, R, R], where its pixels look. shown:
-    [n, 1, R, R], how much they show of what they see there. fade: [1, 1, R, R], how much of what is
-    drawn is shown.
-    """
-
-    @property
-    def rest(self) -> Tensor: ...
-    @property
-    def wrong(self) -> Tensor: ...
-    @property
-    def look(self) -> Tensor: ...
-    @property
-    def shown(self) -> Tensor: ...
-    @property
-    def fade(self) -> Tensor: ...
+SHARE = AROUND / (AROUND + 2)
+"""Of the square in the side of its surroundings."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +59,16 @@ class Backing:
     fixed: Tensor  # [1, 3, h, w] RGB in [0, 1]: (1 - mask) * photo
     detail: Tensor  # [1, 3, side, side]
     places: Tensor  # [1, 2, h, w] of the box's pixels
-    fade: Tensor  # these are as `Resting` says, of one face
-    rest: Tensor
-    wrong: Tensor
-    look: Tensor
-    shown: Tensor
+    fade: Tensor  # [1, 1, R, R] how much of what is drawn is shown
+    rest: Tensor  # [1, 3, R, R] in [-1, 1], the photo's own motion as drawn
+    wrong: Tensor  # [1, 3, R, R], the correction: in [-1, 1] of colours in [0, 1]
+    look: Tensor  # [1, 2, R, R], where its pixels look
+    shown: Tensor  # [1, 1, R, R], how much they show of what they see there
+
+    @property
+    def resting(self) -> Tensor:
+        """As `kernels.shown_squares` takes it."""
+        return torch.cat([self.look, self.rest, self.shown, self.wrong], 1)
 
 
 def back(identity: IdentityFeatures, size: Size, device: torch.device) -> Backing:
@@ -209,57 +190,13 @@ def paste(drawn: Squares, backing: Backing, planes: Tensor) -> None:
 
 def blended(drawn: Squares, backing: Backing) -> Tensor:
     """The box that can change, as RGB [1, 3, h, w] in [0, 1]; one frame is drawn."""
-    box = enlarged(around(shown_squares(drawn, backing)), backing.side)
+    shown = shown_squares(*drawn, backing.resting, None, backing.fade, SHARE)
+    box = enlarged(around(shown), backing.side)
     box = box[:, :, backing.rows, backing.columns]
     places = (backing.places + box[:, 3:5]).permute(0, 2, 3, 1)
     detail = F.grid_sample(backing.detail, places, padding_mode="border", align_corners=False)
     whole = torch.addcmul(box[:, :3], detail, box[:, 5:])
     return torch.addcmul(backing.fixed, whole, backing.mask).clamp_(0.0, 1.0)
-
-
-def shown_squares(drawn: Squares, rest: Resting) -> Tensor:
-    """Of n squares, [n, 6, R, R]: colours as they are shown, by how much further their detail is
-    looked for (x, y; of the square with its surroundings), and its share."""
-    moved = drawn.looks - rest.look
-    before = _before(moved, rest)
-    colours = (drawn.pictures * 0.5 + 0.5 + before.wrong) * rest.fade
-    lost = (1.0 - _sure(drawn, moved, before)) * rest.fade
-    return torch.cat([colours, moved * _SHARE, 1.0 - lost], 1)
-
-
-def sure(drawn: Squares, moved: Tensor, rest: Resting) -> Tensor:
-    """How sure it is that frames show what was there at rest, [n, 1, R, R] in [0, 1].
-
-    moved: [n, 2, R, R], by how much their pixels look elsewhere than at rest.
-    """
-    return _sure(drawn, moved, _before(moved, rest))
-
-
-class _Before(NamedTuple):
-    """What was at rest where the pixels of n frames look."""
-
-    picture: Tensor  # [n, 3, R, R]
-    shown: Tensor  # [n, 1, R, R]
-    wrong: Tensor  # [n, 3, R, R]
-
-
-def _before(moved: Tensor, rest: Resting) -> _Before:
-    places = (_places(moved.shape[-1], moved.device) + moved).permute(0, 2, 3, 1)
-    joined = torch.cat([rest.rest, rest.shown, rest.wrong], 1)
-    found = F.grid_sample(joined, places, padding_mode="border", align_corners=False)
-    return _Before(found[:, :3], found[:, 3:4], found[:, 4:])
-
-
-def _sure(drawn: Squares, moved: Tensor, before: _Before) -> Tensor:
-    unlike = (drawn.pictures - before.picture).abs().mean(1, keepdim=True)
-    kept = (drawn.masks / before.shown.clamp_min(_FAINT)).clamp_max(1.0)
-    size = moved.shape[-1]
-    across = F.pad(moved[..., 1:] - moved[..., :-1], (0, 1, 0, 0), mode="replicate")
-    down = F.pad(moved[..., 1:, :] - moved[..., :-1, :], (0, 0, 0, 1), mode="replicate")
-    bent = (across.square() + down.square()).sum(1, keepdim=True) * (size / 2) ** 2
-    both = torch.cat([unlike, bent], 1)
-    both = F.avg_pool2d(both, _SPREAD, 1, _SPREAD // 2, count_include_pad=False)
-    return torch.exp(-((both[:, :1] / _UNLIKE) ** 2) - both[:, 1:] / _BENT**2) * kept
 
 
 def around(square: Tensor) -> Tensor:

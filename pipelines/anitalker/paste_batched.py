@@ -7,16 +7,16 @@ they are soft, are bytes here, and details have 11 bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.paste_back import Behind, paste_back
+from kernels.shown_squares import shown_squares
 from pipelines.anitalker.batched import Squares
 from pipelines.anitalker.crop import AROUND
-from pipelines.anitalker.paste import BACKINGS, Backing, fading, shown_squares
+from pipelines.anitalker.paste import BACKINGS, SHARE, Backing, fading
 from pipelines.identity import IdentityFeatures
 from pipelines.pipeline import Size
 from pipelines.rungs import Rungs
@@ -38,8 +38,7 @@ class PasteTables:
     def __init__(self, slots: int, side: int, rungs: Rungs, device: torch.device) -> None:
         self._slots, self._rungs, self._device = slots, rungs, device
         self._reach = side // AROUND
-        self._looks = torch.zeros(slots, 2, side, side, device=device)
-        self._rest = torch.zeros(slots, 7, side, side, device=device)  # rest, shown, wrong
+        self._resting = torch.zeros(slots, 9, side, side, device=device)
         self._fade = fading(side, device)
         self._behind: dict[int, Behind] = {}
 
@@ -57,25 +56,13 @@ class PasteTables:
         for size in sizes:
             backing = BACKINGS.get(identity, size, CPU)
             _write(self.make(size), slot, backing, size)
-            self._looks[slot] = backing.look[0]
-            self._rest[slot] = torch.cat([backing.rest, backing.shown, backing.wrong], 1)[0]
+            self._resting[slot] = backing.resting[0]
 
     def paste(self, drawn: Squares, rows: Tensor, size: Size, planes: Tensor) -> None:
         """Draw the slots `rows` (int64 [n]), whose squares these are, into `planes` uint8
         [n, bytes], all at `size`."""
-        rest, shown, wrong = torch.split(self._rest[rows], [3, 1, 3], 1)
-        resting = _Rows(self._looks[rows], rest, shown, wrong, self._fade)
-        paste_back(shown_squares(drawn, resting), rows, self.make(size), size, self._reach, planes)
-
-
-class _Rows(NamedTuple):
-    """See `pipelines.anitalker.paste.Resting`."""
-
-    look: Tensor
-    rest: Tensor
-    shown: Tensor
-    wrong: Tensor
-    fade: Tensor
+        shown = shown_squares(*drawn, self._resting, rows, self._fade, SHARE)
+        paste_back(shown, rows, self.make(size), size, self._reach, planes)
 
 
 def _empty(slots: int, pixels: int, edge: int, device: torch.device) -> Behind:

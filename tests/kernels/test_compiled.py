@@ -37,6 +37,7 @@ ANITALKER = """
 from kernels.demodulate import demodulate, smooth_demodulate
 from kernels.flow_warp import warp_blend, warp_colours
 from kernels.paste_back import paste_back
+from kernels.shown_squares import shown_squares
 from tests.kernels.test_paste_back import behind, squares
 
 rows, power, bias = torch.zeros(2, dtype=torch.int64), torch.ones(2, 6), torch.ones(6)
@@ -51,6 +52,8 @@ with compiled_only() as found:
         colours = torch.zeros(3, 3, 4, 4), grid, mask, rows, torch.zeros(3, 3)
         warp_colours(*colours, painted, last)
         warp_colours(*colours)
+    drawn = torch.zeros(2, 3, 4, 4), grid, mask, torch.zeros(3, 9, 4, 4), rows
+    shown_squares(*drawn, torch.zeros(1, 1, 4, 4), 0.8)
     paste_back(squares(2, 4), rows, behind(64, 5, 0), (8, 8), 0, planes)
 """
 SWAPTALK = """
@@ -77,6 +80,7 @@ KERNELS = {
         "_demodulate_kernel",
         "_warp_blend_kernel",
         "_warp_colours_kernel",
+        "_shown_squares_kernel",
         "_paste_back_kernel",
     },
     SWAPTALK: {

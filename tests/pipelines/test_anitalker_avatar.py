@@ -13,11 +13,12 @@ from PIL import Image
 
 pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
 
+from kernels.reference_squares import at_rest, sureness
 from pipelines import weights
 from pipelines.anitalker.batched import Squares
 from pipelines.anitalker.config import AniTalkerOptions
 from pipelines.anitalker.crop import AROUND, GRID, SIDE, in_photo, square_on_canvas, surroundings
-from pipelines.anitalker.paste import BACKINGS, back, blended, paste, sure
+from pipelines.anitalker.paste import BACKINGS, Backing, back, blended, paste
 from pipelines.anitalker.system import SYSTEM
 from pipelines.batch import Batch
 from pipelines.composed import ComposedPipeline
@@ -201,6 +202,12 @@ def test_detail_goes_where_the_skin_goes(faces: list[IdentityFeatures]) -> None:
     same = ((fine[1][..., shift:] - fine[0][..., :-shift]).abs() * inside).sum()
     other = ((fine[1][..., shift:] - fine[0][..., shift:]).abs() * inside).sum()
     assert float(same) < 0.5 * float(other)
+
+
+def sure(drawn: Squares, moved: torch.Tensor, backing: Backing) -> torch.Tensor:
+    """How sure it is that a square shows what was there at rest."""
+    before = at_rest(moved, backing.resting[:, 2:])
+    return sureness(drawn.pictures, drawn.masks, moved, before)
 
 
 def test_detail_stays_away_from_what_was_not_there(faces: list[IdentityFeatures]) -> None:

@@ -11,7 +11,7 @@ import torch
 
 pytest.importorskip("mediapipe", reason="enrolling needs vivavoce[enrol]")
 
-from kernels import reference_flow_warp, reference_paste
+from kernels import reference_flow_warp, reference_paste, reference_squares
 from kernels.dispatch import interpreted
 from pipelines import weights
 from pipelines.anitalker.batched import BatchedNetwork
@@ -236,6 +236,7 @@ def test_a_frame_through_all_kernels_is_that_of_their_twins(
 
     for module, names in (
         (reference_flow_warp, ("demodulate", "smooth_demodulate", "warp_blend", "warp_colours")),
+        (reference_squares, ("shown_squares",)),
         (reference_paste, ("paste_back",)),
     ):
         for name in names:
