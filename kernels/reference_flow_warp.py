@@ -31,6 +31,19 @@ def smooth_demodulate(
     return demodulate(smoothed, power, bias, then).to(y.dtype)
 
 
+def flow_head(
+    x: Tensor, weight: Tensor, style: Tensor, bias: Tensor, base: Tensor, last: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """See `kernels.flow_head.flow_head`."""
+    n, channels, height, width = x.shape
+    pixels = x.float().permute(0, 2, 3, 1).reshape(n, -1, channels)
+    flow = (weight * style[:, None]) @ pixels.transpose(1, 2)
+    flow = flow.contiguous().view(n, 3, height, width) + bias[:, None, None]
+    if last is not None:
+        flow = flow + double(last)
+    return flow, flow[:, :2].tanh() + base, flow[:, 2:].sigmoid()
+
+
 def warp_blend(
     x: Tensor, grid: Tensor, mask: Tensor, table: Tensor, slots: Tensor, then: Tensor | None
 ) -> Tensor:

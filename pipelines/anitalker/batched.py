@@ -170,8 +170,7 @@ class BatchedNetwork:
         image: Tensor | None = None
         grid = mask = codes
         for i, level in enumerate(self._levels):
-            x, flow = level.features(x, flow, rest[3 * i : 3 * i + 3])
-            grid, mask = level.look(flow)
+            x, flow, grid, mask = level.features(x, flow, rest[3 * i : 3 * i + 3])
             image = level.picture(x, grid, mask, slots, image)
             if level.table is not None:
                 x = level.mix(x, grid, mask, slots, rest[3 * i + 3])

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.demodulate import demodulate, smooth_demodulate
+from kernels.flow_head import flow_head
 from kernels.flow_warp import warp_blend, warp_colours
-from kernels.reference_flow_warp import double
 from pipelines.anitalker.layers import StyledConv, base_grid, smoothing
 from pipelines.anitalker.network import Level
 from pipelines.anitalker.winograd import TILE, Winograd
@@ -64,7 +64,7 @@ class PreparedLevel:
     ) -> None:
         self._up = PreparedConv(level.up, dtype, size)
         self._plain = PreparedConv(level.plain, dtype, size)
-        self._flow, self._flow_bias = level.flow.scaled(), level.flow.bias[:, None, None]
+        self._flow, self._flow_bias = level.flow.scaled(), level.flow.bias
         self._rgb = level.rgb.colours.scaled()  # [3, C, 1, 1]
         biases = [level.rgb.colours.bias, level.rgb.bias, torch.zeros_like(level.rgb.bias)]
         self._paint: Tensor | None = None
@@ -97,21 +97,17 @@ class PreparedLevel:
 
     def features(
         self, x: Tensor, last: Tensor | None, styles: list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """x [n, in, s/2, s/2] of the level below, times the first of the three layers' styles, and
         that level's flow.
 
         Returns:
-            Features [n, C, s, s], not mixed with the source's yet, and raw flow [n, 3, s, s].
+            Features [n, C, s, s], not mixed with the source's yet, and raw flow [n, 3, s, s]; where
+            each pixel looks, [n, 2, s, s] in [-2, 2], and its mask [n, 1, s, s].
         """
         up, plain, flow_style = styles
         x = self._plain(self._up(x, up, plain), plain)
-        flow = _project(x, self._flow * flow_style[:, None]) + self._flow_bias
-        return x, flow if last is None else flow + double(last)
-
-    def look(self, flow: Tensor) -> tuple[Tensor, Tensor]:
-        """Where each pixel looks, [n, 2, s, s] in [-2, 2], and its mask [n, 1, s, s]."""
-        return flow[:, :2].tanh() + self._grid, flow[:, 2:].sigmoid()
+        return x, *flow_head(x, self._flow, flow_style, self._flow_bias, self._grid, last)
 
     def picture(
         self, x: Tensor, grid: Tensor, mask: Tensor, slots: Tensor, last: Tensor | None
@@ -134,14 +130,3 @@ def _plain(kernel: Tensor, dtype: torch.dtype, size: int) -> Callable[[Tensor], 
         return Winograd(kernel)
     held = kernel.to(dtype, memory_format=torch.channels_last)
     return lambda x: F.conv2d(x, held, padding=1)
-
-
-def _project(x: Tensor, matrix: Tensor) -> Tensor:
-    """Pixels of x [n, C, H, W] through their picture's matrix [n, 3, C]: float32 [n, 3, H, W]."""
-    count, channels, height, width = x.shape
-    pixels = x.permute(0, 2, 3, 1).reshape(count, -1, channels)
-    if x.dtype is torch.float32:
-        result = matrix @ pixels.transpose(1, 2)
-    else:  # of the two orders the one with quick routines in half precision
-        result = (pixels @ matrix.to(x.dtype).transpose(1, 2)).transpose(1, 2).float()
-    return result.contiguous().view(count, 3, height, width)

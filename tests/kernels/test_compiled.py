@@ -35,6 +35,7 @@ with compiled_only() as found:
 """
 ANITALKER = """
 from kernels.demodulate import demodulate, smooth_demodulate
+from kernels.flow_head import flow_head
 from kernels.flow_warp import warp_blend, warp_colours
 from kernels.paste_back import paste_back
 from kernels.shown_squares import shown_squares
@@ -47,6 +48,7 @@ with compiled_only() as found:
         y, table = torch.zeros(2, 6, 4, 4, dtype=dtype), torch.zeros(48, 6, dtype=dtype)
         demodulate(y, power, bias)
         smooth_demodulate(y, torch.zeros(6, 1, 4, 4, dtype=dtype), power, bias, power)
+        flow_head(y, torch.zeros(3, 6), power, torch.zeros(3), grid[:1], torch.zeros(2, 3, 2, 2))
         warp_blend(y, grid, mask, table, rows, power)
         painted, last = torch.zeros(2, 3, 4, 4, dtype=dtype), torch.zeros(2, 3, 2, 2)
         colours = torch.zeros(3, 3, 4, 4), grid, mask, rows, torch.zeros(3, 3)
@@ -78,6 +80,7 @@ KERNELS = {
     LOG_MEL: {"_log_mel_kernel"},
     ANITALKER: {
         "_demodulate_kernel",
+        "_flow_head_kernel",
         "_warp_blend_kernel",
         "_warp_colours_kernel",
         "_shown_squares_kernel",

@@ -10,6 +10,8 @@ from kernels.bounds import H100, H200, Work
 from kernels.demodulate import demodulate, smooth_demodulate
 from kernels.demodulate import work as demodulate_work
 from kernels.dispatch import interpreted
+from kernels.flow_head import flow_head
+from kernels.flow_head import work as head_work
 from kernels.flow_warp import blend_work, colours_work, warp_blend, warp_colours
 
 pytest.importorskip("triton", reason="the kernels are in the Triton language")
@@ -129,6 +131,35 @@ def test_the_picture_of_a_level_is_its_twin(
     assert_alike(found, expected)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(
+    ("channels", "size", "below"),
+    [(1, 2, False), (3, 6, True), (33, 10, True), (70, 8, False)],
+    ids=str,
+)
+def test_a_flow_is_its_twin_and_the_formula(
+    channels: int, size: int, below: bool, dtype: torch.dtype
+) -> None:
+    n = 2
+    x, weight = values(n, channels, size, size).to(dtype), values(3, channels, seed=1)
+    style, bias = values(n, channels, seed=2), values(3, seed=3)
+    base = values(1, 2, size, size, seed=4)
+    last = values(n, 3, size // 2, size // 2, seed=5) if below else None
+    expected = flow_head(x, weight, style, bias, base, last)
+    with interpreted():
+        found = flow_head(x, weight, style, bias, base, last)
+    plain = torch.einsum("nchw,kc,nc->nkhw", x.double(), weight.double(), style.double())
+    plain = plain + bias[:, None, None]
+    if last is not None:
+        wide = F.interpolate(F.pad(last.double(), (1, 1, 1, 1)), scale_factor=2, mode="bilinear")
+        plain = plain + wide[..., 2:-2, 2:-2]
+    formula = plain, plain[:, :2].tanh() + base, plain[:, 2:].sigmoid()
+    for a, b, c in zip(found, expected, formula, strict=True):
+        assert a.dtype is b.dtype is torch.float32
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(b, c.float(), atol=1e-5, rtol=1e-5)
+
+
 def test_features_in_any_order_of_memory_are_taken() -> None:
     y, power, bias = values(2, 6, 4, 4), values(2, 6).square() + 0.1, values(6)
     with interpreted():
@@ -146,6 +177,10 @@ def test_what_does_not_fit_is_refused() -> None:
         demodulate(y, values(2, 6), values(5))
     with pytest.raises(ValueError, match="are not smoothed"):
         smooth_demodulate(y, values(6, 1, 3, 3), values(2, 6), values(6))
+    with pytest.raises(ValueError, match="weight "):
+        flow_head(y, values(3, 5), values(2, 6), values(3), values(1, 2, 4, 4))
+    with pytest.raises(ValueError, match="base is"):
+        flow_head(y, values(3, 6), values(2, 6), values(3), values(1, 2, 3, 4))
     grid, mask = flow(2, 4)
     rows, table = torch.tensor([0, 1]), values(32, 6)
     with pytest.raises(ValueError, match="grid, mask and slots"):
@@ -184,11 +219,18 @@ def test_the_work_is_what_the_kernels_say() -> None:
         assert layers[width].flops == pytest.approx(flops, rel=0.03)
         assert layers[width].least_s(H200) == pytest.approx(on_h200, rel=0.05)
         assert layers[width].least_s(H100) == pytest.approx(on_h100, rel=0.05)
-    for widths, moved, flops in ((published, 24e6, 42e6), (ours, 3.1e6, 5.1e6)):
+    for widths, moved, flops, head_bytes, head_flops in (
+        (published, 24e6, 42e6, 18e6, 77e6),
+        (ours, 3.1e6, 5.1e6, 4.3e6, 14e6),
+    ):
         blends = zip(widths[:-1], sizes[:-1], strict=True)
         blended = total([blend_work(1, c, s, 2) for c, s in blends])
         assert blended.bytes == pytest.approx(moved, rel=0.04)
         assert blended.flops == pytest.approx(flops, rel=0.04)
+        heads = zip(widths, sizes, strict=True)
+        headed = total([head_work(1, c, s, 2, first=s == 8) for c, s in heads])
+        assert headed.bytes == pytest.approx(head_bytes, rel=0.04)
+        assert headed.flops == pytest.approx(head_flops, rel=0.04)
     colours = total([colours_work(1, s, first=s == 8) for s in sizes])
     assert colours.bytes == pytest.approx(3.4e6, rel=0.04)
     assert colours.flops == pytest.approx(6.6e6, rel=0.04)

@@ -235,7 +235,10 @@ def test_a_frame_through_all_kernels_is_that_of_their_twins(
         raise AssertionError("a kernel has its twin run in its place")
 
     for module, names in (
-        (reference_flow_warp, ("demodulate", "smooth_demodulate", "warp_blend", "warp_colours")),
+        (
+            reference_flow_warp,
+            ("demodulate", "smooth_demodulate", "flow_head", "warp_blend", "warp_colours"),
+        ),
         (reference_squares, ("shown_squares",)),
         (reference_paste, ("paste_back",)),
     ):
