@@ -26,7 +26,7 @@ from pipelines.graph import GraphedStep, Graphs, graphs_of
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import control_row
 from pipelines.motion.model import MotionModel
-from pipelines.pipeline import Size
+from pipelines.pipeline import Size, UnderWay
 from pipelines.renderer import BatchedRenderer
 from pipelines.streaming import SlotState, fixed_shapes, masked_write, named_tensors
 from pipelines.transfer import Drawn, OnDevice, Transfer
@@ -181,7 +181,7 @@ class BatchedPipeline:
     def step(self, batch: Batch) -> None:
         self.begin(batch)()
 
-    def begin(self, batch: Batch) -> Callable[[], None]:
+    def begin(self, batch: Batch) -> UnderWay:
         """See `pipelines.pipeline.StepsAhead`.
 
         Raises:
@@ -196,9 +196,9 @@ class BatchedPipeline:
         with torch.inference_mode():
             self._transfer.bring_in(batch)
             self._move()
-            arrived = self._transfer.take_out(batch, self._drawn(batch))
+            under_way = self._transfer.take_out(batch, self._drawn(batch))
         batch.drawn[:] = batch.draw
-        return arrived
+        return under_way
 
     # Steps, as they are captured: of tensors that stay where they are
 

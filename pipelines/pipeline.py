@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -237,13 +237,31 @@ class Pipeline(Protocol):
         """
 
 
+def _at_once() -> None:
+    """Nothing to wait for."""
+
+
+class UnderWay(NamedTuple):
+    """A step that has begun; both wait.
+
+    computed: until the next one may begin. arrived: until what it made lies in its batch, which
+    nobody writes to until then.
+    """
+
+    computed: Callable[[], None] = _at_once
+    arrived: Callable[[], None] = _at_once
+
+    def __call__(self) -> None:
+        """Wait until all is done."""
+        self.arrived()
+
+
 @runtime_checkable
 class StepsAhead(Protocol):
     """A pipeline that may begin a step while what the one before made is still on its way."""
 
-    def begin(self, batch: Batch) -> Callable[[], None]:
-        """Begin `step`, over another batch than the one before. What this returns waits until all
-        of it lies in the batch, which nobody writes to until then."""
+    def begin(self, batch: Batch) -> UnderWay:
+        """Begin `step`, over another batch than the one before."""
 
 
 @runtime_checkable

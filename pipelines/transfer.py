@@ -8,7 +8,7 @@ steps before. On a CPU everything is copied at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.batch import Batch
+from pipelines.pipeline import UnderWay
 
 logger = logging.getLogger(__name__)
 
@@ -89,8 +90,8 @@ class Transfer:
         inputs, _ = batch.parts
         self._here.inputs.copy_(self.host(batch).memory[inputs], non_blocking=True)
 
-    def take_out(self, batch: Batch, drawn: Iterable[Drawn]) -> Callable[[], None]:
-        """Copy pictures, motion and behaviour into `batch`; what this returns waits for that."""
+    def take_out(self, batch: Batch, drawn: Iterable[Drawn]) -> UnderWay:
+        """Copy pictures, motion and behaviour into `batch`."""
         host, place = self.host(batch), self._places[self._next]
         self._next = (self._next + 1) % PLACES
         if place.left is not None:
@@ -102,14 +103,13 @@ class Transfer:
             copies += _copies(host.planes, rows, planes)
         if self._stream is None:
             _copy(copies)
-            return lambda: None
+            return UnderWay()
+        computed = _recorded(torch.cuda.current_stream(self._stream.device))
         self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
         with torch.cuda.stream(self._stream):
             _copy(copies)
-        # Blocking, for encoders want the core that would spin.
-        place.left = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
-        place.left.record(self._stream)
-        return place.left.synchronize
+        place.left = _recorded(self._stream)
+        return UnderWay(computed.synchronize, place.left.synchronize)
 
     def _put_aside(
         self, place: _Place, drawn: Iterable[Drawn]
@@ -137,6 +137,13 @@ class Transfer:
                 if place.planes.numel() < batch.planes.size:
                     place.planes = place.outputs.new_empty(batch.planes.size)
         return self._hosts[address]
+
+
+def _recorded(stream: torch.cuda.Stream) -> torch.cuda.Event:
+    """When the stream has come so far. Who waits sleeps: encoders want the core."""
+    event: torch.cuda.Event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+    event.record(stream)
+    return event
 
 
 def stream_of(device: torch.device) -> torch.cuda.Stream | None:

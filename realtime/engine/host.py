@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.batch import Batch
 from pipelines.identity import IdentityCache, IdentityFeatures
 from pipelines.photo.framing import framed, largest_sizes, rungs
-from pipelines.pipeline import Pipeline, Size, StepsAhead, System
+from pipelines.pipeline import Pipeline, Size, StepsAhead, System, UnderWay
 from pipelines.registry import find_system
 from realtime.engine.backends import BackendInUse, choose_backend
 from realtime.engine.config import EngineConfig
@@ -113,12 +113,12 @@ class PipelineHost:
 
         self.preparing.submit(work, lambda result: self._post(lambda: finished(result)))
 
-    def begin(self, batch: Batch) -> Callable[[], None]:
-        """Begin a step; what this returns waits until what it makes lies in `batch`."""
+    def begin(self, batch: Batch) -> UnderWay:
+        """Begin a step, or make it where the pipeline knows no other way."""
         if isinstance(self.pipeline, StepsAhead):
             return self.pipeline.begin(batch)
         self.pipeline.step(batch)
-        return lambda: None
+        return UnderWay()
 
     def take_row(self) -> int | None:
         """A free row with room for a picture, or None."""

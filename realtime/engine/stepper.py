@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.pipeline import StepsAhead
+from pipelines.pipeline import StepsAhead, UnderWay
 from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost
 from realtime.engine.quantile import Quantile
@@ -33,7 +33,7 @@ class StepResult:
 
 @dataclass(frozen=True)
 class _Begun:
-    """A step whose pictures may still be on their way."""
+    """A step, its pictures perhaps still on their way."""
 
     host: PipelineHost
     batch: int
@@ -41,7 +41,7 @@ class _Begun:
     began: float
     cpu_s: float
     """Of beginning it."""
-    arrived: Callable[[], None]
+    under_way: UnderWay
 
 
 def step_batch(host: PipelineHost, index: int, turns: Sequence[Turn]) -> tuple[float, float]:
@@ -94,26 +94,45 @@ class Stepper:
         self._deliver = deliver
         self._fail = fail
         self._failures = 0
-        self._under_way: _Begun | None = None
+        self._begun: _Begun | None = None
+        self._computed = True  # the step that has begun: the next one may
         self._finished = 0.0  # local time at which the last step had arrived
         self.drawing_s = Quantile(500)
         """Wall time of steps that drew something."""
 
     def step(self) -> bool:
-        """Make one step, or deliver what the last one made; False where there is neither.
+        """Begin a step, wait for it, or deliver what it made; False where there is none.
+
+        Whoever calls this reads in between what streams say, so that all hops which came while a
+        step was computed are in the next one.
 
         Raises:
             EngineError: nothing can be stepped any more.
         """
+        if not self._computed:
+            return self._compute()
         if self.rest_s() or not (turns := self._next()):
             return self._finish()
         host = self._hosts[turns[0].slot.pipeline]
         rows = [turn.slot.row for turn in turns if turn.draw]
         begun = self._begin(host, host.memory.roomiest(rows, self._busy(host)), turns)
         self._finish()
-        self._under_way = begun
+        self._begun, self._computed = begun, begun is None
         if not isinstance(host.pipeline, StepsAhead):
             self._finish()
+        return True
+
+    def _compute(self) -> bool:
+        """Wait until the device has time for the next step."""
+        self._computed = True
+        begun = self._begun
+        assert begun is not None
+        try:
+            begun.under_way.computed()
+        except Exception as error:  # noqa: BLE001 - a pipeline is anybody's code
+            self._begun = None
+            self._give_back(begun)
+            self._failed(begun.host, begun.batch, list(begun.turns), error)
         return True
 
     def rest_s(self) -> float | None:
@@ -129,7 +148,7 @@ class Stepper:
 
     def _busy(self, host: PipelineHost) -> int | None:
         """The batch that a step of `host` is still writing to."""
-        begun = self._under_way
+        begun = self._begun
         return begun.batch if begun is not None and begun.host is host else None
 
     def _begin(self, host: PipelineHost, index: int, turns: list[Turn]) -> _Begun | None:
@@ -137,7 +156,7 @@ class Stepper:
         batch = host.memory.batches[index]
         try:
             _fill(host, index, turns)
-            arrived = host.begin(batch)
+            under_way = host.begin(batch)
         except Exception as error:  # noqa: BLE001 - a pipeline is anybody's code
             self._failed(host, index, turns, error)
             return None
@@ -145,20 +164,17 @@ class Stepper:
             turn.slot.clearing = False
             if batch.drawn[turn.slot.row]:  # nobody else is to draw there meanwhile
                 host.memory.taken[index, turn.slot.row] = True
-        return _Begun(host, index, turns, began, time.thread_time() - cpu, arrived)
+        return _Begun(host, index, turns, began, time.thread_time() - cpu, under_way)
 
     def _finish(self) -> bool:
         """Wait for what the last step made, and deliver it; False where there is none."""
-        begun, self._under_way = self._under_way, None
+        begun, self._begun, self._computed = self._begun, None, True
         if begun is None:
             return False
-        host, batch = begun.host, begun.host.memory.batches[begun.batch]
-        cpu = time.thread_time()
-        drawn = [turn for turn in begun.turns if batch.drawn[turn.slot.row]]
-        for turn in drawn:
-            host.memory.give_back(begun.batch, turn.slot.row)
+        host, cpu = begun.host, time.thread_time()
+        drawn = self._give_back(begun)
         try:
-            begun.arrived()
+            begun.under_way.arrived()
         except Exception as error:  # noqa: BLE001 - as above
             self._failed(host, begun.batch, list(begun.turns), error)
             return True
@@ -175,12 +191,21 @@ class Stepper:
             self._deliver(StepResult(turn, host, begun.batch, wait_s, now - begun.began))
         return True
 
+    @staticmethod
+    def _give_back(begun: _Begun) -> list[Turn]:
+        """The places that were taken for it are to be given to readers now; who was drawn."""
+        memory = begun.host.memory
+        drawn = [t for t in begun.turns if memory.batches[begun.batch].drawn[t.slot.row]]
+        for turn in drawn:
+            memory.give_back(begun.batch, turn.slot.row)
+        return drawn
+
     def _failed(self, host: PipelineHost, index: int, turns: list[Turn], error: Exception) -> None:
         """Find who cannot be stepped. Some rows may hear their hop twice for that: once."""
         if len(turns) > 1:
             for turn in turns:
                 self._finish()
-                self._under_way = self._begin(host, index, [turn])
+                self._begun = self._begin(host, index, [turn])
             self._finish()
             return
         logger.error("a step of %s failed", host.name, exc_info=error)

@@ -145,9 +145,9 @@ def test_a_step_may_begin_before_the_last_one_has_arrived() -> None:
     batches = batch_of(), batch_of()
     for batch in batches:
         batch.active[:] = batch.draw[:] = True
-    arrived = [pipeline.begin(batch) for batch in batches]
-    for wait in arrived:
-        wait()
+    begun = [pipeline.begin(batch) for batch in batches]
+    for each in begun:
+        each.arrived()
     for n, batch in enumerate(batches):
         assert [int(batch.picture(s)[0, 0]) for s in range(SLOTS)] == [
             20 * s + n + 1 for s in range(SLOTS)

@@ -55,16 +55,17 @@ def test_pictures_leave_in_a_stream_of_their_own(runtime: Runtime) -> None:
         copies.host(batch)
     assert runtime.log == [f"pin {batches[0].memory.size}", "the host waits for copies"] * 2
     runtime.log.clear()
-    arrived = [copies.take_out(batches[n % 2], drawn) for n in range(3)]
+    begun = [copies.take_out(batches[n % 2], drawn) for n in range(3)]
     assert runtime.log == [
-        "copies waits for compute", "in copies:", "event 1 in copies",
-        "copies waits for compute", "in copies:", "event 2 in copies",
-        "compute waits for event 1",  # whose place is written anew
-        "copies waits for compute", "in copies:", "event 3 in copies",
+        "event 1 in compute", "copies waits for compute", "in copies:", "event 2 in copies",
+        "event 3 in compute", "copies waits for compute", "in copies:", "event 4 in copies",
+        "compute waits for event 2",  # whose place is written anew
+        "event 5 in compute", "copies waits for compute", "in copies:", "event 6 in copies",
     ]  # fmt: skip
     runtime.log.clear()
-    arrived[1]()
-    assert runtime.log == ["the host waits for event 2"]
+    begun[1].computed()
+    begun[1].arrived()
+    assert runtime.log == ["the host waits for event 3", "the host waits for event 4"]
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3], [0, 2, 3], [3], [1, 3]])
@@ -74,7 +75,7 @@ def test_rows_are_copied_to_where_they_belong(rows: list[int], size: tuple[int, 
     here, batch = OnDevice(SLOTS, 3, torch.device("cpu")), batch_of()
     count = size[0] * size[1] * 3 // 2
     planes = torch.arange(1, len(rows) + 3, dtype=torch.uint8)[:, None].repeat(1, count)
-    Transfer(here).take_out(batch, [Drawn(np.array(rows), planes)])()
+    Transfer(here).take_out(batch, [Drawn(np.array(rows), planes)]).arrived()
     expected = np.zeros((SLOTS, batch.planes.shape[1]), np.uint8)
     expected[rows, :count] = np.arange(1, len(rows) + 1)[:, None]
     assert np.array_equal(batch.planes, expected)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 
 from pipelines.batch import Batch
 from pipelines.photo.framing import largest_sizes
-from pipelines.pipeline import StepsAhead
+from pipelines.pipeline import StepsAhead, UnderWay
 from realtime.errors import EngineError
 from tests.realtime.test_engine_desk import Bench
 
@@ -27,7 +26,7 @@ class Ahead:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def begin(self, batch: Batch) -> Callable[[], None]:
+    def begin(self, batch: Batch) -> UnderWay:
         number = sum(line.startswith("begin") for line in self.log)
         self.log.append(f"begin {number}")
         made = Batch.of(batch.slots, self._sizes, batch.motion.shape[1])
@@ -43,7 +42,7 @@ class Ahead:
             batch.planes[rows] = made.planes[rows]
             batch.motion[heard] = made.motion[heard]
 
-        return arrive
+        return UnderWay(lambda: self.log.append(f"computed {number}"), arrive)
 
 
 @pytest.fixture
@@ -64,21 +63,38 @@ def test_a_step_begins_before_the_last_has_arrived(bench):
     for n in range(3):
         bench.hear(opened, n, level=0.1 * n)
         assert bench.desk.work()
+        assert bench.desk.work()  # until it is computed
         for frame in bench.peer.frames:
             bench.read(frame)
     assert levels(bench) == [0.0, 0.1]
     assert bench.desk.work()
     assert not bench.desk.work()
     assert levels(bench) == [0.0, 0.1, 0.2]
-    expected = ["begin 0", "begin 1", "arrive 0", "begin 2", "arrive 1", "arrive 2"]
-    assert bench.host.pipeline.log == expected
+    assert bench.host.pipeline.log == [
+        "begin 0", "computed 0", "begin 1", "arrive 0", "computed 1", "begin 2", "arrive 1",
+        "computed 2", "arrive 2",
+    ]  # fmt: skip
+
+
+def test_hops_that_come_while_a_step_is_computed_are_in_the_next_one(bench):
+    """Else they would have steps of their own, one after the other."""
+    streams = [bench.open() for _ in range(3)]
+    for opened in streams:
+        bench.read(opened)
+    bench.hear(streams[0], 0)
+    assert bench.desk.work()
+    bench.hear(streams[1], 0)  # it has begun, and the card is busy with it
+    assert bench.desk.work()
+    bench.hear(streams[2], 0)
+    bench.work()
+    assert bench.steps == [[streams[0].row], [streams[1].row, streams[2].row]]
 
 
 def test_pictures_arrive_at_once_where_nothing_else_waits(bench):
     opened = bench.open()
     bench.hear(opened, 0)
     bench.work()
-    assert bench.host.pipeline.log == ["begin 0", "arrive 0"]
+    assert bench.host.pipeline.log == ["begin 0", "computed 0", "arrive 0"]
     assert [frame.drawn for frame in bench.peer.frames] == [True]
 
 
@@ -89,8 +105,8 @@ def test_a_batch_on_its_way_is_not_written_to(bench):
         bench.read(opened)
     bench.hear(one, 0, level=0.2)
     bench.desk.work()
-    bench.hear(two, 0, level=0.4)
     bench.desk.work()
+    bench.hear(two, 0, level=0.4)
     bench.work()
     first, second = bench.peer.frames
     assert first.batch != second.batch
