@@ -8,6 +8,7 @@ whatever Python decided then stays decided. What captures is a back end: CUDA gr
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,6 +24,7 @@ WARM_UPS = 3
 
 Made = TypeVar("Made")
 
+_ONE_AFTER_ANOTHER = threading.Lock()  # each pipeline is built in a thread of its own
 _EAGER = ContextVar("eager", default=False)
 
 
@@ -42,7 +44,7 @@ class CudaGraphs:
         self._pool = torch.cuda.graph_pool_handle()
 
     def capture(self, function: Callable[[], Made]) -> tuple[Callable[[], object], Made]:
-        with torch.cuda.device(self._device):
+        with _ONE_AFTER_ANOTHER, torch.cuda.device(self._device):
             # Off the default stream, whose work would be tied to the capture.
             aside: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             aside.wait_stream(torch.cuda.current_stream())
