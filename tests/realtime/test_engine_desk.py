@@ -110,7 +110,7 @@ class Bench:
         self.desk.hear(peer or self.peer, opened.stream, hop)
 
     def work(self) -> None:
-        while self.desk.work():
+        while self.desk.work() or self.desk.rest_s() is not None:  # until a hop is not waited for
             pass
 
 
