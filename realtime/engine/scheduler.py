@@ -4,8 +4,9 @@ Every hop is heard, which is cheap; drawing is what a busy machine shares out. T
 goes to the slot that had the fewest, and shows its newest hop, so that nobody starves and no
 picture is older than a step and a hop. Where that still comes too late, the ladder makes pictures
 smaller. Only on its last rung do they become rarer, and never on purpose: whoever draws as often as
-there is time for draws nearly twice as often as whoever leaves every second picture out. Nothing
-here does I/O; time comes in as an argument.
+there is time for draws nearly twice as often as whoever leaves every second picture out. A step over
+a batch draws all who are due; on the last rung so many of them, in turn, that every hop is still
+heard in time. Nothing here does I/O; time comes in as an argument.
 """
 
 from __future__ import annotations
