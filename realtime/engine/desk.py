@@ -17,9 +17,9 @@ from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost, in_words
 from realtime.engine.media_costs import Face
 from realtime.engine.peers import Peer
-from realtime.engine.scheduler import Slot, WaitingHop
 from realtime.engine.stepper import Stepper
 from realtime.engine.streams import Streams
+from realtime.engine.turns import Slot, WaitingHop
 from realtime.engine.warm_up import WarmUps
 from realtime.errors import EngineError, NotReady, VivavoceError
 from realtime.media import HOP_S

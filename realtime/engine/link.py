@@ -13,9 +13,9 @@ from pipelines.photo.framing import SQUARE
 from realtime.clock import Clock
 from realtime.engine import wire
 from realtime.engine.memory import PictureMemory
-from realtime.engine.scheduler import WaitingHop
 from realtime.engine.stream import EngineStream
 from realtime.engine.supervisor import EngineAddress
+from realtime.engine.turns import WaitingHop
 from realtime.errors import EngineError
 from realtime.media import Size
 

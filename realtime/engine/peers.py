@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from realtime.engine import wire
-from realtime.engine.scheduler import WaitingHop
+from realtime.engine.turns import WaitingHop
 
 logger = logging.getLogger(__name__)
 

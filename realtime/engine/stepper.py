@@ -11,7 +11,8 @@ from pipelines.pipeline import StepsAhead, UnderWay
 from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost
 from realtime.engine.quantile import Quantile
-from realtime.engine.scheduler import Scheduler, Slot, Turn
+from realtime.engine.scheduler import Scheduler
+from realtime.engine.turns import Slot, Turn
 from realtime.errors import EngineError
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pipelines.motion.space import BEHAVIOURS
 from realtime.clock import Clock
 from realtime.engine.handle import StreamFacts
 from realtime.engine.quantile import Quantile
-from realtime.engine.scheduler import WaitingHop
+from realtime.engine.turns import WaitingHop
 from realtime.engine.wire import FrameMessage, Opened
 from realtime.media import Frame, Hop, Size
 

@@ -12,8 +12,9 @@ from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost, in_words
 from realtime.engine.media_costs import Face
 from realtime.engine.peers import Peer
-from realtime.engine.scheduler import Scheduler, Slot
+from realtime.engine.scheduler import Scheduler
 from realtime.engine.stepper import StepResult
+from realtime.engine.turns import Slot
 from realtime.errors import AtCapacity, EngineError
 
 

@@ -17,8 +17,9 @@ from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost
 from realtime.engine.media_costs import Face
 from realtime.engine.quantile import Quantile
-from realtime.engine.scheduler import FIRST_SHARE, Slot, Turn, WaitingHop, first_fit
+from realtime.engine.scheduler import FIRST_SHARE, first_fit
 from realtime.engine.stepper import step_batch
+from realtime.engine.turns import Slot, Turn, WaitingHop
 from realtime.media import HOP_S, HOP_SAMPLES, Size
 
 REPEATS = 10

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipelines.machine import Machine
 from realtime.engine.backends import BackendInUse
 from realtime.engine.memory import Layout
-from realtime.engine.scheduler import WaitingHop
+from realtime.engine.turns import WaitingHop
 from realtime.errors import VivavoceError
 from realtime.media import Size
 

@@ -8,7 +8,7 @@ from pipelines.audio.mel import MelConfig
 from pipelines.motion.hearing import Hearing, behaviour
 from pipelines.motion.idle import IDLE, LISTENING, SPEAKING
 from realtime.engine import wire
-from realtime.engine.scheduler import WaitingHop
+from realtime.engine.turns import WaitingHop
 
 
 def test_a_slot_that_is_spoken_to_listens_unless_it_speaks() -> None:

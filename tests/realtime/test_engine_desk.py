@@ -16,7 +16,7 @@ from realtime.engine import wire
 from realtime.engine.config import EngineConfig
 from realtime.engine.costs import make_costs
 from realtime.engine.desk import InferenceDesk
-from realtime.engine.scheduler import WaitingHop
+from realtime.engine.turns import WaitingHop
 from realtime.errors import AtCapacity, EngineError, VivavoceError
 from realtime.media import HOP_SAMPLES
 from tests.support.engines import LARGE, MEDIUM, PATIENCE_S, EchoOptions, face

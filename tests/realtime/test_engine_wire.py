@@ -14,8 +14,8 @@ import pytest
 from pipelines.batch import frame_bytes
 from realtime.engine import wire
 from realtime.engine.memory import Layout, PictureMemory, create_memory, video_frame
-from realtime.engine.scheduler import WaitingHop
 from realtime.engine.supervisor import BackOff
+from realtime.engine.turns import WaitingHop
 from realtime.errors import AtCapacity
 from realtime.media import HOP_SAMPLES
 

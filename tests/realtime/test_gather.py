@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from realtime.engine.gather import worth_waiting_s
-from realtime.engine.scheduler import FULL_SHARE, JITTER_S, Scheduler, Slot
+from realtime.engine.scheduler import FULL_SHARE, Scheduler
+from realtime.engine.turns import JITTER_S, Slot
 from realtime.media import HOP_S
 from tests.realtime.test_scheduler import LARGE, SMALL, Machine, always, hop, slot
 

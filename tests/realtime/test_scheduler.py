@@ -11,15 +11,8 @@ import numpy as np
 import pytest
 
 from realtime.engine.quantile import Quantile
-from realtime.engine.scheduler import (
-    INBOX_HOPS,
-    LEAST_FPS,
-    Scheduler,
-    Slot,
-    Turn,
-    WaitingHop,
-    first_fit,
-)
+from realtime.engine.scheduler import LEAST_FPS, Scheduler, first_fit
+from realtime.engine.turns import INBOX_HOPS, Slot, Turn, WaitingHop
 from realtime.media import HOP_S, HOP_SAMPLES, Size
 
 LARGE, SMALL = (512, 512), (256, 256)
