@@ -110,6 +110,31 @@ def test_slots_at_once_are_as_one_by_one(graphs: Graphs, make: type[MotionModel]
         assert np.array_equal(at_once.behaviour[on], alone.behaviour[on])
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_slots_are_as_on_a_cpu() -> None:
+    """By graphs, pinned batches and copies in a stream of their own; two steps at a time."""
+    sides = (
+        BatchedPipeline(SLOTS, SIZES, Nodding(), BatchedGrey(SLOTS, "cuda"), "cuda"),
+        BatchedPipeline(SLOTS, SIZES, Nodding(), BatchedGrey(SLOTS), "cpu"),
+    )
+    batches = [[batch_of() for _ in range(2)] for _ in sides]
+    chance = np.random.default_rng(0)
+    for pipeline in sides:
+        set_up(pipeline)
+    for n in range(0, 12, 2):
+        for m in range(2):
+            fill(batches[0][m], n + m, chance)
+            batches[1][m].memory[:] = batches[0][m].memory
+        for pipeline, pair in zip(sides, batches, strict=True):
+            for wait in [pipeline.begin(batch) for batch in pair]:
+                wait()
+        for ours, theirs in zip(*batches, strict=True):
+            assert np.array_equal(ours.planes, theirs.planes)
+            assert np.array_equal(ours.behaviour, theirs.behaviour)
+            assert np.allclose(ours.motion, theirs.motion, atol=1e-4)
+
+
 def test_a_pipeline_has_forgotten_its_captures() -> None:
     pipeline = batched(Tape())
     fresh = BatchedGrey(SLOTS).init_state(SLOTS)

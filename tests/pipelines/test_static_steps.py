@@ -12,7 +12,9 @@ from torch import Tensor
 
 from pipelines.anitalker.generated_codes import GeneratedCodes
 from pipelines.anitalker.mapped_codes import MappedCodes
+from pipelines.anitalker.published_codes import Audible, PublishedCodes
 from pipelines.anitalker.weights import load_generator, load_map
+from pipelines.audio.hubert import Hubert, HubertLayout, HubertStream, HubertStreamConfig
 from pipelines.audio.mel import MelConfig
 from pipelines.audio.mel_windows import MelWindows
 from pipelines.motion.delayed import DelayedMotion
@@ -20,7 +22,7 @@ from pipelines.motion.diffusion import load_motion
 from pipelines.motion.model import MotionModel
 from pipelines.pipeline import HOP_SAMPLES
 from pipelines.streaming import SlotState, masked_write
-from tests.pipelines.test_anitalker_motion import PLAYING, SMALL, codes
+from tests.pipelines.test_anitalker_motion import PLAYING, SMALL, codes, generator
 from tests.support.static_steps import check_step, faults_of
 
 SLOTS = 3
@@ -111,7 +113,22 @@ def _posed() -> MotionModel:
     return codes(replace(PLAYING, pose=True), SMALL)
 
 
-@pytest.mark.parametrize("make", [_portrait, _late, _mapped, _generated, _published, _posed])
+def _by_hubert() -> MotionModel:
+    pytest.importorskip("transformers", reason="HuBERT needs vivavoce[hubert]")
+    layout = HubertLayout(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16,
+        conv_dim=(8,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    config = replace(
+        SMALL, features="hubert", audio_dim=16, audio_layers=3, down=(16,), speech_blocks=1
+    )
+    heard = HubertStream(Hubert(layout), HubertStreamConfig(window=8, ahead=1))
+    return PublishedCodes(generator(config), Audible(heard), PLAYING)
+
+
+@pytest.mark.parametrize(
+    "make", [_portrait, _late, _mapped, _generated, _published, _posed, _by_hubert]
+)
 def test_features_and_motion_can_be_captured(make: Callable[[], MotionModel]) -> None:
     motion = make().requires_grad_(False)
     features = motion.features()

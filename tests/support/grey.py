@@ -29,14 +29,15 @@ class BatchedGrey:
     """See `pipelines.renderer.BatchedRenderer`: lighter by 1 with each frame that went by."""
 
     motion_dim = MOTION_DIM
-    device = torch.device("cpu")
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, device: str = "cpu") -> None:
         self.slots = slots
-        self.shades = torch.zeros(slots, dtype=torch.int64)
+        self.device = torch.device(device)
+        self.shades = torch.zeros(slots, dtype=torch.int64, device=device)
 
     def init_state(self, batch: int) -> GreyState:
-        return GreyState(*torch.zeros(3, batch, dtype=torch.int64), torch.zeros(batch))
+        counts = torch.zeros(3, batch, dtype=torch.int64, device=self.device)
+        return GreyState(*counts, torch.zeros(batch, device=self.device))
 
     def prepare(self, identity: IdentityFeatures, size: Size) -> None:
         pass
