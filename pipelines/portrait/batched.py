@@ -2,7 +2,7 @@
 
 Nothing reads a value back, so a step can be captured in a graph. Three kernels do the work in
 seven launches (shapes of skin, lips and lids; their lattices followed back; the frame), and some
-430 small operations, most on a few numbers of each face, lie between. On a CPU `render` is faster.
+420 small operations, most on a few numbers of each face, lie between. On a CPU `render` is faster.
 """
 
 from __future__ import annotations

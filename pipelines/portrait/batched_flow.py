@@ -6,6 +6,7 @@ What `frame.base_flow` and `lips_and_lids.trace` are for one frame. Lattices lie
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kernels.flow_inversion import invert
@@ -13,6 +14,8 @@ from kernels.portrait_layout import Whole
 from pipelines.portrait.batched_face import Opening, Rig
 from pipelines.portrait.batched_motion import Poses
 from pipelines.portrait.rules import ITERATIONS, NODES
+
+_MOST_ROWS = 256  # of a patch's nodes; the tallest of thirty had 63
 
 
 def base_flow(
@@ -41,7 +44,8 @@ def traced(
     moves = _moves(part, poses, fields[..., :2, :])
     moved = poses.displace(part.anchors)
     corners = _corners(part, rig, moved)
-    points = _points(part, rig, corners, room)  # [n, count, 2, room]
+    at = _columns_and_rows(part.nodes[:, 1], room)
+    points = _points(part, rig, corners, at)  # [n, count, 2, room]
     start = points - (moved * part.scale[:, None])[..., None]
     where, found = invert(
         moves.reshape(-1, 2, nodes),
@@ -56,7 +60,7 @@ def traced(
     half = rig.side[:, None, None] / 2
     first = (part.origin + 1.0) * half - 0.5
     places = where * (half / part.scale[:, None])[:, None, ..., None] + first[:, :, None, :, None]
-    inside = _across_edges(part, found[..., 0, :])
+    inside = _across_edges(part, at, found[..., 0, :])
     skins = torch.cat([places, found[..., 1:, :], inside[..., None, :]], dim=3)
     kept = _rows_kept(part, moves[:, 0, 1, 1], points[:, 0, 1])
     return skins, _boxes(part, rig, corners, kept)
@@ -78,18 +82,20 @@ def _corners(part: Opening, rig: Rig, moved: Tensor) -> Tensor:
     return (middles - extent[:, None] / 2).round()
 
 
-def _points(part: Opening, rig: Rig, corners: Tensor, room: int) -> Tensor:
-    """Nodes of the patches in cells of their lattices, [n, count, 2, room]."""
+def _points(part: Opening, rig: Rig, corners: Tensor, at: Tensor) -> Tensor:
+    """Nodes of the patches, `at` columns and rows, in cells of their lattices,
+    [n, count, 2, room]."""
     pixel = (2.0 / rig.side)[:, None, None]
     step = part.step[:, None, None]
     begin = (corners + (step % 2) / 2) * pixel - 1.0 - part.origin
-    at = _columns_and_rows(part.nodes[:, 1], room) * (step * pixel)
-    return (at[:, None] + begin[..., None]) * part.scale[:, None, :, None]
+    spacing = step * pixel * part.scale[..., None]
+    return (at * spacing)[:, None] + (begin * part.scale[:, None])[..., None]
 
 
 def _columns_and_rows(columns: Tensor, room: int) -> Tensor:
-    """Which column and row each of `room` nodes in so many `columns` [n] is in: [n, 2, room]."""
-    at = torch.arange(room, device=columns.device)
+    """Which column and row each of `room` nodes in so many `columns` [n] is in, int32
+    [n, 2, room]."""
+    at = torch.arange(room, dtype=torch.int32, device=columns.device)
     return torch.stack([at % columns[:, None], at // columns[:, None]], dim=1)
 
 
@@ -98,21 +104,16 @@ def _for_both_skins(places: Tensor) -> Tensor:
     return places[:, :, None].expand(-1, -1, 2, -1, -1).reshape(-1, 2, places.shape[3])
 
 
-def _across_edges(part: Opening, inside: Tensor) -> Tensor:
+def _across_edges(part: Opening, at: Tensor, inside: Tensor) -> Tensor:
     """From distances along y [n, count, 2, P] to those across the edges, shorter where these are
     steep."""
-    columns = part.nodes[:, 1, None]
-    at = torch.arange(inside.shape[3], device=inside.device)
-    column = at % columns
-    inner = torch.minimum(column.clamp(min=1), columns - 2).clamp(min=0) + at // columns * columns
-    ahead, behind = (
-        inside.gather(
-            3, (inner + by).clamp(0, inside.shape[3] - 1)[:, None, None].expand_as(inside)
-        )
-        for by in (1, -1)
-    )
-    rise = (ahead - behind) * (0.5 / part.step)[:, None, None, None]
-    return inside / torch.sqrt(1.0 + torch.square(rise))
+    rise = F.pad(inside[..., 2:] - inside[..., :-2], (1, 1))
+    column, last = at[:, 0], part.nodes[:, 1, None] - 1
+    node = torch.arange(inside.shape[3], device=inside.device)
+    inner = (node + (column == 0).int() - (column == last).int()).clamp(0, len(node) - 1)
+    rise = rise.gather(3, inner[:, None, None].expand_as(rise))
+    rise = rise * (0.5 / part.step)[:, None, None, None]
+    return inside * torch.rsqrt(1.0 + torch.square(rise))
 
 
 def _rows_kept(part: Opening, moves: Tensor, points: Tensor) -> Tensor:
@@ -120,10 +121,11 @@ def _rows_kept(part: Opening, moves: Tensor, points: Tensor) -> Tensor:
     edges, where nodes move along y by `moves` [n, M]: int32 [n]; see `lips_and_lids`."""
     gone = moves.gather(1, part.edge) + part.edge // part.shape[:, 1:]
     limit = gone.amax(dim=1, keepdim=True) + part.below[:, None]
-    column, row = _columns_and_rows(part.nodes[:, 1], points.shape[1]).unbind(1)
-    rows = part.nodes[:, 0]
-    above = (column == 0) & (row < rows[:, None]) & (points < limit)
-    return torch.minimum(rows, above.sum(dim=1, dtype=torch.int32) + 2)
+    rows, columns = part.nodes[:, :1], part.nodes[:, 1:]
+    row = torch.arange(_MOST_ROWS, device=points.device)
+    first = points.gather(1, (row * columns).clamp(max=points.shape[1] - 1))
+    above = (row < rows) & (first < limit)
+    return torch.minimum(rows[:, 0], above.sum(dim=1, dtype=torch.int32) + 2)
 
 
 def _boxes(part: Opening, rig: Rig, corners: Tensor, kept: Tensor) -> Tensor:
