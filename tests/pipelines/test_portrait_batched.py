@@ -116,13 +116,30 @@ def read_exactly(lattices: np.ndarray, where: np.ndarray) -> np.ndarray:
 def agrees(planes: Tensor, identity: IdentityFeatures, row: Tensor, size: Size) -> None:
     """Within the bound of what a CPU draws.
 
-    OpenCV reads lattices at 1/32 of a cell, a quarter of a pixel at most, so that one value in
-    20 000 may differ a little more; the next test shows that nothing else does.
+    OpenCV reads lattices at 1/32 of a cell, of 12 pixels in a frame of 720, so that one value in
+    20 000 may differ a little more; `agrees_exactly` shows that nothing else does.
     """
     off = differences(planes, on_a_cpu(identity, row, size))
     assert off.float().mean() <= 0.5
-    assert off.max() <= 6
+    assert off.max() <= 8
     assert (off > 3).sum() <= off.numel() / 20_000
+
+
+def agrees_exactly(
+    planes: Tensor,
+    identity: IdentityFeatures,
+    row: Tensor,
+    size: Size,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Within the bound of what a CPU draws everywhere, and within a step of what tensors draw,
+    where both read lattices exactly."""
+    for module in (flow, frame, lips_and_lids):
+        monkeypatch.setattr(module, "sample", read_exactly)
+    assert differences(planes, on_a_cpu(identity, row, size)).max() <= 3
+    off = differences(planes, by_tensors(identity, row, size))
+    assert off.max() <= 1
+    assert off.float().mean() <= 0.01
 
 
 @pytest.mark.parametrize("name", MOTIONS)
@@ -141,22 +158,21 @@ def test_with_lattices_read_exactly_nothing_differs_by_more_than_a_step(
     renderer: BatchedPortrait,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (flow, frame, lips_and_lids):
-        monkeypatch.setattr(module, "sample", read_exactly)
     planes = drawn(renderer, [0], MOTIONS[name].repeat(3, 1))[0]
-    off = differences(planes, by_tensors(faces[0], MOTIONS[name]))
-    assert off.max() <= 1
-    assert off.float().mean() <= 0.01
-    assert differences(planes, on_a_cpu(faces[0], MOTIONS[name])).max() <= 3
+    agrees_exactly(planes, faces[0], MOTIONS[name], SMALL, monkeypatch)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lines", [512, 720])
-def test_larger_frames_agree_too(lines: int, faces: list[IdentityFeatures]) -> None:
+def test_larger_frames_agree_too(
+    lines: int, faces: list[IdentityFeatures], monkeypatch: pytest.MonkeyPatch
+) -> None:
     size, row = (lines, lines), MOTIONS["turned"]
     made = BatchedPortrait(1, [size])
     made.set_identity(0, faces[1], [size])
-    agrees(drawn(made, [0], row[None], size)[0], faces[1], row, size)
+    planes = drawn(made, [0], row[None], size)[0]
+    agrees(planes, faces[1], row, size)
+    agrees_exactly(planes, faces[1], row, size, monkeypatch)
 
 
 @pytest.mark.parametrize("name", [WIDE, PHOTO])
