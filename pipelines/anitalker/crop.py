@@ -6,10 +6,14 @@ released code aligns 68 landmarks to a template); ours is trained on exactly thi
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from pipelines.photo.crop import CANVAS, Crop
-from pipelines.photo.detect import FaceMesh, Points
+
+if TYPE_CHECKING:  # who only pastes needs no detector
+    from pipelines.photo.detect import FaceMesh, Points
 
 SIDE = 1.75  # of the square, in face heights (forehead to chin)
 CENTRE_Y = 0.04  # of the square above the middle of the face, in face heights
@@ -28,6 +32,8 @@ def choose_square(face: FaceMesh) -> Crop:
 
 def square_on_canvas(landmarks: Points) -> Crop:
     """The square in whole pixels of the canvas; landmarks [478, 3] in canvas coordinates."""
+    from pipelines.photo.detect import FaceMesh
+
     pixels = (landmarks + np.array([1.0, 1.0, 0.0], np.float32)) * (CANVAS / 2)
     square = choose_square(FaceMesh(pixels.astype(np.float32)))
     side = _SIDES * round(square.side / _SIDES)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from pipelines.photo.decode import Image8
-from pipelines.photo.detect import FaceMesh, Points
 from pipelines.photo.geometry import Mask
+
+if TYPE_CHECKING:  # who only asks for sizes needs no decoder and no detector
+    from pipelines.photo.decode import Image8
+    from pipelines.photo.detect import FaceMesh, Points
 
 CANVAS = 512  # pixels, side of the stored canvas, at least,
 MAX_CANVAS = 768  # and at most: where the photo has them, 720 lines are sharp
@@ -52,6 +54,8 @@ def canvas_side(crop: Crop) -> int:
 
 def cut(photo: Image8, crop: Crop, size: int = CANVAS) -> Image8:
     """Resample `crop` of `photo` to uint8 [size, size, 3]; edges are extended if need be."""
+    from PIL import Image
+
     height, width = photo.shape[:2]
     before = max(0, int(np.ceil(-min(crop.left, crop.top))))
     after = max(0, int(np.ceil(max(crop.left + crop.side - width, crop.top + crop.side - height))))
