@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import onnxruntime
 import torch
 
-from pipelines.exported.runner import OnnxMotion
+from pipelines.exported.on_cuda import for_cuda
+from pipelines.exported.runner import Card, OnnxMotion
 from pipelines.exported.situations import compare
 from pipelines.motion.model import MotionModel
 from pipelines.pipeline import file_digest
@@ -34,43 +36,58 @@ class ProviderError(ValueError):
     """ONNX Runtime cannot compute on the device, whatever the graph."""
 
 
-def open_session(path: Path, device: str) -> onnxruntime.InferenceSession:
+def open_session(
+    graph: Path | bytes, device: str, stream: int | None = None
+) -> onnxruntime.InferenceSession:
     """A session that computes in the calling thread, on exactly that device.
 
+    stream: of CUDA's, the handle of the stream to compute in.
+
     Raises:
-        ProviderError: it cannot compute there.
+        ProviderError: it cannot compute there, or not all of it.
         ValueError: it cannot read the file.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors; what it could not simplify further is no news
-    providers = providers_of(device)
+    providers = providers_of(device, stream)
+    on_cpu = torch.device(device).type == "cpu"
+    if not on_cpu:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    given = graph if isinstance(graph, bytes) else str(graph)
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        session = onnxruntime.InferenceSession(
+            given, options, providers=providers, enable_fallback=False
+        )
     except Exception as error:  # its errors have no base of their own
-        raise ValueError(f"ONNX Runtime cannot read it: {error}") from error
+        if on_cpu:
+            raise ValueError(f"ONNX Runtime cannot read it: {error}") from error
+        raise ProviderError(
+            f"ONNX Runtime cannot compute all of it on {device}: {error}"
+        ) from error
     check_providers(session.get_providers(), device)
     return session
 
 
-def providers_of(device: str) -> list[tuple[str, dict[str, str]]]:
-    """What ONNX Runtime is told to compute by: the device, then what it may use for odd operations.
+def providers_of(device: str, stream: int | None = None) -> list[tuple[str, dict[str, str]]]:
+    """What ONNX Runtime is told to compute by, and how.
 
     Raises:
         ProviderError: the package installed here does not know the device.
     """
-    on_cpu: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
     if torch.device(device).type == "cpu":
-        return [on_cpu]
+        return [("CPUExecutionProvider", {})]
     available = onnxruntime.get_available_providers()
     if "CUDAExecutionProvider" not in available:
         raise ProviderError(
             f"the ONNX Runtime installed here knows {', '.join(available)} only; for CUDA the "
             "package onnxruntime-gpu must take the place of onnxruntime (never both)"
         )
-    index = torch.device(device).index or 0
-    return [("CUDAExecutionProvider", {"device_id": str(index), "use_tf32": "0"}), on_cpu]
+    told = {"device_id": str(torch.device(device).index or 0), "use_tf32": "0"}
+    if stream is not None:
+        told |= {"enable_cuda_graph": "1", "user_compute_stream": str(stream)}
+    return [("CUDAExecutionProvider", told)]
 
 
 def check_providers(used: Sequence[str], device: str) -> None:
@@ -97,15 +114,18 @@ def open_graph(
         ProviderError: ONNX Runtime cannot compute on that device.
         ValueError: it is not a graph of these weights, or does not give what `model` gives.
     """
-    session = open_session(path, device)
+    providers_of(device)
+    session = open_session(path, "cpu")
     about = session.get_modelmeta().custom_metadata_map
     if about.get("format") != FORMAT:
         raise ValueError(f"it is of format {about.get('format')}, this release reads {FORMAT}")
     if about.get("weights_sha256") != file_digest(weights):
         raise ValueError(f"it was made from other weights than {weights}")
-    motion = OnnxMotion(model, session, device)
+    motion = _on_card(model, session, path, device) or OnnxMotion(model, session)
     try:
         found = compare(model, motion, hops, device=device)
+    except ProviderError:
+        raise
     except Exception as error:  # ONNX Runtime's have no base of their own
         raise ValueError(f"it cannot be stepped: {error}") from error
     if not found.motion <= TOLERANCE or found.state:
@@ -114,6 +134,25 @@ def open_graph(
             + (f" and its {found.state} too" if found.state else "")
         )
     return motion
+
+
+def _on_card(
+    model: MotionModel, session: onnxruntime.InferenceSession, path: Path, device: str
+) -> OnnxMotion | None:
+    """Computed by a card, if `device` is one. Not yet tried on any.
+
+    Its states do not alternate: the graphs that a pipeline captures around it remember where a
+    state lies, and to copy what 64 slots write takes a card a few microseconds.
+    """
+    if torch.device(device).type == "cpu":
+        return None
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+    @cache
+    def open_for(slots: int) -> onnxruntime.InferenceSession:
+        return open_session(for_cuda(path, slots), device, stream.cuda_stream)
+
+    return OnnxMotion(model, session, device, Card(stream, open_for))
 
 
 def graph_paths(weights: Path) -> list[Path]:

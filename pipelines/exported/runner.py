@@ -2,15 +2,18 @@
 
     features, speech, controls, active, state -> graph -> motion, the state's new values
 
-Everything else (fresh states, seeds, resets, clears) stays PyTorch's, on the very same tensors: the
-graph reads them where they are, and what it gives is copied into them. So both back ends go on from
-any state of the other, and which one computes is nobody's concern.
+Everything else (fresh states, seeds, resets, clears) stays PyTorch's, on the state itself. So both
+back ends go on from any state of the other, and which one computes is nobody's concern. The graph
+reads the state's tensors where they are; what it gives is copied into them, or, where a state
+alternates, put in their place: its tensors come in pairs, one read while the other is written.
 """
 
 from __future__ import annotations
 
+import itertools
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,22 +33,46 @@ NEW = "new."
 _TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
 
 
+@dataclass(frozen=True)
+class Card:
+    """Where a card computes: in a stream of its own, for the default one cannot be captured."""
+
+    stream: torch.cuda.Stream
+    open_for: Callable[[int], onnxruntime.InferenceSession]
+    """The session for so many slots, in that stream."""
+
+
 class OnnxMotion(MotionModel):
     """`model` with its step computed by `session`; see `pipelines.exported.files`.
 
     Steps may be given any number of slots, and states of either back end.
+
+    Args:
+        card: computes instead of `session`, which then only tells what the graph is like.
+        alternates: what a step writes are other tensors than it read, and the state holds the new
+            ones; whoever kept the old ones, or views of them, has what was two steps ago. Spares
+            copying the state. Else a state's tensors stay where they are.
 
     Raises:
         ValueError: the graph is not one of such a model.
     """
 
     def __init__(
-        self, model: MotionModel, session: onnxruntime.InferenceSession, device: str = "cpu"
+        self,
+        model: MotionModel,
+        session: onnxruntime.InferenceSession,
+        device: str = "cpu",
+        card: Card | None = None,
+        *,
+        alternates: bool = False,
     ) -> None:
         super().__init__(model.mel, model.seed)
         self.model = model
         self._session = session
         self._device = torch.device(device)
+        self._card = card
+        self._alternates = alternates
+        self._graph_ids = itertools.count(1)
         self._bindings: dict[int, _Binding] = {}  # by the state's id, while it lives
         _check_interface(model, session)
 
@@ -76,16 +103,79 @@ class OnnxMotion(MotionModel):
     ) -> Tensor:
         binding = self._bindings.get(id(state))
         if binding is None:
-            binding = _Binding(self._session, state, features, self._device)
+            binding = self._bind(state, features)
             self._bindings[id(state)] = binding
             weakref.finalize(state, self._bindings.pop, id(state), None).atexit = False
         return binding.step((features, speech, controls, active))
+
+    def _bind(self, state: SlotState, features: Tensor) -> _Binding:
+        if self._card is None:
+            return _Binding(self._session, state, features, self._device, self._alternates)
+        ids = itertools.islice(self._graph_ids, 2)
+        session = self._card.open_for(features.shape[0])
+        run = _InStream(self._card.stream, [_asynchronous(number) for number in ids])
+        return _Binding(session, state, features, self._device, self._alternates, run)
 
     def listen(self, state: Any, slots: Tensor) -> None:
         self.model.listen(state, slots)
 
     def behaviour(self, state: Any) -> Tensor:
         return self.model.behaviour(state)
+
+
+class _InStream:
+    """Runs in a card's stream, behind what was launched before and before what is launched next;
+    the host does not wait.
+
+    options: of each binding, which names the CUDA graph that it is captured in.
+    """
+
+    def __init__(
+        self, stream: torch.cuda.Stream, options: Sequence[onnxruntime.RunOptions]
+    ) -> None:
+        self._stream, self._options = stream, options
+
+    def __call__(
+        self, session: onnxruntime.InferenceSession, binding: onnxruntime.IOBinding, turn: int
+    ) -> None:
+        current = torch.cuda.current_stream(self._stream.device)
+        self._stream.wait_stream(current)
+        session.run_with_iobinding(binding, self._options[turn])
+        current.wait_stream(self._stream)
+
+
+def _asynchronous(graph_id: int) -> onnxruntime.RunOptions:
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("gpu_graph_id", str(graph_id))
+    options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+    return options
+
+
+def _at_once(
+    session: onnxruntime.InferenceSession, binding: onnxruntime.IOBinding, turn: int
+) -> None:
+    session.run_with_iobinding(binding)
+
+
+@dataclass
+class _Written:
+    """A tensor of a state that a step writes: `holder`, which lives as long as its binding, has it
+    under `field`; `other` takes turns with it."""
+
+    holder: weakref.ref[SlotState]
+    field: str
+    other: Tensor
+
+    @property
+    def now(self) -> Tensor:
+        found: Tensor = getattr(self.holder(), self.field)
+        return found
+
+    def turn(self) -> None:
+        """The other is the state's now."""
+        old = self.now
+        setattr(self.holder(), self.field, self.other)
+        self.other = old
 
 
 class _Binding:
@@ -97,30 +187,40 @@ class _Binding:
         state: SlotState,
         features: Tensor,
         device: torch.device,
+        alternates: bool,
+        run: Callable[[onnxruntime.InferenceSession, Any, int], None] = _at_once,
     ) -> None:
-        self._session = session
+        self._session, self._run = session, run
         self._device = device
-        self._io = session.io_binding()
-        held = named_tensors(state)
-        slots = len(features)
+        self._alternates = alternates
+        slots = features.shape[0]
         self._inputs = (
             torch.empty_like(features),
             torch.empty(slots, dtype=torch.bool, device=device),
             torch.empty(slots, len(CONTROLS), device=device),
             torch.empty(slots, dtype=torch.bool, device=device),
         )
-        for name, tensor in (*zip(INPUTS, self._inputs, strict=True), *held.items()):
-            self._tie(self._io.bind_input, name, tensor)
-        self._written: list[tuple[Tensor, Tensor]] = []
-        for output in session.get_outputs():
-            if output.name == MOTION:
-                self._motion = torch.empty(slots, output.shape[1], device=device)
-                self._tie(self._io.bind_output, MOTION, self._motion)
-                continue
-            old = held[output.name.removeprefix(NEW)]
-            new = torch.empty_like(old)
-            self._tie(self._io.bind_output, output.name, new)
-            self._written.append((old, new))
+        held = named_tensors(state)
+        outputs = {output.name: output.shape for output in session.get_outputs()}
+        self._motion = torch.empty(slots, outputs.pop(MOTION)[1], device=device)
+        news = {name: name.removeprefix(NEW) for name in outputs}
+        others = {new: torch.empty_like(held[old]) for new, old in news.items()}
+        self._written = [_Written(*_holder(state, old), others[new]) for new, old in news.items()]
+        self._fresh = [others[new] for new in news]
+        self._turns = [self._tied(held, others)]
+        if alternates:
+            there = held | {old: others[new] for new, old in news.items()}
+            self._turns.append(self._tied(there, {new: held[old] for new, old in news.items()}))
+        self._turn = 0
+
+    def _tied(self, into: dict[str, Tensor], out: dict[str, Tensor]) -> onnxruntime.IOBinding:
+        """Reads the state's tensors `into` it, by name, and writes `out`."""
+        binding = self._session.io_binding()
+        for name, tensor in (*zip(INPUTS, self._inputs, strict=True), *into.items()):
+            self._tie(binding.bind_input, name, tensor)
+        for name, tensor in (out | {MOTION: self._motion}).items():
+            self._tie(binding.bind_output, name, tensor)
+        return binding
 
     def _tie(self, bind: Any, name: str, tensor: Tensor) -> None:
         if tensor.device.type != self._device.type or not tensor.is_contiguous():
@@ -135,13 +235,22 @@ class _Binding:
             if held.shape != new.shape:
                 raise ValueError(f"expected {tuple(held.shape)}, got {tuple(new.shape)}")
             held.copy_(new)
-        if self._device.type == "cuda":  # the session computes on a stream of its own
-            torch.cuda.current_stream(self._device).synchronize()
-        self._session.run_with_iobinding(self._io)
-        self._io.synchronize_outputs()
-        for old, fresh in self._written:
-            old.copy_(fresh)
+        self._run(self._session, self._turns[self._turn], self._turn)
+        if self._alternates:
+            for each in self._written:
+                each.turn()
+        else:  # in one launch, where there is a card
+            torch._foreach_copy_([each.now for each in self._written], self._fresh)
+        self._turn = (self._turn + 1) % len(self._turns)
         return self._motion.clone()
+
+
+def _holder(state: SlotState, name: str) -> tuple[weakref.ref[SlotState], str]:
+    """Which part of a state holds the tensor of that name, and its field's name there."""
+    *way, field = name.split(".")
+    for part in way:
+        state = getattr(state, part)
+    return weakref.ref(state), field
 
 
 _NUMPY = {torch.float32: np.float32, torch.int64: np.int64, torch.bool: np.bool_}

@@ -6,6 +6,7 @@ import logging
 import sys
 from pathlib import Path
 
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -18,8 +19,10 @@ from pipelines.exported.files import (
     check_providers,
     load_graph,
     open_graph,
+    open_session,
     providers_of,
 )
+from pipelines.exported.on_cuda import for_cuda
 from pipelines.exported.runner import OnnxMotion
 from pipelines.exported.situations import Difference, compare, situations, time_steps
 from pipelines.streaming import map_tensors, named_tensors
@@ -140,6 +143,69 @@ def test_shapes_are_checked_where_copying_would_repeat_them(graph: OnnxMotion) -
         graph.step(now.features, now.speech[:1], now.controls, state, now.active)
 
 
+@pytest.fixture
+def alternating(weights: Path) -> OnnxMotion:
+    """As on a card, but for what computes it."""
+    session = open_session(weights.with_suffix(".onnx"), "cpu")
+    return OnnxMotion(Nodding(), session, alternates=True)
+
+
+def test_states_that_alternate_give_the_same(graph: OnnxMotion, alternating: OnnxMotion) -> None:
+    """To the bit, with slots that pause, restart and are cut off."""
+    assert compare(graph, alternating, HOPS, seed=2) == Difference(0.0, "")
+
+
+@torch.inference_mode()
+def test_what_alternates_is_what_a_step_writes(alternating: OnnxMotion) -> None:
+    state = alternating.init_state(2)
+    before = named_tensors(state)
+    places = []
+    for now in situations(alternating, 2, 3):
+        hop = now.features, now.speech, now.controls
+        alternating.step(*hop, state, torch.ones(2, dtype=torch.bool))
+        places.append({name: held.data_ptr() for name, held in named_tensors(state).items()})
+    assert places[0] != places[1]
+    assert places[0] == places[2]
+    assert named_tensors(state)["home"] is before["home"]
+    assert state.frame.tolist() == [3, 3]
+
+
+@torch.inference_mode()
+def test_back_ends_go_on_from_each_other_where_states_alternate(alternating: OnnxMotion) -> None:
+    mixed, alone = alternating.init_state(3), alternating.init_state(3)
+    for n, now in enumerate(situations(alternating, 3, 50)):
+        for state in (mixed, alone):
+            state.reset(now.reset)
+            state.clear(now.clear)
+        hop = now.features, now.speech, now.controls
+        computes = (alternating, alternating, alternating.model)[n % 3]
+        got = computes.step(*hop, mixed, now.active)
+        expected = alternating.model.step(*hop, alone, now.active)
+        assert torch.allclose(got[now.active], expected[now.active], atol=TOLERANCE)
+
+
+def test_without_bitwise_operations_noise_is_the_same_to_the_bit(tmp_path: Path) -> None:
+    """What a card is given, computed on a CPU."""
+    path = write_motion_weights(tmp_path, Nodding())
+    graph = path.with_suffix(".onnx")
+    export_motion(Nodding(noise=True), path, graph)
+    noise, given = Nodding(noise=True), for_cuda(graph, 3)
+    names = {node.op_type for node in onnx.load_model_from_string(given).graph.node}
+    assert not {name for name in names if name.startswith("Bit")}
+    assert any(n.op_type.startswith("Bit") for n in onnx.load(graph).graph.node)
+    changed = OnnxMotion(noise, open_session(given, "cpu"))
+    assert compare(noise, changed, 300, slots=3) == Difference(0.0, "")
+
+
+def test_what_a_card_is_given_holds_for_one_number_of_slots(weights: Path) -> None:
+    """And has nothing left that follows from an open shape, which a CPU would compute."""
+    given = for_cuda(weights.with_suffix(".onnx"), 5)
+    session = open_session(given, "cpu")
+    assert {held.shape[0] for held in (*session.get_inputs(), *session.get_outputs())} == {5}
+    with pytest.raises(Exception, match="invalid dimensions"):
+        compare(Nodding(), OnnxMotion(Nodding(), session), 2, slots=3)
+
+
 def test_both_are_timed(graph: OnnxMotion) -> None:
     times = time_steps({"torch": graph.model, "onnxruntime": graph}, 10, slots=2)
     assert list(times) == ["torch", "onnxruntime"]
@@ -226,6 +292,32 @@ def test_it_never_falls_back_to_the_cpu_in_silence() -> None:
     check_providers(["CUDAExecutionProvider", "CPUExecutionProvider"], "cuda:1")
     with pytest.raises(ProviderError, match="fell back to CPUExecutionProvider"):
         check_providers(["CPUExecutionProvider"], "cuda")
+
+
+def test_a_card_is_told_whose_stream_it_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: known)
+    [(name, told)] = providers_of("cuda:1", stream=4096)
+    assert name == "CUDAExecutionProvider"
+    assert told["device_id"] == "1"
+    assert told["enable_cuda_graph"] == "1"
+    assert told["user_compute_stream"] == "4096"
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="knows CUDA"
+)
+def test_a_package_that_cannot_load_cuda_is_an_error(
+    weights: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Not a session on the CPU, and nothing printed past the log."""
+    known = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(
+        "pipelines.exported.files.onnxruntime.get_available_providers", lambda: known
+    )
+    with pytest.raises(ProviderError, match="cuda"):
+        open_session(for_cuda(weights.with_suffix(".onnx"), 2), "cuda", stream=4096)
+    assert "Falling back" not in capfd.readouterr().out
 
 
 @pytest.mark.skipif(
