@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
 
 from realtime.engine.config import DeviceWish
 
+logger = logging.getLogger(__name__)
+
+
+_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+"""What there is where a driver for CUDA is: Linux, and Linux within Windows."""
+
 
 def choose_device(wish: DeviceWish) -> str:
-    """ "cpu" or "cuda" for a wish.
+    """ "cpu" or "cuda" for a wish; the log says which, and why not the other.
 
     Raises:
         ValueError: CUDA is wanted and there is none.
     """
-    has_cuda = wish != "cpu" and Path("/dev/nvidiactl").exists()
-    if has_cuda:
+    if wish == "cpu":
+        return "cpu"
+    if not any(path.exists() for path in _DRIVERS):
+        why = "PyTorch finds no CUDA device: there is no NVIDIA driver"
+    else:
         import torch
 
-        has_cuda = torch.cuda.is_available()
-    if wish == "cuda" and not has_cuda:
-        raise ValueError("device = 'cuda', but PyTorch finds no CUDA device; use cpu or auto")
-    return "cuda" if has_cuda else "cpu"
+        if torch.cuda.is_available():
+            logger.info("a GPU computes: %s", torch.cuda.get_device_name())
+            return "cuda"
+        why = (
+            f"PyTorch finds no CUDA device: {torch.__version__} is a build for CPUs, or for a "
+            "newer CUDA than the driver's"
+        )
+    if wish == "cuda":
+        raise ValueError(f"device = 'cuda', but {why}; use cpu or auto")
+    logger.info("the CPU computes: %s", why)
+    return "cpu"
 
 
 def use_one_thread() -> None:
