@@ -32,7 +32,6 @@ from pipelines.photo.crop import Crop
 from pipelines.photo.filling import blur
 from pipelines.photo.framing import SQUARE, even, moving, place
 from pipelines.photo.placement import Box
-from pipelines.photo.surroundings import around as around_canvas
 from pipelines.pipeline import Size
 
 _WIDE = 1 / 30  # of the square, standard deviation: differences wider than this are corrected
@@ -121,6 +120,8 @@ def _photo_and_mask(identity: IdentityFeatures, size: Size) -> tuple[Tensor, Ten
     if not beyond:
         return canvas, mask
     share = torch.from_numpy(moving(size, placed, placed.side, beyond)).view_as(mask)
+    from pipelines.photo.surroundings import around as around_canvas  # reads files, by Pillow
+
     photo = torch.tensor(around_canvas(identity, size)).permute(2, 0, 1)[None].float() / 255.0
     whole = torch.zeros(1, 1, size[1], size[0])
     rows, columns = placed.visible(size)
