@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.avatars import enrolled, find_photo
-from benchmarks.gpu.faces import Baked, rows_of, tables_of, write
+from benchmarks.gpu.faces import Baked, rows_of, write
 from benchmarks.gpu.pipelines import PIPELINES, SIZES, renderer_of
 from pipelines.photo.framing import SQUARE, framed
 from pipelines.pipeline import Size
 from pipelines.registry import find_system
+from pipelines.slot_tables import slot_tables
 from realtime.engine.device import use_one_thread
 
 AVATARS = ("freya", "omar")
@@ -39,7 +40,7 @@ def bake(pipeline: str, avatars: Sequence[str], sizes: tuple[Size, ...]) -> Bake
             renderer.set_identity(slot, identity, sizes)
     with torch.inference_mode():
         PIPELINES[pipeline].shorten(renderer)
-    return Baked(faces, sizes, rows_of(renderer, bare, tables_of(renderer, larger)))
+    return Baked(faces, sizes, rows_of(renderer, bare, slot_tables(renderer, larger)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,71 +1,25 @@
-"""Faces baked beforehand: the rows that `set_identity` writes, read from a file on a bare machine.
+"""Faces baked beforehand: rows that `set_identity` writes, read from a file on a bare machine.
 
-What a renderer keeps of its slots' identities lies in tables. They are found, not listed: every
-tensor that grows by as much with each slot is one. Of a few faces the rows go into the file, and on
-the card they are repeated over all slots; no photo, detector or OpenCV is needed there.
+Of a few faces the rows of a renderer's tables (`pipelines.slot_tables`) go into the file; on the
+card they are repeated over all slots; no photo, detector or OpenCV is needed there.
 """
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipelines.pipeline import Size
+from pipelines.slot_tables import tensors_within
 
-_OURS = ("pipelines.", "kernels.")
 _HALVED = 4096  # numbers of a row; shorter float32 rows stay as they are
-
-
-def tensors_within(thing: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
-    """All tensors that one of our objects holds, each once, by the way to them."""
-    yield from _within(thing, path, set())
-
-
-def _within(thing: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
-    if id(thing) in seen:
-        return
-    seen.add(id(thing))
-    if isinstance(thing, Tensor):
-        yield path, thing
-    for name, part in _parts(thing):
-        yield from _within(part, f"{path}.{name}" if path else name, seen)
-
-
-def _parts(thing: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(thing, Mapping):
-        yield from ((str(key), value) for key, value in thing.items())
-    elif isinstance(thing, tuple) and hasattr(thing, "_fields"):
-        yield from zip(thing._fields, thing, strict=True)
-    elif isinstance(thing, list | tuple):
-        yield from ((str(n), value) for n, value in enumerate(thing))
-    elif is_dataclass(thing) and not isinstance(thing, type):
-        yield from ((each.name, getattr(thing, each.name)) for each in fields(thing))
-    elif isinstance(thing, nn.Module) or type(thing).__module__.startswith(_OURS):
-        yield from getattr(thing, "__dict__", {}).items()
-
-
-def tables_of(renderer: Any, larger: Any) -> dict[str, int]:
-    """The tables of a renderer, by the way to them, and their rows for each slot.
-
-    larger: another one of the same kind with a slot or more besides, all tables made.
-    """
-    more, found = dict(tensors_within(larger)), {}
-    for path, held in tensors_within(renderer):
-        other = more[path]
-        if held.shape == other.shape:
-            continue
-        rows, left = divmod(held.shape[0], renderer.slots)
-        if left or other.shape[0] != rows * larger.slots or held.shape[1:] != other.shape[1:]:
-            raise ValueError(f"{path} does not grow with slots: {held.shape}, {other.shape}")
-        found[path] = rows
-    return found
 
 
 class Rows(NamedTuple):

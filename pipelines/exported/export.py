@@ -108,7 +108,7 @@ def _graph(model: MotionModel) -> onnx.ModelProto:
     written = _written_names(model, state, now)
     names = list(named_tensors(state))
     slots = torch.export.Dim("slots", min=1, max=MOST_SLOTS)
-    with _quiet():
+    with quiet():
         try:
             program = torch.export.export(
                 _Step(model, state, written),
@@ -132,7 +132,7 @@ def _graph(model: MotionModel) -> onnx.ModelProto:
         optimizer.fold_constants(exported.model)
         optimizer.remove_unused_nodes(exported.model)
     graph: onnx.ModelProto = exported.model_proto
-    _forget_origins(graph)
+    forget_origins(graph)
     return graph
 
 
@@ -149,7 +149,7 @@ def _written_names(model: MotionModel, state: SlotState, now: Situation) -> froz
     return frozenset(name for name, version in before.items() if after[name]._version != version)
 
 
-def _forget_origins(graph: onnx.ModelProto) -> None:
+def forget_origins(graph: onnx.ModelProto) -> None:
     """Drop what exporters note beside every node: paths of source files and stack traces."""
     graph.doc_string = graph.graph.doc_string = ""
     for part in (graph, *graph.functions, graph.graph):
@@ -180,7 +180,7 @@ def _halve(graph: onnx.ModelProto) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the exporters' warnings, which are about their own insides."""
     log = logging.getLogger("torch.onnx")
     level = log.level

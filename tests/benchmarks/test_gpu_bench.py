@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from benchmarks.gpu.card import device_ms, in_a_graph, wall_ms
 from benchmarks.gpu.counting import Counted, Launch, counting
-from benchmarks.gpu.faces import Baked, fill, read, rows_of, tables_of, write
+from benchmarks.gpu.faces import Baked, fill, read, rows_of, write
 from benchmarks.gpu.kernels import OPS, compare, listening, share_of_bound
 from benchmarks.gpu.pipelines import PIPELINES
 from kernels.bounds import H200, Work
 from pipelines.audio.mel import LogMel
+from pipelines.slot_tables import slot_tables
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -63,7 +64,7 @@ def baked(tmp_path: Path) -> Baked:
     painter = Painter(2)
     for slot in (0, 1):
         painter.wear(slot, slot + 0.5)
-    rows = rows_of(painter, Painter(2), tables_of(painter, Painter(3)))
+    rows = rows_of(painter, Painter(2), slot_tables(painter, Painter(3)))
     path = tmp_path / "faces.safetensors.gz"
     write(path, {"painter": Baked(2, ((2, 2),), rows)})
     with pytest.raises(ValueError, match="holds no faces of sculptor"):
