@@ -204,6 +204,11 @@ def share_of_bound(call: Call, card: Card, device: torch.device, times: int) -> 
     }
 
 
+def _first(counts: Tensor, most: int) -> Tensor:
+    """Of [n, C, most] values those that are wanted."""
+    return (torch.arange(most) < counts.view(-1, 1))[:, None]
+
+
 def _norm_work(op: Any, x: Tensor) -> Work:
     found: Work = op.work(len(x), x[0].numel(), x.element_size())
     return found
@@ -225,7 +230,15 @@ OPS: tuple[Op, ...] = (
             a["carried"].shape[1],
             a["iterations"],
         ),
-        lambda a: (torch.arange(a["points"].shape[2]) < a["counts"].view(-1, 1))[:, None],
+        lambda a: _first(a["counts"], a["points"].shape[2]),
+    ),
+    Op(
+        "kernels.blend",
+        "blend",
+        lambda op, a: op.work(
+            *a["weights"].shape, a["table"].shape[2], round(float(a["counts"].float().mean()))
+        ),
+        lambda a: _first(a["counts"], a["table"].shape[3]),
     ),
     Op(
         "kernels.log_mel",
@@ -261,6 +274,16 @@ OPS: tuple[Op, ...] = (
         lambda op, a: op.work(
             *a["y"].shape[:2], a["y"].shape[3] - 1, a["y"].element_size(), smoothed=True
         ),
+    ),
+    Op(
+        "kernels.flow_head",
+        "flow_head",
+        lambda op, a: op.work(*a["x"].shape[:3], a["x"].element_size(), first=a["last"] is None),
+    ),
+    Op(
+        "kernels.shown_squares",
+        "shown_squares",
+        lambda op, a: op.work(len(a["pictures"]), a["pictures"].shape[-1]),
     ),
     Op(
         "kernels.flow_warp",

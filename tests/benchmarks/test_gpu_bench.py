@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -107,6 +108,20 @@ def log_mel_of_noise() -> Any:
     state = features.init_state(2)
     active = torch.ones(2, dtype=torch.bool)
     return lambda: features.step(torch.randn(2, 640) * 0.1, state, active)
+
+
+def test_no_kernel_is_forgotten() -> None:
+    """Each that a public function launches is in the table, and is called as it says."""
+    launched = set()
+    for path in (ROOT / "kernels").glob("*.py"):
+        public = ""
+        for line in path.read_text().splitlines():
+            if found := re.match(r"def ([a-z]\w*)\(", line):
+                public = found[1]
+            if re.search(r"from kernels\.\w+_triton import \w+ as launch", line):
+                launched.add((f"kernels.{path.stem}", public))
+    assert {(op.module, op.name) for op in OPS} == launched
+    assert all(callable(op.function) for op in OPS)
 
 
 @pytest.mark.filterwarnings("ignore")
