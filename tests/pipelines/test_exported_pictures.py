@@ -89,7 +89,7 @@ def test_faces_are_no_part_of_the_file(tmp_path: Path) -> None:
     export_pictures(anitalker, SIZE, SLOTS, FACES, path)
     session = open_session(path, "cpu")
     names = {given.name for given in session.get_inputs()}
-    assert {"rows", "state.code", "table.network._styles", "table.tables._rest"} <= names
+    assert {"rows", "state.code", "table.network._styles", "table.tables._resting"} <= names
     assert str(Path.home()).encode() not in path.read_bytes()
     with pytest.raises(ValueError, match="made for 3 slots, there are 4"):
         OnnxPictures(session, anitalker(4))
