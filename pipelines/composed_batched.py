@@ -26,7 +26,7 @@ from pipelines.graph import GraphedStep, Graphs, graphs_of
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import control_row
 from pipelines.motion.model import MotionModel
-from pipelines.pipeline import Size, UnderWay
+from pipelines.pipeline import Releases, Size, UnderWay
 from pipelines.renderer import BatchedRenderer
 from pipelines.streaming import SlotState, fixed_shapes, masked_write, named_tensors
 from pipelines.transfer import Drawn, OnDevice, Transfer
@@ -158,6 +158,11 @@ class BatchedPipeline:
             sizes = sizes_up_to(self._sizes_for(identity), size)
             self.renderer.set_identity(slot, identity, sizes)
             self.motion.set_identity(self._motion_state, slot, identity)
+
+    def release(self, slot: int) -> None:
+        """See `pipelines.pipeline.Releases`."""
+        if isinstance(self.renderer, Releases):
+            self.renderer.release(slot)
 
     def set_controls(self, slot: int, values: dict[str, float]) -> None:
         with torch.inference_mode():

@@ -265,6 +265,14 @@ class StepsAhead(Protocol):
 
 
 @runtime_checkable
+class Releases(Protocol):
+    """A pipeline, or what draws for one, that is told of slots that nobody watches any more."""
+
+    def release(self, slot: int) -> None:
+        """What `slot` shows may make room: it is not drawn again before it has an identity."""
+
+
+@runtime_checkable
 class Previews(Protocol):
     """A system that can show, without any sound, how an avatar will move."""
 

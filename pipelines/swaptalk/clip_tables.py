@@ -146,6 +146,11 @@ class ClipTables:
             self._shows[slot] = number
             self.row[slot] = number
 
+    def release(self, slot: int) -> None:
+        """A slot shows nothing any more. Its template stays for whoever comes back to it."""
+        with self._lock:
+            self._leave(slot)
+
     def _find(self, identity: IdentityFeatures) -> int | None:
         wanted = identity.key, identity.frame
         return next((n for n, row in enumerate(self._rows) if row.of == wanted), None)

@@ -64,6 +64,10 @@ class BatchedSwapTalk:
     def set_identity(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
         self.tables.set(slot, identity, sizes)
 
+    def release(self, slot: int) -> None:
+        """See `pipelines.pipeline.Releases`: another template may take its row."""
+        self.tables.release(slot)
+
     def advance(
         self, motion: Tensor, hops: Tensor, speech: Tensor, state: SlotState, active: Tensor
     ) -> None:

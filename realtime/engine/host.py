@@ -11,7 +11,7 @@ from typing import Any
 from pipelines.batch import Batch
 from pipelines.identity import IdentityCache, IdentityFeatures
 from pipelines.photo.framing import framed, largest_sizes, rungs
-from pipelines.pipeline import Pipeline, Size, StepsAhead, System, UnderWay
+from pipelines.pipeline import Pipeline, Releases, Size, StepsAhead, System, UnderWay
 from pipelines.registry import find_system
 from realtime.engine.backends import BackendInUse, choose_backend
 from realtime.engine.config import EngineConfig
@@ -130,6 +130,8 @@ class PipelineHost:
 
     def give_back(self, row: int) -> None:
         """Free a row. It goes to the end, so that its last pictures are read by then."""
+        if isinstance(self.pipeline, Releases):
+            self.pipeline.release(row)
         self.free.append(row)
 
     def draw_still(self, row: int, size: Size) -> int:

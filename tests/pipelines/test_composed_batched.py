@@ -16,7 +16,7 @@ from pipelines.graph import Eager, Graphs
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.diffusion import load_motion
 from pipelines.motion.model import MotionModel
-from pipelines.pipeline import HOP_SAMPLES, HasBackends, Size, StepsAhead
+from pipelines.pipeline import HOP_SAMPLES, HasBackends, Releases, Size, StepsAhead
 from pipelines.streaming import named_tensors
 from pipelines.tape import Tape
 from tests.pipelines.test_composed import Grey
@@ -287,3 +287,13 @@ def test_one_slot_alone() -> None:
     batch.hops[:] = np.zeros(HOP_SAMPLES)
     pipeline.step(batch)
     assert (batch.picture(0) == 10).all()
+
+
+def test_a_renderer_is_told_of_slots_that_nobody_watches() -> None:
+    pipeline = batched(Eager())
+    assert isinstance(pipeline, Releases)
+    pipeline.release(1)  # of one that does not mind
+    released: list[int] = []
+    pipeline.renderer.release = released.append  # type: ignore[attr-defined]
+    pipeline.release(2)
+    assert released == [2]

@@ -15,7 +15,7 @@ from pipelines.batch import Batch, frame_bytes
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.space import MOTION_DIM
 from pipelines.photo.framing import PHOTO, framed
-from pipelines.pipeline import HOP_SAMPLES, Size
+from pipelines.pipeline import HOP_SAMPLES, Releases, Size
 from pipelines.rungs import Rungs
 from pipelines.swaptalk.clip_tables import template_bytes
 from pipelines.swaptalk.faces import Faces, LatentFaces
@@ -214,6 +214,21 @@ def test_templates_are_shared_kept_and_make_room(identities: list[IdentityFeatur
     shown = expected.show(motions(1)[0], EVERY, EVERY, [0, 1, 2])
     for a, b in zip(played.draw([0, 1, 2]), shown, strict=True):
         assert_alike(a, b)
+
+
+def test_a_slot_that_nobody_watches_makes_room(identities: list[IdentityFeatures]) -> None:
+    first, second, third = identities
+    played = Played([first, second], templates=2)
+    assert isinstance(played.renderer, Releases)
+    played.renderer.release(0)
+    played.renderer.release(0)  # once more is no harm
+    played.renderer.set_identity(0, first, [SIZE])  # it was still there
+    played.renderer.release(0)
+    played.renderer.prepare(third, SIZE)
+    played.renderer.set_identity(2, third, [SIZE])
+    assert played.renderer.tables.row.tolist() == [0, 1, 0]
+    with pytest.raises(ValueError, match="2 templates are shown"):
+        played.renderer.set_identity(0, first, [SIZE])
 
 
 def test_a_template_that_is_held_is_not_decoded_again(

@@ -315,3 +315,14 @@ def test_pipelines_are_built_with_graphs_unless_told_otherwise(tmp_path, monkeyp
     for graphs in (True, False):
         Bench(tmp_path, "cuda", graphs=graphs)
     assert seen == [CudaGraphs, Eager]
+
+
+def test_a_pipeline_is_told_of_rows_that_nobody_watches(cpu):
+    released: list[int] = []
+    cpu.host.pipeline.release = released.append
+    first, second = cpu.open(), cpu.open()
+    assert released == []
+    cpu.call("close", first.stream)
+    assert released == [first.row]
+    cpu.call("close", second.stream)
+    assert released == [first.row, second.row]
