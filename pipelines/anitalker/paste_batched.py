@@ -7,6 +7,7 @@ they are soft, are bytes here, and details have 11 bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,15 +17,24 @@ from kernels.paste_back import Behind, paste_back
 from kernels.shown_squares import shown_squares
 from pipelines.anitalker.batched import Squares
 from pipelines.anitalker.crop import AROUND
-from pipelines.anitalker.paste import BACKINGS, SHARE, Backing, fading
+from pipelines.anitalker.paste import SHARE, Backing, back, fading
+from pipelines.baked import BakedCache
 from pipelines.identity import IdentityFeatures
 from pipelines.pipeline import Size
 from pipelines.rungs import Rungs
 
 CPU = torch.device("cpu")
 """Where faces are prepared, on the way into tables."""
+_WAITING = 8  # faces that are prepared and in no slot yet: those that are lie in tables
 _MOST = 1.8  # a square with its surroundings, of the picture's height: faces that fill the canvas;
 # of larger ones, whose head leaves the photo, the detail is kept with fewer pixels
+
+
+class _Row(NamedTuple):
+    """What a slot's rows are to hold: values that come first in them. resting: [9, R, R]."""
+
+    behind: Behind
+    resting: Tensor
 
 
 class PasteTables:
@@ -41,22 +51,39 @@ class PasteTables:
         self._resting = torch.zeros(slots, 9, side, side, device=device)
         self._fade = fading(side, device)
         self._behind: dict[int, Behind] = {}
+        self._prepared = BakedCache(self._row, most=_WAITING * len(rungs.boxes))
 
     def make(self, size: Size) -> Behind:
         """The tables of the rung that has pictures of `size`, made now if they are not there."""
         rung = self._rungs.find(size)
         if rung not in self._behind:
-            pixels, edge = self._rungs.pixels(rung), round(_MOST * self._rungs.lines(rung))
+            pixels = self._rungs.pixels(rung)
             with torch.inference_mode(False):  # they outlive the step that names the size first
-                self._behind[rung] = _empty(self._slots, pixels, edge, self._device)
+                self._behind[rung] = _empty(self._slots, pixels, self._edge(size), self._device)
         return self._behind[rung]
+
+    def _edge(self, size: Size) -> int:
+        """Pixels along a side of the details that are kept."""
+        return round(_MOST * self._rungs.lines(self._rungs.find(size)))
+
+    def prepare(self, identity: IdentityFeatures, size: Size) -> None:
+        """Make its rows now, from any thread, so that `set` is quick."""
+        self._prepared.get(identity, size, CPU)
 
     def set(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
         """Give a slot a face that may be drawn at `sizes`."""
         for size in sizes:
-            backing = BACKINGS.get(identity, size, CPU)
-            _write(self.make(size), slot, backing, size)
-            self._resting[slot] = backing.resting[0]
+            row, behind = self._prepared.get(identity, size, CPU), self.make(size)
+            for held, new in zip(behind, row.behind, strict=True):
+                part = held[slot]
+                for axis, length in enumerate(new.shape):
+                    part = part.narrow(axis, 0, length)
+                part.copy_(new)
+            self._resting[slot] = row.resting
+
+    def _row(self, identity: IdentityFeatures, size: Size, device: torch.device) -> _Row:
+        with torch.inference_mode(False), torch.no_grad():
+            return _row_of(back(identity, size, device), size, self._edge(size))
 
     def paste(self, drawn: Squares, rows: Tensor, size: Size, planes: Tensor) -> None:
         """Draw the slots `rows` (int64 [n]), whose squares these are, into `planes` uint8
@@ -82,24 +109,26 @@ def _empty(slots: int, pixels: int, edge: int, device: torch.device) -> Behind:
     )
 
 
-def _write(behind: Behind, slot: int, backing: Backing, size: Size) -> None:
+def _row_of(backing: Backing, size: Size, edge: int) -> _Row:
     width, height = size
     rows, columns = backing.mask.shape[2:]
     box = slice(backing.top, backing.top + rows), slice(backing.left, backing.left + columns)
-    pixels = width * height
-    behind.planes[slot, : pixels * 3 // 2] = backing.i420.flatten()
-    mask = behind.mask[slot, :pixels].zero_().view(height, width)
-    mask[box] = _bytes(backing.mask[0, 0]).to(mask.device)
-    fixed = behind.fixed[slot, : 3 * pixels].zero_().view(3, height, width)
-    fixed[:, *box] = _bytes(backing.fixed[0]).to(fixed.device)
-    edge = behind.detail.shape[-1]
-    kept = min(backing.side, edge)
-    detail = backing.detail
+    mask = torch.zeros(height, width, dtype=torch.uint8)
+    mask[box] = _bytes(backing.mask[0, 0])
+    fixed = torch.zeros(3, height, width, dtype=torch.uint8)
+    fixed[:, *box] = _bytes(backing.fixed[0])
+    kept, detail = min(backing.side, edge), backing.detail
     if kept < backing.side:
         detail = F.interpolate(detail, (kept, kept), mode="area")
-    behind.detail[slot, :, :kept, :kept] = detail[0].to(behind.detail.device)
     left, top = backing.left - backing.columns.start, backing.top - backing.rows.start
-    behind.places[slot] = torch.tensor([left, top, backing.side, kept], dtype=torch.int32)
+    behind = Behind(
+        planes=backing.i420.flatten(),
+        mask=mask.flatten(),
+        fixed=fixed.flatten(),
+        detail=detail[0].half(),
+        places=torch.tensor([left, top, backing.side, kept], dtype=torch.int32),
+    )
+    return _Row(behind, backing.resting[0])
 
 
 def _bytes(values: Tensor) -> Tensor:

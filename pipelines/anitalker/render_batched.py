@@ -9,15 +9,12 @@ import torch
 from torch import Tensor
 
 from pipelines.anitalker.batched import BatchedNetwork, baked
-from pipelines.anitalker.paste import BACKINGS
-from pipelines.anitalker.paste_batched import CPU, PasteTables
+from pipelines.anitalker.paste_batched import PasteTables
 from pipelines.batch import frame_bytes
 from pipelines.identity import IdentityFeatures
 from pipelines.pipeline import Size
 from pipelines.rungs import PHOTO_RUNGS, Rungs
 from pipelines.streaming import SlotState, masked_write
-
-_WAITING = 8  # faces that are prepared and in no slot yet: those that are lie in tables
 
 
 @dataclass
@@ -39,13 +36,12 @@ class BatchedAniTalker:
         self.motion_dim = network.config.motion_dim
         self.device = network.device
         self.tables = PasteTables(self.slots, network.config.size, rungs, self.device)
-        BACKINGS.make_room(_WAITING * len(rungs.boxes))
 
     def init_state(self, batch: int) -> MovedState:
         return MovedState(torch.zeros(batch, self.motion_dim, device=self.device))
 
     def prepare(self, identity: IdentityFeatures, size: Size) -> None:
-        BACKINGS.get(identity, size, CPU)
+        self.tables.prepare(identity, size)
 
     def set_identity(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
         self.tables.set(slot, identity, sizes)

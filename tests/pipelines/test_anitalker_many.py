@@ -172,6 +172,21 @@ def test_another_face_changes_its_slot_alone(faces: list[IdentityFeatures]) -> N
     assert_alike(after[1], drawn(fresh, size, [1], state)[0])
 
 
+def test_a_face_that_was_prepared_is_only_copied(
+    faces: list[IdentityFeatures], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is set between two steps, which all slots wait for."""
+    size = (256, 256)
+    renderer = shown(faces[:1], size)
+    renderer.prepare(faces[1], size)
+    monkeypatch.setattr("pipelines.anitalker.paste_batched.back", None)
+    renderer.set_identity(1, faces[1], [size])
+    expected = one_by_one(faces, size, codes(SLOTS, 1))
+    found = drawn(renderer, size, [0, 1], told(renderer, codes(SLOTS, 1)))
+    for a, b in zip(found, expected, strict=True):
+        assert_alike(a, b)
+
+
 def test_at_rest_and_before_any_sound_it_is_the_photo(faces: list[IdentityFeatures]) -> None:
     size = (256, 256)
     renderer = shown(faces, size)
