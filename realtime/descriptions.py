@@ -44,7 +44,7 @@ def describe_engine(health: Health, config: ServerConfig) -> dict[str, Any]:
 
 def _describe_loaded(name: str, state: str, health: Health, config: ServerConfig) -> dict[str, Any]:
     """`size` is what a session gets that asks for none, `first_size` what it begins with on this
-    machine, `costs` are milliseconds of one core."""
+    machine, `costs` are milliseconds of one core, or of a GPU."""
     size, prefix = config.size_of(name), f"{name} "
     costs = {
         cost.removeprefix(prefix): ms
