@@ -38,7 +38,7 @@ class BatchedPipeline:
     """See `pipelines.pipeline.Pipeline` and `StepsAhead`.
 
     Args:
-        sizes: that graphs are captured for, smallest first; others are drawn without.
+        sizes: that graphs are captured for; others are drawn without.
         sizes_for: those of an identity in its frame, where they are not `sizes`.
         motion, renderer: for this pipeline alone; the renderer has `slots` slots, on `device`.
         exported: `motion` computed by ONNX Runtime, on the same states, where they lie.
@@ -95,7 +95,7 @@ class BatchedPipeline:
             self._moves["onnxruntime"] = self._around(self._exported)
         self._move = self._moves["torch"]
         self._draws: dict[tuple[Size, int], GraphedStep[None]] = {}
-        for size in reversed(sizes):
+        for size in sorted(sizes, key=frame_bytes, reverse=True):
             for count in reversed(row_counts(self.slots)):
                 draw = partial(self._draw_into, size, self._planes_of(size, count))
                 name = f"drawing {count} of {size[0]} x {size[1]}"

@@ -14,7 +14,7 @@ from pipelines.anitalker.pair import find_pair
 from pipelines.identity import IdentityFeatures, content_key
 from pipelines.motion.controls import CONTROLS
 from pipelines.photo.crop import CANVAS
-from pipelines.photo.framing import FRAMES, SQUARE, sizes_for
+from pipelines.photo.framing import FRAMES, SQUARE, foreseen_sizes, sizes_for
 from pipelines.pipeline import Material, Pipeline, Progress, Size
 from pipelines.weights import weights_digest
 
@@ -85,8 +85,8 @@ class AniTalkerSystem:
         renderer = BatchedAniTalker(_network(slots, options, device))
         motion = load_motion(options)
         exported = load_exported(motion, device)
-        sizes = partial(sizes_for, self)
-        return BatchedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
+        sizes, foreseen = partial(sizes_for, self), foreseen_sizes(self)
+        return BatchedPipeline(slots, foreseen, motion, renderer, device, exported, sizes)
 
     def preview(
         self, identity: IdentityFeatures, options: AniTalkerOptions

@@ -80,6 +80,13 @@ def largest_sizes(system: System) -> tuple[Size, ...]:
     return tuple(size for frame in frames_of(system).values() for size in frame.sizes)
 
 
+def foreseen_sizes(system: System) -> tuple[Size, ...]:
+    """Sizes of pictures that are known before there is any photo: of all frames but those that have
+    its shape."""
+    frames = frames_of(system).items()
+    return tuple(size for name, frame in frames if name != PHOTO for size in frame.sizes)
+
+
 def choose_size(system: System, wish: int | str | None, name: str = SQUARE) -> Size:
     """The size of the system's frame `name` that is `wish`: a height in pixels, "WIDTHxHEIGHT", or
     the height of a square where both have as many sizes; its default for None or "".

@@ -15,7 +15,7 @@ from pipelines.learnt import Learnt
 from pipelines.motion.controls import CONTROLS
 from pipelines.motion.space import MOTION_NAMES, PORTRAIT_WEIGHTS
 from pipelines.photo.crop import MAX_CANVAS
-from pipelines.photo.framing import FRAMES, SQUARE, sizes_for
+from pipelines.photo.framing import FRAMES, SQUARE, foreseen_sizes, sizes_for
 from pipelines.pipeline import Material, Pipeline, Progress, Size, file_digest
 from pipelines.weights import find_weights, weights_digest
 
@@ -113,9 +113,9 @@ class PortraitSystem:
 
         motion, weights = self.motion_to_export(options)
         exported = load_graph(motion, weights, device)
-        renderer = BatchedPortrait(slots, self.sizes, device)
-        sizes = partial(sizes_for, self)
-        return BatchedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
+        sizes, foreseen = partial(sizes_for, self), foreseen_sizes(self)
+        renderer = BatchedPortrait(slots, foreseen, device)
+        return BatchedPipeline(slots, foreseen, motion, renderer, device, exported, sizes)
 
     def preview(
         self, identity: IdentityFeatures, options: PortraitOptions

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipelines.identity import IdentityFeatures, content_key
 from pipelines.motion.controls import ARTICULATION, CONTROLS, EXPRESSION
 from pipelines.motion.space import MOTION_NAMES
-from pipelines.photo.framing import FRAMES, SQUARE, sizes_for
+from pipelines.photo.framing import FRAMES, SQUARE, foreseen_sizes, sizes_for
 from pipelines.pipeline import HOP_SAMPLES, Material, Pipeline, Progress, Size, file_digest
 from pipelines.swaptalk.options import SwapTalkOptions, missing
 from pipelines.weights import find_weights, weights_digest
@@ -85,8 +85,8 @@ class SwapTalkSystem:
         faces = self._faces(options, device)
         motion, exported = self._motion(options, faces, device)
         renderer = BatchedSwapTalk(faces, slots, device)
-        sizes = partial(sizes_for, self)
-        return BatchedPipeline(slots, self.sizes, motion, renderer, device, exported, sizes)
+        sizes, foreseen = partial(sizes_for, self), foreseen_sizes(self)
+        return BatchedPipeline(slots, foreseen, motion, renderer, device, exported, sizes)
 
     def _motion(
         self, options: SwapTalkOptions, faces: Faces, device: str

@@ -16,6 +16,7 @@ from pipelines.anitalker.system import AniTalkerSystem
 from pipelines.batch import Batch
 from pipelines.composed_batched import BatchedPipeline
 from pipelines.identity import IdentityFeatures
+from pipelines.photo.framing import SQUARE, Frame, foreseen_sizes
 from pipelines.pipeline import HOP_SAMPLES, Material, Pipeline, QuietProgress, Size
 from pipelines.portrait.system import PortraitSystem
 from pipelines.swaptalk.system import SwapTalkSystem
@@ -35,16 +36,20 @@ SLOTS = 3
 SOUND = babble(4)[: 14 * HOP_SAMPLES].reshape(-1, HOP_SAMPLES)
 
 
+FRAMES = {SQUARE: Frame((SIZE,), SIZE)}
+"""Each size has graphs of its own, which take long to record."""
+
+
 class Portrait(PortraitSystem):
-    sizes = (SIZE,)  # each has graphs of its own, which take long to record
+    sizes, frames = (SIZE,), FRAMES
 
 
 class AniTalker(AniTalkerSystem):
-    sizes = (SIZE,)
+    sizes, frames = (SIZE,), FRAMES
 
 
 class SwapTalk(SwapTalkSystem):
-    sizes = (SIZE,)
+    sizes, frames = (SIZE,), FRAMES
 
 
 @pytest.fixture
@@ -147,3 +152,10 @@ def test_swaptalk(folder: Path) -> None:
     ours, theirs = (make(SLOTS, TINY, "cpu") for make in (system.build_batched, system.build))
     assert_alike(ours, theirs, faces)
     assert_capturable(ours)
+
+
+def test_graphs_are_for_all_frames_but_the_photo_s_own() -> None:
+    sizes = foreseen_sizes(PortraitSystem())
+    assert {(256, 256), (720, 720), (640, 360), (1280, 720)} <= set(sizes)
+    assert (910, 512) not in sizes
+    assert foreseen_sizes(Portrait()) == (SIZE,)
