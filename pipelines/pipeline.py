@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipelines.batch import Batch
     from pipelines.identity import IdentityFeatures
     from pipelines.motion.model import MotionModel
+    from pipelines.renderer import BatchedRenderer
 
 SAMPLE_RATE_HZ = 16_000
 """Of the sound that pipelines hear."""
@@ -322,4 +323,16 @@ class Exports(Protocol):
 
         Raises:
             ValueError: with these options there is nothing to export.
+        """
+
+
+@runtime_checkable
+class ExportsPictures(Protocol):
+    """A system whose drawing can be written as a graph for ONNX Runtime."""
+
+    def renderer_to_export(self, slots: int, size: Size, options: Any) -> BatchedRenderer:
+        """What draws `slots` faces at `size`, on a CPU, without faces.
+
+        Raises:
+            ValueError: weights are missing.
         """

@@ -114,6 +114,13 @@ def _parser() -> argparse.ArgumentParser:
     exporting.add_argument(
         "--onnx", type=Path, metavar="DIR", help="where to (default: where it is found)"
     )
+    exporting.add_argument(
+        "--pictures", type=int, metavar="LINES",
+        help="what draws pictures of so many lines, too; needs --onnx",
+    )  # fmt: skip
+    exporting.add_argument(
+        "--faces", type=int, default=1, metavar="N", help="that it draws at once (default: 1)"
+    )
     add_settings(exporting)
     exporting.set_defaults(run=_export)
 
@@ -148,9 +155,14 @@ def _weights(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from realtime.export import export
+    from realtime.export import export, export_drawing
 
-    print(export(load_config(None, {"pipeline": args.pipeline}, settings=args.set), args.onnx))
+    if args.pictures is not None and args.onnx is None:
+        raise ValueError("--pictures needs --onnx DIR: nothing finds what draws by itself")
+    config = load_config(None, {"pipeline": args.pipeline}, settings=args.set)
+    print(export(config, args.onnx))
+    if args.pictures is not None:
+        print(export_drawing(config, args.onnx, args.pictures, args.faces))
 
 
 def _bench(args: argparse.Namespace) -> int:

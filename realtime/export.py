@@ -1,15 +1,20 @@
-"""`vivavoce export`: a pipeline's motion as a graph for ONNX Runtime."""
+"""`vivavoce export`: a pipeline's motion, and what draws, as graphs for ONNX Runtime."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipelines.pipeline import Exports
+from pipelines.photo.framing import choose_size
+from pipelines.pipeline import Exports, ExportsPictures
 from pipelines.registry import find_system
 from pipelines.weights import user_weights_dir, weights_dirs
 from realtime.config import ServerConfig
 from realtime.engine.device import use_one_thread
+
+if TYPE_CHECKING:
+    from pipelines.renderer import BatchedRenderer
 
 
 def export(config: ServerConfig, folder: Path | None = None) -> str:
@@ -40,4 +45,32 @@ def export(config: ServerConfig, folder: Path | None = None) -> str:
     return (
         f"{path}: {path.stat().st_size / 1e6:.1f} MB, the motion of {weights}, same as PyTorch's"
         + ("" if found else f"; it is found once it lies in {places}")
+    )
+
+
+def export_drawing(config: ServerConfig, folder: Path, lines: int, faces: int) -> str:
+    """Write the graph of what draws so many faces in a square of `lines` pixels, for renderers of
+    as many slots; returns what was written, in words.
+
+    Raises:
+        ValueError: the pipeline has none, or none of that size; an operation cannot be exported.
+        OSError: the folder cannot be written.
+    """
+    name = config.pipeline
+    system = find_system(name)
+    if not isinstance(system, ExportsPictures):
+        raise ValueError(f"the pipeline {name!r} has no drawing that can be exported")
+    size, options = choose_size(system, lines), config.options_of(name)
+    use_one_thread()
+    from pipelines.exported.pictures import export_pictures
+
+    path = folder / f"{name}-{size[0]}x{size[1]}-{faces}.onnx"
+
+    def build(slots: int) -> BatchedRenderer:
+        return system.renderer_to_export(slots, size, options)
+
+    export_pictures(build, size, faces, faces, path)
+    return (
+        f"{path}: {path.stat().st_size / 1e6:.1f} MB, draws {faces} faces at {size[0]} x "
+        f"{size[1]}; they are its inputs"
     )

@@ -32,13 +32,12 @@ def bake(pipeline: str, avatars: Sequence[str], sizes: tuple[Size, ...]) -> Bake
     renderer, bare, larger = (
         renderer_of(pipeline, slots, sizes, cpu) for slots in (faces, faces, faces + 1)
     )
-    for slot, avatar in enumerate(avatars):
-        identity = framed(enrolled(system, find_photo(avatar)), SQUARE)
-        for size in sizes:
-            renderer.prepare(identity, size)
-        with torch.inference_mode():
-            renderer.set_identity(slot, identity, sizes)
     with torch.inference_mode():
+        for slot, avatar in enumerate(avatars):
+            identity = framed(enrolled(system, find_photo(avatar)), SQUARE)
+            for size in sizes:
+                renderer.prepare(identity, size)
+            renderer.set_identity(slot, identity, sizes)
         PIPELINES[pipeline].shorten(renderer)
     return Baked(faces, sizes, rows_of(renderer, bare, slot_tables(renderer, larger)))
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipelines.anitalker.batched import BatchedNetwork
     from pipelines.composed_batched import BatchedPipeline
     from pipelines.motion.model import MotionModel
+    from pipelines.renderer import BatchedRenderer
 
 FORMAT_VERSION = 5
 
@@ -101,6 +102,17 @@ class AniTalkerSystem:
         from pipelines.anitalker.motion import motion_to_export
 
         return motion_to_export(options)
+
+    def renderer_to_export(
+        self, slots: int, size: Size, options: AniTalkerOptions
+    ) -> BatchedRenderer:
+        """See `pipelines.pipeline.ExportsPictures`."""
+        from pipelines.anitalker.batched import BatchedNetwork
+        from pipelines.anitalker.render_batched import BatchedAniTalker
+        from pipelines.anitalker.weights import load_renderer
+
+        model = load_renderer(options.renderer_weights)
+        return BatchedAniTalker(BatchedNetwork(model, slots, precision=options.precision))
 
 
 def _network(slots: int, options: AniTalkerOptions, device: str) -> BatchedNetwork:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from pipelines.composed_batched import BatchedPipeline
     from pipelines.motion.model import MotionModel
+    from pipelines.renderer import BatchedRenderer
 
 FORMAT_VERSION = 6
 STYLE_VERSION = 1
@@ -130,6 +131,14 @@ class PortraitSystem:
         from pipelines.motion.diffusion import load_motion
 
         return load_motion(options.motion_weights), find_weights(options.motion_weights)
+
+    def renderer_to_export(
+        self, slots: int, size: Size, options: PortraitOptions
+    ) -> BatchedRenderer:
+        """See `pipelines.pipeline.ExportsPictures`."""
+        from pipelines.portrait.batched import BatchedPortrait
+
+        return BatchedPortrait(slots, (size,))
 
 
 SYSTEM = PortraitSystem()

@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.anitalker.batched import BatchedNetwork
+from pipelines.anitalker.config import RendererConfig
+from pipelines.anitalker.network import FlowWarp
+from pipelines.anitalker.render_batched import BatchedAniTalker
 from pipelines.exported.files import load_graph
+from pipelines.pipeline import Size
 from pipelines.portrait.system import PortraitSystem
+from pipelines.rungs import Rungs
 from realtime import export
 from realtime.cli import main
 from tests.support.small_motion import Nodding, write_motion_weights
@@ -62,6 +68,32 @@ def test_in_another_folder_it_says_where_it_would_be_found(
     assert (tmp_path / "new" / "folder" / "nodding.onnx").is_file()
     assert f"or {tmp_path / 'user'}" in capsys.readouterr().out
     assert not weights.with_suffix(".onnx").exists()
+
+
+def test_what_draws_is_written_too(
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    complaint: Callable[[], str],
+) -> None:
+    """Here by a network of a few weights, for the two parts are exported alike."""
+    tiny = RendererConfig(size=32, widths=(4, 6, 8, 8), latent_dim=16, motion_dim=5, paints=True)
+
+    def build(_: object, slots: int, size: Size, options: object) -> BatchedAniTalker:
+        network = BatchedNetwork(FlowWarp(tiny).eval(), slots)
+        return BatchedAniTalker(network, Rungs.of([(size,)]))
+
+    monkeypatch.setattr(PortraitSystem, "renderer_to_export", build)
+    asked = ["export", "portrait", "--onnx", str(tmp_path / "new")]
+    assert main([*asked, "--pictures", "256", "--faces", "2"]) == 0
+    written = tmp_path / "new" / "portrait-256x256-2.onnx"
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"{written}: ")
+    assert written.is_file()
+    assert main([*asked, "--pictures", "300"]) == 1
+    assert "size = 300" in complaint()
+    assert main(["export", "portrait", "--pictures", "256"]) == 1
+    assert "--pictures needs --onnx DIR" in complaint()
 
 
 def test_mistakes_are_named(
