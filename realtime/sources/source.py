@@ -63,6 +63,15 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class Patient(Protocol):
+    """A source that waits for what may come late."""
+
+    @property
+    def patience_s(self) -> float:
+        """How much of its `latency_s` passes only when something does come late."""
+
+
+@runtime_checkable
 class Foresees(Protocol):
     """A source that may have sound long before its time."""
 

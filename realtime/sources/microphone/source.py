@@ -27,6 +27,11 @@ class Microphone:
         return HOP_S + self._ingest.config.wait_s
 
     @property
+    def patience_s(self) -> float:
+        """See `realtime.sources.source.Patient`."""
+        return self._ingest.config.wait_s
+
+    @property
     def stats(self) -> IngestStats:
         """What became of the packets."""
         return self._ingest.stats
