@@ -6,7 +6,7 @@ The first session is a page in Chromium; further ones are aiortc peers, since a 
 measure the browser's appetite instead of the server's. Of the page: frames per second, how many of
 them are new pictures, and freezes; the server's added delay; A/V skew by the receiver's own clock
 (estimatedPlayoutTimestamp); and from what the page hears and sees, the time from a sound entering
-the microphone to its return, and of the mouth's opening against it.
+the microphone to its return, and of the mouth's opening against it. Last, where that time goes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ from benchmarks.service.signals import clicks_and_vowels, write_wav
 from benchmarks.timing import quantiles, write_result
 from pipelines.photo.framing import choose_size
 from pipelines.registry import find_system
+from realtime.media import HOP_S, SAMPLE_RATE_HZ
 
 PROBE = Path(__file__).parent / "probe.js"
 
@@ -115,6 +117,51 @@ def measure(page: Any, now: dict[str, Any], before: dict[str, Any]) -> dict[str,
     }
 
 
+def look_ahead_ms(pipeline: str) -> float:
+    """What a pipeline hears of what follows a frame before it draws it."""
+    from pipelines.composed import look_ahead_of  # and PyTorch
+
+    system: Any = find_system(pipeline)
+    motion, _ = system.motion_to_export(system.Options())
+    return float(look_ahead_of(motion.features(), motion) / SAMPLE_RATE_HZ * 1000)
+
+
+def stages(url: str) -> dict[str, np.ndarray]:
+    """Of each stage of a frame, how many there were and their milliseconds together."""
+    with urllib.request.urlopen(f"{url}/metrics") as answer:
+        page = answer.read().decode()
+    pattern = r'vivavoce_stage_milliseconds_(count|sum)\{stage="(\w+)"\} (\S+)'
+    found: dict[str, dict[str, float]] = {}
+    for part, stage, value in re.findall(pattern, page):
+        found.setdefault(stage, {})[part] = float(value)
+    return {stage: np.array([one["count"], one["sum"]]) for stage, one in found.items()}
+
+
+def where_ms(
+    pipeline: str, measured: dict[str, Any], before: dict[str, Any], after: dict[str, Any]
+) -> dict[str, float]:
+    """From a sound at the microphone to the picture of it, in order, and what is kept for what may
+    be late; before, after: `stages`. Together they are the way of the voice, which leaves with it.
+    """
+    took = {name: (after[name] - before[name]) for name in after}
+    mean = {name: float(total / max(1.0, count)) for name, (count, total) in took.items()}
+    ahead, hop = look_ahead_ms(pipeline), 1000 * HOP_S
+    playout = measured["playout_delay_ms"]
+    return {
+        "hop until it is whole": hop,
+        "look-ahead": ahead,
+        "wait for the engine": round(mean["wait"], 1),
+        "step": round(mean["step"], 1),
+        "kept for late packets and steps": round(
+            playout - hop - ahead - mean["wait"] - mean["step"], 1
+        ),
+        "encoding": round(mean["encode"], 1),
+        "browser: microphone, both ways, speaker": round(
+            measured["microphone_to_voice_ms"]["p50"] - playout - mean["encode"], 1
+        ),
+    }
+
+
 @contextlib.contextmanager
 def crowd(url: str, count: int) -> Iterator[None]:
     """`count` aiortc peers that talk to the server meanwhile, in a process of their own."""
@@ -128,7 +175,9 @@ def crowd(url: str, count: int) -> Iterator[None]:
             process.wait(20)
 
 
-def run(sessions: int, size: str, seconds: float, flags: tuple[str, ...] = ()) -> dict[str, Any]:
+def run(
+    pipeline: str, sessions: int, size: str, seconds: float, flags: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Open a page and `sessions - 1` peers on a fresh server, and measure the page."""
     with tempfile.TemporaryDirectory() as folder:
         wav = write_wav(Path(folder) / "microphone.wav", clicks_and_vowels(40))
@@ -149,10 +198,11 @@ def run(sessions: int, size: str, seconds: float, flags: tuple[str, ...] = ()) -
             page.wait_for_timeout(5_000)  # the page and the delays settle
             page.evaluate("window.__probe.start(document.querySelector('#avatar-video'))")
             session = page.evaluate("window.vivavoce.sessionId")
-            begun = server_figures(process.url, session)
+            begun, passed = server_figures(process.url, session), stages(process.url)
             before, begin = process.cpu_s(), time.monotonic()
             page.wait_for_timeout(seconds * 1000)
             cpu = (process.cpu_s() - before) / (time.monotonic() - begin)
+            measured = measure(page, server_figures(process.url, session), begun)
             return {
                 "sessions": sessions,
                 "size": size,
@@ -160,7 +210,8 @@ def run(sessions: int, size: str, seconds: float, flags: tuple[str, ...] = ()) -
                 "server_cores_used": round(cpu, 3),
                 "server_memory_mb": process.memory_mb(),
                 "page_timings_ms": first,
-                **measure(page, server_figures(process.url, session), begun),
+                **measured,
+                "where_ms": where_ms(pipeline, measured, passed, stages(process.url)),
             }
 
 
@@ -177,7 +228,7 @@ def main(argv: list[str] | None = None) -> int:
     width, height = choose_size(find_system(args.pipeline), args.size)
     for sessions in args.sessions:
         flags = (*pipeline_flags(args), "--video-codec", args.codec)
-        result = run(sessions, f"{width}x{height}", args.seconds, flags)
+        result = run(args.pipeline, sessions, f"{width}x{height}", args.seconds, flags)
         print(json.dumps(result, indent=2))
         results.append(result)
     print(write_result(result_name("latency", args, str(height)), results))
