@@ -22,7 +22,8 @@ def slot_tables(renderer: BatchedRenderer, larger: BatchedRenderer) -> dict[str,
     """The tables of a renderer, by the way to them, and their rows for each slot: every tensor that
     grows by as much with each slot is one.
 
-    larger: another one of the same kind with a slot or more besides, all tables made.
+    larger: another one of the same kind with a slot or more besides. Both have all tables, and no
+        faces, for what is kept of those may be anything.
 
     Raises:
         ValueError: one grows in another way.

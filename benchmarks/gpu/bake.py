@@ -39,7 +39,7 @@ def bake(pipeline: str, avatars: Sequence[str], sizes: tuple[Size, ...]) -> Bake
                 renderer.prepare(identity, size)
             renderer.set_identity(slot, identity, sizes)
         PIPELINES[pipeline].shorten(renderer)
-    return Baked(faces, sizes, rows_of(renderer, bare, slot_tables(renderer, larger)))
+    return Baked(faces, sizes, rows_of(renderer, bare, slot_tables(bare, larger)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
