@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -59,9 +59,20 @@ class Refuse(MetaPathFinder):
     ) -> ModuleSpec | None:
         if name.partition(".")[0] not in self.refused:
             return None
+        return ModuleSpec(name, Missing())  # who only asks whether it is there is not stopped
+
+
+class Missing(Loader):
+    """Of a module that is not there."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
         way = [f for f in traceback.extract_stack() if f.filename.startswith(str(Path.cwd()))]
-        by = f"{way[-1].filename}:{way[-1].lineno}" if way else "something"
-        raise ModuleNotFoundError(f"a bare machine has no {name}; {by} wants it", name=name)
+        by = [f"{f.filename}:{f.lineno}" for f in way if f.filename != __file__]
+        wanted = f"a bare machine has no {spec.name}; {by[-1] if by else 'something'} wants it"
+        raise ModuleNotFoundError(wanted, name=spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        raise AssertionError("there is none")
 
 
 if __name__ == "__main__":
