@@ -34,7 +34,7 @@ def show(page, frame: str) -> tuple[int, int]:
 
 def test_the_choice_lies_beside_the_face_and_is_kept(page):
     label = page.get_by_label("Picture", exact=True)
-    assert label.is_visible()
+    label.wait_for()  # visible, once the page knows what the server's pipelines can show
     label.select_option(WIDE)
     page.reload()
     page.wait_for_function("window.vivavoce?.state === 'ready'")
