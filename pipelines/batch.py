@@ -7,6 +7,7 @@ in use. Importing this module imports no torch.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -116,8 +117,9 @@ class Batch:
 
     @classmethod
     def of(cls, slots: int, sizes: Sequence[Size], motion_dim: int) -> Batch:
-        """A batch of zeros in memory of its own."""
-        return cls.over(bytearray(cls.nbytes(slots, sizes, motion_dim)), slots, sizes, motion_dim)
+        """A batch of zeros in memory of its own: whole pages, for a GPU's driver locks those."""
+        pages = mmap.mmap(-1, cls.nbytes(slots, sizes, motion_dim))
+        return cls.over(memoryview(pages), slots, sizes, motion_dim)
 
 
 def _layout(

@@ -141,7 +141,8 @@ class BatchedPipeline:
             begin = time.perf_counter()
             step()
             if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
+                # Not the whole device: another pipeline may be capturing on it.
+                torch.cuda.current_stream(self.device).synchronize()
             times.append((time.perf_counter() - begin) * 1000.0)
         return statistics.median(times)
 

@@ -42,11 +42,15 @@ class CudaGraphs:
     def __init__(self, device: torch.device | str) -> None:
         self._device = torch.device(device)
         self._pool = torch.cuda.graph_pool_handle()
+        # One for all captures: only those of one stream share memory. And PyTorch has 32 streams,
+        # which it hands out in turn: a new one for each was soon one that another pipeline copies
+        # its pictures on, and neither survives that.
+        self._aside: torch.cuda.Stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
 
     def capture(self, function: Callable[[], Made]) -> tuple[Callable[[], object], Made]:
         with _ONE_AFTER_ANOTHER, torch.cuda.device(self._device):
             # Off the default stream, whose work would be tied to the capture.
-            aside: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            aside = self._aside
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
                 for _ in range(WARM_UPS):

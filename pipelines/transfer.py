@@ -8,8 +8,10 @@ steps before. On a CPU everything is copied at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -124,13 +126,14 @@ class Transfer:
             yield rows, held
 
     def host(self, batch: Batch) -> Host:
-        """A batch as tensors, pinned where there is a GPU; it is kept for good. To be called once
-        outside of inference mode, which they outlive."""
+        """A batch as tensors, pinned where there is a GPU; it is kept as long as this is. To
+        be called once outside of inference mode, which they outlive."""
         address = batch.memory.ctypes.data
         if address not in self._hosts:
             memory = torch.from_numpy(batch.memory)
             if self._stream is not None:
-                _pin(memory, self._here.inputs.device)
+                unpin = _pin(memory, self._here.inputs.device)
+                weakref.finalize(self, _let_go, memory, unpin, self._stream).atexit = False
                 self._stream.synchronize()  # nothing leaves while places may be made anew
             self._hosts[address] = Host(batch, memory, batch.tensors["planes"])
             for place in self._places:
@@ -171,11 +174,23 @@ def _copy(copies: Sequence[tuple[Tensor, Tensor]]) -> None:
         host.copy_(device, non_blocking=True)
 
 
-def _pin(memory: Tensor, device: torch.device) -> None:
-    """Lock memory in place, so that a device copies from and to it by itself."""
+def _pin(memory: Tensor, device: torch.device) -> Callable[[], object]:
+    """Lock memory in place, so that a device copies from and to it by itself; how to unlock it.
+
+    That must be done before it is freed, or the driver takes what comes to lie there for it.
+    """
     runtime: Any = torch.cuda.cudart()  # type: ignore[no-untyped-call]
     status = int(runtime.cudaHostRegister(memory.data_ptr(), memory.numel(), 0))
-    if status != 0:  # the driver then copies through memory of its own: right, but slower
-        logger.warning("%d bytes could not be pinned (error %d)", memory.numel(), status)
-        with suppress(RuntimeError):  # the next launch would report that error as its own
-            torch.zeros(1, device=device)
+    if status == 0:
+        return partial(runtime.cudaHostUnregister, memory.data_ptr())
+    # The driver then copies through memory of its own: right, but slower.
+    logger.warning("%d bytes could not be pinned (error %d)", memory.numel(), status)
+    with suppress(RuntimeError):  # the next launch would report that error as its own
+        torch.zeros(1, device=device)
+    return lambda: None
+
+
+def _let_go(memory: Tensor, unpin: Callable[[], object], stream: torch.cuda.Stream) -> None:
+    """Unlock memory, which is here so that it is not freed before."""
+    stream.synchronize()
+    unpin()

@@ -27,6 +27,7 @@ from pipelines.swaptalk.faces import ROWS, Faces, Rows
 from pipelines.swaptalk.loop import LONGEST
 from pipelines.swaptalk.mask import HEIGHT, WIDTH
 from pipelines.swaptalk.paste import box_of
+from pipelines.transfer import stream_of
 
 _POSITIONS = 2 * LONGEST - 2
 
@@ -79,6 +80,7 @@ class ClipTables:
         self._rows = [_Row() for _ in range(templates)]
         self._shows: list[int | None] = [None] * slots
         self._lock, self._making = threading.Lock(), threading.Lock()
+        self._aside = stream_of(device)
         self._clock = 0
         self._clips: dict[int, Clips] = {}
         self.row = torch.zeros(slots, dtype=torch.int64, device=device)
@@ -193,13 +195,14 @@ class ClipTables:
     @contextmanager
     def _uploading(self) -> Iterator[None]:
         """On a card beside the steps, which none of it concerns yet, and done when this ends."""
-        if self._device.type != "cuda":
+        if self._aside is None:
             yield
             return
-        aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        with torch.cuda.stream(aside):
+        # A step that has begun may still read a row that nobody shows any more.
+        self._aside.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(self._aside):
             yield
-        aside.synchronize()
+        self._aside.synchronize()
 
     def _write(self, number: int, identity: IdentityFeatures) -> None:
         """What does not depend on a size."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import multiprocessing
 import subprocess
 import sys
@@ -74,6 +75,12 @@ def test_its_memory_is_its_part_of_a_larger_one() -> None:
     assert not second.motion.any()
     assert second.planes.all()
     assert second.drawn.all()
+
+
+def test_no_two_batches_share_a_page() -> None:
+    """A GPU's driver locks pages, and one that is locked cannot be locked again."""
+    places = [Batch.of(1, ((2, 2),), 1).memory.ctypes.data for _ in range(4)]
+    assert all(place % mmap.PAGESIZE == 0 for place in places)
 
 
 def test_tensors_are_of_the_same_memory_and_made_once() -> None:

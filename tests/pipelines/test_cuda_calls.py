@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -42,6 +45,14 @@ def test_a_step_is_warmed_up_and_captured_aside_in_one_pool(runtime: Runtime) ->
     assert held.tolist() == [1.0, 1.0]  # copied to where the graph reads
 
 
+def test_all_steps_are_captured_in_one_stream(runtime: Runtime) -> None:
+    """Of several none would have memory of another's, and PyTorch has but 32 for everybody."""
+    graphs = CudaGraphs("cuda")
+    for n in range(40):
+        GraphedStep(f"step {n}", lambda: None, {}, graphs)
+    assert runtime.streams == 1
+
+
 def batch_of() -> Batch:
     return Batch.of(SLOTS, SIZES, 3)
 
@@ -66,6 +77,23 @@ def test_pictures_leave_in_a_stream_of_their_own(runtime: Runtime) -> None:
     begun[1].computed()
     begun[1].arrived()
     assert runtime.log == ["the host waits for event 3", "the host waits for event 4"]
+
+
+@pytest.mark.parametrize("pins", [0, 1])
+def test_memory_is_unpinned_before_it_is_freed(monkeypatch: pytest.MonkeyPatch, pins: int) -> None:
+    """And after what is still on its way to it. What was not pinned is not unpinned."""
+    runtime = Runtime(monkeypatch, pins=pins)
+    monkeypatch.setattr(transfer, "stream_of", lambda device: runtime.copies)
+    copies, batch = Transfer(OnDevice(SLOTS, 3, torch.device("cpu"))), batch_of()
+    weakref.finalize(batch.hops.base, runtime.log.append, "freed")
+    copies.host(batch)
+    del batch
+    runtime.log.clear()
+    gc.collect()
+    assert not runtime.log
+    del copies
+    gc.collect()
+    assert runtime.log == ["the host waits for copies", *["unpin"] * (pins == 0), "freed"]
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3], [0, 2, 3], [3], [1, 3]])

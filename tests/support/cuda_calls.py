@@ -52,16 +52,19 @@ class Runtime:
         self.copies = Stream(self.log, "copies")
         self._compute = [Stream(self.log, "compute")]
         self._events = 0
+        self.streams = 0
+        """That were asked for; the real one gives the same again after 32."""
         self._pins = pins
         patch.setattr(torch.cuda, "current_stream", lambda device=None: self._compute[-1])
-        patch.setattr(torch.cuda, "Stream", lambda device=None: Stream(self.log, "aside"))
+        patch.setattr(torch.cuda, "Stream", self._new_stream)
         patch.setattr(torch.cuda, "Event", self._checked(torch.cuda.Event.__new__, self._event))
         patch.setattr(torch.cuda, "device", lambda device: self.named("device"))
         patch.setattr(torch.cuda, "stream", self._in_stream)
         patch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
         patch.setattr(torch.cuda, "graph", self._checked(torch.cuda.graph.__init__, self._graph))
         patch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=self._replay))
-        patch.setattr(torch.cuda, "cudart", lambda: SimpleNamespace(cudaHostRegister=self._pin))
+        runtime = SimpleNamespace(cudaHostRegister=self._pin, cudaHostUnregister=self._unpin)
+        patch.setattr(torch.cuda, "cudart", lambda: runtime)
 
     def _checked(self, real: Any, ours: Any) -> Any:
         signature = inspect.signature(real)
@@ -71,6 +74,10 @@ class Runtime:
             return ours(*args, **kwargs)
 
         return call
+
+    def _new_stream(self, device: object = None) -> Stream:
+        self.streams += 1
+        return Stream(self.log, "aside")
 
     def _event(self, **kwargs: Any) -> Event:
         self._events += 1
@@ -99,3 +106,7 @@ class Runtime:
     def _pin(self, address: int, size: int, flags: int) -> int:
         self.log.append(f"pin {size}")
         return self._pins
+
+    def _unpin(self, address: int) -> int:
+        self.log.append("unpin")
+        return 0
