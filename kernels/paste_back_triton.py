@@ -16,9 +16,12 @@ from kernels.reference_paste import Behind
 from kernels.sample_triton import blended, corners
 
 _ROWS, _COLUMNS = 4, 128  # of a tile: lines of luma and of chroma are whole sectors of 32 bytes
+# One program serves all frames: photos have sizes of their own, and streams would have to wait for
+# a compiler.
+_SIZES = ["width", "height", "out_row"]
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@triton.jit(do_not_specialize=_SIZES)  # type: ignore[untyped-decorator]
 def _paste_back_kernel(  # type: ignore[no-untyped-def]
     drawn,  # float32 [n, 6, inner, inner]
     rows,  # int64 [n]
