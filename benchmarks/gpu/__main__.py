@@ -62,7 +62,7 @@ def _bench(args: argparse.Namespace) -> Bench:
     record = Record(args.out, {"on": on, **versions}, args.run)
     tiny: dict[str, Any] = {}
     if args.dry_run:
-        tiny = {"counts": (2, 1), "few": 1, "many": 1, "times": 3, "limit_s": 0.1}
+        tiny = {"counts": (2, 1), "few": 1, "many": 1, "hops": 2, "times": 3, "limit_s": 0.1}
         tiny |= {"copied": 1 << 12, "side": 16, "interpret": True, "sizes": Bench.sizes[:1]}
     if args.pipelines:
         tiny["pipelines"] = tuple(args.pipelines)

@@ -27,8 +27,10 @@ class Bench:
     """What parts are told.
 
     faces: baked ones. counts: of faces that are drawn in a step. few, many: faces of one step that
-    kernels are tried with and timed with. times: steps or calls of one figure, each for at most
-    `limit_s`. copied, side: bytes and rows of what the card's ceilings are read from.
+    kernels are tried with and timed with. hops: that faces have heard by then, so that mouths are
+    open and heads turned; over as many graphs are compared. times: steps or calls of one figure,
+    each for at most `limit_s`. copied, side: bytes and rows of what the card's ceilings are read
+    from.
     """
 
     device: torch.device
@@ -39,6 +41,7 @@ class Bench:
     counts: tuple[int, ...] = (64, 1, 8, 128, 32, 16, 4, 2)
     few: int = 3
     many: int = 64
+    hops: int = 25
     times: int = 200
     limit_s: float = 2.0
     copied: int = 1 << 31
@@ -109,7 +112,7 @@ def _shares(bench: Bench, name: str, size: Size) -> dict[str, Any]:
 def _calls(bench: Bench, name: str, size: Size, faces: int) -> list[kernels.Call]:
     talking = steps.Talking(name, bench.faces, faces, (size,), bench.device, Eager())
     talking.reset()
-    for _ in range(2):
+    for _ in range(bench.hops):
         talking.begin(faces, size)()
     with kernels.listening(kernels.OPS) as calls:
         talking.begin(faces, size)()
@@ -122,12 +125,9 @@ def _called(number: int, call: kernels.Call) -> str:
 
 def _graphs(bench: Bench) -> Figures:
     """Graphs give what the same steps give without them, also after a reset."""
-    size = bench.sizes[0]
+    told = bench.few, bench.sizes[0], bench.device, bench.hops
     for name in bench.pipelines:
-        yield (
-            name,
-            partial(steps.graph_against_eager, name, bench.faces, bench.few, size, bench.device, 4),
-        )
+        yield name, partial(steps.graph_against_eager, name, bench.faces, *told)
 
 
 def _steps(bench: Bench, pipeline: str) -> Figures:

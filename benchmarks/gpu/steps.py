@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import time
@@ -46,6 +47,7 @@ class Talking:
         self, name: str, faces: Path, slots: int, sizes: tuple[Size, ...], device: torch.device,
         graphs: Graphs | None = None,
     ) -> None:  # fmt: skip
+        gc.collect()  # what others held goes now, and not in the middle of a capture
         self.device = device
         baked = read(faces, name)
         renderer = renderer_of(name, slots, baked.sizes, device)
