@@ -3,6 +3,8 @@
 import os
 import signal
 
+# Where there is a card, TRITON_INTERPRET=0 and `-m gpu` try what is compiled: no graph can capture
+# an interpreter.
 os.environ.setdefault("TRITON_INTERPRET", "1")
 os.environ.setdefault("GLOG_minloglevel", "2")
 
