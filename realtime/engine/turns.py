@@ -67,9 +67,10 @@ class Slot:
     """Local time by which its next hop is expected."""
 
     def put(self, hop: WaitingHop) -> None:
-        """Queue a hop; the oldest goes unheard where too many wait, and is counted. Those that
-        complete nothing to be seen do not count: they may all come at once."""
-        if sum(self._is_seen(waiting) for waiting in self.hops) == INBOX_HOPS:
+        """Queue a hop; the oldest go unheard where too many wait, and are counted. Those that
+        complete nothing to be seen do not make too many: they may all come at once. But they are
+        older than what waits behind them, and go before it."""
+        while sum(self._is_seen(waiting) for waiting in self.hops) >= INBOX_HOPS:
             self.hops.popleft()
             self.dropped += 1
         self.hops.append(hop)

@@ -364,6 +364,14 @@ def test_an_inbox_drops_its_oldest_hop_and_counts_it():
     assert one.dropped == 3
 
 
+def test_an_inbox_stays_short_also_where_hops_that_nobody_sees_wait_first():
+    one = slot(1)
+    for n in range(40):
+        one.put(replace(hop(n), unseen=n < 3))
+    assert [h.start // HOP_SAMPLES for h in one.hops] == list(range(40 - INBOX_HOPS, 40))
+    assert one.dropped == 40 - INBOX_HOPS
+
+
 def test_clearing_forgets_what_was_not_heard():
     one = slot(1)
     one.put(hop(0))
