@@ -91,6 +91,8 @@ class Gate:
                 raise InsufficientScope("an API key itself, not a token")
         elif call.need != ANY and not who.scopes & frozenset(call.need):
             raise InsufficientScope(" or ".join(sorted(call.need)))
+        elif call.need != ANY and call.session is None and who.session is not None:
+            raise InsufficientScope("a key or token that is not bound to one session")
         return who
 
     def holds(self, who: Caller) -> bool:

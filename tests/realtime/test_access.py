@@ -290,6 +290,7 @@ async def test_a_ticket_opens_one_socket_once(house):
     assert (await knock(house.app, "WS", path, query=once)).status == 401
     assert (await knock(house.app, "WS", path, query=ticket("another"))).status == 404
     assert (await knock(house.app, "GET", "/v1/pipelines", query=ticket())).status == 401
+    assert (await knock(house.app, "WS", "/v1/realtime", query=ticket())).status == 403
     late = ticket()
     house.clock.jump(31)
     assert (await knock(house.app, "WS", path, query=late)).status == 401
