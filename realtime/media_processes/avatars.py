@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from realtime.avatars.collection import Collection
 from realtime.avatars.records import Avatar
 from realtime.config import ServerConfig
 from realtime.errors import UnknownAvatar
+
+SETTLED_NS = 3_000_000_000
+"""After so long, what changes in a folder changes its time too: coarse file systems tell 2 s."""
 
 
 class SharedAvatars:
@@ -27,6 +31,7 @@ class SharedAvatars:
 
     def _read(self) -> None:
         self._seen_ns = self._changed_ns()  # before: what changes meanwhile is read again
+        self._settled = time.time_ns() - self._seen_ns > SETTLED_NS
         self._collection = Collection(self._config)
 
     def _changed_ns(self) -> int:
@@ -53,8 +58,10 @@ class SharedAvatars:
         """
         try:
             return self._newest().get(avatar_id)
-        except UnknownAvatar:  # or it was made within the same tick of the folder's time
-            self._read()
+        except UnknownAvatar:
+            if self._settled:  # clients of others name models that are no avatars
+                raise
+            self._read()  # it may have been made within the same tick of the folder's time
             return self._collection.get(avatar_id)
 
     def default(self, pipeline: str) -> Avatar:
