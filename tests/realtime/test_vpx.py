@@ -1,5 +1,8 @@
 """libvpx by its own interface: the bytes of FFmpeg's wrapper, and a bitrate that follows."""
 
+import contextlib
+import gc
+import sys
 from fractions import Fraction
 
 import av
@@ -86,3 +89,16 @@ def test_a_library_with_another_interface_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(vpx, "_ENCODER_ABI", vpx._ENCODER_ABI + 1)
     with pytest.raises(VpxError, match="version mismatch"):
         Vp8(64, 64, 200_000, HZ)
+
+
+def test_a_stream_that_never_was_is_let_go_of_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_library() -> None:
+        raise VpxError("there is none")
+
+    complaints: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", complaints.append)
+    monkeypatch.setattr(vpx, "_library", no_library)
+    with contextlib.suppress(VpxError):
+        Vp8(64, 64, 200_000, HZ)
+    gc.collect()
+    assert not complaints

@@ -209,10 +209,10 @@ class Vp8:
     """
 
     def __init__(self, width: int, height: int, bps: int, time_base_hz: int) -> None:
+        self._context: _Context | None = None  # first, for `__del__` sees also what failed
         self.width, self.height = width, height
         self._library = library = _library()
         self._config = config = _default(library)
-        self._context: _Context | None = None
         self._image = _Image()
         config.g_w, config.g_h, config.g_threads = width, height, 1
         config.g_timebase = _Rational(1, time_base_hz)
