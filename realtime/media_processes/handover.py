@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 from collections.abc import Callable
 from urllib.parse import quote
 
 import httpx
 from starlette._utils import get_route_path
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from realtime.access.table import Call, find_call
@@ -33,6 +35,11 @@ _ANYWHERE = {
 _OFFER = "/api/offer"
 _OF_ONE_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"content-length"}
 """Headers that are about a connection, not about what goes over it (RFC 9110, 7.6.1)."""
+_WITHOUT_BODY = (204, 304)
+"""Statuses whose answers say no length (RFC 9110, 8.6): a cache would take 0 for the picture's."""
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""One for all: by default each connection would read the authorities of the web anew, for which
+nothing else runs for 20 ms, and a Unix socket needs none."""
 ENDED = "the media process ended while it was asked; try again"
 
 
@@ -63,7 +70,9 @@ class Handover:
             await refusal(error)(scope, receive, send)
 
     async def _hand_over(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
-        body = b"" if call.method == "WS" else await _read(receive)
+        body = b"" if call.method == "WS" else await _read(receive, Headers(scope=scope))
+        if body is None:
+            return  # the client has gone, perhaps in the middle of an offer
         process = self._find(call, body)
         if process is not None:
             try:
@@ -75,11 +84,15 @@ class Handover:
         if opens:
             self._check_open()
         process = self._media.choose()
-        process.opening += opens
-        try:
-            await _pass_on(process, scope, body, receive, send)
-        finally:
-            process.opening -= opens
+        with contextlib.ExitStack() as opening:
+            if opens:
+                opening.enter_context(process.opens())
+
+            async def answer(message: Message) -> None:
+                opening.close()  # what was opened counts by itself, however long a socket lives
+                await send(message)
+
+            await _pass_on(process, scope, body, receive, answer)
 
     def _find(self, call: Call, body: bytes) -> MediaProcess | None:
         """The one whose session the call is about; None: it is about none, or none that is there
@@ -113,12 +126,16 @@ def _session_of_offer(body: bytes) -> str:
     return said.partition(".")[0] if isinstance(said, str) else ""
 
 
-async def _read(receive: Receive) -> bytes:
+async def _read(receive: Receive, headers: Headers) -> bytes | None:
+    """The body; None: there is one, and the client has gone before all of it was there."""
+    announced = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     parts, more = [], True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":  # whoever hangs up need not wait for the answer
+            return None if announced else b""
         parts.append(message.get("body", b""))
-        more = message["type"] == "http.request" and message.get("more_body", False)
+        more = message.get("more_body", False)
     return b"".join(parts)
 
 
@@ -151,22 +168,20 @@ async def _forward(
         EngineError: the process ended before it answered.
     """
     request = httpx.Request(method, f"http://media{target}", headers=headers, content=body)
-    async with httpx.AsyncHTTPTransport(uds=path) as transport:
+    async with httpx.AsyncHTTPTransport(uds=path, verify=_NO_TLS) as transport:
         try:
             response = await transport.handle_async_request(request)
             content = b"".join([part async for part in response.aiter_raw()])
             await response.aclose()
         except httpx.TransportError as error:
             raise EngineError(ENDED) from error
-    start: Message = {
-        "type": "http.response.start",
-        "status": response.status_code,
-        "headers": [
-            (name.lower(), value)
-            for name, value in response.headers.raw
-            if name.lower() not in _OF_ONE_HOP
-        ]
-        + [(b"content-length", str(len(content)).encode())],
-    }
-    await send(start)
+    told = [
+        (name.lower(), value)
+        for name, value in response.headers.raw
+        if name.lower() not in _OF_ONE_HOP
+    ]
+    if response.status_code not in _WITHOUT_BODY:
+        told.append((b"content-length", str(len(content)).encode()))
+    status = response.status_code
+    await send({"type": "http.response.start", "status": status, "headers": told})
     await send({"type": "http.response.body", "body": content})

@@ -7,7 +7,8 @@ import logging
 import multiprocessing
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from realtime.clock import Clock
@@ -77,16 +78,11 @@ class MediaProcess:
 
     async def live(self) -> str:
         """Start it; returns why it is over."""
-        ours, theirs = socket.socketpair()
-        # From this thread and no other: the process dies with the thread that started it.
-        self._process = multiprocessing.get_context("spawn").Process(
-            target=run_media_process,
-            args=(self.settings, theirs, os.getpid()),
-            name=f"vivavoce-media-{self.name}",
-            daemon=True,
-        )
-        self._process.start()
-        theirs.close()
+        try:
+            ours = self._start()
+        except OSError as error:  # there is no memory for one more now, say
+            self._over()
+            return f"it cannot be started: {error}"
         await self._line.open(ours)
         hearing = asyncio.create_task(self._line.run())
         beating = asyncio.create_task(self._beat())
@@ -94,13 +90,37 @@ class MediaProcess:
             await asyncio.wait({hearing, beating}, return_when=asyncio.FIRST_COMPLETED)
             return "it has ended" if hearing.done() else await beating
         finally:
-            self.state, hung_up = "ended", hearing.done()
+            hung_up = hearing.done()
+            self._over()
             for task in (beating, hearing):
                 task.cancel()
             await asyncio.gather(beating, hearing, return_exceptions=True)
-            if not self.ready.done():
-                self.ready.set_result(None)
             await self._bury(JOIN_S if hung_up else 0.0)
+
+    def _start(self) -> socket.socket:
+        """The process; our end of the line to it."""
+        ours, theirs = socket.socketpair()
+        # From this thread and no other: the process dies with the thread that started it.
+        process = multiprocessing.get_context("spawn").Process(
+            target=run_media_process,
+            args=(self.settings, theirs, os.getpid()),
+            name=f"vivavoce-media-{self.name}",
+            daemon=True,
+        )
+        try:
+            process.start()
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._process = process
+        return ours
+
+    def _over(self) -> None:
+        self.state = "ended"
+        if not self.ready.done():
+            self.ready.set_result(None)
 
     async def _beat(self) -> str:
         """Ask it every second; returns why it is given up."""
@@ -122,6 +142,15 @@ class MediaProcess:
         process.close()
 
     # What it is asked
+
+    @contextmanager
+    def opens(self) -> Iterator[None]:
+        """A request is under way that may open a session here."""
+        self.opening += 1
+        try:
+            yield
+        finally:
+            self.opening -= 1
 
     async def count(self) -> list[Family]:
         """What it has counted; where it does not say, what it had when it last did."""

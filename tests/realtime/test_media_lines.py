@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
+import multiprocessing
 import os
 import socket
 import tempfile
@@ -21,7 +23,9 @@ from prometheus_client import generate_latest
 from pipelines.pipeline import Material
 from realtime.access.caller import LOCAL, Caller, acting
 from realtime.access.table import find_call
+from realtime.avatars.collection import Collection
 from realtime.avatars.records import Record, write_record
+from realtime.clock import MonotonicClock
 from realtime.config import ServerConfig
 from realtime.cores import cores, is_cores, stay_on
 from realtime.engine.supervisor import EngineAddress
@@ -31,6 +35,7 @@ from realtime.media_processes.avatars import SharedAvatars
 from realtime.media_processes.handover import is_of_sessions
 from realtime.media_processes.host import MediaHost, MediaSettings
 from realtime.media_processes.line import Line
+from realtime.media_processes.member import MediaProcess
 from realtime.media_processes.process import create_media_app
 from realtime.media_processes.said_caller import read_caller, say_caller
 from realtime.media_processes.totals import Sums, families_of
@@ -186,6 +191,26 @@ async def test_a_folder_that_no_socket_fits_in_is_named(tmp_path, monkeypatch):
     assert not list(deep.iterdir())
 
 
+async def test_a_process_that_cannot_be_started_is_over_at_once(tmp_path, monkeypatch):
+    def start(self: Any) -> None:
+        raise OSError(errno.ENOMEM, "no memory for one more")
+
+    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", start)
+    config = ServerConfig(data_dir=tmp_path, media_processes=2)
+    settings = MediaSettings(config, EngineAddress(b"nobody", b""), str(tmp_path / "m1"))
+    process = MediaProcess("m1", settings, MonotonicClock(), lambda process: {})
+    assert "no memory for one more" in await process.live()
+    assert (process.state, process.pid) == ("ended", None)
+    assert process.ready.done()
+    server = Server(config)
+    assert server.media is not None
+    async with asyncio.timeout(60):
+        with pytest.raises(EngineError, match="cannot start"):
+            await server.media.start(EngineAddress(b"nobody", b""))
+        assert {each["pid"] for each in server.media.describe()} == {None}
+        await server.media.stop()
+
+
 @pytest.fixture
 def shared(tmp_path) -> tuple[ServerConfig, SharedAvatars]:
     cast = tmp_path / "cast"
@@ -218,6 +243,31 @@ async def test_uploads_are_known_as_soon_as_they_are_kept_and_no_longer(shared):
     os.utime(folder)
     with pytest.raises(UnknownAvatar):
         avatars.get("guest0")
+
+
+async def test_names_of_no_avatar_have_nothing_read_again(shared, monkeypatch):
+    config, avatars = shared
+    folder = config.data_dir / "avatars"
+    folder.mkdir(parents=True)
+    os.utime(folder, (1e9, 1e9))
+    assert avatars.default("portrait").id == "anna"
+    read = []
+
+    class Counted(Collection):
+        def __init__(self, config: ServerConfig) -> None:
+            read.append(config)
+            super().__init__(config)
+
+    monkeypatch.setattr("realtime.media_processes.avatars.Collection", Counted)
+    for _ in range(3):
+        with pytest.raises(UnknownAvatar):
+            avatars.get("gpt-realtime")
+    assert not read
+    photo = folder / "guest.jpg"
+    photo.write_bytes(b"picture")
+    write_record(folder / "guest.json", Record(name="Guest", material=Material(photo=photo)))
+    assert avatars.get("guest").material.photo == photo
+    assert len(read) == 1
 
 
 def test_cores_are_named_as_taskset_names_them():
