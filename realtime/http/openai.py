@@ -39,7 +39,11 @@ def realtime_routes(server: SessionHost) -> APIRouter:
             await deny(websocket, error)
             return
         offered = websocket.scope.get("subprotocols", [])
-        await websocket.accept(PROTOCOL if PROTOCOL in offered else None)
+        try:
+            await websocket.accept(PROTOCOL if PROTOCOL in offered else None)
+        except BaseException:  # the client went while a place was made: it would stay taken
+            await session.close("failed")
+            raise
         async with Socket(websocket) as socket:
             await _serve(session, socket, model)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
 from fastapi.responses import JSONResponse
+from starlette.types import Message
 
 from realtime.errors import VivavoceError
 from realtime.http.guard import error_body
@@ -18,6 +20,7 @@ MAX_MESSAGE_BYTES = 15 * 1024 * 1024
 """What OpenAI's Realtime API takes in one `input_audio_buffer.append`."""
 _MOST_WAITING = 2_000  # messages; a client that reads none has gone
 _OVER, _TOO_SLOW = 1000, 1008  # RFC 6455, section 7.4.1
+_FAREWELL_S = 10.0  # for a client that was cut off to read that it was
 
 
 async def deny(socket: WebSocket, error: VivavoceError) -> None:
@@ -30,7 +33,8 @@ async def deny(socket: WebSocket, error: VivavoceError) -> None:
 class Socket:
     """An accepted WebSocket. `async with` it: its sender runs meanwhile.
 
-    Sessions speak to it by `send`, which never waits; a client that does not read is cut off.
+    Sessions speak to it by `send`, which never waits; a client that does not read is cut off: its
+    `messages` end, however long its connection stays open.
     """
 
     def __init__(self, socket: WebSocket) -> None:
@@ -38,6 +42,7 @@ class Socket:
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue(_MOST_WAITING)
         self._sender: asyncio.Task[None] | None = None
         self._code = _OVER
+        self._cut_off = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Socket:
         self._sender = asyncio.create_task(self._send_all())
@@ -45,14 +50,17 @@ class Socket:
 
     async def __aexit__(self, *error: object) -> None:
         assert self._sender is not None
+        if self._cut_off.done():
+            await asyncio.wait({self._sender}, timeout=_FAREWELL_S)
         self._sender.cancel()
         await asyncio.gather(self._sender, return_exceptions=True)
 
     def send(self, text: str) -> bool:
         """Queue one message; False where its client reads none and is cut off."""
-        if self._waiting.full():
+        if self._waiting.full() and not self._cut_off.done():
             logger.warning("a client of a WebSocket does not read: it is cut off")
             self._code = _TOO_SLOW
+            self._cut_off.set_result(None)
             while not self._waiting.empty():
                 self._waiting.get_nowait()
             self.end()
@@ -66,16 +74,22 @@ class Socket:
             self._waiting.put_nowait(None)
 
     async def messages(self) -> AsyncIterator[str | bytes]:
-        """What the client says until it goes."""
+        """What the client says until it goes, or is cut off."""
         try:
-            while True:
-                message = await self._socket.receive()
-                if message["type"] == "websocket.disconnect":
-                    return
+            while (message := await self._receive())["type"] != "websocket.disconnect":
                 text = message.get("text")
                 yield message["bytes"] if text is None else text
         except (WebSocketDisconnect, RuntimeError):  # the latter once it was closed from here
             return
+
+    async def _receive(self) -> Message:
+        receiving = asyncio.ensure_future(self._socket.receive())
+        try:
+            ends: set[asyncio.Future[Any]] = {receiving, self._cut_off}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            return {"type": "websocket.disconnect"} if self._cut_off.done() else receiving.result()
+        finally:
+            receiving.cancel()
 
     async def _send_all(self) -> None:
         try:

@@ -3,6 +3,7 @@ the same in the dialect of OpenAI's Realtime clients."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -12,8 +13,11 @@ import numpy as np
 import pytest
 import pytest_asyncio
 import websockets
+from fastapi import FastAPI
 from numpy.typing import NDArray
+from starlette.types import Message
 
+from realtime.http.openai import realtime_routes
 from tests.support.engines import until
 from tests.support.sockets import Site, served
 
@@ -322,3 +326,43 @@ async def test_what_the_dialect_does_not_know_is_refused_in_words(site: Site) ->
             ("invalid_value", "d1"),
             ("response_cancel_not_active", "e"),
         ]
+
+
+async def test_whoever_reads_nothing_is_cut_off_and_holds_no_session(site: Site) -> None:
+    """Its connection stays open all the while."""
+    session = await site.open()
+    held = site.service.session(session)
+    url = f"ws://{site.address}/v1/sessions/{session}/events"
+    silent: dict[str, Any] = {
+        "max_queue": 1,
+        "ping_interval": None,
+        "close_timeout": 1,
+        "compression": None,
+    }
+    async with websockets.connect(url, **silent):
+        await until(lambda: len(held.parties) == 1)
+        for _ in range(200):  # 80 MB: more than all buffers between here and there
+            for _ in range(20):
+                held.hub.warn("flood", "." * 20_000)
+            await asyncio.sleep(0)
+        await until(lambda: held.closing)
+
+
+async def test_a_realtime_client_that_goes_too_early_leaves_no_session(site: Site) -> None:
+    app = FastAPI()
+    app.include_router(realtime_routes(site.service))
+    opened: list[int] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        opened.append(site.service.count)
+        raise OSError("the client has gone")
+
+    before = site.service.count
+    scope = {"type": "websocket", "path": "/v1/realtime", "query_string": b"", "headers": []}
+    with pytest.raises(OSError, match="has gone"):
+        await app(scope | {"root_path": "", "subprotocols": []}, receive, send)
+    assert opened[0] == before + 1
+    assert site.service.count == before
