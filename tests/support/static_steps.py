@@ -31,6 +31,8 @@ from torch.utils._pytree import tree_leaves
 from pipelines.streaming import fixed_shapes
 
 _ROOT = Path(__file__).resolve().parents[2]
+# An environment may lie inside the repository, as the `.venv` of `make install` does.
+_NOT_OURS = str(Path(sys.prefix).resolve())
 _READS = "reads a value back from the device"
 _SHAPE = "makes a shape that depends on values"
 _HOST = "makes a tensor on the host and copies it"
@@ -181,10 +183,15 @@ def _constants_of_modules() -> dict[int, str]:
     return {
         id(value): f"{module.__name__}.{name}"
         for module in list(sys.modules.values())
-        if str(getattr(module, "__file__", None) or "").startswith(str(_ROOT))
+        if _is_ours(str(getattr(module, "__file__", None) or ""))
         for name, value in vars(module).items()
-        if isinstance(value, Tensor)
+        # By its type: asked for `__class__`, some objects (PyTorch's old names) warn.
+        if issubclass(type(value), Tensor)
     }
+
+
+def _is_ours(file: str) -> bool:
+    return file.startswith(str(_ROOT)) and not file.startswith((sys.prefix, _NOT_OURS))
 
 
 def _name_of(func: Any) -> str:
@@ -202,7 +209,7 @@ def _line_of(error: Exception) -> str:
 
 def _innermost(stack: traceback.StackSummary) -> str:
     for frame in reversed(stack):
-        if frame.filename.startswith(str(_ROOT)) and frame.filename != __file__:
+        if _is_ours(frame.filename) and frame.filename != __file__:
             path = Path(frame.filename).relative_to(_ROOT)
             return f"{path}:{frame.lineno}: {frame.line}"
     return "outside of our code"
