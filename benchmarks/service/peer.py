@@ -14,11 +14,12 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
-from vivavoce_client.microphone import PACKET, RealTimeTrack
+from vivavoce_client.microphone import PACKET, TIME_BASE, RealTimeTrack
 from vivavoce_client.microphone import RATE_HZ as AUDIO_RATE_HZ
 from vivavoce_client.peer import Peer, mono
 from vivavoce_client.timing import SenderClock
 
+from realtime.sinks.webrtc.codecs import OpusEncoder
 from realtime.sources.microphone.opus import OpusDecoder
 
 LOUD = 1_500  # of 32767: what counts as sound
@@ -48,6 +49,22 @@ class SoundTrack(RealTimeTrack):
         return self._sound[at : at + PACKET]
 
 
+class EncodedTrack(SoundTrack):
+    """The same, encoded once: sending it costs a client next to nothing."""
+
+    def __init__(self, sound: NDArray[np.int16]) -> None:
+        super().__init__(sound)
+        encoder, numbers = OpusEncoder(), range(len(self._sound) // PACKET)
+        self._packets = [bytes(p) for n in numbers for p in encoder.encode(self._frame(n))]
+
+    async def recv(self) -> av.Packet[Any]:
+        """The next 20 ms, when it is time."""
+        number = await self._due()
+        packet: av.Packet[Any] = av.Packet(self._packets[number % len(self._packets)])
+        packet.pts, packet.time_base = number * PACKET, TIME_BASE
+        return packet
+
+
 @dataclass
 class Stream:
     """What came over one RTP stream."""
@@ -62,13 +79,20 @@ class AvatarClient(Peer):
     Args:
         sound: int16 [n], 48 kHz, spoken in a loop.
         keep_frames: keep every decoded picture and all returned sound.
-        decode: decode what comes; without, only arrivals are written down, at little CPU cost.
+        decode: decode what comes; without, arrivals are written down, and when sounds came back.
+        listen: without, not even these, and what is spoken is encoded once: clients that must not
+            take the server's processor time.
     """
 
     def __init__(
-        self, sound: NDArray[np.int16], *, keep_frames: bool = True, decode: bool = True
+        self,
+        sound: NDArray[np.int16],
+        *,
+        keep_frames: bool = True,
+        decode: bool = True,
+        listen: bool = True,
     ) -> None:
-        self.microphone = SoundTrack(sound)
+        self.microphone = SoundTrack(sound) if listen else EncodedTrack(sound)
         super().__init__(microphone=self.microphone)
         self.audio = Stream(self.clocks["audio"])
         self.video = Stream(self.clocks["video"])
@@ -82,6 +106,7 @@ class AvatarClient(Peer):
         self.first_frame: float | None = None
         self._keep = keep_frames
         self._decode = decode
+        self._listen = listen
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -109,7 +134,7 @@ class AvatarClient(Peer):
 
         async def rtp(packet: Any, arrival_time_ms: int) -> None:
             stream.arrivals.append((packet.timestamp, time.monotonic()))
-            if stream is self.audio:
+            if stream is self.audio and self._listen:
                 self._hear(packet.payload)
             if self._decode:
                 await handle(packet, arrival_time_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -13,6 +14,7 @@ from aiortc.mediastreams import MediaStreamError
 from numpy.typing import NDArray
 
 RATE_HZ = 48_000
+TIME_BASE = Fraction(1, RATE_HZ)
 PACKET = 960
 """Samples: 20 ms."""
 MOST_S = 300.0
@@ -33,19 +35,29 @@ class RealTimeTrack(MediaStreamTrack):
         """int16 [960] at 48 kHz of the packet of this number; called when it is due."""
         raise NotImplementedError
 
-    async def recv(self) -> av.AudioFrame:
+    async def recv(self) -> av.AudioFrame | av.Packet[Any]:
         """The next 20 ms, when it is time."""
+        return self._frame(await self._due())
+
+    def _frame(self, number: int) -> av.AudioFrame:
+        frame = av.AudioFrame.from_ndarray(self.packet(number)[None], format="s16", layout="mono")
+        frame.sample_rate = RATE_HZ
+        frame.pts, frame.time_base = number * PACKET, TIME_BASE
+        return frame
+
+    async def _due(self) -> int:
+        """Wait until it is time for the next packet; its number.
+
+        Raises:
+            MediaStreamError: the track was stopped.
+        """
         if self.readyState != "live":
             raise MediaStreamError
         loop = asyncio.get_running_loop()
         self._start = self._start if self._start is not None else loop.time()
         await asyncio.sleep(max(0.0, self._start + self._sent * 0.02 - loop.time()))
-        samples = self.packet(self._sent)
-        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-        frame.sample_rate = RATE_HZ
-        frame.pts, frame.time_base = self._sent * PACKET, Fraction(1, RATE_HZ)
         self._sent += 1
-        return frame
+        return self._sent - 1
 
 
 class Microphone(RealTimeTrack):
