@@ -117,7 +117,7 @@ def eye_colour(  # type: ignore[no-untyped-def]
         unit * (_THIN + _THICKER * strength), 0.8
     )
     hanging = tl.where(below > 0.0, lash * tl.exp(under * _HANG), 0.0)
-    dark = shown * tl.maximum(strength * tl.exp(-line * line), _HANGING * hanging)
+    dark = shown * tl.maximum(strength * tl.exp(-line * line), hanging * _HANGING)
     over = 1.0 - (1.0 - skin) * (1.0 - dark)
     left = cover * (1.0 - over)
     ball = (1.0 - over) * (1.0 - cover) * in_shadow

@@ -28,7 +28,7 @@ def node(x, y, columns, rows, CORNER: tl.constexpr):  # type: ignore[no-untyped-
 @triton.jit
 def kept(x, least, most):  # type: ignore[no-untyped-def]
     """Places cut to a range; NaN becomes its beginning."""
-    return tl.minimum(tl.maximum(x, least), most)
+    return tl.minimum(tl.where(x > least, x, least), most)
 
 
 @triton.jit
