@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 
 import pytest
@@ -54,6 +55,24 @@ def test_a_replay_gives_what_the_step_gives(graphs: Graphs) -> None:
         assert torch.equal(held, ours)
         assert torch.equal(state.total, expected.total)
         assert held is step.made
+
+
+def test_a_tape_keeps_nothing_of_what_a_step_makes_on_its_way() -> None:
+    """What a drawing makes comes to gigabytes."""
+    x, made = torch.ones(3), []
+
+    def function() -> Tensor:
+        twice = x * 2
+        row = twice[1:]
+        row += 1
+        made.append(weakref.ref(twice))
+        return torch.cat([twice, x])
+
+    again, held = Tape().capture(function)
+    assert [each() for each in made] == [None, None]
+    x[2] = 5.0
+    again()
+    assert held.tolist() == [2, 3, 11, 1, 1, 5]
 
 
 def test_what_was_decided_stays_decided() -> None:
