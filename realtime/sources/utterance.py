@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections import deque
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 from realtime.media import SAMPLE_RATE_HZ, VOICE_RATE_HZ, VOICE_SAMPLES
+
+_SAMPLE_BYTES = np.dtype(np.int16).itemsize
 
 
 class Utterance:
@@ -25,12 +26,17 @@ class Utterance:
         """Samples at 16 kHz that viewers heard."""
         self.pushed = 0
         """Samples at its own rate, in all."""
-        self.waiting = 0
-        """Those of them that were not taken."""
-        self._chunks: deque[NDArray[np.int16]] = deque()
+        self._sound = bytearray()
+        """Its samples that were not taken, in whatever pieces they came: one array and one call of
+        the resampler for each of many small ones would cost more than their sound."""
         self._resampler: av.AudioResampler | None = None
         self._ready: NDArray[np.int16] = np.zeros(0, np.int16)  # at 48 kHz
         self._held = False
+
+    @property
+    def waiting(self) -> int:
+        """Samples at its own rate that were not taken."""
+        return len(self._sound) // _SAMPLE_BYTES
 
     @property
     def spoken_ms(self) -> int:
@@ -45,20 +51,18 @@ class Utterance:
     @property
     def over(self) -> bool:
         """Whether all of it was taken, and no more will come."""
-        return self.committed and not self._chunks and not len(self._ready)
+        return self.committed and not self._sound and not len(self._ready)
 
     def push(self, pcm: NDArray[np.int16]) -> None:
         """Add to its end."""
-        self._chunks.append(pcm.copy())
-        self.waiting += len(pcm)
+        self._sound += pcm.tobytes()
         self.pushed += len(pcm)
 
     def cut(self) -> None:
         """It ends with what was taken of it."""
         self.pushed -= self.waiting
-        self.waiting = 0
         self.committed = True
-        self._chunks.clear()
+        self._sound.clear()
         self._resampler, self._ready = None, self._ready[:0]
 
     def take(self) -> NDArray[np.int16]:
@@ -67,8 +71,8 @@ class Utterance:
         Less than a hop is held back once, unless it is the end: if speech comes no faster than it
         is spoken, that makes the cushion which it needs.
         """
-        while len(self._ready) < VOICE_SAMPLES and self._chunks:
-            self._resample(self._chunks.popleft())
+        while len(self._ready) < VOICE_SAMPLES and self._sound:
+            self._resample()
         if len(self._ready) < VOICE_SAMPLES:
             if not self.committed and not self._held:
                 self._held = len(self._ready) > 0
@@ -78,11 +82,11 @@ class Utterance:
         taken, self._ready = np.split(self._ready, [VOICE_SAMPLES])
         return taken
 
-    def _resample(self, chunk: NDArray[np.int16]) -> None:
-        part = chunk[: self.rate_hz // 10]
-        if len(chunk) > len(part):
-            self._chunks.appendleft(chunk[len(part) :])
-        self.waiting -= len(part)
+    def _resample(self) -> None:
+        """At most 100 ms at once: nobody waits for all of a long one."""
+        size = self.rate_hz // 10 * _SAMPLE_BYTES
+        part = np.frombuffer(bytes(self._sound[:size]), np.int16)
+        del self._sound[:size]
         if self._resampler is None:
             self._resampler = av.AudioResampler("s16", "mono", VOICE_RATE_HZ)
         frame = av.AudioFrame.from_ndarray(part[None], format="s16", layout="mono")

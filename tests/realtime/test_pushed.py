@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -83,6 +89,47 @@ def test_any_rate_and_any_chunks_give_the_same_speech(rate_hz: int, lengths: lis
     inside = slice(960, max(960, round(seconds * 48_000) - 960))
     assert np.abs(whole[inside] - ideal[inside]).max(initial=0) < 400
     assert not whole[round(seconds * 48_000) + 480 :].any()
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.sampled_from([8_000, 11_025, 24_000, 44_100, 48_000]),
+    st.lists(st.integers(1, 20), min_size=1, max_size=40),
+    st.integers(300, 4_000),
+)
+def test_pieces_of_a_few_samples_are_resampled_together(
+    rate_hz: int, lengths: list[int], at_once: int
+) -> None:
+    """Pushed in bursts of `at_once` samples, each of pieces of so many, while hops are cut."""
+    pcm, resampler = hum(0.5, rate_hz), av.AudioResampler
+    calls = 0
+
+    class Counted:
+        def __init__(self, *args: Any) -> None:
+            self._resampler = resampler(*args)
+
+        def resample(self, frame: av.AudioFrame | None) -> list[av.AudioFrame]:
+            nonlocal calls
+            calls += 1
+            return self._resampler.resample(frame)
+
+    def spoken(pieces: Iterator[int]) -> tuple[NDArray[np.int16], int]:
+        source, hops = started(rate_hz), []
+        for first in range(0, len(pcm), at_once):
+            burst, at = pcm[first : first + at_once], 0
+            while at < len(burst):
+                length = next(pieces)
+                source.push(burst[at : at + length], source.next_deadline())
+                at += length
+            hops += source.pull(source.next_deadline())
+        source.commit()
+        hops += pull(source, len(hops) * HOP_S + 1.0)
+        return voice(hops), len(hops)
+
+    with patch.object(av, "AudioResampler", Counted):
+        small, hops = spoken(itertools.cycle(lengths))
+        assert calls <= 2 * hops + 5  # one at a time for each hop, and at the end what is left
+    assert np.array_equal(small, spoken(itertools.repeat(at_once))[0])
 
 
 def test_speech_that_comes_as_fast_as_it_is_spoken_is_spoken_whole() -> None:
