@@ -18,7 +18,7 @@ from realtime.errors import EngineError, SessionError, SessionLost, VivavoceErro
 from realtime.http.guard import refusal
 from realtime.media_processes.front import MediaProcesses
 from realtime.media_processes.member import MediaProcess
-from realtime.media_processes.relay import LOST, relay_socket
+from realtime.media_processes.relay import LOST, UNANSWERED, relay_socket
 from realtime.media_processes.said_caller import HEADER, say_caller
 
 _HERE = {("POST", "/v1/sessions/{session}/tickets")}
@@ -40,7 +40,6 @@ _WITHOUT_BODY = (204, 304)
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """One for all: by default each connection would read the authorities of the web anew, for which
 nothing else runs for 20 ms, and a Unix socket needs none."""
-ENDED = "the media process ended while it was asked; try again"
 
 
 class Handover:
@@ -77,8 +76,10 @@ class Handover:
         if process is not None:
             try:
                 await _pass_on(process, scope, body, receive, send)
-            except EngineError as error:  # sooner than its end was noticed
-                raise SessionLost(LOST) from error
+            except EngineError as error:
+                if await process.has_ended():
+                    raise SessionLost(LOST) from error
+                raise  # it has its sessions still: descriptors, say, or its queue have run out
             return
         opens = call.method in ("POST", "WS")
         if opens:
@@ -165,7 +166,7 @@ async def _forward(
     then, and what opens a session must not be sent twice.
 
     Raises:
-        EngineError: the process ended before it answered.
+        EngineError: the process did not answer; perhaps it has ended.
     """
     request = httpx.Request(method, f"http://media{target}", headers=headers, content=body)
     async with httpx.AsyncHTTPTransport(uds=path, verify=_NO_TLS) as transport:
@@ -174,7 +175,7 @@ async def _forward(
             content = b"".join([part async for part in response.aiter_raw()])
             await response.aclose()
         except httpx.TransportError as error:
-            raise EngineError(ENDED) from error
+            raise EngineError(UNANSWERED) from error
     told = [
         (name.lower(), value)
         for name, value in response.headers.raw

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, Literal
 
 from realtime.clock import Clock
@@ -27,6 +27,8 @@ UNANSWERED_S = 30.0
 """A process that answers nothing for so long is ended; sessions in it have stood still as long."""
 COUNT_S = 5.0
 """For what it has counted: Prometheus itself waits for ten."""
+NOTICE_S = 1.0
+"""Its end shows in whatever it was asked just before it shows on its line."""
 JOIN_S = 10.0
 """For an orderly end, before it is killed."""
 
@@ -57,6 +59,7 @@ class MediaProcess:
         """What it had counted when it was last asked."""
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it takes sessions, or has ended before."""
+        self._ended = asyncio.Event()
         self._clock = clock
         self._line = Line({**serves(self), "ready": self._is_ready})
         self._process: Any = None
@@ -119,6 +122,7 @@ class MediaProcess:
 
     def _over(self) -> None:
         self.state = "ended"
+        self._ended.set()
         if not self.ready.done():
             self.ready.set_result(None)
 
@@ -143,7 +147,7 @@ class MediaProcess:
 
     # What it is asked
 
-    @contextmanager
+    @contextlib.contextmanager
     def opens(self) -> Iterator[None]:
         """A request is under way that may open a session here."""
         self.opening += 1
@@ -151,6 +155,12 @@ class MediaProcess:
             yield
         finally:
             self.opening -= 1
+
+    async def has_ended(self) -> bool:
+        """For whoever had no answer: whether it is gone, or was just too busy for one."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), NOTICE_S)
+        return self._ended.is_set()
 
     async def count(self) -> list[Family]:
         """What it has counted; where it does not say, what it had when it last did."""

@@ -17,6 +17,9 @@ from realtime.protocol import ErrorDetail, ErrorEvent
 
 SERVICE_RESTART, UNKNOWN = 1012, 1005
 """Close codes: "connect again", and none was said (RFC 6455, 7.4.1, and IANA's registry)."""
+CLOSE_S = 2.0
+"""For the process to say that it has closed; one that does not loses nothing by it."""
+UNANSWERED = "the media process did not answer; try again"
 LOST = "the media process that the session was in has ended, and the session with it"
 
 
@@ -29,7 +32,7 @@ async def relay_socket(
     who: the header that says who asks.
 
     Raises:
-        EngineError: the process ended before it answered.
+        EngineError: the process did not answer; perhaps it has ended.
     """
     await receive()  # websocket.connect
     offered = [p for p in scope.get("subprotocols", []) if not p.startswith(SUBPROTOCOL)]
@@ -42,6 +45,7 @@ async def relay_socket(
         user_agent_header=None,
         open_timeout=None,
         ping_interval=None,  # the front pings its clients
+        close_timeout=CLOSE_S,
         max_size=MAX_MESSAGE_BYTES,
     )
     try:
@@ -50,7 +54,7 @@ async def relay_socket(
         await _deny(refused.response, send)
         return
     except (OSError, WebSocketException) as error:
-        raise EngineError("the media process ended while it was asked; try again") from error
+        raise EngineError(UNANSWERED) from error
     async with upstream:
         await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol, "headers": []})
         up = asyncio.create_task(_up(receive, upstream))

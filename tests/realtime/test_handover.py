@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
@@ -11,48 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.types import Message
 from websockets.asyncio.server import ServerConnection, unix_serve
 
 from realtime.config import ServerConfig
-from realtime.engine.supervisor import EngineAddress
-from realtime.http.app import create_app
-from realtime.media_processes.handover import Handover
-from realtime.media_processes.host import MediaSettings
-from realtime.media_processes.member import MediaProcess
-from realtime.server import Server
-
-
-class Front:
-    """A handover to one process, ready at the end of `path`, which has the session `s`."""
-
-    def __init__(self, config: ServerConfig, path: str) -> None:
-        server = Server(config)
-        assert server.media is not None
-        settings = MediaSettings(config, EngineAddress(b"nobody", b""), path)
-        self.process = MediaProcess("m1", settings, server.clock, lambda process: {})
-        self.process._is_ready()
-        server.media._there[0] = self.process
-        server.media.sessions.add("s", "", self.process)
-        self.sent: list[Message] = []
-        self.said: asyncio.Queue[Message] = asyncio.Queue()
-        self._handover = Handover(create_app(config), server.media, lambda: None)
-
-    async def ask(self, method: str, path: str, *said: Message, length: int = 0) -> None:
-        """A request of a client that says this; `sent` is what it is answered."""
-        for message in said:
-            self.said.put_nowait(message)
-        headers = [(b"host", b"here"), (b"content-length", str(length).encode())]
-        await self.serve({"type": "http", "method": method, "path": path, "headers": headers})
-
-    async def serve(self, scope: dict[str, Any]) -> None:
-        """Any request."""
-
-        async def send(message: Message) -> None:
-            self.sent.append(message)
-
-        rest = {"root_path": "", "query_string": b"", "headers": [(b"host", b"here")]}
-        await self._handover(rest | scope, self.said.get, send)
+from tests.support.fronts import Front
 
 
 @pytest.fixture
@@ -121,6 +84,28 @@ async def test_whoever_hangs_up_need_not_wait_for_the_answer(config: ServerConfi
     assert asked[0].startswith(b"DELETE /v1/sessions/s ")
 
 
+@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize("asks", ["GET", "WS"])
+async def test_who_cannot_be_asked_is_gone_only_if_its_process_is(
+    config: ServerConfig, monkeypatch: pytest.MonkeyPatch, asks: str, ends: bool
+) -> None:
+    patience_s = 120.0 if ends else 0.05
+    monkeypatch.setattr("realtime.media_processes.member.NOTICE_S", patience_s)
+    front = Front(config, "/nowhere/m1")  # no connection can be had
+    if asks == "WS":
+        front.said.put_nowait({"type": "websocket.connect"})
+        asking = front.request({"type": "websocket", "path": "/v1/sessions/s/events"})
+    else:
+        asking = front.ask(asks, "/v1/sessions/s", WHOLE)
+    if ends:
+        asyncio.get_running_loop().call_later(0.05, front.process._over)
+    await asking
+    start, body = front.sent
+    wanted = (410, "session_lost") if ends else (503, "engine_unavailable")
+    assert (start["status"], json.loads(body["body"])["error"]["code"]) == wanted
+    assert (b"retry-after" in dict(start["headers"])) is not ends
+
+
 async def test_a_socket_that_has_opened_its_session_is_not_counted_twice(
     config: ServerConfig,
 ) -> None:
@@ -142,7 +127,7 @@ async def test_a_socket_that_has_opened_its_session_is_not_counted_twice(
             front.said.put_nowait({"type": "websocket.connect"})
             protocols = ["realtime", "openai-insecure-api-key.sk-vv-secret"]
             scope = {"type": "websocket", "path": "/v1/realtime", "subprotocols": protocols}
-            serving = asyncio.create_task(front.serve(scope))
+            serving = asyncio.create_task(front.request(scope))
             async with asyncio.timeout(60):
                 while len(front.sent) < 2:
                     await asyncio.sleep(0.01)
