@@ -19,6 +19,10 @@ from realtime.server import Server
 
 logger = logging.getLogger(__name__)
 
+UNREAD_S = 60.0
+"""A client that takes nothing of what is sent to it for so long has gone, though its connection is
+open: the kernel ends that. Nothing else would: no close gets past what waits to be sent."""
+
 
 class DrainingServer(uvicorn.Server):
     """Keeps answering while running sessions end: on the first SIGTERM or SIGINT no new session
@@ -71,6 +75,25 @@ class DrainingServer(uvicorn.Server):
         self.should_exit = True
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A socket for clients, who are let go of after `UNREAD_S`.
+
+    Raises:
+        OSError: the port cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=128)
+    except OSError as error:
+        raise OSError(
+            f"cannot listen on {host}:{port}: {error.strerror}; "
+            "is another server running? choose another --port"
+        ) from error
+    # Connections have it from the socket that accepts them.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(UNREAD_S * 1000))
+    return listener
+
+
 def serve(config: ServerConfig) -> None:
     """Serve until told to stop.
 
@@ -87,14 +110,7 @@ def serve(config: ServerConfig) -> None:
     app.state.gate.check()
     service.avatars.check_weights()
     configure(config.log_json)
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    try:
-        listener = socket.create_server((config.host, config.port), family=family, backlog=128)
-    except OSError as error:
-        raise OSError(
-            f"cannot listen on {config.host}:{config.port}: {error.strerror}; "
-            "is another server running? choose another --port"
-        ) from error
+    listener = listen(config.host, config.port)
     with listener:
         port = listener.getsockname()[1]
         host = f"[{config.host}]" if ":" in config.host else config.host
