@@ -8,7 +8,7 @@ One Python process carries about eight sessions before its pacing suffers. With 
   loop, no tensors. It reaches the inference process by `Engine.attach`; that one shares out its
   slots and admits or refuses, so that costs and limits count the sessions of all processes.
 - What is asked of a session goes to the process that has it: `handover` stands in the front behind
-  `Access`, and passes the request on by a Unix socket in a folder of mode 0700. Who asks is said
+  `Access`, and passes the request on by a Unix socket in a `folder` of mode 0700. Who asks is said
   by a header that only the front can set. What opens a session goes to whoever has the fewest.
 - Front and media process talk by a `Line`, calls as JSON in both directions: a session is told to
   the front before its client hears of it (`Whereabouts`); features of avatars are asked of the

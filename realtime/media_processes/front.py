@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from realtime.access.caller import LOCAL, Caller, acting
@@ -18,6 +16,7 @@ from realtime.clock import Clock
 from realtime.config import ServerConfig
 from realtime.engine.supervisor import BackOff, EngineAddress
 from realtime.errors import EngineError, NotReady
+from realtime.media_processes.folder import SocketFolder
 from realtime.media_processes.host import MediaSettings
 from realtime.media_processes.member import JOIN_S, MediaProcess
 from realtime.media_processes.said_caller import read_caller
@@ -28,9 +27,6 @@ from realtime.pipeline_loader import PipelineLoader
 from realtime.tasks import log_failure
 
 logger = logging.getLogger(__name__)
-
-MAX_PATH_BYTES = 107
-"""Of a Unix socket (unix(7))."""
 
 
 class MediaProcesses:
@@ -63,7 +59,7 @@ class MediaProcesses:
         self._keeping: dict[int, asyncio.Task[None]] = {}
         self._ended = Sums()
         self._stopping = False
-        self._folder: TemporaryDirectory[str] | None = None
+        self._folder: SocketFolder | None = None
 
     # Life
 
@@ -73,12 +69,7 @@ class MediaProcesses:
         Raises:
             EngineError: one does not.
         """
-        self._folder = TemporaryDirectory(prefix="vivavoce-", ignore_cleanup_errors=True)  # 0700
-        longest = os.path.join(self._folder.name, "m999999")
-        if len(os.fsencode(longest)) > MAX_PATH_BYTES:
-            raise EngineError(
-                f"sockets cannot lie in {self._folder.name}: the name is too long; set TMPDIR"
-            )
+        self._folder = SocketFolder()
         for place in range(self._config.media_processes):
             self._there[place] = self._make(engine)
             task = asyncio.create_task(self._keep(place, engine), name=f"media process {place}")
@@ -112,10 +103,12 @@ class MediaProcesses:
         name = f"m{next(self._numbers)}"
         # Of the server's secrets only what sessions need.
         config = replace(self._config, api_keys="")
-        settings = MediaSettings(config, engine, os.path.join(self._folder.name, name))
+        settings = MediaSettings(config, engine, self._folder.socket(name))
         return MediaProcess(name, settings, self._clock, self._serve)
 
     def _mourn(self, process: MediaProcess) -> None:
+        if self._folder is not None:
+            self._folder.remove_socket(process.name)
         self._ended.add(process.families, ended=True)
         process.families = []
         lost = self.sessions.lose(process)
@@ -140,7 +133,8 @@ class MediaProcesses:
             task.cancel()
         await asyncio.gather(*self._keeping.values(), return_exceptions=True)
         if self._folder is not None:
-            await asyncio.to_thread(self._folder.cleanup)
+            self._folder.close()
+            self._folder = None
 
     # What they ask
 
