@@ -8,7 +8,7 @@ import gc
 import os
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -135,6 +135,23 @@ class SessionHost:
         if self._state == "draining":
             raise Draining("the server is shutting down")
 
+    def check_takes_sessions(self) -> None:
+        """See `check_open`, for whoever wants a session: that it was refused is counted.
+
+        Raises:
+            NotReady, Draining, EngineError.
+        """
+        with self._counting_refusals():
+            self.check_open()
+
+    @contextlib.contextmanager
+    def _counting_refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except AtCapacity as refusal:
+            self.metrics.refused.labels(refusal.code).inc()
+            raise
+
     def ice_servers(self) -> list[dict[str, Any]]:
         """STUN and TURN servers a client should use; none are needed on one machine."""
         return self._ice_servers.describe()
@@ -153,7 +170,7 @@ class SessionHost:
         Raises:
             BadOffer, NotReady, and what `open_session` raises.
         """
-        self.check_open()
+        self.check_takes_sessions()
         offer = parse_offer(sdp, terms, max_bytes=self.config.max_sdp_bytes)
         session = await self.open_session(request)
         try:
@@ -169,11 +186,8 @@ class SessionHost:
             BadRequest, UnknownAvatar, UnknownPipeline, AvatarRejected, AtCapacity, NotReady,
             EngineError.
         """
-        try:
+        with self._counting_refusals():
             return await self._open_session(request)
-        except AtCapacity as refusal:
-            self.metrics.refused.labels(refusal.code).inc()
-            raise
 
     async def _open_session(self, request: SessionRequest) -> Session:
         self.check_open()

@@ -104,7 +104,7 @@ def create_app(config: ServerConfig, server: Server | None = None) -> FastAPI:
 def _add_middleware(app: FastAPI, config: ServerConfig, gate: Gate, server: Server) -> None:
     """The last one added meets a request first."""
     if server.media is not None:
-        app.add_middleware(Handover, media=server.media, check_open=server.check_open)
+        app.add_middleware(Handover, media=server.media, check_open=server.check_takes_sessions)
     app.add_middleware(Access, gate=gate, find_session=server.find_session)
     app.add_middleware(
         Guard,

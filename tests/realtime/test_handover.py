@@ -106,6 +106,21 @@ async def test_who_cannot_be_asked_is_gone_only_if_its_process_is(
     assert (b"retry-after" in dict(start["headers"])) is not ends
 
 
+async def test_who_is_refused_because_the_server_ends_is_counted(config: ServerConfig) -> None:
+    front = Front(config, "/nowhere/m1")
+    front.server.announce_end()
+    await front.ask("POST", "/v1/sessions", WHOLE)
+    front.said.put_nowait({"type": "websocket.connect"})
+    await front.request({"type": "websocket", "path": "/v1/realtime"})
+    for start, body in (front.sent[:2], front.sent[2:]):
+        assert (start["status"], json.loads(body["body"])["error"]["code"]) == (503, "draining")
+    refused = "vivavoce_sessions_refused_total"
+    value = front.server.metrics.registry.get_sample_value
+    assert value(refused, {"reason": "draining"}) == 2
+    await front.ask("GET", "/whip/anna", WHOLE)  # opens none
+    assert value(refused, {"reason": "draining"}) == 2
+
+
 async def test_a_socket_that_has_opened_its_session_is_not_counted_twice(
     config: ServerConfig,
 ) -> None:

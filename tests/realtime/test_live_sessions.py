@@ -215,6 +215,8 @@ async def test_draining_takes_no_new_sessions_and_waits_for_the_old(config):
         late = AvatarClient(SPEECH)
         response = await server.http.post("/v1/sessions", json=await late.body())
         assert response.status_code == 503
+        refused = server.service.metrics.refused.labels("draining")._value.get()
+        assert refused == 1
         await late.close()
         await until(lambda: any(e["type"] == "error" for e in client.events))
         await client.close()

@@ -428,6 +428,8 @@ async def test_sigterm_lets_sessions_end_and_leaves_nothing(server):
         assert (await told(socket, "error"))["error"]["code"] == "session_ending"
     refused = await server.http.post("/v1/sessions", json={"audio": "push"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "draining")
+    counted = 'vivavoce_sessions_refused_total{reason="draining"} 1.0'
+    assert counted in (await server.http.get("/metrics")).text
     assert (await server.http.get("/ready")).status_code == 503
     assert (await server.http.get(f"/v1/sessions/{first}")).status_code == 200
     for socket, session in zip(sockets, (first, second), strict=True):

@@ -20,7 +20,8 @@ class Front:
     """A handover to one process, ready at the end of `path`, which has the session `s`."""
 
     def __init__(self, config: ServerConfig, path: str) -> None:
-        server = Server(config)
+        self.server = server = Server(config)
+        server._state = "open"
         assert server.media is not None
         settings = MediaSettings(config, EngineAddress(b"nobody", b""), path)
         self.process = MediaProcess("m1", settings, server.clock, lambda process: {})
@@ -29,7 +30,9 @@ class Front:
         server.media.sessions.add("s", "", self.process)
         self.sent: list[Message] = []
         self.said: asyncio.Queue[Message] = asyncio.Queue()
-        self.serve: ASGIApp = Handover(create_app(config), server.media, lambda: None)
+        self.serve: ASGIApp = Handover(
+            create_app(config), server.media, server.check_takes_sessions
+        )
 
     async def ask(self, method: str, path: str, *said: Message, length: int = 0) -> None:
         """A request of a client that says this; `sent` is what it is answered."""
