@@ -84,7 +84,7 @@ class MediaProcesses:
     async def _keep(self, place: int, engine: EngineAddress) -> None:
         """Have a media process at this place, as long as the server runs."""
         back_off = BackOff()
-        while True:
+        while not self._stopping:
             process = self._there[place]
             try:
                 reason = await process.live()
@@ -162,7 +162,7 @@ class MediaProcesses:
     # What they are asked
 
     def choose(self) -> MediaProcess:
-        """The one with the fewest sessions.
+        """The one with the fewest sessions, of those that answer if any does.
 
         Raises:
             NotReady: none takes sessions now.
@@ -170,7 +170,11 @@ class MediaProcesses:
         ready = [process for process in self._there.values() if process.state == "ready"]
         if not ready:
             raise NotReady("the media processes are being started; try again in a moment")
-        return min(ready, key=lambda process: len(self.sessions.at(process)) + process.opening)
+
+        def burden(process: MediaProcess) -> tuple[bool, int]:
+            return process.late, len(self.sessions.at(process)) + process.opening
+
+        return min(ready, key=burden)
 
     def check(self) -> None:
         """Raise where no session could be opened anywhere.

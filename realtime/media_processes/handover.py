@@ -153,7 +153,7 @@ async def _pass_on(
     ]
     name, value = say_caller()
     if scope["type"] == "websocket":
-        await relay_socket(process.path, target, (name, value), scope, receive, send)
+        await relay_socket(process, target, (name, value), scope, receive, send)
         return
     headers.append((name.encode(), value.encode()))
     await _forward(process.path, scope["method"], target, headers, body, send)

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 BEAT_S = 1.0
 START_S = 120.0
 """Deadline for the first answer: much is imported before."""
+LATE_S = 3.0
+"""One that has not answered for so long gets no new session while another answers."""
 UNANSWERED_S = 30.0
 """A process that answers nothing for so long is ended; sessions in it have stood still as long."""
 COUNT_S = 5.0
@@ -60,6 +62,7 @@ class MediaProcess:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when it takes sessions, or has ended before."""
         self._ended = asyncio.Event()
+        self._asked: float | None = None  # when, what it has not answered yet
         self._clock = clock
         self._line = Line({**serves(self), "ready": self._is_ready})
         self._process: Any = None
@@ -73,6 +76,11 @@ class MediaProcess:
     def pid(self) -> int | None:
         """Of the process, while there is one."""
         return None if self._process is None else int(self._process.pid)
+
+    @property
+    def late(self) -> bool:
+        """Whether it answers nothing now."""
+        return self._asked is not None and self._clock.now() - self._asked > LATE_S
 
     def _is_ready(self) -> None:
         self.state = "ready"
@@ -131,17 +139,22 @@ class MediaProcess:
         while True:
             await self._clock.sleep_until(self._clock.now() + BEAT_S)
             timeout_s = START_S if self.state == "starting" else UNANSWERED_S
+            self._asked = self._clock.now()
             try:
                 if await self._line.call("pulse", timeout_s=timeout_s) == "failed":
                     return "it has given up the inference process"
             except VivavoceError as error:
                 return str(error)
+            self._asked = None
 
     async def _bury(self, patience_s: float) -> None:
         process, self._process = self._process, None
         await asyncio.to_thread(process.join, patience_s)
         process.kill()
         await asyncio.to_thread(process.join, JOIN_S)
+        if process.exitcode is None:  # in the kernel, which is busy: it cannot be waited for
+            logger.error("media process %s does not end though it was killed", self.name)
+            return
         logger.info("media process %s: exit code %s", self.name, process.exitcode)
         process.close()
 

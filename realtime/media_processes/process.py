@@ -81,6 +81,7 @@ def create_media_app(host: MediaHost, sock: socket.socket) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await host.line.open(sock)
         hearing = asyncio.create_task(host.line.run())
+        hearing.add_done_callback(lambda hearing: host.over.set())  # the front has gone
         starting = asyncio.create_task(host.start())
         starting.add_done_callback(_look_at)
         looking = asyncio.create_task(host.end_lapsed())

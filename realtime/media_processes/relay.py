@@ -13,22 +13,30 @@ from websockets.typing import Subprotocol
 from realtime.errors import EngineError, SessionLost
 from realtime.http.access import SUBPROTOCOL
 from realtime.http.socket import MAX_MESSAGE_BYTES
+from realtime.media_processes.member import MediaProcess
 from realtime.protocol import ErrorDetail, ErrorEvent
 
-SERVICE_RESTART, UNKNOWN = 1012, 1005
-"""Close codes: "connect again", and none was said (RFC 6455, 7.4.1, and IANA's registry)."""
+SERVICE_RESTART, INTERNAL_ERROR, UNKNOWN = 1012, 1011, 1005
+"""Close codes: "connect again", "that failed", and none was said (RFC 6455, 7.4.1, and IANA's
+registry)."""
 CLOSE_S = 2.0
 """For the process to say that it has closed; one that does not loses nothing by it."""
 UNANSWERED = "the media process did not answer; try again"
+BROKEN = "the media process has broken this connection off; the session goes on"
 LOST = "the media process that the session was in has ended, and the session with it"
 
 
 async def relay_socket(
-    path: str, target: str, who: tuple[str, str], scope: Scope, receive: Receive, send: Send
+    process: MediaProcess,
+    target: str,
+    who: tuple[str, str],
+    scope: Scope,
+    receive: Receive,
+    send: Send,
 ) -> None:
     """Pass everything on, both ways, until one end goes; an end that waits holds the other up.
 
-    path, target: the process's Unix socket, and path and query there.
+    target: path and query there.
     who: the header that says who asks.
 
     Raises:
@@ -37,7 +45,7 @@ async def relay_socket(
     await receive()  # websocket.connect
     offered = [p for p in scope.get("subprotocols", []) if not p.startswith(SUBPROTOCOL)]
     connecting = unix_connect(
-        path,
+        process.path,
         f"ws://media{target}",
         subprotocols=[Subprotocol(p) for p in offered] or None,
         additional_headers=[who],
@@ -59,7 +67,7 @@ async def relay_socket(
         await send({"type": "websocket.accept", "subprotocol": upstream.subprotocol, "headers": []})
         up = asyncio.create_task(_up(receive, upstream))
         try:
-            await _down(upstream, send)
+            await _down(upstream, process, send)
         finally:
             up.cancel()
             await asyncio.gather(up, return_exceptions=True)
@@ -96,14 +104,14 @@ async def _up(receive: Receive, upstream: ClientConnection) -> None:
     await upstream.close()
 
 
-async def _down(upstream: ClientConnection, send: Send) -> None:
+async def _down(upstream: ClientConnection, process: MediaProcess, send: Send) -> None:
     """What the process says, until it ends the connection, or itself."""
     try:
         while True:
             try:
                 message = await upstream.recv()
             except ConnectionClosed as closed:
-                await _end(closed, send)
+                await _end(closed, process, send)
                 return
             kind = "text" if isinstance(message, str) else "bytes"
             await send({"type": "websocket.send", kind: message})
@@ -111,14 +119,21 @@ async def _down(upstream: ClientConnection, send: Send) -> None:
         return
 
 
-async def _end(closed: ConnectionClosed, send: Send) -> None:
+async def _end(closed: ConnectionClosed, process: MediaProcess, send: Send) -> None:
     """End the client's connection as the process ended ours; with a word where it could not."""
     if closed.rcvd is not None:
         code = 1000 if closed.rcvd.code == UNKNOWN else closed.rcvd.code
-        await send({"type": "websocket.close", "code": code, "reason": closed.rcvd.reason})
+        await _close(send, code, closed.rcvd.reason)
+    elif closed.sent is not None:  # the client has gone
         return
-    if closed.sent is None:  # else the client has gone
+    elif await process.has_ended():
         detail = ErrorDetail(type="server_error", code=SessionLost.code, message=LOST)
         text = ErrorEvent(error=detail).model_dump_json()
         await send({"type": "websocket.send", "text": text})
-        await send({"type": "websocket.close", "code": SERVICE_RESTART, "reason": LOST})
+        await _close(send, SERVICE_RESTART, LOST)
+    else:
+        await _close(send, INTERNAL_ERROR, BROKEN)
+
+
+async def _close(send: Send, code: int, reason: str) -> None:
+    await send({"type": "websocket.close", "code": code, "reason": reason})

@@ -154,3 +154,29 @@ async def test_a_socket_that_has_opened_its_session_is_not_counted_twice(
             front.said.put_nowait({"type": "websocket.disconnect", "code": 1001})
             await serving
     assert front.process.opening == 0
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_a_socket_that_breaks_off_has_lost_its_session_only_with_the_process(
+    config: ServerConfig, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    patience_s = 120.0 if ends else 0.05
+    monkeypatch.setattr("realtime.media_processes.member.NOTICE_S", patience_s)
+
+    async def serve(socket: ServerConnection) -> None:
+        socket.transport.abort()
+        if ends:
+            front.process._over()
+
+    with tempfile.TemporaryDirectory() as folder:
+        front = Front(config, f"{folder}/m1")
+        async with unix_serve(serve, front.process.path):
+            front.said.put_nowait({"type": "websocket.connect"})
+            await front.request({"type": "websocket", "path": "/v1/sessions/s/events"})
+    told = [message["type"] for message in front.sent]
+    if ends:
+        assert told == ["websocket.accept", "websocket.send", "websocket.close"]
+        assert json.loads(front.sent[1]["text"])["error"]["code"] == "session_lost"
+    else:
+        assert told == ["websocket.accept", "websocket.close"]
+    assert front.sent[-1]["code"] == (1012 if ends else 1011)

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import errno
-import multiprocessing
 import os
 import socket
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,7 +22,6 @@ from realtime.access.caller import LOCAL, Caller, acting
 from realtime.access.table import find_call
 from realtime.avatars.collection import Collection
 from realtime.avatars.records import Record, write_record
-from realtime.clock import MonotonicClock
 from realtime.config import ServerConfig
 from realtime.cores import cores, is_cores, stay_on
 from realtime.engine.supervisor import EngineAddress
@@ -35,13 +31,11 @@ from realtime.media_processes.avatars import SharedAvatars
 from realtime.media_processes.handover import is_of_sessions
 from realtime.media_processes.host import MediaHost, MediaSettings
 from realtime.media_processes.line import Line
-from realtime.media_processes.member import MediaProcess
 from realtime.media_processes.process import create_media_app
 from realtime.media_processes.said_caller import read_caller, say_caller
 from realtime.media_processes.totals import Sums, families_of
 from realtime.media_processes.whereabouts import Whereabouts
 from realtime.metrics import Metrics
-from realtime.server import Server
 from tests.realtime.test_access import walk
 
 
@@ -177,38 +171,6 @@ def test_calls_about_sessions_are_handed_over_and_no_others(tmp_path):
         call = find_call(method, path)
         assert call is not None
         assert is_of_sessions(call) == ((method, path) in theirs), (method, path)
-
-
-async def test_a_folder_that_no_socket_fits_in_is_named(tmp_path, monkeypatch):
-    deep = tmp_path / ("x" * 120)
-    deep.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(deep))
-    server = Server(ServerConfig(data_dir=tmp_path, media_processes=2))
-    assert server.media is not None
-    with pytest.raises(EngineError, match="too long; set TMPDIR"):
-        await server.media.start(EngineAddress(b"nobody", b""))
-    await server.media.stop()
-    assert not list(deep.iterdir())
-
-
-async def test_a_process_that_cannot_be_started_is_over_at_once(tmp_path, monkeypatch):
-    def start(self: Any) -> None:
-        raise OSError(errno.ENOMEM, "no memory for one more")
-
-    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", start)
-    config = ServerConfig(data_dir=tmp_path, media_processes=2)
-    settings = MediaSettings(config, EngineAddress(b"nobody", b""), str(tmp_path / "m1"))
-    process = MediaProcess("m1", settings, MonotonicClock(), lambda process: {})
-    assert "no memory for one more" in await process.live()
-    assert (process.state, process.pid) == ("ended", None)
-    assert process.ready.done()
-    server = Server(config)
-    assert server.media is not None
-    async with asyncio.timeout(60):
-        with pytest.raises(EngineError, match="cannot start"):
-            await server.media.start(EngineAddress(b"nobody", b""))
-        assert {each["pid"] for each in server.media.describe()} == {None}
-        await server.media.stop()
 
 
 @pytest.fixture
