@@ -35,7 +35,8 @@ async def _tell(session: Session, socket: Socket, *, motion: bool) -> None:
     """Tell the other end everything until it goes, or the session ends."""
     try:
         party = session.attach(socket.send)
-    except VivavoceError:
+    except VivavoceError as error:  # it has just ended
+        socket.refuse(error)
         return
     party.on_left = socket.end
     assert party.listener is not None

@@ -84,7 +84,9 @@ async def _serve(session: Session, socket: Socket, model: str) -> None:
     dialect = RealtimeDialect(socket.send, model, {}, voice)
     try:
         party = session.attach(dialect)
-    except VivavoceError:
+    except VivavoceError as error:  # it has just ended
+        voice.close()
+        socket.refuse(error)
         return
     party.on_left = socket.end
     speaking = asyncio.create_task(dialect.speak())

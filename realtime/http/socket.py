@@ -13,6 +13,7 @@ from starlette.types import Message
 
 from realtime.errors import VivavoceError
 from realtime.http.guard import error_body
+from realtime.protocol import ErrorDetail, ErrorEvent
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ MAX_MESSAGE_BYTES = 15 * 1024 * 1024
 """What OpenAI's Realtime API takes in one `input_audio_buffer.append`."""
 _MOST_WAITING = 2_000  # messages; a client that reads none has gone
 _OVER, _TOO_SLOW = 1000, 1008  # RFC 6455, section 7.4.1
-_FAREWELL_S = 10.0  # for a client that was cut off to read that it was
+_FAREWELL_S = 10.0  # for a client to read how it ended
 
 
 async def deny(socket: WebSocket, error: VivavoceError) -> None:
@@ -42,6 +43,7 @@ class Socket:
         self._waiting: asyncio.Queue[str | None] = asyncio.Queue(_MOST_WAITING)
         self._sender: asyncio.Task[None] | None = None
         self._code = _OVER
+        self._ended = False
         self._cut_off = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Socket:
@@ -50,7 +52,7 @@ class Socket:
 
     async def __aexit__(self, *error: object) -> None:
         assert self._sender is not None
-        if self._cut_off.done():
+        if self._ended:
             await asyncio.wait({self._sender}, timeout=_FAREWELL_S)
         self._sender.cancel()
         await asyncio.gather(self._sender, return_exceptions=True)
@@ -72,6 +74,13 @@ class Socket:
         """Close it, once what waits was sent."""
         if not self._waiting.full():
             self._waiting.put_nowait(None)
+            self._ended = True
+
+    def refuse(self, error: VivavoceError) -> None:
+        """Say why there is nothing to hear here, and close it."""
+        detail = ErrorDetail(code=error.code, message=str(error))
+        self.send(ErrorEvent(error=detail).model_dump_json())
+        self.end()
 
     async def messages(self) -> AsyncIterator[str | bytes]:
         """What the client says until it goes, or is cut off."""

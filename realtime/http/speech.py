@@ -35,7 +35,8 @@ async def _serve(session: Session, socket: Socket, rate_hz: int | None) -> None:
     """Let the other end speak until it goes, or the session ends."""
     try:
         party = session.attach(socket.send)
-    except VivavoceError:
+    except VivavoceError as error:  # it has just ended
+        socket.refuse(error)
         return
     party.on_left = socket.end
     assert party.listener is not None

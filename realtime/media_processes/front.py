@@ -84,7 +84,7 @@ class MediaProcesses:
     async def _keep(self, place: int, engine: EngineAddress) -> None:
         """Have a media process at this place, as long as the server runs."""
         back_off = BackOff()
-        while not self._stopping:
+        while True:
             process = self._there[place]
             try:
                 reason = await process.live()

@@ -22,7 +22,7 @@ registry)."""
 CLOSE_S = 2.0
 """For the process to say that it has closed; one that does not loses nothing by it."""
 UNANSWERED = "the media process did not answer; try again"
-BROKEN = "the media process has broken this connection off; the session goes on"
+BROKEN = "the media process has broken this connection off"
 LOST = "the media process that the session was in has ended, and the session with it"
 
 

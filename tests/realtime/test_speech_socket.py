@@ -17,7 +17,9 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from starlette.types import Message
 
+from realtime.errors import UnknownSession
 from realtime.http.openai import realtime_routes
+from realtime.session import Session
 from tests.support.engines import until
 from tests.support.sockets import Site, served
 
@@ -184,6 +186,23 @@ async def test_the_end_of_a_session_closes_its_sockets(site: Site) -> None:
         assert (await site.http.delete(f"/v1/sessions/{session}")).status_code == 204
         await talker.socket.wait_closed()
         assert talker.socket.close_code == 1000
+
+
+@pytest.mark.parametrize("kind", ["audio", "events"])
+async def test_a_socket_that_comes_as_its_session_ends_is_told_so(
+    site: Site, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def attach(self: Session, send: object) -> None:
+        raise UnknownSession(f"the session {self.id} has ended")
+
+    session = await site.open()
+    monkeypatch.setattr(Session, "attach", attach)
+    async with site.socket(f"/v1/sessions/{session}/{kind}") as talker:
+        told = await talker.told("error")
+        assert told["error"]["code"] == "unknown_session"
+        await talker._reading  # until it is closed
+        assert talker.socket.close_code == 1000
+    await site.http.delete(f"/v1/sessions/{session}")
 
 
 @pytest.mark.parametrize(
