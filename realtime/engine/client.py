@@ -29,6 +29,7 @@ from realtime.engine.health import Health, State
 from realtime.engine.heartbeat import watch
 from realtime.engine.link import Link, Observer
 from realtime.engine.supervisor import BackOff, Child, Elsewhere, EngineAddress, Home
+from realtime.engine.wanted import BUILD_S, Wanted
 from realtime.engine.wire import Pulse
 from realtime.errors import EngineError, NotReady, VivavoceError
 from realtime.media import Size
@@ -37,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 START_S = 120.0
 """Deadline for the first answer of a process: it imports tensor libraries before."""
-BUILD_S = 600.0
-"""Deadline for building or warming up a pipeline."""
 CHECK_S = 5.0
 BUILDING_FACTOR = 6.0
 """So many times longer an answer may take while a pipeline is built: it shares an interpreter."""
@@ -61,10 +60,10 @@ class Engine:
         observe: Observer = lambda stage, seconds: None,
     ) -> None:
         self._home: Home
-        self._wanted: dict[str, Any] = {}  # pipelines to load, here and after every restart
-        self._warm: dict[str, tuple[str, Size, str]] = {}  # by pipeline: face, size and frame
+        self._wanted = Wanted()
         if isinstance(where, EngineConfig):
-            self._home, self._wanted = Child(where), dict(where.pipelines)
+            self._home = Child(where)
+            self._wanted.pipelines.update(where.pipelines)
             self._unanswered_s = where.unanswered_s
         else:
             self._home, self._unanswered_s = Elsewhere(where), EngineConfig.unanswered_s
@@ -203,33 +202,12 @@ class Engine:
         self._building += 1
         try:
             if self._owner:
-                await self._load_all(link, first=first)
+                await self._wanted.load(link, first=first)
             else:
                 await link.call("await_service", timeout_s=BUILD_S)
             await self._ask(link)
         finally:
             self._building -= 1
-
-    async def _load_all(self, link: Link, *, first: bool) -> None:
-        """Load and warm up what is wanted. After a restart the engine does without what does not
-        stand any more, say because an avatar was deleted meanwhile: `Health` tells."""
-        failed = 0
-        for name, options in self._wanted.items():
-            try:
-                await link.call("load", name, options, timeout_s=BUILD_S)
-            except EngineError as error:
-                failed += 1
-                if first or link.lost.done() or failed == len(self._wanted):
-                    raise
-                logger.error("%s", error)
-        for name, asked in self._warm.items():
-            try:
-                await link.call("warm_up", name, *asked, timeout_s=BUILD_S)
-            except VivavoceError as error:
-                if link.lost.done():
-                    raise
-                logger.error("cannot warm up the pipeline %s: %s", name, error)
-        await link.call("serve")
 
     async def _beat(self, link: Link) -> None:
         await watch(
@@ -261,7 +239,7 @@ class Engine:
             NotReady: the engine is starting, or the pipeline is being loaded already.
         """
         await self._long_call("load", pipeline, options)
-        self._wanted[pipeline] = options
+        self._wanted.pipelines[pipeline] = options
 
     async def warm_up(self, pipeline: str, key: str, size: Size, frame: str = SQUARE) -> None:
         """Measure the machine, and step `pipeline` on noise with the face `key` at each of its
@@ -273,7 +251,7 @@ class Engine:
             NotReady, EngineError: as `open`.
         """
         await self._long_call("warm_up", pipeline, key, size, frame)
-        self._warm[pipeline] = key, size, frame
+        self._wanted.warm[pipeline] = key, size, frame
 
     async def _long_call(self, method: str, *args: Any) -> None:
         self._building += 1

@@ -136,11 +136,11 @@ async def test_it_comes_back_without_what_was_deleted_meanwhile(engine, folder, 
     gone = face(folder, 123)
     await engine.warm_up("echo", gone, LARGE)
     IdentityStore(folder).path(gone).unlink()
-    engine._wanted["echo3"] = None  # as if its package had been removed
+    engine._wanted.pipelines["echo3"] = None  # as if its package had been removed
     await kill(engine)
     assert await works(engine, key)
     assert "unknown pipeline" in engine.health().pipelines["echo3"]
-    del engine._wanted["echo3"]
+    del engine._wanted.pipelines["echo3"]
 
 
 async def test_stopping_it_ends_a_start_under_way(folder):
