@@ -31,18 +31,13 @@ from realtime.media import FPS
 from realtime.playout import PlayoutClock
 from realtime.sinks.webrtc.extensions import PlayoutDelay, SentExtensions
 from realtime.sinks.webrtc.pictures import PACE
+from realtime.sinks.webrtc.repeats import KEPT, Repeats
 from realtime.sinks.webrtc.viewer import Encoded, Viewer
 from realtime.tasks import log_failure
 
 logger = logging.getLogger(__name__)
 
-_HISTORY = 512
-"""Packets kept for retransmission."""
 _MAX_PACING_S = 0.030
-_RETRANSMIT_RTT = 0.7
-"""The same packet is not sent again within this share of the round trip: it is on its way."""
-_RETRANSMIT_SHARE = 0.3
-"""Retransmissions may take this share of all packets; more would feed the congestion."""
 _KEYFRAME_GAP_S = 0.3
 """Key frames cost everybody who watches: a receiver that asks again sooner is not heard."""
 _LOSS_PACKETS = 100
@@ -114,12 +109,9 @@ class MediaSender:
         self._playout_delay = playout_delay or PlayoutDelay()
         self._origin = random32()  # RTP timestamp of media time 0
         self._sequence = random16() % 32768  # no early wrap, which breaks SRTP after loss
-        self._rtx_sequence = random16() % 32768
-        self._rtx_payload_type: int | None = None
+        self._repeats = Repeats(self._rtx_ssrc)
         self._extensions: SentExtensions | None = None
-        self._history: dict[int, rtp.RtpPacket] = {}
         self._loss_since: tuple[int, int] | None = None  # highest sequence and loss told then
-        self._resent: dict[int, float] = {}  # by sequence number: when last
         self._keyframe_requested = float("-inf")
         self._cname: str | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -145,7 +137,7 @@ class MediaSender:
         self._extensions = SentExtensions(parameters, parameters.muxId, self._playout_delay)
         for other in parameters.codecs:
             if is_rtx(other) and other.parameters.get("apt") == codec.payloadType:
-                self._rtx_payload_type = other.payloadType
+                self._repeats.payload_type = other.payloadType
         self.viewer = viewer = self._watch(codec)
         self._transport._register_rtp_sender(self, parameters)
         self._tasks = [
@@ -166,7 +158,7 @@ class MediaSender:
         if self.viewer is not None:
             self.viewer.close()
             self.viewer = None
-        self._history.clear()
+        self._repeats.forget()
 
     async def _run_rtp(self, viewer: Viewer, payload_type: int) -> None:
         with contextlib.suppress(ConnectionError):  # it is ending already
@@ -186,7 +178,7 @@ class MediaSender:
                 payload=payload,
             )
             packet.extensions.audio_level = encoded.audio_level
-            self._history[self._sequence % _HISTORY] = packet
+            self._repeats.keep(packet)
             self._sequence = uint16_add(self._sequence, 1)
             if i > 0 and gap_s > 0:
                 await self._clock.sleep_until(self._clock.now() + gap_s)
@@ -250,7 +242,7 @@ class MediaSender:
                 if report.ssrc == self._ssrc:
                     self._received_report(report)
         elif isinstance(packet, rtp.RtcpRtpfbPacket) and packet.fmt == rtp.RTCP_RTPFB_NACK:
-            for sequence in packet.lost[:_HISTORY]:
+            for sequence in packet.lost[:KEPT]:
                 await self._retransmit(sequence)
         elif isinstance(packet, rtp.RtcpPsfbPacket):
             if packet.fmt in (rtp.RTCP_PSFB_FIR, rtp.RTCP_PSFB_PLI):
@@ -293,28 +285,12 @@ class MediaSender:
         return min(1.0, max(0.0, lost / expected)) if expected > 0 else None
 
     async def _retransmit(self, sequence: int) -> None:
-        packet = self._history.get(sequence % _HISTORY)
-        if packet is None or packet.sequence_number != sequence:
-            return
-        now = self._clock.now()
-        under_way_s = _RETRANSMIT_RTT * (self.stats.rtt_s or 0.05)
-        recent = now - self._resent.get(sequence, float("-inf")) < under_way_s
-        allowed = _HISTORY / 4 + _RETRANSMIT_SHARE * self.stats.packets
-        if recent or self.stats.retransmitted >= allowed:
-            return
-        self._resent = {k: t for k, t in self._resent.items() if now - t < under_way_s}
-        self._resent[sequence] = now
-        if self._rtx_payload_type is not None:
-            packet = rtp.wrap_rtx(
-                packet,
-                payload_type=self._rtx_payload_type,
-                sequence_number=self._rtx_sequence,
-                ssrc=self._rtx_ssrc,
-            )
-            self._rtx_sequence = uint16_add(self._rtx_sequence, 1)
-        assert self._extensions is not None
-        self.stats.retransmitted += 1
-        await self._transport._send_rtp(packet.serialize(self._extensions))
+        stats = self.stats
+        packet = self._repeats.ask(sequence, self._clock.now(), stats.rtt_s, stats.packets)
+        if packet is not None:
+            assert self._extensions is not None
+            stats.retransmitted += 1
+            await self._transport._send_rtp(packet.serialize(self._extensions))
 
 
 def _gap_s(payloads: list[bytes], pace_bps: int | None) -> float:
