@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from realtime.media import HOP_SAMPLES, Hop
-from realtime.sources.microphone.ingest import Ingest, IngestConfig
+from realtime.sources.microphone.config import IngestConfig
+from realtime.sources.microphone.ingest import Ingest
 from tests.support.fakes import PACKET, PcmDecoder, SentPacket, deliver, held_up, lossy, microphone
 
 CLICK = 25_000

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from realtime.sources.microphone.ingest import Hop, Ingest, IngestConfig
+from realtime.sources.microphone.config import IngestConfig
+from realtime.sources.microphone.ingest import Hop, Ingest
 from realtime.sources.microphone.opus import OpusDecoder
 from realtime.sources.microphone.packet_order import Packet, PacketOrder
 from tests.support.fakes import SentPacket, deliver, microphone, opus_packets

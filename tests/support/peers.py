@@ -22,7 +22,7 @@ from realtime.sinks.webrtc import peer as rtc
 from realtime.sinks.webrtc.encodings import Encodings
 from realtime.sinks.webrtc.extensions import PLAYOUT_DELAY_URI
 from realtime.sinks.webrtc.peer import EventChannel, Peer, RtcConfig
-from realtime.sources.microphone.ingest import IngestConfig
+from realtime.sources.microphone.config import IngestConfig
 from realtime.sources.microphone.source import Microphone
 from tests.support.streams import FakeHandle
 

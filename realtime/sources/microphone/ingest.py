@@ -12,19 +12,20 @@ the microphone's delay follows the network both ways.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from math import gcd
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.audio.vad import VadConfig, VoiceActivity
+from pipelines.audio.vad import VoiceActivity
 from realtime.media import VOICE_FACTOR, VOICE_RATE_HZ, VOICE_SAMPLES, Hop
-from realtime.sources.microphone.conceal import Concealer, compress
-from realtime.sources.microphone.jitter import DelayControl, unwrap
+from realtime.sources.microphone.conceal import Concealer
+from realtime.sources.microphone.config import IngestConfig, IngestStats
+from realtime.sources.microphone.jitter import DelayControl, Lateness, unwrap
 from realtime.sources.microphone.opus import OpusDecoder
 from realtime.sources.microphone.packet_order import Packet, PacketOrder
+from realtime.sources.microphone.surplus import Surplus
 from realtime.sources.microphone.timeline import Window
 from realtime.sources.resample import Decimator
 
@@ -51,49 +52,6 @@ class Decoder(Protocol):
     def recover(self, following: bytes, samples: int) -> NDArray[np.int16] | None:
         """The sound of the lost packet before `following`, if that holds a copy."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class IngestConfig:
-    """Patience and limits of the microphone's path."""
-
-    wait_s: float = 0.010
-    """How long after its nominal end a hop may still be completed. Part of the playout delay."""
-    max_insert_s: float = 0.120
-    """Largest delay added in one go for a network that delivers irregularly."""
-    max_ahead_s: float = 0.5
-    """Packets that claim to be further in the future are not of this timeline."""
-    urgent_s: float = 0.060
-    """Surplus delay above which speech is shortened too, not only pauses."""
-    align: bool = False
-    """Move the timeline later, by less than a packet and once, so that hops end where the first
-    packets do. Saves 10 ms on average; whoever paces by `Ingest.t0` must read it again."""
-    vad: VadConfig = field(default_factory=VadConfig)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.wait_s <= 0.1:
-            raise ValueError(f"wait_s is {self.wait_s}; 0 to 0.1 s are sensible")
-
-
-@dataclass
-class IngestStats:
-    """Counters since the session began; delays in milliseconds."""
-
-    received: int = 0
-    lost: int = 0
-    recovered: int = 0
-    """Lost ones whose copy came with the packet after."""
-    late: int = 0
-    duplicate: int = 0
-    rejected: int = 0
-    undecodable: int = 0
-    reanchors: int = 0
-    stalls: int = 0
-    concealed_samples: int = 0
-    """At 16 kHz: sound that was lost or late. Not silence in which the sender sent nothing."""
-    inserted_ms: float = 0.0
-    removed_ms: float = 0.0
-    jitter_ms: float = 0.0
 
 
 class Ingest:
@@ -124,12 +82,8 @@ class Ingest:
         self._anchored = float("-inf")
         self._first_anchored = float("inf")
         self._strays = 0  # consecutive packets that do not fit the timeline
-        self._late_since: float | None = None
-        self._late_count = 0
-        self._late_by = 0
-        self._surplus = 0
-        self._surplus_since: float | None = None
-        self._packets_to_cut = 0
+        self._lateness = Lateness()
+        self._surplus = Surplus(self._control, self.config.urgent_s)
 
     @property
     def t0(self) -> float:
@@ -275,9 +229,9 @@ class Ingest:
         self._decoded_to = self._rtp_time = packet.time
         self._anchored = now
         self._control.forget()
-        self._late_since = None
+        self._lateness.forget()
         self._strays = 0
-        self._surplus = 0
+        self._surplus.forget()
         self.stats.reanchors += 1
 
     def _move(self, shift: int) -> None:
@@ -326,66 +280,27 @@ class Ingest:
         quantum = gcd(len(pcm), VOICE_SAMPLES)
         cut = 0
         if not self._stalled(now):
-            late = self._step(self._position(rtp_time), quantum, now)
+            missed = self._window.start - self._position(rtp_time)
+            late = self._lateness.step(missed, quantum, now)
             insert = max(self._control.to_insert(quantum), late)
             if insert:  # and give up what was left to cut, so that packets meet hops again
-                self._move(insert - self._surplus % quantum)
-                self._surplus = 0
-                self._late_since = None
+                self._move(insert - self._surplus.forget() % quantum)
+                self._lateness.forget()
             else:
-                pcm, cut = self._shorten(pcm, quantum, now)
+                if self.stats.received % 10 == 0:
+                    self._surplus.seek(quantum, now)
+                pcm, cut = self._surplus.take_out(pcm, now, pausing=self._vad.pausing)
         position = self._position(rtp_time)
         if len(pcm):
             self.stats.late += position + len(pcm) <= self._window.start
             self._write(position, pcm, now)
         if cut:
-            self._surplus -= cut
             self._move(-cut)
 
     def _write(self, position: int, pcm: NDArray[np.int16], now: float) -> None:
         late = min(len(pcm), max(0, self._window.start - position))
         self.stats.concealed_samples += late // VOICE_FACTOR
         self._window.write(position, pcm, now)
-
-    def _step(self, position: int, quantum: int, now: float) -> int:
-        """Shift that follows a step in the network's delay: packet after packet came too late."""
-        missed = self._window.start - position
-        if missed <= 0:
-            self._late_since = None
-            return 0
-        if self._late_since is None:
-            self._late_since, self._late_count, self._late_by = now, 0, missed
-        self._late_count += 1
-        self._late_by = min(self._late_by, missed)
-        if self._late_count < 3 or now - self._late_since < 0.06:
-            return 0
-        return -(-self._late_by // quantum) * quantum
-
-    def _shorten(
-        self, pcm: NDArray[np.int16], quantum: int, now: float
-    ) -> tuple[NDArray[np.int16], int]:
-        """Take surplus delay out of this packet if now is a good moment -> (sound, samples cut)."""
-        if self._surplus <= 0 and self.stats.received % 10 == 0:
-            self._surplus = self._control.to_remove(quantum)
-            self._surplus_since = now if self._surplus else None
-        if self._surplus <= 0:
-            return pcm, 0
-        pause = self._vad.pausing and int(np.abs(pcm).max()) < 3_000
-        urgent = (
-            self._surplus > self.config.urgent_s * VOICE_RATE_HZ
-            and self._surplus_since is not None
-            and now - self._surplus_since > 1.0
-        )
-        self._packets_to_cut -= 1
-        if not pause and not (urgent and self._packets_to_cut <= 0):
-            return pcm, 0
-        if pause and self._surplus >= len(pcm):
-            shorter, cut = pcm[:0], len(pcm)
-        else:
-            shorter, cut = compress(pcm, self._surplus, at_pitch=not pause)
-        if cut:
-            self._packets_to_cut = 5
-        return shorter, cut
 
     # Pulling
 

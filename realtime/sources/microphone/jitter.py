@@ -133,3 +133,33 @@ class DelayControl:
         halves = _slope(arrived[:half], transit[:half]), _slope(arrived[half:], transit[half:])
         slope = _slope(arrived, transit) if min(halves) > 0 else 0.0
         self._drift = min(_FASTEST_DRIFT, max(0.0, slope))
+
+
+class Lateness:
+    """Tells a step in the network's delay, after which packet after packet comes too late, from a
+    packet or two."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._count = 0
+        self._by = 0
+
+    def forget(self) -> None:
+        """Sound is placed anew: what was late is no more."""
+        self._since = None
+
+    def step(self, missed: int, quantum: int, now: float) -> int:
+        """Samples by which to place sound later, in whole quanta; mostly 0.
+
+        missed: by how much the packet that has come at local time `now` is too late.
+        """
+        if missed <= 0:
+            self._since = None
+            return 0
+        if self._since is None:
+            self._since, self._count, self._by = now, 0, missed
+        self._count += 1
+        self._by = min(self._by, missed)
+        if self._count < 3 or now - self._since < 0.06:
+            return 0
+        return -(-self._by // quantum) * quantum

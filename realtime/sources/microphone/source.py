@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from realtime.media import HOP_S, SAMPLE_RATE_HZ, Hop
-from realtime.sources.microphone.ingest import Ingest, IngestConfig, IngestStats
+from realtime.sources.microphone.config import IngestConfig, IngestStats
+from realtime.sources.microphone.ingest import Ingest
 from realtime.sources.source import Playback
 
 
