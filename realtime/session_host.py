@@ -211,6 +211,11 @@ class SessionHost:
             on_closed=self._forget,
         )
         await session.open()
+        try:
+            self.check_open()  # it may have begun to end meanwhile, and told all but this one
+        except BaseException:
+            await session.close("drained")
+            raise
         self._open.add(session)
         self.avatars.yield_to_sessions()
         return session

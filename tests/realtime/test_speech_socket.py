@@ -188,6 +188,23 @@ async def test_the_end_of_a_session_closes_its_sockets(site: Site) -> None:
         assert talker.socket.close_code == 1000
 
 
+async def test_a_session_that_is_opened_as_the_server_begins_to_end_is_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Session.open
+
+    async def late(self: Session) -> None:
+        await opened(self)
+        monkeypatch.setattr(site.service, "_state", "draining")
+
+    there = site.service.count
+    monkeypatch.setattr(Session, "open", late)
+    answer = await site.http.post("/v1/sessions", json={"audio": "push"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "draining")
+    assert site.service.count == there
+    assert site.service.metrics.sessions_ended.labels("drained")._value.get() == 1
+
+
 @pytest.mark.parametrize("kind", ["audio", "events"])
 async def test_a_socket_that_comes_as_its_session_ends_is_told_so(
     site: Site, monkeypatch: pytest.MonkeyPatch, kind: str
