@@ -18,6 +18,14 @@ class SessionFilter(logging.Filter):
         return True
 
 
+class RefusedSockets(logging.Filter):
+    """uvicorn 0.54 calls it an error of ours that a WebSocket was refused, by whatever answer."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Drops that, which strangers could fill the log with."""
+        return record.msg != "ASGI callable returned without completing handshake."
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object per line."""
 
@@ -39,6 +47,7 @@ def configure(as_json: bool) -> None:
     """Log to stderr at INFO; other people's chatter only from WARNING on."""
     handler = logging.StreamHandler()
     handler.addFilter(SessionFilter())
+    handler.addFilter(RefusedSockets())
     text = "%(asctime)s %(levelname)-7s %(session)-16s %(name)s: %(message)s"
     handler.setFormatter(JsonFormatter() if as_json else logging.Formatter(text))
     root = logging.getLogger()
