@@ -1,5 +1,8 @@
 """Every op in plain PyTorch: the specification that faster kernels must match.
 
+What is given in float64 is computed in float64 throughout, everything else in float32: so a kernel
+can be compared with its twin run in float64, and a kernel's error told from its twin's.
+
 Pictures are float32 [N, C, H, W] in [0, 1]. Coordinates are those of
 `torch.nn.functional.grid_sample` with `align_corners=False`: -1 and 1 are the picture's edges.
 """
@@ -18,6 +21,11 @@ BT601 = (
     (112.0, -93.786, -18.214),
 )
 OFFSET = (16.0, 128.0, 128.0)
+
+
+def wide(x: Tensor) -> torch.dtype:
+    """What numbers like `x` are computed in."""
+    return torch.float64 if x.dtype is torch.float64 else torch.float32
 
 
 def warp(picture: Tensor, grid: Tensor) -> Tensor:

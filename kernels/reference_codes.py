@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kernels.reference import wide
+
 
 def nearest_codes(
     cells: Tensor, book: Tensor, last: Tensor | None, margin: float
@@ -26,12 +28,12 @@ def nearest_codes(
 
 
 def distances(cells: Tensor, book: Tensor) -> Tensor:
-    """Squared distances of cells [n, parts * dim, m] from all codes of their parts, float32
-    [n, m, parts, codes]."""
+    """Squared distances of cells [n, parts * dim, m] from all codes of their parts, [n, m,
+    parts, codes]."""
     parts, _, dim = book.shape
     n, _, m = cells.shape
-    x = cells.float().mT.reshape(n, m, parts, dim)
-    book = book.float()
+    x = cells.to(wide(cells)).mT.reshape(n, m, parts, dim)
+    book = book.to(x.dtype)
     square = x.square().sum(3, keepdim=True) + book.square().sum(2)
     products: Tensor = torch.einsum("nmpd,pkd->nmpk", x, book)
     return square - 2.0 * products

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kernels.reference import wide
+
 _TINY = 1e-8  # added to an energy
 _SLOPE = 0.2
 _GAIN = math.sqrt(2.0)  # what brings a leaky ReLU's output back to the variance it had
@@ -16,7 +18,8 @@ _GAIN = math.sqrt(2.0)  # what brings a leaky ReLU's output back to the variance
 def demodulate(y: Tensor, power: Tensor, bias: Tensor, then: Tensor | None) -> Tensor:
     """See `kernels.demodulate.demodulate`."""
     gain = torch.rsqrt(power + _TINY) * _GAIN
-    out = torch.addcmul(bias.float()[:, None, None], y.float(), gain[:, :, None, None])
+    kind = wide(y)
+    out = torch.addcmul(bias.to(kind)[:, None, None], y.to(kind), gain[:, :, None, None])
     out = F.leaky_relu_(out, _SLOPE)
     if then is not None:
         out = out.mul_(then[:, :, None, None])
@@ -27,7 +30,8 @@ def smooth_demodulate(
     y: Tensor, smooth: Tensor, power: Tensor, bias: Tensor, then: Tensor | None
 ) -> Tensor:
     """See `kernels.demodulate.smooth_demodulate`."""
-    smoothed = F.conv2d(y.float(), smooth.float(), padding=1, groups=y.shape[1])
+    kind = wide(y)
+    smoothed = F.conv2d(y.to(kind), smooth.to(kind), padding=1, groups=y.shape[1])
     return demodulate(smoothed, power, bias, then).to(y.dtype)
 
 
@@ -36,7 +40,7 @@ def flow_head(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See `kernels.flow_head.flow_head`."""
     n, channels, height, width = x.shape
-    pixels = x.float().permute(0, 2, 3, 1).reshape(n, -1, channels)
+    pixels = x.to(wide(x)).permute(0, 2, 3, 1).reshape(n, -1, channels)
     flow = (weight * style[:, None]) @ pixels.transpose(1, 2)
     flow = flow.contiguous().view(n, 3, height, width) + bias[:, None, None]
     if last is not None:
@@ -49,10 +53,11 @@ def warp_blend(
 ) -> Tensor:
     """See `kernels.flow_warp.warp_blend`."""
     n, _, size, _ = x.shape
+    kind = wide(x)
     rows, weights = lookup(grid, mask[:, 0], slots)
-    warped = F.embedding_bag(rows, table.float(), per_sample_weights=weights, mode="sum")
+    warped = F.embedding_bag(rows, table.to(kind), per_sample_weights=weights, mode="sum")
     warped = warped.view(n, size, size, -1).permute(0, 3, 1, 2)
-    out = torch.addcmul(warped, x.float(), 1.0 - mask)
+    out = torch.addcmul(warped, x.to(kind), 1.0 - mask)
     if then is not None:
         out = out.mul_(then[:, :, None, None])
     return out.to(x.dtype)
@@ -89,7 +94,7 @@ def warp_colours(
     inner, outer, paint = biases[:, :, None, None]
     picture: Tensor = F.leaky_relu(warped + inner, _SLOPE) * _GAIN + outer
     if painted is not None:
-        picture = torch.addcmul(picture, 1.0 - mask, painted.float() + paint)
+        picture = torch.addcmul(picture, 1.0 - mask, painted.to(wide(colours)) + paint)
     return picture if last is None else picture + double(last)
 
 

@@ -6,15 +6,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kernels.reference import wide
+
 
 def group_norm_swish(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float) -> Tensor:
     """See `kernels.norm_swish.group_norm_swish`."""
-    return F.silu(F.group_norm(x.float(), groups, weight.float(), bias.float(), eps)).to(x.dtype)
+    given = x.to(wide(x))
+    weight, bias = weight.to(given.dtype), bias.to(given.dtype)
+    return F.silu(F.group_norm(given, groups, weight, bias, eps)).to(x.dtype)
 
 
 def pixel_norm_swish(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """See `kernels.norm_swish.pixel_norm_swish`."""
-    return F.silu(pixel_norm(x.float(), weight.float(), bias.float(), eps)).to(x.dtype)
+    given = x.to(wide(x))
+    weight, bias = weight.to(given.dtype), bias.to(given.dtype)
+    return F.silu(pixel_norm(given, weight, bias, eps)).to(x.dtype)
 
 
 def pixel_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:

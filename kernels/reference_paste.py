@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.reference import BT601, OFFSET, mean_of_four
+from kernels.reference import BT601, OFFSET, mean_of_four, wide
 
 
 class Behind(NamedTuple):
@@ -34,10 +34,12 @@ def paste_back(
     drawn: Tensor, rows: Tensor, behind: Behind, size: tuple[int, int], reach: int, out: Tensor
 ) -> None:
     """See `kernels.paste_back.paste_back`."""
-    width, height = size
-    left, top, side, kept = (v[:, None].float() for v in behind.places[rows].unbind(1))
-    across = torch.arange(width, device=drawn.device) + 0.5 - left  # [n, W], pixels of the square
-    down = torch.arange(height, device=drawn.device) + 0.5 - top
+    (width, height), kind = size, wide(drawn)
+    left, top, side, kept = (v[:, None].to(kind) for v in behind.places[rows].unbind(1))
+    across, down = (  # [n, W] and [n, H], pixels of the square
+        torch.arange(length, dtype=kind, device=drawn.device) + 0.5 - first
+        for length, first in ((width, left), (height, top))
+    )
     inner = drawn.shape[-1]
     step = (inner + 2 * reach) / side
     x, y = across * step - (0.5 + reach), down * step - (0.5 + reach)
@@ -47,14 +49,14 @@ def paste_back(
     sought = torch.stack(_lattice(across, down), 1) + moved
     sought = (sought * scale[..., None] - 0.5).clamp_min(0.0)
     sought = torch.minimum(sought, kept[:, None, None] - 1.0)
-    detail = sampled(behind.detail[rows].float(), *sought.unbind(1))
+    detail = sampled(behind.detail[rows].to(kind), *sought.unbind(1))
     pixels = width * height
-    share = behind.mask[rows, :pixels].view(-1, 1, height, width).float() / 255.0
-    fixed = behind.fixed[rows, : 3 * pixels].view(-1, 3, height, width).float() / 255.0
+    share = behind.mask[rows, :pixels].view(-1, 1, height, width).to(kind) / 255.0
+    fixed = behind.fixed[rows, : 3 * pixels].view(-1, 3, height, width).to(kind) / 255.0
     whole = torch.addcmul(found[:, :3], detail, found[:, 5:])
     made = i420_of(torch.addcmul(fixed, whole, share).clamp(0.0, 1.0))
     changed = share > 0.0
-    half = F.max_pool2d(changed.float(), 2).flatten(1) > 0.0
+    half = F.max_pool2d(changed.to(kind), 2).flatten(1) > 0.0
     changed = torch.cat([changed.flatten(1), half, half], 1)
     out.copy_(torch.where(changed, made, behind.planes[rows, : pixels * 3 // 2]))
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.reference import mean_of_four
+from kernels.reference import mean_of_four, wide
 from kernels.reference_paste import i420_of
 
 
@@ -33,15 +33,15 @@ def paste_lower(
     lower: Tensor, colours: Tensor, rows: Tensor, clips: Clips, size: tuple[int, int], out: Tensor
 ) -> None:
     """See `kernels.paste_lower.paste_lower`."""
-    width, height = size
+    (width, height), kind = size, wide(lower)
     u, v = _looks(clips.places[rows], width, height)
     v = 2.0 * v - 1.0
     top, left, bottom, right, averaged = clips.boxes[rows].unbind(1)
     drawn = _averaged(lower, averaged.long(), u, v)
     parts = colours[..., None, None].unbind(1)
     drawn = drawn + parts[0] + parts[1] * u[:, None] + parts[2] * v[:, None]
-    made = i420_of(drawn.clamp(0.0, 1.0)).float()
-    masks = clips.masks[rows].float()[:, None] / 255.0
+    made = i420_of(drawn.clamp(0.0, 1.0)).to(kind)
+    masks = clips.masks[rows].to(kind)[:, None] / 255.0
     share = F.grid_sample(masks, torch.stack([u, v], -1), align_corners=False)
     x, y = (torch.arange(length, device=lower.device) for length in size)
     beside = (x < left[:, None]) | (x >= right[:, None])
@@ -49,15 +49,18 @@ def paste_lower(
     share = share.masked_fill((above[:, :, None] | beside[:, None, :])[:, None], 0.0)
     half = mean_of_four(share).flatten(1)
     shares = torch.cat([share.flatten(1), half, half], 1)
-    before = clips.planes[rows, : width * height * 3 // 2].float()
+    before = clips.planes[rows, : width * height * 3 // 2].to(kind)
     out.copy_((before + shares * (made - before) + 0.5).floor())
 
 
 def _looks(places: Tensor, width: int, height: int) -> tuple[Tensor, Tensor]:
     """Where the pixels of frames lie in their squares: u and v, [n, H, W]."""
     a, b, c, d, middle_x, middle_y = places[:, :, None, None].unbind(1)
-    x = torch.arange(width, device=places.device) + 0.5 - middle_x
-    y = torch.arange(height, device=places.device)[:, None] + 0.5 - middle_y
+    x, y = (
+        torch.arange(length, dtype=places.dtype, device=places.device) + 0.5
+        for length in (width, height)
+    )
+    x, y = x - middle_x, y[:, None] - middle_y
     return a * x + b * y, c * x + d * y
 
 
@@ -91,4 +94,4 @@ def _averaged(pictures: Tensor, by: Tensor, u: Tensor, v: Tensor) -> Tensor:
     right, down = right[:, None], down[:, None]
     above = torch.lerp(cell(x0, y0), cell(x1, y0), right.double())
     below = torch.lerp(cell(x0, y1), cell(x1, y1), right.double())
-    return torch.lerp(above, below, down.double()).float()
+    return torch.lerp(above, below, down.double()).to(pictures.dtype)

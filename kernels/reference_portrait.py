@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kernels.portrait_layout import Faces, Placed, Whole
-from kernels.reference import BT601, OFFSET, mean_of_four
+from kernels.reference import BT601, OFFSET, mean_of_four, wide
 from kernels.reference_flow import around, around_or_nothing
 from kernels.reference_mouth_and_eyes import CHOOSE, SEAL, eye_colour, mouth_colour
 
@@ -40,11 +40,11 @@ class _Skin:
 
 
 def _drawn(faces: Faces, placed: Placed, row: Tensor, size: tuple[int, int]) -> Tensor:
-    """A frame, RGB float32 [1, 3, H, W], about in [0, 1]."""
-    width, height = size
+    """A frame, RGB [1, 3, H, W], about in [0, 1]."""
+    (width, height), kind = size, wide(placed.base)
     whole, real = faces.whole[row], faces.real[row]
     at = torch.arange(width * height, device=row.device)[None]
-    x, y = at % width, at // width
+    x, y = (at % width).to(kind), (at // width).to(kind)
 
     def of(column: Whole) -> Tensor:
         return whole[:, column, None]
@@ -61,7 +61,7 @@ def _drawn(faces: Faces, placed: Placed, row: Tensor, size: tuple[int, int]) -> 
         flow = torch.where(skin.within, skin.flow, flow)
     margin, side = of(Whole.MARGIN), of(Whole.PERSON)
     layer = _seen(faces.person[row], around(flow[:, 0] + margin, flow[:, 1] + margin, side, side))
-    behind = faces.behind[row].transpose(1, 2) / 255.0
+    behind = faces.behind[row].transpose(1, 2).to(kind) / 255.0
     lit = layer[:, :3] * (1.0 + flow[:, 2:]) + behind * (1.0 - layer[:, 3:])
     rgb = torch.where(shown, lit, behind)
     for index, skin in enumerate(skins):

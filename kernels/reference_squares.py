@@ -32,7 +32,8 @@ def shown_squares(
 def at_rest(moved: Tensor, still: Tensor) -> Tensor:
     """What was at rest, `still` [n, C, R, R], where pixels that `moved` [n, 2, R, R] look."""
     side = moved.shape[-1]
-    line = (torch.arange(side, device=moved.device) + 0.5) * (2.0 / side) - 1.0
+    line = torch.arange(side, dtype=moved.dtype, device=moved.device)
+    line = (line + 0.5) * (2.0 / side) - 1.0
     places = torch.stack(torch.meshgrid(line, line, indexing="xy"))[None]
     grid = (places + moved).permute(0, 2, 3, 1)
     return F.grid_sample(still, grid, padding_mode="border", align_corners=False)
