@@ -65,6 +65,7 @@ class ServerConfig(AccessSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     backend: Literal["auto", "torch", "onnxruntime"] = "auto"  # auto: the faster one, measured
     graphs: bool = True  # on a GPU launch steps whole; off to look for faults, slowly
+    tf32: bool = False  # on a GPU let convolutions round, see `pipelines.card`
     size: int | str = ""  # height, or WIDTHxHEIGHT; empty: what is usual for the frame
     frame: str = SQUARE  # what a session shows that asks for none: square, photo, 16:9
     max_sessions: int = 8

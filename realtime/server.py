@@ -50,6 +50,7 @@ class Server(SessionHost):
                 device=config.device,
                 backend=config.backend,
                 graphs=config.graphs,
+                tf32=config.tf32,
                 load_share=config.load_share,
                 cache_bytes=config.identity_cache_bytes,
             ),

@@ -11,10 +11,13 @@ os.environ.setdefault("GLOG_minloglevel", "2")
 import torch
 from hypothesis import HealthCheck, settings
 
+from pipelines.card import set_up_card
+
 # A shell runs what is in the background deaf to SIGINT, and the programs under test would inherit
 # it; with a handler of ours they start as from a terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)
+set_up_card()
 settings.register_profile(
     "vivavoce",
     max_examples=50,

@@ -53,13 +53,15 @@ def _bench(args: argparse.Namespace) -> Bench:
     import torch
 
     from benchmarks.gpu.parts import Bench
+    from pipelines.card import set_up_card, tf32_of_card
 
     if not args.dry_run and not torch.cuda.is_available():
         raise SystemExit("PyTorch finds no CUDA device; --dry-run tries it all on a CPU")
+    set_up_card(tf32=args.tf32)
     device = torch.device("cpu" if args.dry_run else "cuda")
     on = "a CPU, dry run" if args.dry_run else torch.cuda.get_device_name()
     versions = {name: metadata.version(name) for name in ("torch", "triton")}
-    record = Record(args.out, {"on": on, **versions}, args.run)
+    record = Record(args.out, {"on": on, **versions, "tf32": tf32_of_card()}, args.run)
     tiny: dict[str, Any] = {}
     if args.dry_run:
         tiny = {"counts": (2, 1), "few": 1, "many": 1, "hops": 2, "times": 3, "limit_s": 0.1}
@@ -79,6 +81,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--dry-run", action="store_true", help="on a CPU, tiny, kernels interpreted"
     )
+    parser.add_argument("--tf32", action="store_true", help="let convolutions round to TF32")
     parser.add_argument("--only", help="one part, in this process")
     parser.add_argument("--run", default=f"{os.getpid()}", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
@@ -94,6 +97,7 @@ def _in_processes(args: argparse.Namespace) -> int:
     always = [sys.executable, "-m", "benchmarks.gpu", "--faces", str(args.faces)]
     always += ["--out", str(args.out), "--run", args.run]
     always += ["--pipelines", *args.pipelines] if args.pipelines else []
+    always += ["--tf32"] if args.tf32 else []
     for part, limit_s in LIMITS.items():
         left = args.seconds - (time.monotonic() - begin)
         if left > 0.0:

@@ -15,6 +15,7 @@ from benchmarks.gpu.pipelines import PIPELINES, SIZES
 from benchmarks.gpu.record import Record
 from benchmarks.timing import machine_stamp
 from kernels.bounds import H200, Card
+from pipelines.card import tf32_of_card
 from pipelines.graph import Eager
 from pipelines.pipeline import Size
 
@@ -82,6 +83,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
         known = torch.cuda.get_device_properties(device)
         stamp["gpu_memory_gb"] = round(known.total_memory / 1e9, 1)
         stamp["multiprocessors"] = known.multi_processor_count
+        stamp["tf32"] = tf32_of_card()
     return stamp
 
 

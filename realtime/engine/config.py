@@ -29,6 +29,8 @@ class EngineConfig:
     """What computes pipelines that have a choice; "auto": whichever is faster here."""
     graphs: bool = True
     """On a GPU, launch steps whole; without them, slowly, faults are found where they are."""
+    tf32: bool = False
+    """On a GPU, let convolutions round to TF32: faster, and pictures unlike a CPU's."""
     load_share: float = 0.75
     """Of the machine that streams may fill; above 1 oversells it."""
     cache_bytes: int = 256 * MIB

@@ -7,6 +7,7 @@ import os
 import sys
 from pathlib import Path
 
+from pipelines.card import set_up_card
 from realtime.engine.config import DeviceWish
 
 logger = logging.getLogger(__name__)
@@ -16,8 +17,10 @@ _DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 """What there is where a driver for CUDA is: Linux, and Linux within Windows."""
 
 
-def choose_device(wish: DeviceWish) -> str:
-    """ "cpu" or "cuda" for a wish; the log says which, and why not the other.
+def choose_device(wish: DeviceWish, *, tf32: bool = False) -> str:
+    """ "cpu" or "cuda" for a wish; the log says which, and why not the other. A card is set up.
+
+    tf32: see `pipelines.card.set_up_card`.
 
     Raises:
         ValueError: CUDA is wanted and there is none.
@@ -30,7 +33,9 @@ def choose_device(wish: DeviceWish) -> str:
         import torch
 
         if torch.cuda.is_available():
-            logger.info("a GPU computes: %s", torch.cuda.get_device_name())
+            set_up_card(tf32=tf32)
+            precision = "convolutions in TF32" if tf32 else "all in float32"
+            logger.info("a GPU computes: %s, %s", torch.cuda.get_device_name(), precision)
             return "cuda"
         why = (
             f"PyTorch finds no CUDA device: {torch.__version__} is a build for CPUs, or for a "

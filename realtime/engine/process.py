@@ -65,7 +65,7 @@ def run_inference(
 
 def _serve(config: EngineConfig, listener: socket.socket, secret: bytes) -> None:
     selector = selectors.DefaultSelector()
-    device = choose_device(config.device)
+    device = choose_device(config.device, tf32=config.tf32)
     costs = make_costs(config, device, float(len(os.sched_getaffinity(0))))
     cache = IdentityCache(IdentityStore(config.identities), config.cache_bytes)
     desk = InferenceDesk(config, device, costs, cache, _Posts(selector).post)

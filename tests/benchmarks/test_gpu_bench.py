@@ -19,6 +19,7 @@ from benchmarks.gpu.counting import Counted, Launch, counting
 from benchmarks.gpu.faces import Baked, fill, read, rows_of, write
 from benchmarks.gpu.kernels import OPS, compare, listening, share_of_bound
 from benchmarks.gpu.pipelines import PIPELINES
+from benchmarks.gpu.tf32 import as_tf32, rounding
 from kernels.bounds import H200, Work
 from pipelines.audio.mel import LogMel
 from pipelines.slot_tables import slot_tables
@@ -190,6 +191,27 @@ def test_time_is_taken_on_a_cpu_too() -> None:
     assert len(wall_ms(work, 5, CPU, limit_s=60.0)) == 5
     assert len(wall_ms(work, 100, CPU, limit_s=0.0)) == 3
     assert len(done) == 1 + 4 + 2 + 5 + 2 + 3
+
+
+def test_numbers_are_rounded_as_matrix_units_do() -> None:
+    step = 2.0**-10
+    x = torch.tensor([1.0, 1.0 + 0.4 * step, 1.0 + 0.6 * step, -1.0 - 0.6 * step, 0.0, -3e-9])
+    rounded = as_tf32(x)
+    assert rounded[:5].tolist() == [1.0, 1.0, 1.0 + step, -1.0 - step, 0.0]
+    assert abs(float(rounded[5] / x[5]) - 1.0) < step
+    assert as_tf32(x.double()).equal(x.double())
+
+
+@torch.inference_mode()
+def test_convolutions_round_and_products_only_where_wanted() -> None:
+    x, kernel = torch.randn(1, 3, 8, 8), torch.randn(5, 3, 3, 3)
+    exact = torch.conv2d(x, kernel), x[0, 0] @ x[0, 1]
+    for products in (False, True):
+        with rounding(products=products):
+            found = torch.conv2d(x, kernel), x[0, 0] @ x[0, 1]
+        assert torch.allclose(found[0], torch.conv2d(as_tf32(x), as_tf32(kernel)), atol=1e-5)
+        assert not torch.allclose(found[0], exact[0], atol=1e-5)
+        assert torch.equal(found[1], exact[1]) is not products
 
 
 def bare(code: str) -> str:

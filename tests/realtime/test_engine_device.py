@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipelines.card import tf32_of_card
 from realtime.engine import device
 from realtime.engine.device import choose_device
 
@@ -46,3 +47,26 @@ def test_who_wants_the_cpu_is_asked_nothing(driver: Path, caplog: pytest.LogCapt
     with caplog.at_level(logging.INFO):
         assert choose_device("cpu") == "cpu"
     assert not caplog.records
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_a_card_is_set_up_and_the_log_says_how(
+    driver: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tf32: bool
+) -> None:
+    """Whatever PyTorch does by itself: for convolutions that is TF32."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
+    driver.touch()
+    flags = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [each.allow_tf32 for each in flags]
+    try:
+        for each in flags:
+            each.allow_tf32 = True
+        with caplog.at_level(logging.INFO):
+            assert choose_device("auto", tf32=tf32) == "cuda"
+        assert tf32_of_card() == {"convolutions": tf32, "products": False}
+    finally:
+        for each, value in zip(flags, before, strict=True):
+            each.allow_tf32 = value
+    said = caplog.records[0].getMessage()
+    assert said == f"a GPU computes: a card, {'convolutions in TF32' if tf32 else 'all in float32'}"

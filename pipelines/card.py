@@ -1,0 +1,28 @@
+"""How a card computes in float32: said here, for all that runs on one.
+
+PyTorch lets cuDNN's convolutions round what they multiply to TF32, 10 bits after the point, unless
+told otherwise; products of matrices it does not. Pictures of a card are to be those of a CPU to 0.5
+of 255 on average and 3 at most, see `benchmarks.gpu.tf32` for what is left of that.
+"""
+
+from __future__ import annotations
+
+
+def set_up_card(*, tf32: bool = False) -> None:
+    """Have this process compute in full float32 on a card from now on, or its convolutions in
+    TF32: several times as many operations a second, for pictures that differ visibly from the
+    CPU's in places. Products of matrices, which are motion, stay in float32."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def tf32_of_card() -> dict[str, bool]:
+    """What this process's convolutions and products of matrices round to TF32."""
+    import torch
+
+    return {
+        "convolutions": bool(torch.backends.cudnn.allow_tf32),
+        "products": bool(torch.backends.cuda.matmul.allow_tf32),
+    }
