@@ -33,7 +33,7 @@ NEW, STATE, TABLE = "new.", "state.", "table."
 """Before the names of outputs and of inputs: of the state, and of tables by the way to them."""
 _KINDS = {
     torch.float32: np.float32, torch.float16: np.float16, torch.int64: np.int64,
-    torch.int32: np.int32, torch.uint8: np.uint8, torch.bool: np.bool_,
+    torch.int32: np.int32, torch.uint8: np.uint8, torch.int8: np.int8, torch.bool: np.bool_,
 }  # fmt: skip
 
 
@@ -151,8 +151,15 @@ def _weighted_rows(
     return rows.view(offsets.shape[0], -1, weight.shape[1]).sum(1), none, none, none
 
 
+def _floor_divided(number: Tensor | int, by: Tensor) -> Tensor:
+    """A number over a tensor too, which the exporter takes for two tensors."""
+    of = number if isinstance(number, Tensor) else torch.full_like(by, number)
+    return torch.div(of, by, rounding_mode="floor")
+
+
 _DECOMPOSED: dict[Any, Callable[..., Any]] = {
-    torch.ops.aten.embedding_bag.padding_idx: _weighted_rows
+    torch.ops.aten.embedding_bag.padding_idx: _weighted_rows,
+    torch.ops.aten.floor_divide.default: _floor_divided,
 }
 
 

@@ -20,6 +20,7 @@ from pipelines.weights import find_weights, weights_digest
 if TYPE_CHECKING:
     from pipelines.composed_batched import BatchedPipeline
     from pipelines.motion.model import MotionModel
+    from pipelines.renderer import BatchedRenderer
     from pipelines.swaptalk.faces import Faces
 
 FORMAT_VERSION = 4
@@ -104,6 +105,16 @@ class SwapTalkSystem:
         from pipelines.motion.diffusion import load_motion
 
         return load_motion(options.motion_weights), find_weights(options.motion_weights)
+
+    def renderer_to_export(
+        self, slots: int, size: Size, options: SwapTalkOptions
+    ) -> BatchedRenderer:
+        """See `pipelines.pipeline.ExportsPictures`. Each slot may show a template of its own."""
+        from pipelines.rungs import Rungs
+        from pipelines.swaptalk.render_batched import BatchedSwapTalk
+
+        _check(options)
+        return BatchedSwapTalk(self._faces(options), slots, "cpu", rungs=Rungs.of([[size]]))
 
     def _faces(
         self, options: SwapTalkOptions, device: str = "cpu", *, swapped: bool = False

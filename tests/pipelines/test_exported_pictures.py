@@ -16,12 +16,15 @@ from pipelines.anitalker.render_batched import BatchedAniTalker
 from pipelines.batch import frame_bytes
 from pipelines.exported.files import open_session
 from pipelines.exported.pictures import OnnxPictures, export_pictures
-from pipelines.pipeline import Size
+from pipelines.pipeline import ExportsPictures, Size
 from pipelines.portrait.batched import BatchedPortrait
+from pipelines.registry import find_system
 from pipelines.renderer import BatchedRenderer
 from pipelines.rungs import Rungs
 from pipelines.slot_tables import slot_tables, tensors_within
 from pipelines.streaming import named_tensors
+from pipelines.swaptalk.render_batched import BatchedSwapTalk
+from tests.support.tiny_swaptalk import tiny_faces
 
 SIZE = (64, 64)
 SLOTS, FACES = 3, 2
@@ -40,6 +43,10 @@ def portrait(slots: int) -> BatchedRenderer:
     return BatchedPortrait(slots, (SIZE,))
 
 
+def swaptalk(slots: int) -> BatchedRenderer:
+    return BatchedSwapTalk(tiny_faces(margin=0.2), slots, "cpu", rungs=Rungs.of([(SIZE,)]))
+
+
 def with_tables(build: Build, size: Size) -> BatchedRenderer:
     """All tables made, and noise where faces have pictures and numbers of any value."""
     renderer, larger = build(SLOTS), build(SLOTS + 1)
@@ -52,6 +59,11 @@ def with_tables(build: Build, size: Size) -> BatchedRenderer:
             table.copy_(torch.randint(256, table.shape, generator=chance, dtype=torch.uint8))
         elif table.is_floating_point() and not way.startswith("_tables"):
             table.copy_(torch.rand(table.shape, generator=chance) - 0.5)
+    if isinstance(renderer, BatchedSwapTalk):  # faces fill the frames, lower halves half of them
+        (width, height), clips = size, renderer.tables.clips(size)
+        middle = width / 2.0, height / 2.0
+        clips.places.copy_(torch.tensor([2.0 / width, 0.0, 0.0, 2.0 / height, *middle]))
+        clips.boxes.copy_(torch.tensor([height // 2, 0, height, width, 1]))
     return renderer
 
 
@@ -68,7 +80,7 @@ def drawn(renderer: BatchedRenderer, draws: BatchedRenderer | OnnxPictures, rows
 
 @pytest.mark.parametrize(
     "build",
-    [anitalker, pytest.param(portrait, marks=pytest.mark.slow)],  # a minute of exporting
+    [anitalker, *(pytest.param(each, marks=pytest.mark.slow) for each in (portrait, swaptalk))],
     ids=lambda build: build.__name__,
 )
 def test_the_graph_draws_what_the_renderer_draws(build: Build, tmp_path: Path) -> None:
@@ -79,6 +91,7 @@ def test_the_graph_draws_what_the_renderer_draws(build: Build, tmp_path: Path) -
     for rows in (torch.tensor([2, 0]), torch.tensor([1, 1])):
         expected = drawn(renderer, renderer, rows)
         assert expected.float().std() > 10.0
+        assert rows[0] == rows[1] or not torch.equal(*expected)
         apart = (drawn(renderer, graph, rows).int() - expected.int()).abs()
         assert int(apart.max()) <= 1  # the same sums in another order, then rounded
 
@@ -107,3 +120,11 @@ def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="the renderer cannot be exported"):
         export_pictures(peeking, SIZE, SLOTS, FACES, tmp_path / "never.onnx")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["portrait", "anitalker", "swaptalk"])
+def test_every_batched_system_has_drawing_to_export(name: str) -> None:
+    system = find_system(name)
+    assert isinstance(system, ExportsPictures)
+    size = system.sizes[0]
+    assert system.renderer_to_export(2, size, system.Options()).slots == 2
