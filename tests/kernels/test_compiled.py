@@ -8,6 +8,17 @@ import subprocess
 import sys
 
 import pytest
+import torch
+
+from kernels.blend import blend
+from kernels.flow_inversion import invert
+from kernels.paste_back import paste_back
+from kernels.paste_lower import paste_lower
+from kernels.portrait_frame import portrait_frame
+from tests.kernels.test_flow_inversion import lattices
+from tests.kernels.test_paste_back import behind, squares
+from tests.kernels.test_paste_lower import clips
+from tests.kernels.test_portrait_frame import places, table
 
 # What calls each operation, and the kernels that it launches.
 PORTRAIT = """
@@ -102,13 +113,53 @@ KERNELS = {
     ids=["portrait", "log_mel", "anitalker", "swaptalk"],
 )
 def test_kernels_are_compiled_for_a_hopper_card(program: str, kernels: set[str]) -> None:
+    sizes = told(program)
+    assert sizes.keys() == kernels
+    assert all(size > 0 for size in sizes.values())
+
+
+# What draws a picture of any size, at sizes as photos have them, of one face and of more.
+SIZES = """
+from tests.kernels.test_compiled import drawings
+
+with told_apart() as found:
+    for size, faces in (((16, 16), 1), ((16, 16), 2), ((22, 14), 1), ((34, 46), 3)):
+        drawings(size, faces)
+found = {name: len(variants) for name, variants in found.items()}
+"""
+
+
+def drawings(size: tuple[int, int], faces: int) -> None:
+    """All that depends on a picture's size, of the three pipelines."""
+    width, height = size
+    side, pixels = max(size) // 2 * 2, width * height
+    rows = torch.arange(faces) % 2
+    planes = torch.zeros(faces, pixels * 3 // 2, dtype=torch.uint8)
+    drawn = table(size, side, 2), places(size, side, 2, faces)
+    blend(torch.ones(faces, 2), torch.ones(2, 2, 1, pixels), rows, torch.ones(faces).int())
+    moves, shape, to, start, carried = lattices(faces, 7, 5, 35, pixels, 2)
+    invert(moves, shape, to, start, torch.ones(faces).int(), carried, 5)
+    portrait_frame(*drawn, rows, size, planes)
+    paste_back(squares(faces, 4), rows, behind(34 * 46, 46, 0), size, 0, planes)  # one rung's
+    lower = torch.zeros(faces, 3, 4, 8), torch.zeros(faces, 3, 3), rows
+    paste_lower(*lower, clips(size, (2, 4), 1, 0), size, planes)
+
+
+def test_a_picture_of_another_size_compiles_nothing_anew() -> None:
+    """A photo's own size is drawn on the thread that steps, which must not wait for a compiler."""
+    assert told(SIZES) == dict.fromkeys(
+        ("_blend", "_invert", "_draw", "_paste_back_kernel", "_paste_lower_kernel"), 1
+    )
+
+
+def told(program: str) -> dict[str, int]:
+    """What `program` finds, in a process that does not interpret kernels."""
     pytest.importorskip("triton", reason="its compiler")
     environment = {n: value for n, value in os.environ.items() if n != "TRITON_INTERPRET"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    before = "import json, torch\nfrom tests.support.compiled import compiled_only\n"
+    before = "import json, torch\nfrom tests.support.compiled import compiled_only, told_apart\n"
     command = [sys.executable, "-c", before + program + "print(json.dumps(found))"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    sizes = json.loads(done.stdout.splitlines()[-1])
-    assert sizes.keys() == kernels
-    assert all(size > 0 for size in sizes.values())
+    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return found

@@ -14,8 +14,8 @@ import torch
 import triton
 from torch import Tensor
 from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-from triton.runtime.jit import JITFunction
+from triton.compiler import ASTSource, make_backend
+from triton.runtime.jit import JITFunction, create_function_from_signature
 
 from kernels.dispatch import interpreted
 
@@ -42,11 +42,33 @@ def compiled_only() -> Iterator[dict[str, int]]:
         made = triton.compile(source, target=HOPPER, options=options)
         found[kernel.__name__] = len(made.asm["cubin"])
 
+    with _launching(compile_it):
+        yield found
+
+
+@contextmanager
+def told_apart() -> Iterator[dict[str, set[str]]]:
+    """As `compiled_only`, but nothing is compiled: gives by the kernel's name by what a card's
+    launches would be told apart, and each compiled for itself: types, alignment, numbers."""
+    found: dict[str, set[str]] = {}
+    backend = make_backend(HOPPER)
+
+    def tell(kernel: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
+        bind = create_function_from_signature(kernel.signature, kernel.params, backend)
+        _, variant, options = bind(*args, **kwargs)
+        found.setdefault(kernel.__name__, set()).add(f"{variant} {options}")
+
+    with _launching(tell):
+        yield found
+
+
+@contextmanager
+def _launching(instead: Callable[..., None]) -> Iterator[None]:
     held: Callable[..., Any] = JITFunction.run
-    JITFunction.run = compile_it
+    JITFunction.run = instead
     try:
         with interpreted():
-            yield found
+            yield
     finally:
         JITFunction.run = held
 
