@@ -28,7 +28,7 @@ from pipelines.motion.controls import control_row
 from pipelines.motion.model import MotionModel
 from pipelines.pipeline import Releases, Size, UnderWay
 from pipelines.renderer import BatchedRenderer
-from pipelines.streaming import SlotState, fixed_shapes, masked_write, named_tensors
+from pipelines.streaming import SlotState, fixed_shapes, masked_write, named_tensors, put
 from pipelines.transfer import Drawn, OnDevice, Transfer
 
 FEW = 8
@@ -167,7 +167,7 @@ class BatchedPipeline:
 
     def set_controls(self, slot: int, values: dict[str, float]) -> None:
         with torch.inference_mode():
-            self._controls[slot] = control_row(**values).to(self.device)
+            put(self._controls[slot], control_row(**values))
 
     @torch.inference_mode()
     def reset(self, slot: int, seed: int) -> None:
@@ -175,7 +175,7 @@ class BatchedPipeline:
         self.motion.set_seed(self._motion_state, slots, torch.full_like(self._slot, seed))
         for state in self._states:
             state.reset(slots)
-        self._controls[slot] = control_row().to(self.device)
+        put(self._controls[slot], control_row())
 
     def still(self, slot: int, batch: Batch) -> None:
         host = batch.tensors["planes"]

@@ -49,6 +49,12 @@ class Stateless(SlotState):
     """State of a module that keeps nothing from frame to frame."""
 
 
+def put(into: Tensor, value: Tensor) -> None:
+    """Write a few numbers of the host's without waiting for the steps before: memory that is not
+    pinned was read when this returns, though it is written later."""
+    into.copy_(value, non_blocking=True)
+
+
 def masked_write(held: Tensor, new: Tensor, active: Tensor) -> None:
     """Write `new` into `held` ([B, ...], same shape) for the slots in `active` (bool [B])."""
     if held.shape != new.shape:

@@ -27,7 +27,7 @@ from pipelines.motion.idle import IdleMotion, IdleState
 from pipelines.motion.model import MotionModel
 from pipelines.motion.space import MOTION_INDEX
 from pipelines.motion.voice import VoiceState
-from pipelines.streaming import SlotState, masked_write
+from pipelines.streaming import SlotState, masked_write, put
 
 WINDOW = Window(context=15, new=1, ahead=2)
 LEVELS = flow_levels([1.0])
@@ -105,7 +105,7 @@ class GeneratedCodes(MotionModel):
         state.idle.set_seed(slots, seeds)
 
     def set_identity(self, state: GeneratedState, slot: int, identity: IdentityFeatures) -> None:
-        state.own[slot] = identity.tensors["code"].to(state.own)
+        put(state.own[slot], identity.tensors["code"])
 
     def step(
         self,

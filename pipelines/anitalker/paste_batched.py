@@ -18,14 +18,13 @@ from kernels.shown_squares import shown_squares
 from pipelines.anitalker.batched import Squares
 from pipelines.anitalker.crop import AROUND
 from pipelines.anitalker.paste import SHARE, Backing, back, fading
-from pipelines.baked import BakedCache
 from pipelines.identity import IdentityFeatures
 from pipelines.pipeline import Size
 from pipelines.rungs import Rungs
+from pipelines.uploads import Brought
 
 CPU = torch.device("cpu")
 """Where faces are prepared, on the way into tables."""
-_WAITING = 8  # faces that are prepared and in no slot yet: those that are lie in tables
 _MOST = 1.8  # a square with its surroundings, of the picture's height: faces that fill the canvas;
 # of larger ones, whose head leaves the photo, the detail is kept with fewer pixels
 
@@ -51,7 +50,7 @@ class PasteTables:
         self._resting = torch.zeros(slots, 9, side, side, device=device)
         self._fade = fading(side, device)
         self._behind: dict[int, Behind] = {}
-        self._prepared = BakedCache(self._row, most=_WAITING * len(rungs.boxes))
+        self._prepared = Brought(device, self._row, sizes=len(rungs.boxes))
 
     def make(self, size: Size) -> Behind:
         """The tables of the rung that has pictures of `size`, made now if they are not there."""
@@ -68,12 +67,12 @@ class PasteTables:
 
     def prepare(self, identity: IdentityFeatures, size: Size) -> None:
         """Make its rows now, from any thread, so that `set` is quick."""
-        self._prepared.get(identity, size, CPU)
+        self._prepared.prepare(identity, size)
 
     def set(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
         """Give a slot a face that may be drawn at `sizes`."""
         for size in sizes:
-            row, behind = self._prepared.get(identity, size, CPU), self.make(size)
+            row, behind = self._prepared.of(identity, size), self.make(size)
             for held, new in zip(behind, row.behind, strict=True):
                 part = held[slot]
                 for axis, length in enumerate(new.shape):
@@ -81,9 +80,9 @@ class PasteTables:
                 part.copy_(new)
             self._resting[slot] = row.resting
 
-    def _row(self, identity: IdentityFeatures, size: Size, device: torch.device) -> _Row:
+    def _row(self, identity: IdentityFeatures, size: Size) -> _Row:
         with torch.inference_mode(False), torch.no_grad():
-            return _row_of(back(identity, size, device), size, self._edge(size))
+            return _row_of(back(identity, size, CPU), size, self._edge(size))
 
     def paste(self, drawn: Squares, rows: Tensor, size: Size, planes: Tensor) -> None:
         """Draw the slots `rows` (int64 [n]), whose squares these are, into `planes` uint8

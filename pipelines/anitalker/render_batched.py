@@ -15,6 +15,7 @@ from pipelines.identity import IdentityFeatures
 from pipelines.pipeline import Size
 from pipelines.rungs import PHOTO_RUNGS, Rungs
 from pipelines.streaming import SlotState, masked_write
+from pipelines.uploads import Brought
 
 
 @dataclass
@@ -36,16 +37,19 @@ class BatchedAniTalker:
         self.motion_dim = network.config.motion_dim
         self.device = network.device
         self.tables = PasteTables(self.slots, network.config.size, rungs, self.device)
+        self._drawn_at = network.config.size, network.config.size
+        self._baked = Brought(self.device, lambda identity, _: baked(identity))
 
     def init_state(self, batch: int) -> MovedState:
         return MovedState(torch.zeros(batch, self.motion_dim, device=self.device))
 
     def prepare(self, identity: IdentityFeatures, size: Size) -> None:
         self.tables.prepare(identity, size)
+        self._baked.prepare(identity, self._drawn_at)
 
     def set_identity(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
         self.tables.set(slot, identity, sizes)
-        self.network.set(slot, baked(identity))
+        self.network.set(slot, self._baked.of(identity, self._drawn_at))
 
     def advance(
         self, motion: Tensor, hops: Tensor, speech: Tensor, state: SlotState, active: Tensor

@@ -30,7 +30,7 @@ from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX, PORTRA
 from pipelines.motion.style import RECENT, STYLE, STYLE_DIM, STYLE_LIMIT, OwnStyle
 from pipelines.motion.voice import VoiceState
 from pipelines.noise import mix, seed_keys, uniform
-from pipelines.streaming import SlotState, masked_write
+from pipelines.streaming import SlotState, masked_write, put
 from pipelines.weights import find_weights, read_metadata
 
 # Without anything like a voice, a jaw this little open (weights) is left shut; fully open beyond.
@@ -161,9 +161,9 @@ class DiffusionMotion(MotionModel):
         state.readout[slot] = 0.0
         if own is None:
             return
-        state.style[slot] = torch.from_numpy(own.style.clip(-STYLE_LIMIT, STYLE_LIMIT))
+        put(state.style[slot], torch.from_numpy(own.style.clip(-STYLE_LIMIT, STYLE_LIMIT)))
         if own.readout is not None and own.readout.shape == state.readout[slot].shape:
-            state.readout[slot] = torch.from_numpy(own.readout)
+            put(state.readout[slot], torch.from_numpy(own.readout))
 
     def listen(self, state: DiffusionState, slots: Tensor) -> None:
         state.voice.listen(slots)

@@ -26,6 +26,9 @@ from pipelines.portrait.batched_windows import picture_maps
 from pipelines.portrait.rules import EYE_ITERATIONS, MOUTH_ITERATIONS, NODES
 from pipelines.portrait.tables import FaceTables, picked
 from pipelines.streaming import SlotState, masked_write
+from pipelines.uploads import Brought
+
+_RUNGS = 3  # sizes of a face in its frame, at most
 
 
 @dataclass
@@ -50,6 +53,7 @@ class BatchedPortrait:
         self.slots = slots
         self.device = torch.device(device)
         self._tables = FaceTables(slots, sizes, self.device)
+        self._brought = Brought(self.device, _made_of, sizes=_RUNGS)
 
     def init_state(self, batch: int) -> Motion:
         return Motion(torch.zeros(batch, MOTION_DIM, device=self.device))
@@ -61,6 +65,7 @@ class BatchedPortrait:
             ValueError: the face is larger than there is room for.
         """
         self._tables.check(size, _made_of(identity, size))
+        self._brought.prepare(identity, size)
 
     def set_identity(self, slot: int, identity: IdentityFeatures, sizes: Sequence[Size]) -> None:
         """See `BatchedRenderer.set_identity`.
@@ -68,7 +73,7 @@ class BatchedPortrait:
         Raises:
             ValueError: the face is larger than there is room for.
         """
-        self.set_face(slot, {size: _made_of(identity, size) for size in sizes})
+        self.set_face(slot, {size: self._brought.of(identity, size) for size in sizes})
 
     def set_face(self, slot: int, faces: Mapping[Size, BatchedFace]) -> None:
         """As `set_identity`, of what was made of it before."""

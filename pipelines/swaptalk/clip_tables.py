@@ -178,11 +178,12 @@ class ClipTables:
         """Write what a row lacks of a template; two threads may write the same."""
         row = self._rows[number]
         try:
-            with self._uploading():
-                if not row.ready:
-                    self._write(number, identity)
-                for size in sizes:
-                    if size not in row.sizes:
+            lacking = [size for size in sizes if size not in row.sizes]
+            if lacking or not row.ready:
+                with self._uploading():
+                    if not row.ready:
+                        self._write(number, identity)
+                    for size in lacking:
                         self._write_frames(number, self._decode(identity, size), size)
             row.ready = True
             row.sizes.update(sizes)
