@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -26,16 +26,15 @@ from pipelines.graph import GraphedStep, Graphs, graphs_of
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import control_row
 from pipelines.motion.model import MotionModel
+from pipelines.pieces import first_rows, pieces, row_counts
 from pipelines.pipeline import Releases, Size, UnderWay
 from pipelines.renderer import BatchedRenderer
 from pipelines.streaming import SlotState, fixed_shapes, masked_write, named_tensors, put
 from pipelines.transfer import Drawn, OnDevice, Transfer
 
-FEW = 8
-
 
 class BatchedPipeline:
-    """See `pipelines.pipeline.Pipeline` and `StepsAhead`.
+    """See `pipelines.pipeline.Pipeline`, `StepsAhead` and `HasFirstCalls`.
 
     Args:
         sizes: that graphs are captured for; others are drawn without.
@@ -177,6 +176,32 @@ class BatchedPipeline:
             state.reset(slots)
         put(self._controls[slot], control_row())
 
+    def first_calls(self, slot: int, batches: Sequence[Batch]) -> Iterator[None]:
+        """See `pipelines.pipeline.HasFirstCalls`.
+
+        Graphs were captured in another thread. This one has yet to lock the batches' memory and to
+        make its handles of cuBLAS and cuDNN, and has to draw frames of a photo's own shape without
+        a graph, in any number. No kernel is compiled for such a size alone, so any size will do.
+        """
+        for batch in batches:
+            self._transfer.host(batch)
+            yield
+        size = min((size for size, _ in self._draws), key=frame_bytes)
+        for count in row_counts(self.slots):
+            self._draw_alone(size, slot, count)
+            yield
+        for size in dict.fromkeys(size for size, _ in self._draws):
+            with torch.inference_mode():
+                self.renderer.still(size, slot, self._planes_of(size, 1)[0])
+            yield
+
+    @torch.inference_mode()
+    def _draw_alone(self, size: Size, slot: int, count: int) -> None:
+        """Draw one slot so many times over, without a graph."""
+        rows = torch.full((count,), slot, device=self.device)
+        with fixed_shapes():
+            self.renderer.draw(size, rows, self._renderer_state, self._planes_of(size, count))
+
     def still(self, slot: int, batch: Batch) -> None:
         host = batch.tensors["planes"]
         with torch.inference_mode():
@@ -269,32 +294,3 @@ class BatchedPipeline:
         if count * each > len(self._planes):
             return self._planes.new_empty(count, each)
         return self._planes[: count * each].view(count, each)
-
-
-def row_counts(slots: int) -> tuple[int, ...]:
-    """Numbers of pictures that there are graphs for: 1, 2, 4 ... and all."""
-    return (*(2**n for n in range((slots - 1).bit_length())), slots)
-
-
-def pieces(pictures: int, slots: int) -> tuple[int, ...]:
-    """The numbers, each of `row_counts`, in which so many pictures are drawn.
-
-    What is left over in a larger number is drawn for nothing; up to 8 it costs next to nothing
-    beside a further launch, beyond that it may be a third of what is wanted.
-    """
-    counts, found = row_counts(slots), []
-    while pictures > 0:
-        count = next(n for n in counts if n >= pictures)
-        if pictures > FEW and 3 * (count - pictures) > pictures:
-            count = max(n for n in counts if n <= pictures)
-        found.append(count)
-        pictures -= count
-    return tuple(found)
-
-
-def first_rows(wanted: Tensor, count: int) -> Tensor:
-    """The first `count` slots of `wanted` (bool [B]), rising; where there are fewer, the last of
-    them again, so that no other slot is drawn. int64 [count]."""
-    order = torch.sort(wanted.to(torch.int8), descending=True, stable=True).indices
-    place = torch.arange(count, device=wanted.device)
-    return order[torch.minimum(place, (wanted.sum() - 1).clamp_min(0))]

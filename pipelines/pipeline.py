@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -263,6 +263,15 @@ class StepsAhead(Protocol):
 
     def begin(self, batch: Batch) -> UnderWay:
         """Begin `step`, over another batch than the one before."""
+
+
+@runtime_checkable
+class HasFirstCalls(Protocol):
+    """A pipeline of which some calls take long the first time, in the thread that steps."""
+
+    def first_calls(self, slot: int, batches: Sequence[Batch]) -> Iterator[None]:
+        """Make them, one with each turn, by drawing `slot`, which nobody watches: everything that
+        this thread may be asked to do with `batches`, and that no other step did before."""
 
 
 @runtime_checkable

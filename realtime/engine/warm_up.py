@@ -13,6 +13,7 @@ import numpy as np
 
 from pipelines.identity import IdentityFeatures
 from pipelines.machine import Machine, available_cores, measure_machine
+from pipelines.pipeline import HasFirstCalls
 from realtime.engine.costs import Costs
 from realtime.engine.host import PipelineHost
 from realtime.engine.media_costs import Face
@@ -105,6 +106,9 @@ def warm_up(
     rows = [row for row in (host.take_row() for _ in range(at_once)) if row is not None]
     sizes = tuple(host.system.sizes)
     try:
+        if rows and isinstance(host.pipeline, HasFirstCalls):
+            host.pipeline.set_identity(rows[0], identity, sizes[-1])
+            yield from host.pipeline.first_calls(rows[0], host.memory.batches)
         for size in sizes:
             for count in _ladder(len(rows)):
                 yield from _measure(host, identity, costs, drawing_s, rows[:count], size)

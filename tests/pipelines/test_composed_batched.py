@@ -11,11 +11,12 @@ from torch import Tensor
 
 from pipelines.batch import Batch, frame_bytes
 from pipelines.composed import TIMED_HOPS, ComposedPipeline
-from pipelines.composed_batched import BatchedPipeline, first_rows, pieces, row_counts
+from pipelines.composed_batched import BatchedPipeline
 from pipelines.graph import Eager, Graphs
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.diffusion import load_motion
 from pipelines.motion.model import MotionModel
+from pipelines.pieces import first_rows, pieces, row_counts
 from pipelines.pipeline import HOP_SAMPLES, HasBackends, Releases, Size, StepsAhead
 from pipelines.streaming import named_tensors
 from pipelines.tape import Tape
@@ -143,6 +144,40 @@ def test_a_pipeline_has_forgotten_its_captures() -> None:
     motion = named_tensors(pipeline.motion.init_state(SLOTS))
     for name, value in motion.items():
         assert torch.equal(value, named_tensors(pipeline._motion_state)[name]), name
+
+
+def test_first_calls_touch_one_slot_and_every_number_and_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the thread that steps, before anybody waits for it: with no graph, as photos' own sizes
+    are drawn."""
+    pipeline, batches = batched(Tape()), [batch_of() for _ in range(2)]
+    set_up(pipeline)
+    state = pipeline._renderer_state
+    assert isinstance(state, GreyState)
+    before = {name: value.clone() for name, value in named_tensors(state).items()}
+    renderer, done, locked = pipeline.renderer, [], []
+
+    def draw(size: Size, rows: Tensor, *others: Any) -> None:
+        assert (rows == 2).all()
+        done.append(len(rows))
+
+    def still(size: Size, slot: int, planes: Tensor) -> None:
+        assert (slot, len(planes)) == (2, frame_bytes(size))
+        done.append(size)
+
+    monkeypatch.setattr(renderer, "draw", draw)
+    monkeypatch.setattr(renderer, "still", still)
+    monkeypatch.setattr(pipeline._transfer, "host", locked.append)
+    turns = sum(1 for _ in pipeline.first_calls(2, batches))
+    assert locked == batches
+    counts = list(row_counts(SLOTS))
+    assert sorted(done[: len(counts)]) == counts
+    assert sorted(done[len(counts) :]) == sorted(SIZES)
+    assert turns == len(locked) + len(done)
+    for name, value in named_tensors(state).items():
+        assert torch.equal(value, before[name]), name
+    assert not torch.is_inference_mode_enabled()
 
 
 def test_idle_slots_stay_as_they_are_beside_padded_rows() -> None:

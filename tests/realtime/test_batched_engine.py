@@ -121,6 +121,28 @@ def test_the_ladder_makes_the_pictures_of_a_batch_smaller(bench):
     assert [shade(bench, frame) for frame in bench.peer.frames] == [78, 78]
 
 
+def test_warming_up_begins_with_what_takes_long_the_first_time(bench, monkeypatch):
+    """So that no stream's first step, still or frame of a photo's own size does."""
+    host = bench.desk._hosts["echo"]
+    step, first_calls, order = host.pipeline.step, host.pipeline.first_calls, []
+
+    def stepped(batch):
+        order.append("step")
+        step(batch)
+
+    def called(slot, batches):
+        assert tuple(batches) == host.memory.batches
+        for turn in first_calls(slot, batches):
+            order.append("first call")
+            yield turn
+
+    monkeypatch.setattr(host.pipeline, "step", stepped)
+    monkeypatch.setattr(host.pipeline, "first_calls", called)
+    bench.call("warm_up", "echo", bench.key, LARGE)
+    assert order.count("first call") >= 2
+    assert "first call" not in order[order.index("step") :]
+
+
 def test_warming_up_leaves_slots_as_new(bench):
     bench.call("warm_up", "echo", bench.key, LARGE)
     costs = bench.costs.describe()
