@@ -92,6 +92,7 @@ class BatchedPipeline:
         }
         if self._exported is not None:
             self._moves["onnxruntime"] = self._around(self._exported)
+            self._moves["onnxruntime"]()  # opens its session and captures, which no step may
         self._move = self._moves["torch"]
         self._draws: dict[tuple[Size, int], GraphedStep[None]] = {}
         for size in sorted(sizes, key=frame_bytes, reverse=True):

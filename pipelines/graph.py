@@ -24,8 +24,16 @@ WARM_UPS = 3
 
 Made = TypeVar("Made")
 
-_ONE_AFTER_ANOTHER = threading.Lock()  # each pipeline is built in a thread of its own
+_CAPTURING = threading.Lock()  # each pipeline is built in a thread of its own
 _EAGER = ContextVar("eager", default=False)
+
+
+@contextmanager
+def capturing() -> Iterator[None]:
+    """Inside, a graph is captured, by PyTorch or by a library beside it, and no other in this
+    process. Threads that use a card while another captures: `pipelines.card.set_up_thread`."""
+    with _CAPTURING:
+        yield
 
 
 class Graphs(Protocol):
@@ -48,7 +56,7 @@ class CudaGraphs:
         self._aside: torch.cuda.Stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
 
     def capture(self, function: Callable[[], Made]) -> tuple[Callable[[], object], Made]:
-        with _ONE_AFTER_ANOTHER, torch.cuda.device(self._device):
+        with capturing(), torch.cuda.device(self._device):
             # Off the default stream, whose work would be tied to the capture.
             aside = self._aside
             aside.wait_stream(torch.cuda.current_stream())

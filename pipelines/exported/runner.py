@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
+from pipelines.graph import capturing
 from pipelines.identity import IdentityFeatures
 from pipelines.motion.controls import CONTROLS
 from pipelines.motion.model import Features, MotionModel
@@ -127,6 +129,11 @@ class _InStream:
     """Runs in a card's stream, behind what was launched before and before what is launched next;
     the host does not wait.
 
+    ONNX Runtime captures a binding in its first run. It does so in CUDA's global mode, in which
+    other threads must not allocate, or both fail: so no other capture is under way then, and our
+    threads that use a card pay no heed to captures of others (`pipelines.card.set_up_thread`). A
+    pipeline makes that run when it is built, see `composed_batched`.
+
     options: of each binding, which names the CUDA graph that it is captured in.
     """
 
@@ -134,13 +141,16 @@ class _InStream:
         self, stream: torch.cuda.Stream, options: Sequence[onnxruntime.RunOptions]
     ) -> None:
         self._stream, self._options = stream, options
+        self._captured: set[int] = set()
 
     def __call__(
         self, session: onnxruntime.InferenceSession, binding: onnxruntime.IOBinding, turn: int
     ) -> None:
         current = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
-        session.run_with_iobinding(binding, self._options[turn])
+        with nullcontext() if turn in self._captured else capturing():
+            session.run_with_iobinding(binding, self._options[turn])
+        self._captured.add(turn)
         current.wait_stream(self._stream)
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipelines.card import set_up_card
+from pipelines.card import set_up_card, set_up_thread
 from realtime.engine.config import DeviceWish
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ def choose_device(wish: DeviceWish, *, tf32: bool = False) -> str:
 
         if torch.cuda.is_available():
             set_up_card(tf32=tf32)
+            set_up_thread()
             precision = "convolutions in TF32" if tf32 else "all in float32"
             logger.info("a GPU computes: %s, %s", torch.cuda.get_device_name(), precision)
             return "cuda"

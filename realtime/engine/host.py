@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pipelines.batch import Batch
+from pipelines.card import set_up_thread
 from pipelines.identity import IdentityCache, IdentityFeatures
 from pipelines.photo.framing import framed, largest_sizes, rungs
 from pipelines.pipeline import Pipeline, Releases, Size, StepsAhead, System, UnderWay
@@ -50,6 +51,7 @@ class PipelineHost:
         self.free: deque[int] = deque()
         self._cache = cache
         self._post = post
+        self._on_card = False
         self.preparing = PreparingThread(f"prepare-{name}")
 
     @property
@@ -61,6 +63,7 @@ class PipelineHost:
         self, config: EngineConfig, device: str, done: Callable[[Exception | None], None]
     ) -> None:
         """Build the pipeline and its memory; `done` is told when, in the thread that steps."""
+        self._on_card = device != "cpu"
 
         def work() -> tuple[System, Pipeline, int, PictureMemory]:
             system = find_system(self.name)
@@ -111,7 +114,12 @@ class PipelineHost:
             self.preparing.finished()
             done(result)
 
-        self.preparing.submit(work, lambda result: self._post(lambda: finished(result)))
+        def prepared() -> Any:
+            if self._on_card:
+                set_up_thread()
+            return work()
+
+        self.preparing.submit(prepared, lambda result: self._post(lambda: finished(result)))
 
     def begin(self, batch: Batch) -> UnderWay:
         """Begin a step, or make it where the pipeline knows no other way."""

@@ -56,6 +56,7 @@ def test_a_card_is_set_up_and_the_log_says_how(
     """Whatever PyTorch does by itself: for convolutions that is TF32."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a card")
+    monkeypatch.setattr(device, "set_up_thread", lambda: None)
     driver.touch()
     flags = torch.backends.cudnn, torch.backends.cuda.matmul
     before = [each.allow_tf32 for each in flags]
