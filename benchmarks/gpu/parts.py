@@ -83,6 +83,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
         known = torch.cuda.get_device_properties(device)
         stamp["gpu_memory_gb"] = round(known.total_memory / 1e9, 1)
         stamp["multiprocessors"] = known.multi_processor_count
+        stamp["cache_mb"] = round(card.cache_bytes(device) / 1e6, 1)
         stamp["tf32"] = tf32_of_card()
     return stamp
 

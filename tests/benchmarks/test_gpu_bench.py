@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from benchmarks.gpu.card import device_ms, in_a_graph, wall_ms
 from benchmarks.gpu.counting import Counted, Launch, counting
 from benchmarks.gpu.faces import Baked, fill, read, rows_of, write
-from benchmarks.gpu.kernels import OPS, compare, listening, share_of_bound
+from benchmarks.gpu.kernels import OPS, Call, Op, compare, listening, share_of_bound
 from benchmarks.gpu.pipelines import PIPELINES
 from benchmarks.gpu.tf32 import as_tf32, rounding
 from kernels.bounds import H200, Work
@@ -138,6 +138,30 @@ def test_a_kernel_is_tried_with_what_a_step_gave_it() -> None:
     share = share_of_bound(call, H200, CPU, 3)
     assert share["bytes"] > 0
     assert share["us_p50"] > share["least_us"]
+
+
+@pytest.mark.parametrize(("cache", "turns"), [(0, 1), (1 << 17, 48), (1 << 40, 128)])
+def test_calls_that_are_timed_take_turns_over_more_than_a_cache_holds(
+    cache: int, turns: int
+) -> None:
+    places: list[int] = []
+
+    def touch(x: Tensor) -> Tensor:
+        places.append(x.data_ptr())
+        return x + 1.0
+
+    op = Op("tests", "touch", lambda module, arguments: Work(8 * 1024, 0))
+    x = torch.zeros(1024)
+
+    class Touching(Call):
+        def run(self, arguments: Any = None) -> Any:
+            return touch(**arguments)
+
+    found = share_of_bound(Touching(op, {"x": x}), H200, CPU, 1200, cache)
+    assert len(set(places)) == turns
+    assert places[0] == x.data_ptr()
+    assert places[: len(places) - turns] == places[turns:]
+    assert found["in_cache"] is (turns == 128)
 
 
 @pytest.mark.filterwarnings("ignore")
