@@ -19,6 +19,7 @@ from realtime.avatar_stream import AvatarStream
 from realtime.clock import MonotonicClock
 from realtime.media import Hop
 from realtime.sinks.webrtc import peer as rtc
+from realtime.sinks.webrtc.door import bind_to
 from realtime.sinks.webrtc.encodings import Encodings
 from realtime.sinks.webrtc.extensions import PLAYOUT_DELAY_URI
 from realtime.sinks.webrtc.peer import EventChannel, Peer, RtcConfig
@@ -90,7 +91,7 @@ class Client:
 
     async def accept(self, answer: str) -> None:
         for transceiver in self.connection.getTransceivers():
-            rtc._bind_to(transceiver.receiver.transport, ["127.0.0.1"])
+            bind_to(transceiver.receiver.transport, ["127.0.0.1"])
         transport = self.transport
         decode = transport._handle_rtp_data
 

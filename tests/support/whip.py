@@ -10,7 +10,7 @@ import httpx
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 
-from realtime.sinks.webrtc import peer as rtc
+from realtime.sinks.webrtc.door import bind_to
 from tests.support.peers import ToneTrack
 
 SDP = {"content-type": "application/sdp", "authorization": "Bearer TOKEN"}
@@ -52,7 +52,7 @@ class HttpPeer:
 
     async def accept(self, answer: str) -> None:
         for transceiver in self.connection.getTransceivers():
-            rtc._bind_to(transceiver.receiver.transport, ["127.0.0.1"])
+            bind_to(transceiver.receiver.transport, ["127.0.0.1"])
         await self.connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
 
     @property

@@ -1,9 +1,7 @@
 """One WebRTC peer: aiortc's connection with our own sender and receiver in it.
 
 aiortc 1.16.0 and aioice 0.13.0 are adapted from outside, per connection, nothing global:
-`RTCRtpTransceiver.__sender` and `__receiver` are replaced, and of the connection's own ICE agents
-`Connection.get_component_candidates` is wrapped to choose the addresses they bind. `negotiation`
-has the rest.
+`RTCRtpTransceiver.__sender` and `__receiver` are replaced. `negotiation` and `door` have the rest.
 """
 
 from __future__ import annotations
@@ -11,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-from aioice import Candidate
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
@@ -31,6 +28,7 @@ from realtime.clock import Clock
 from realtime.errors import BadOffer
 from realtime.sinks.webrtc.channel import EventChannel
 from realtime.sinks.webrtc.codecs import VideoCodec
+from realtime.sinks.webrtc.door import Door, bind_to
 from realtime.sinks.webrtc.encodings import Encodings
 from realtime.sinks.webrtc.negotiation import (
     Unwatched,
@@ -109,6 +107,7 @@ class Peer:
         self._senders: dict[str, MediaSender] = {}
         self._receiver: MicrophoneReceiver | None = None
         self._viewer: VideoViewer | None = None
+        self._doors: dict[RTCDtlsTransport, Door] = {}
         self._watchdog: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self.id = secrets.token_urlsafe(16)
@@ -232,15 +231,23 @@ class Peer:
             if transceiver.sender not in ours:
                 transceiver.direction = "inactive"  # a line that we have no use for
             transports.add(transceiver.receiver.transport)
-        if self._connection.sctp is not None:
-            transports.add(self._connection.sctp.transport)
-        addresses = self._config.addresses()
-        if addresses is not None:
-            for transport in transports:
-                _bind_to(transport, addresses)
+        sctp = self._connection.sctp
+        if sctp is not None:
+            transports.add(sctp.transport)
+        self._put_up_doors(transports, self._config.addresses())
+        if sctp is not None:
+            self._doors[sctp.transport].watch(sctp)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
         self.answer_sdp = complete_answer(self._connection.localDescription.sdp, offer)
         self._watchdog = asyncio.create_task(self._watch(), name="watch-peer")
+
+    def _put_up_doors(
+        self, transports: Iterable[RTCDtlsTransport], addresses: list[str] | None
+    ) -> None:
+        for transport in transports:
+            if addresses is not None:
+                bind_to(transport, addresses)
+            self._doors[transport] = Door(transport)
 
     async def _watch(self) -> None:
         await self._clock.sleep_until(self._clock.now() + self._config.connect_timeout_s)
@@ -295,18 +302,3 @@ async def connect(
         await peer.close()
         raise
     return peer
-
-
-def _bind_to(transport: RTCDtlsTransport, addresses: list[str]) -> None:
-    """Gather host candidates on these addresses instead of on all but loopback."""
-    ice: Any = transport.transport._connection
-    gather = ice.get_component_candidates
-
-    async def gather_here(
-        component: int, addresses: list[str] = addresses, timeout: int = 5
-    ) -> list[Candidate]:
-        found: list[Candidate] = await gather(component, chosen, timeout)
-        return found
-
-    chosen = addresses
-    ice.get_component_candidates = gather_here
