@@ -40,7 +40,7 @@ class Rates:
         Raises:
             TooManyRequests: too many.
         """
-        await self._count(self._per_address, "address", _network(address))
+        await self._count(self._per_address, "address", network_of(address))
 
     async def check_wrong(self, address: str) -> None:
         """Before a credential is looked at: an address that sent many wrong ones is not heard.
@@ -48,13 +48,13 @@ class Rates:
         Raises:
             TooManyRequests: it is not.
         """
-        where = "wrong", _network(address)
+        where = "wrong", network_of(address)
         if not await self._limiter.test(self._wrong, *where):
             raise await self._refusal(self._wrong, *where)
 
     async def count_wrong(self, address: str) -> None:
         """One wrong credential from an address."""
-        await self._limiter.hit(self._wrong, "wrong", _network(address))
+        await self._limiter.hit(self._wrong, "wrong", network_of(address))
 
     async def _count(self, limit: RateLimitItem, kind: str, who: str) -> None:
         if not await self._limiter.hit(limit, kind, who):
@@ -75,7 +75,8 @@ def check_rate(rate: str) -> None:
     parse(rate)
 
 
-def _network(address: str) -> str:
+def network_of(address: str) -> str:
+    """Whose it is: of IPv6 the /64, else the address itself."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -12,6 +12,8 @@ import uvicorn
 
 from realtime.config import ServerConfig
 from realtime.http.app import create_app
+from realtime.http.connections import Connections, limits_here
+from realtime.http.limited import limited
 from realtime.http.socket import MAX_MESSAGE_BYTES
 from realtime.logs import configure
 from realtime.processes import take_turns_early
@@ -29,8 +31,11 @@ class DrainingServer(uvicorn.Server):
     is taken (`/ready` says 503) and the running ones are told; on the second all is cut short.
     Ends by itself if the service cannot start."""
 
-    def __init__(self, config: uvicorn.Config, service: Server, url: str) -> None:
+    def __init__(
+        self, config: uvicorn.Config, service: Server, url: str, connections: Connections
+    ) -> None:
         super().__init__(config)
+        self._connections = connections
         self.interrupted = False
         self._service = service
         self._url = url
@@ -46,6 +51,8 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to end."""
+        if counter % 5 == 0:
+            self._connections.look()
         return bool(self._service.failure) or await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -116,11 +123,13 @@ def serve(config: ServerConfig) -> None:
         host = f"[{config.host}]" if ":" in config.host else config.host
         url = f"http://{host}:{port}"
         service.avatars.claim(f"server at {url}", url)
+        connections = Connections(limits_here(), service.clock.now, config.trusted_proxies)
         server = DrainingServer(
             uvicorn.Config(
                 app,
                 log_config=None,
                 access_log=False,
+                http=limited(connections),
                 proxy_headers=False,  # the application knows which proxies to believe
                 timeout_graceful_shutdown=5,
                 ws_max_size=MAX_MESSAGE_BYTES,
@@ -128,6 +137,7 @@ def serve(config: ServerConfig) -> None:
             ),
             service,
             url,
+            connections,
         )
         server.run(sockets=[listener])
     if service.failure or not server.started:
