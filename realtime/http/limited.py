@@ -151,7 +151,10 @@ class LimitedProtocol(HttpToolsProtocol):
         limits = self.all.limits
         waited_s = now - self._since
         if self._state == "upgraded":
-            if self.transport.is_closing():
+            if not self.transport.is_closing():
+                self._since = now
+            elif waited_s > _LINGER_S:
+                self.transport.abort()  # nobody takes what is left to say, or it is over already
                 self.all.leave(self)
         elif self._state == "refused":
             if waited_s > _LINGER_S:

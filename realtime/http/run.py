@@ -14,6 +14,7 @@ from realtime.config import ServerConfig
 from realtime.http.app import create_app
 from realtime.http.connections import Connections, limits_here
 from realtime.http.limited import limited
+from realtime.http.limited_socket import LimitedSocket
 from realtime.http.socket import MAX_MESSAGE_BYTES
 from realtime.logs import configure
 from realtime.processes import take_turns_early
@@ -130,6 +131,7 @@ def serve(config: ServerConfig) -> None:
                 log_config=None,
                 access_log=False,
                 http=limited(connections),
+                ws=LimitedSocket,
                 proxy_headers=False,  # the application knows which proxies to believe
                 timeout_graceful_shutdown=5,
                 ws_max_size=MAX_MESSAGE_BYTES,

@@ -18,6 +18,7 @@ import uvicorn
 
 from realtime.http.connections import Connections, Limits, limits_here
 from realtime.http.limited import limited
+from realtime.http.limited_socket import MAX_FRAGMENTS, LimitedSocket
 from tests.support.peers import until
 
 SMALL = Limits(connections=6, per_address=3)
@@ -112,7 +113,9 @@ async def served() -> AsyncIterator[Served]:
     here = Served(SMALL)
     protocol = limited(here.connections)
     server = uvicorn.Server(
-        uvicorn.Config(here.app, port=0, http=protocol, log_config=None, lifespan="off")
+        uvicorn.Config(
+            here.app, port=0, http=protocol, ws=LimitedSocket, log_config=None, lifespan="off"
+        )
     )
     task = asyncio.create_task(server._serve())
     await until(lambda: server.started)
@@ -268,21 +271,58 @@ async def test_where_all_are_answered_the_newcomer_is_refused() -> None:
             one.close()
 
 
+UPGRADE = (
+    b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
+    b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
 async def test_a_websocket_counts_until_it_ends() -> None:
-    upgrade = (
-        b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n"
-        b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
     async with served() as server:
-        reader, writer = await server.open(GET + upgrade)
+        reader, writer = await server.open(GET + UPGRADE)
         assert status_of(await reader.readuntil(b"\r\n\r\n")) == 101
         await server.later(60)
         assert len(server.connections) == 1
         writer.close()
         while len(server.connections):
-            server.connections.look()
+            await server.later(1)
             await asyncio.sleep(0.01)
         assert await rest(reader) == b""
+
+
+def frame(opcode: int, payload: bytes = b"") -> bytes:
+    """Of a client, masked by zeros."""
+    return bytes([opcode, 0x80 | len(payload), 0, 0, 0, 0]) + payload
+
+
+@pytest.mark.parametrize(
+    ("first", "more", "reason"),
+    [
+        (b"", frame(0x89, b"p" * 125), b"too many pings"),
+        (frame(0x01), frame(0x00), b"too many pieces"),
+        (frame(0x02, b"x"), frame(0x00, b"y"), b"too many pieces"),
+    ],
+)
+async def test_a_websocket_that_never_says_anything_whole_is_left(
+    first: bytes, more: bytes, reason: bytes
+) -> None:
+    async with served() as server:
+        reader, writer = await server.open(GET + UPGRADE)
+        assert status_of(await reader.readuntil(b"\r\n\r\n")) == 101
+        await say(writer, first, *[more] * (2 * MAX_FRAGMENTS))
+        assert reason in await rest(reader)
+        writer.close()
+
+
+async def test_pieces_and_pings_in_good_measure_are_taken() -> None:
+    async with served() as server:
+        reader, writer = await server.open(GET + UPGRADE)
+        assert status_of(await reader.readuntil(b"\r\n\r\n")) == 101
+        await say(writer, frame(0x01), *[frame(0x00, b"y")] * (MAX_FRAGMENTS - 2), frame(0x80))
+        for n in range(20):
+            await say(writer, frame(0x89, b"%02d" % n))
+            assert await reader.readexactly(4) == b"\x8a\x02%02d" % n
+        writer.close()
 
 
 class Silent:
