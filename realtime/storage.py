@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import logging
 import os
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ logger = logging.getLogger(__name__)
 LOCK_NAME = "lock"
 COPY_BYTES = 1024 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DIGEST_BYTES = hashlib.sha256().digest_size
 _UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -116,6 +118,26 @@ def write_durably(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """Keep what can be made again: `write_durably`, with a digest after it. Programs that read
+    pictures pass over what follows them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_durably(path, content + hashlib.sha256(content).digest())
+
+
+def read_sealed(path: Path) -> bytes:
+    """What `write_sealed` has kept.
+
+    Raises:
+        OSError: there is none, or it was damaged since.
+    """
+    sealed = path.read_bytes()
+    content, digest = sealed[:-_DIGEST_BYTES], sealed[-_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        raise OSError(errno.EIO, "damaged", str(path))
+    return content
 
 
 def copy_durably(source: BinaryIO, path: Path, max_bytes: int) -> None:

@@ -12,7 +12,7 @@ from realtime.avatars import worker
 from realtime.avatars.features import Features
 from realtime.avatars.records import Avatar
 from realtime.errors import AvatarRejected, UnknownAvatar
-from realtime.storage import write_durably
+from realtime.storage import read_sealed, write_sealed
 
 
 class Pictures:
@@ -49,7 +49,7 @@ class Pictures:
             drawn: str = await self._features.run(worker.draw_picture, photo, root, keys)
             picture = base64.b64decode(drawn)
             with suppress(OSError):
-                await asyncio.to_thread(_keep, kept, picture)
+                await asyncio.to_thread(write_sealed, kept, picture)
                 if not wanted():
                     await asyncio.to_thread(self.forget, avatar.id)
             return picture
@@ -74,12 +74,7 @@ class Pictures:
 
 
 def _read_newer(picture: Path, photo: Path | None) -> bytes:
-    """The picture; OSError where there is none, or the photo has changed since."""
+    """The picture; OSError where none is whole, or the photo has changed since."""
     if photo is not None and picture.stat().st_mtime < photo.stat().st_mtime:
         raise FileNotFoundError(picture)
-    return picture.read_bytes()
-
-
-def _keep(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_durably(path, content)
+    return read_sealed(picture)

@@ -11,6 +11,7 @@ from pipelines.registry import find_system
 from realtime.avatars import worker
 from realtime.avatars.features import Features
 from realtime.errors import UnknownAvatar
+from realtime.storage import read_sealed
 
 
 class Previews:
@@ -31,12 +32,12 @@ class Previews:
             raise UnknownAvatar(f"the pipeline {pipeline!r} draws no previews")
         kept = clip_path(self._features.store.path(key))
         with suppress(OSError):
-            return await asyncio.to_thread(kept.read_bytes)
+            return await asyncio.to_thread(read_sealed, kept)
         if key not in self._under_way:  # many may ask at once
             self._under_way[key] = asyncio.create_task(self._draw(key, pipeline, kept))
         await asyncio.shield(self._under_way[key])
         try:
-            return await asyncio.to_thread(kept.read_bytes)
+            return await asyncio.to_thread(read_sealed, kept)
         except OSError as error:
             raise UnknownAvatar("the avatar was deleted") from error
 

@@ -19,7 +19,7 @@ from typing import Any
 from pipelines.photo.errors import EnrolmentError
 from pipelines.pipeline import EnrolmentCancelled, Material
 from realtime.processes import die_with_parent, take_turns_late
-from realtime.storage import describe_refusal, write_durably
+from realtime.storage import describe_refusal, write_durably, write_sealed
 
 REPORT_EVERY_S = 0.1
 PICTURE_PX = 384
@@ -149,7 +149,7 @@ def draw_preview(
         )
         if out.tell() < PREVIEW_BYTES:
             break
-    write_durably(target, out.getvalue())
+    write_sealed(target, out.getvalue())
 
 
 def _jpeg(image: Any) -> str:

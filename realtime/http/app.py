@@ -29,6 +29,7 @@ from realtime.http.routes import SESSION_ROUTES
 from realtime.http.tokens import token_routes
 from realtime.media_processes.handover import Handover
 from realtime.server import Server
+from realtime.tasks import log_failure
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,8 @@ def create_app(config: ServerConfig, server: Server | None = None) -> FastAPI:
         if config.retention_days:
             chores.append(forget_old_uploads(held.avatars, held.clock))
         tasks = [starting, *map(asyncio.create_task, chores)]
+        for task in tasks[1:]:
+            task.add_done_callback(log_failure)
         yield
         for task in tasks:
             task.cancel()

@@ -43,6 +43,25 @@ async def test_lists_the_cast_and_its_pictures(server):
     assert Image.open(io.BytesIO(picture.content)).size == (384, 384)
 
 
+@pytest.mark.parametrize("damaged", [b"", b"half", b"noise", b"flipped"])
+async def test_damaged_pictures_are_drawn_again(server, config, damaged):
+    [first, *_] = (await server.http.get("/v1/avatars")).json()["avatars"]
+    links = [first["image"], f"/v1/avatars/{first['id']}/preview"]
+    before = [(await server.http.get(link)).content for link in links]
+    assert before[0].startswith(b"\xff\xd8")
+    assert before[1].startswith(b"RIFF")
+    pictures = [*config.data_dir.glob("pictures/*.jpg"), *config.identities_dir.glob("*.webp")]
+    assert len(pictures) >= 2
+    for path in pictures:
+        kept = bytearray(path.read_bytes())
+        kept[len(kept) // 2] ^= 1
+        changed = {b"half": kept[: len(kept) // 2], b"noise": bytes(1000), b"flipped": kept}
+        path.write_bytes(changed.get(damaged, b""))
+    after = [(await server.http.get(link)).content for link in links]
+    assert after[0] == before[0]
+    assert len(after[1]) == len(before[1])
+
+
 async def test_small_answers(server):
     http = server.http
     assert (await http.get("/health")).json()["status"] == "ok"
