@@ -22,6 +22,8 @@ from realtime.sources.source import Playback
 
 SILENT = 1e-4
 """A channel of this share of the other's power (-40 dB) says nothing."""
+INAUDIBLE = 4
+"""Of 32768; a file that never reaches it (-78 dB) is silent, dither included."""
 CANCEL = 0.5
 """Channels of which the mean has this share of the power that unrelated ones would leave it."""
 
@@ -85,11 +87,12 @@ def survey(path: Path) -> Sound:
         ValueError: it cannot be read, or holds no sound; the message says what to do.
     """
     damage = Damage()
-    samples, channels = 0, 1
+    samples, channels, loudest = 0, 1, 0
     left = right = mean = 0.0
     for chunk in decode(path, damage):
         samples += len(chunk)
         channels = chunk.shape[1]
+        loudest = max(loudest, int(np.abs(chunk.astype(np.int32)).max(initial=0)))
         if channels == 2:
             both = chunk.astype(np.float64)
             left += float((both[:, 0] ** 2).sum())
@@ -97,7 +100,11 @@ def survey(path: Path) -> Sound:
             mean += float((both.mean(axis=1) ** 2).sum())
     if samples == 0:
         raise ValueError(unreadable(path))
-    mix, warning = choose_mix(left, right, mean) if left + right > 0 else (Mix.MEAN, "")
+    mix, warning = Mix.MEAN, ""
+    if loudest < INAUDIBLE:
+        warning = "it is silent throughout: the face will not speak"
+    elif channels == 2:
+        mix, warning = choose_mix(left, right, mean)
     warnings = tuple(f"{path}: {said}" for said in (*damage.describe(), warning) if said)
     return Sound(path, samples, channels, mix, warnings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 
 from realtime.media import VOICE_RATE_HZ
 
+_OF_THE_FILE = frozenset({errno.ENOENT, errno.EACCES, errno.EISDIR, errno.EMFILE})
+"""Everything else that FFmpeg says is of what the file holds, in numbers and words of its own."""
+_LISTS = frozenset({"concat", "dash", "hls", "sdp"})
 GAP_S = 0.005
 """Timestamps may be this far off: containers round them."""
 LONGEST_GAP_S = 60.0
@@ -59,12 +63,16 @@ def decode(path: Path, damage: Damage) -> Iterator[NDArray[np.int16]]:
         raise ValueError(f"{path} is empty (0 bytes): record or export it again")
     try:
         with av.open(str(path)) as container:
+            if container.format.name in _LISTS:
+                raise ValueError(f"{path} names other files: give the sound itself")
             if not container.streams.audio:
                 raise ValueError(f"{path} holds no sound: give a file with an audio track")
+            if container.streams.audio[0].codec_context is None:  # whatever its stub may say
+                raise ValueError(unreadable(path))
             yield from _Decoder(container, damage)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from error
-    except av.FFmpegError as error:
+    except (OSError, av.FFmpegError) as error:
+        if error.errno in _OF_THE_FILE:
+            raise ValueError(f"cannot read {path}: {error.strerror}") from error
         raise ValueError(unreadable(path)) from error
 
 

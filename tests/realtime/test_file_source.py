@@ -1,5 +1,7 @@
 """Sound files as a source: hops that no chunking changes, damage played on, channels mixed."""
 
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -168,7 +170,7 @@ SILENCE = np.zeros_like(MONO)
         (SILENCE, MONO, Mix.RIGHT, "the left channel is silent"),
         (MONO, -MONO, Mix.LEFT, "cancel"),
         (MONO // 2, -MONO, Mix.RIGHT, "cancel"),
-        (SILENCE, SILENCE, Mix.MEAN, ""),
+        (SILENCE, SILENCE, Mix.MEAN, "silent throughout"),
     ],
 )
 def test_what_the_face_hears_is_as_loud_as_what_speaks(tmp_path, left, right, mix, warning):
@@ -192,3 +194,105 @@ def test_the_mean_is_rounded_not_wrapped():
 def test_unrelated_channels_are_not_taken_for_cancelling_ones():
     assert choose_mix(1.0, 1.0, 0.5)[0] is Mix.MEAN
     assert choose_mix(1.0, 0.25, 0.0625)[0] is Mix.LEFT
+
+
+def odd_wav(path, data, *, code=1, channels=1, rate=48_000, bits=16, stated=None, align=None):
+    """A WAV file with such a header; `stated`: of its length in bytes."""
+    align = channels * bits // 8 if align is None else align
+    kind = struct.pack("<HHIIHH", code, channels, rate, rate * align % 2**32, align, bits)
+    length = struct.pack("<I", len(data) if stated is None else stated)
+    body = b"WAVEfmt " + struct.pack("<I", len(kind)) + kind + b"data" + length + data
+    path.write_bytes(b"RIFF" + struct.pack("<I", (len(body)) % 2**32) + body)
+    return path
+
+
+WAVE = SPEECH[:48_000] / 32_768
+PCM_24 = (WAVE * 2**23).astype("<i4").view("u1").reshape(-1, 4)[:, :3].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "header", "length"),
+    [
+        ((WAVE * 127 + 128).astype("u1").tobytes(), {"bits": 8}, 48_000),
+        (PCM_24, {"bits": 24}, 48_000),
+        ((WAVE * 2**31).astype("<i4").tobytes(), {"bits": 32}, 48_000),
+        (WAVE.astype("<f4").tobytes(), {"code": 3, "bits": 32}, 48_000),
+        (WAVE.astype("<f8").tobytes(), {"code": 3, "bits": 64}, 48_000),
+        (SPEECH[:48_000].tobytes(), {"stated": 0}, 48_000),
+        (SPEECH[:48_000].tobytes(), {"stated": 2**32 - 1}, 48_000),
+        (SPEECH[:48_000].tobytes(), {"align": 0}, 48_000),
+        (SPEECH[:48_000].tobytes(), {"rate": 8_000}, 288_000),
+        (SPEECH[:48_000].tobytes(), {"rate": 192_000}, 12_000),
+        (np.repeat(SPEECH[:48_000], 6).tobytes(), {"channels": 6}, 48_000),
+        (np.repeat(SPEECH[:48_000], 16).tobytes(), {"channels": 16}, 48_000),
+        (SPEECH[:1].tobytes(), {}, 1),
+    ],
+)
+def test_odd_headers_are_read(tmp_path, data, header, length):
+    sound = survey(odd_wav(tmp_path / "a.wav", data, **header))
+    assert abs(sound.samples - length) <= 32  # of a resampler, at most
+    assert not [words for words in sound.warnings if "silent throughout" not in words]
+    played = [hop.voice for hop in hops_of(FileSource(sound.chunks(), sound.mix))]
+    assert length < 100 or max(np.abs(voice.astype(int)).max() for voice in played) > 1_000
+
+
+def test_what_is_no_number_in_a_file_becomes_no_noise(tmp_path):
+    wave = WAVE.astype("<f4")
+    wave[20_000:20_100], wave[30_000:30_100] = np.nan, np.inf
+    sound, _ = whole(odd_wav(tmp_path / "a.wav", wave.tobytes(), code=3, bits=32))
+    apart = np.abs(sound[:20_000, 0].astype(int) - SPEECH[:20_000])
+    assert apart.max() <= 2
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"bits": 0, "align": 2},
+        {"code": 0x9999},
+        {"channels": 0, "align": 2},
+        {"channels": 65_535, "align": 2},
+        {"rate": 0},
+        {"rate": 4_000_000_000},
+    ],
+)
+def test_headers_that_say_nothing_sensible_are_named_with_a_remedy(tmp_path, header):
+    path = odd_wav(tmp_path / "a.wav", SPEECH[:48_000].tobytes(), **header)
+    with pytest.raises(ValueError, match="damaged or cut off; give a WAV"):
+        survey(path)
+
+
+@pytest.mark.parametrize("kind", ["mp3 mp3", "m4a aac", "ogg libopus", "webm libopus", "flac flac"])
+@pytest.mark.parametrize("kept", [10, 100, 0.02, 0.5, 0.99])
+def test_however_short_a_file_was_cut_it_is_played_or_named(tmp_path, kind, kept):
+    suffix, codec = kind.split()
+    path = write_sound(tmp_path / f"a.{suffix}", SPEECH, codec)
+    data = path.read_bytes()
+    path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
+    try:
+        assert survey(path).samples <= len(SPEECH) + 4_800
+    except ValueError as refusal:
+        assert "give a WAV" in str(refusal) or "index" in str(refusal)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_silent_file_is_told(tmp_path, channels):
+    hush = np.random.default_rng(1).integers(-2, 3, (48_000, channels)).astype(np.int16)
+    path = write_sound(tmp_path / "a.wav", hush[:, 0] if channels == 1 else hush, "pcm_s16le")
+    (warning,) = survey(path).warnings
+    assert "silent throughout" in warning
+
+
+@pytest.mark.parametrize(
+    "list_of_files",
+    [
+        "#EXTM3U\n#EXTINF:3,\nsecret.wav\n#EXT-X-ENDLIST\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nhttp://127.0.0.1:9/x.ts\n",
+        "ffconcat version 1.0\nfile 'secret.wav'\n",
+    ],
+)
+def test_a_file_that_names_others_opens_none(tmp_path, list_of_files):
+    write_sound(tmp_path / "secret.wav", SPEECH, "pcm_s16le")
+    path = tmp_path / "a.mp3"
+    path.write_text(list_of_files)
+    with pytest.raises(ValueError, match=r"a\.mp3"):
+        survey(path)
