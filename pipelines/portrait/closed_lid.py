@@ -21,6 +21,7 @@ _UP = 1.2  # of the opening: how far above the rim lashes, make-up and the socke
 _DOWN = 0.2  # and below the rim those of the lower lid
 _DARK_ABOVE, _DARK_BELOW = 0.62, 0.70  # of the skin's brightness: lashes and brows are darker, the
 _DARKEST = 0.30  # shadow of a socket is not: left out, it would outline the lid like an open eye
+_GREY = 0.03  # of warmth, below which nothing is told by it: pictures without colours have none
 _EDGE, _FOLD = 0.16, 0.07  # how much darker a lid is towards its edge, and in its fold
 _LIFT, _MOST_LIFT = 0.65, 1.7  # of the way from the socket's shade to the face's light, by ratio
 _HUE, _LEAST_HUE = 0.9, 0.8  # and from its hue to the face's: shade on skin is greyer, or greener
@@ -93,7 +94,7 @@ def _skin(
     dark = max(_DARK_ABOVE * min(shaded, level), _DARKEST * level)
     warm = _warmth(patch)
     usual = float(np.median(warm[near & (bright > 0.8 * level)]))
-    skin = warm > usual - 0.4 * abs(usual)  # lashes and their shadow are greyer
+    skin = warm > usual - max(0.4 * abs(usual), _GREY)  # lashes and their shadow are greyer
     skin &= bright > np.where(below < 0, dark, _DARK_BELOW * level)
     if (skin & ~covered).sum() < 8:
         return patch, 0.5

@@ -32,8 +32,10 @@ PEOPLE = (-1, 3, 11)  # -1 is the photo, the others are drawn
 
 
 @cache
-def person(seed: int) -> tuple[IdentityFeatures, Baked]:
+def person(seed: int, grey: bool = False) -> tuple[IdentityFeatures, Baked]:
     photo = np.asarray(data.astronaut()) if seed < 0 else draw_portrait(random_params(seed), 512)
+    if grey:
+        photo = photo.mean(axis=2, keepdims=True).astype(np.uint8).repeat(3, axis=2)
     identity = describe(photo, find_face(photo), "0" * 64)
     return identity, bake(identity, (512, 512), filling((512, 512)))
 
@@ -60,9 +62,10 @@ def eye_box(identity: IdentityFeatures) -> tuple[slice, slice]:
     return slice(int(top), int(bottom)), slice(int(left), int(right))
 
 
+@pytest.mark.parametrize("grey", [False, True], ids=["colours", "black and white"])
 @pytest.mark.parametrize("seed", PEOPLE)
-def test_lids_close_for_an_observer(seed: int) -> None:
-    _, baked = person(seed)
+def test_lids_close_for_an_observer(seed: int, grey: bool) -> None:
+    _, baked = person(seed, grey)
     rest = lids(drawn(baked))
     half = lids(drawn(baked, eyeBlinkLeft=0.5, eyeBlinkRight=0.5))
     closed = lids(drawn(baked, eyeBlinkLeft=1.0, eyeBlinkRight=1.0))
