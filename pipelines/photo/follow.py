@@ -8,7 +8,8 @@ from typing import Self
 import numpy as np
 
 from pipelines.photo.decode import Image8
-from pipelines.photo.detect import Points, mediapipe_package
+from pipelines.photo.detect import Points
+from pipelines.photo.detector import mediapipe_package
 
 
 class FaceFollower:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pipelines.photo.decode import Image8, decode
-from pipelines.photo.detect import FaceMesh, find_face, surest_face
+from pipelines.photo.detect import FaceMesh, find_face
+from pipelines.photo.detector import surest_face
 
 _BETTER = 0.05  # by which a turned picture must score better to be believed
 

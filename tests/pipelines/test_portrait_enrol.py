@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 pytest.importorskip("mediapipe")
 data = pytest.importorskip("skimage.data")
 
-from pipelines.photo.detect import FaceMesh, find_meshes  # noqa: E402
+from pipelines.photo.detect import FaceMesh, find_meshes, on_the_face  # noqa: E402
 from pipelines.photo.errors import EnrolmentError  # noqa: E402
 from pipelines.portrait.enrol import enrol  # noqa: E402
 
@@ -163,3 +163,22 @@ def with_first(faces: list[FaceMesh]) -> Callable[..., list[FaceMesh]]:
     """The detector, that gives `faces` the first time."""
     answers = [faces]
     return lambda photo, most: answers.pop() if answers else find_meshes(photo, most)
+
+
+def test_a_mesh_whose_mouth_lies_in_the_nose_is_put_right(astronaut: np.ndarray) -> None:
+    true = find_meshes(astronaut, most=1)[0]
+    assert on_the_face(astronaut, true) is true
+    points = true.points.copy()
+    low = points[:, 1] > points[1, 1]  # all below the tip of the nose, up by an eighth of the face
+    points[low, 1] -= 0.125 * true.height
+    put_right = on_the_face(astronaut, FaceMesh(points))
+    away = np.linalg.norm(put_right.points[:, :2] - true.points[:, :2], axis=1)
+    assert away.max() < 0.1 * true.height
+
+
+def test_a_mesh_where_the_detector_sees_no_face_is_none(astronaut: np.ndarray) -> None:
+    true = find_meshes(astronaut, most=1)[0]
+    elsewhere = FaceMesh(true.points + np.float32([130, 250, 0]))
+    with pytest.raises(EnrolmentError) as caught:
+        on_the_face(astronaut, elsewhere)
+    assert caught.value.code == "no_face"

@@ -10,7 +10,8 @@ from PIL import Image
 
 from pipelines.photo.curves import face_height
 from pipelines.photo.decode import Image8
-from pipelines.photo.detect import DETECT_SIDE, EXTRA_FACE_SHARE, MIN_FACE_PX, Points, find_meshes
+from pipelines.photo.detect import EXTRA_FACE_SHARE, MIN_FACE_PX, Points, find_meshes
+from pipelines.photo.detector import DETECT_SIDE
 from pipelines.photo.errors import EnrolmentError
 from pipelines.photo.follow import FaceFollower
 from pipelines.photo.video.cuts import FaceJumps, SceneCuts
