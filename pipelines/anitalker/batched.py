@@ -22,6 +22,7 @@ from torch import Tensor
 from pipelines.anitalker.config import Precision
 from pipelines.anitalker.network import FlowWarp, Level
 from pipelines.anitalker.prepared import PreparedConv, PreparedLevel
+from pipelines.anitalker.tones import tone_of, toned
 from pipelines.identity import IdentityFeatures
 
 BAKED = "baked."
@@ -83,6 +84,7 @@ class BatchedNetwork:
         self._style_widths = [len(part.bias) for part in modulations]
         self._directions = (self._modulation @ generator.basis()).T.contiguous()
         self._styles = self._modulation.new_zeros(slots, len(self._modulation))
+        self._tones = torch.eye(3, 4, device=self.device).repeat(slots, 1, 1)
 
     @torch.inference_mode()
     def bake(self, picture: Tensor) -> dict[str, Tensor]:
@@ -90,8 +92,8 @@ class BatchedNetwork:
 
         Returns:
             float32, on the CPU: for motion models `start` [latent] and `code` [motion], that of
-            rest; `styles`; for each level from 8 px on, `0.map` [n * n, C] (not of the last) and
-            `0.colours` [3, n, n].
+            rest; `styles`; `tone` [3, 4] as `tone_of`; for each level from 8 px on, `0.map`
+            [n * n, C] (not of the last) and `0.colours` [3, n, n].
 
         Raises:
             ValueError: a picture of another size.
@@ -101,7 +103,7 @@ class BatchedNetwork:
         if self._rest is not None:
             code = self._rest[None]
         styles = F.linear(start, self._modulation, self._modulation_bias)
-        baked = {"start": start[0], "code": code[0], "styles": styles[0]}
+        baked = {"start": start[0], "code": code[0], "styles": styles[0], "tone": tone_of(picture)}
         for i, (level, features) in enumerate(zip(self._levels, maps, strict=True)):
             baked |= {f"{i}.{name}": value for name, value in level.bake(features).items()}
         return {name: value.cpu().contiguous() for name, value in baked.items()}
@@ -115,7 +117,7 @@ class BatchedNetwork:
         """
         if not 0 <= slot < self.slots:
             raise ValueError(f"slot {slot} of {self.slots}")
-        held = {"styles": self._styles[slot]}
+        held = {"styles": self._styles[slot], "tone": self._tones[slot]}
         for i, level in enumerate(self._levels):
             held |= {f"{i}.{name}": value for name, value in level.held(slot).items()}
         for name, target in held.items():
@@ -175,7 +177,7 @@ class BatchedNetwork:
             if level.table is not None:
                 x = level.mix(x, grid, mask, slots, rest[3 * i + 3])
         assert image is not None
-        return Squares(image.clamp(-1.0, 1.0), grid, mask)
+        return Squares(toned(image, self._tones[slots]).clamp(-1.0, 1.0), grid, mask)
 
 
 def baked(identity: IdentityFeatures) -> dict[str, Tensor]:

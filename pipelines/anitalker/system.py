@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipelines.motion.model import MotionModel
     from pipelines.renderer import BatchedRenderer
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 
 class AniTalkerSystem:

@@ -111,6 +111,20 @@ def test_another_identity_is_seen_from_the_next_frame_in_its_slot_alone(
     assert difference(after[1:2], expected) <= TOLERANCE
 
 
+def test_photos_of_one_tone_are_drawn_in_it(model: FlowWarp, renderer: BatchedNetwork) -> None:
+    coloured = picture(model.config, 0)
+    grey = coloured.mean(0, keepdim=True).expand(3, -1, -1)
+    tint, shift = torch.tensor([[0.9], [0.7], [0.5]]), torch.tensor([[0.05], [0.0], [-0.1]])
+    sepia = grey * tint[..., None] + shift[..., None]
+    for slot, source in enumerate((coloured, grey, sepia)):
+        renderer.set(slot, renderer.bake(source))
+    shown = renderer.render(codes(model.config, 3, 2), [0, 1, 2])
+    assert float((shown[0] - shown[0].mean(0)).abs().max()) > 0.1
+    assert difference(shown[1], shown[1].mean(0).expand(3, -1, -1)) <= TOLERANCE
+    light = ((shown[2] - shift[..., None]) / tint[..., None])[:, (shown[2].abs() < 1.0).all(0)]
+    assert difference(light, light.mean(0).expand(3, -1)) <= TOLERANCE
+
+
 def test_trained_order_is_the_naive_one(model: FlowWarp) -> None:
     pictures = torch.stack([picture(model.config, 0), picture(model.config, 1)])
     with torch.inference_mode():
