@@ -76,6 +76,19 @@ def _within(box, x, y):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _light(colour):  # type: ignore[no-untyped-def]
+    """A colour that bytes hold: light beyond white is cut off before colours are mixed."""
+    return kept(colour, 0.0, 1.0)
+
+
+@triton.jit
+def _over(skin, inner, cover):  # type: ignore[no-untyped-def]
+    """What shows through where skin covers a share."""
+    inner = _light(inner)
+    return inner + (skin - inner) * cover
+
+
+@triton.jit
 def _mean_of_four(plane):  # type: ignore[no-untyped-def]
     return tl.sum(tl.reshape(plane, (_TILE * _TALL, 4)), axis=1) * 0.25
 
@@ -160,9 +173,9 @@ def _draw(  # type: ignore[no-untyped-def]
 
     margin, side = tl.load(whole + _MARGIN), tl.load(whole + _PERSON)
     r, g, b, alpha = seen(person + row * PERSON, from_x + margin, from_y + margin, side, side, True)
-    red = tl.where(shown, r * (1.0 + shade) + red * (1.0 - alpha), red)
-    green = tl.where(shown, g * (1.0 + shade) + green * (1.0 - alpha), green)
-    blue = tl.where(shown, b * (1.0 + shade) + blue * (1.0 - alpha), blue)
+    red = tl.where(shown, _light(r * (1.0 + shade) + red * (1.0 - alpha)), red)
+    green = tl.where(shown, _light(g * (1.0 + shade) + green * (1.0 - alpha)), green)
+    blue = tl.where(shown, _light(b * (1.0 + shade) + blue * (1.0 - alpha)), blue)
 
     maps += frame * 42
     if _meets(boxes, left, top):
@@ -174,7 +187,7 @@ def _draw(  # type: ignore[no-untyped-def]
             x, y, sx, sy, up_in, low_in,
         )  # fmt: skip
         cover = tl.where(_within(boxes, x, y) & shown, cover, 1.0)
-        red, green, blue = r + (red - r) * cover, g + (green - g) * cover, b + (blue - b) * cover
+        red, green, blue = _over(red, r, cover), _over(green, g, cover), _over(blue, b, cover)
     for eye in tl.static_range(2):
         box = boxes + 4 + 4 * eye
         if _meets(box, left, top):
@@ -186,13 +199,8 @@ def _draw(  # type: ignore[no-untyped-def]
                 maps + 18 + 12 * eye, x, y, tl.load(shut + frame * 2 + eye), cover,
             )  # fmt: skip
             cover = tl.where(_within(box, x, y) & shown, cover, 1.0)
-            red, green, blue = (
-                r + (red - r) * cover,
-                g + (green - g) * cover,
-                b + (blue - b) * cover,
-            )
+            red, green, blue = _over(red, r, cover), _over(green, g, cover), _over(blue, b, cover)
 
-    red, green, blue = kept(red, 0.0, 1.0), kept(green, 0.0, 1.0), kept(blue, 0.0, 1.0)
     planes += frame * (pixels + pixels // 2)
     _store(planes, at, red * _YR + green * _YG + blue * _YB + _DARK, held)
     red, green, blue = _mean_of_four(red), _mean_of_four(green), _mean_of_four(blue)

@@ -6,12 +6,12 @@ Every step is done at every pixel of a frame, [1, H * W]; a patch counts only wh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from kernels.portrait_layout import Faces, Placed, Whole
+from kernels.portrait_layout import Faces, Placed, Whole, tensors_of
 from kernels.reference import BT601, OFFSET, mean_of_four, wide
 from kernels.reference_flow import around, around_or_nothing
 from kernels.reference_mouth_and_eyes import CHOOSE, SEAL, eye_colour, mouth_colour
@@ -23,8 +23,8 @@ def portrait_frame(
     """See `kernels.portrait_frame.portrait_frame`."""
     for i in range(len(rows)):  # one after the other: a batch of whole frames is gigabytes
         one = slice(i, i + 1)
-        each = Placed(*(getattr(placed, field.name)[one] for field in fields(placed)))
-        rgb = _drawn(faces, each, rows[one], size).clamp(0.0, 1.0)  # bytes hold no more, either
+        face = Faces(*(held[rows[one]] for held in tensors_of(faces)))
+        rgb = _drawn(face, Placed(*(held[one] for held in tensors_of(placed))), size)
         for plane, values in zip(_split(planes[one], size), _i420(rgb), strict=True):
             plane.copy_(values)
 
@@ -39,11 +39,14 @@ class _Skin:
     cover: Tensor  # [1, 1, H * W] share of skin
 
 
-def _drawn(faces: Faces, placed: Placed, row: Tensor, size: tuple[int, int]) -> Tensor:
-    """A frame, RGB [1, 3, H, W], about in [0, 1]."""
+def _drawn(face: Faces, placed: Placed, size: tuple[int, int]) -> Tensor:
+    """A frame of one face, in a row of its own: RGB [1, 3, H, W] in [0, 1].
+
+    Each colour is cut to that before it is mixed, as it is where these are bytes.
+    """
     (width, height), kind = size, wide(placed.base)
-    whole, real = faces.whole[row], faces.real[row]
-    at = torch.arange(width * height, device=row.device)[None]
+    whole = face.whole
+    at = torch.arange(width * height, device=whole.device)[None]
     x, y = (at % width).to(kind), (at // width).to(kind)
 
     def of(column: Whole) -> Tensor:
@@ -60,16 +63,17 @@ def _drawn(faces: Faces, placed: Placed, row: Tensor, size: tuple[int, int]) -> 
     for skin in skins:
         flow = torch.where(skin.within, skin.flow, flow)
     margin, side = of(Whole.MARGIN), of(Whole.PERSON)
-    layer = _seen(faces.person[row], around(flow[:, 0] + margin, flow[:, 1] + margin, side, side))
-    behind = faces.behind[row].transpose(1, 2).to(kind) / 255.0
+    layer = _seen(face.person, around(flow[:, 0] + margin, flow[:, 1] + margin, side, side))
+    behind = face.behind.transpose(1, 2).to(kind) / 255.0
     lit = layer[:, :3] * (1.0 + flow[:, 2:]) + behind * (1.0 - layer[:, 3:])
-    rgb = torch.where(shown, lit, behind)
+    rgb = torch.where(shown, lit.clamp(0.0, 1.0), behind)
     for index, skin in enumerate(skins):
         if index == 0:
-            colour, cover = _mouth(faces, placed, row, real, whole, skin, x, y)
+            colour, cover = _mouth(face, placed, skin, x, y)
         else:
-            colour, cover = _eye(faces, placed, row, real, whole, skin, x, y, index - 1)
-        rgb = torch.where(skin.within & shown, torch.lerp(colour, rgb, cover), rgb)
+            colour, cover = _eye(face, placed, skin, x, y, index - 1)
+        mixed = torch.lerp(colour.clamp(0.0, 1.0), rgb, cover)
+        rgb = torch.where(skin.within & shown, mixed, rgb)
     return rgb.view(1, 3, height, width)
 
 
@@ -94,45 +98,28 @@ def _node_counts(whole: Tensor, index: int) -> tuple[Tensor, Tensor]:
     return whole[:, first, None], whole[:, first + 1, None]
 
 
-def _mouth(
-    faces: Faces,
-    placed: Placed,
-    row: Tensor,
-    real: Tensor,
-    whole: Tensor,
-    skin: _Skin,
-    x: Tensor,
-    y: Tensor,
-) -> tuple[Tensor, Tensor]:
+def _mouth(face: Faces, placed: Placed, skin: _Skin, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """What shows between the lips, and how much of it skin covers."""
-    width, height = whole[:, Whole.MOUTH_WIDTH, None], whole[:, Whole.MOUTH_HEIGHT, None]
+    width, height = (face.whole[:, n, None] for n in (Whole.MOUTH_WIDTH, Whole.MOUTH_HEIGHT))
     pictures = [
-        _seen(faces.mouth[row, n], around_or_nothing(*_mapped(placed, n, x, y), width, height))
+        _seen(face.mouth[:, n], around_or_nothing(*_mapped(placed, n, x, y), width, height))
         for n in range(3)
     ]
-    return mouth_colour(real, faces.lips[row], pictures, skin.inside, skin.flow), skin.cover
+    return mouth_colour(face.real, face.lips, pictures, skin.inside, skin.flow), skin.cover
 
 
 def _eye(
-    faces: Faces,
-    placed: Placed,
-    row: Tensor,
-    real: Tensor,
-    whole: Tensor,
-    skin: _Skin,
-    x: Tensor,
-    y: Tensor,
-    eye: int,
+    face: Faces, placed: Placed, skin: _Skin, x: Tensor, y: Tensor, eye: int
 ) -> tuple[Tensor, Tensor]:
     """What shows between and over the lids, and how much of it skin covers."""
-    width, height = whole[:, Whole.EYE_WIDTH, None], whole[:, Whole.EYE_HEIGHT, None]
+    width, height = (face.whole[:, n, None] for n in (Whole.EYE_WIDTH, Whole.EYE_HEIGHT))
     rest, look = (around(*_mapped(placed, 3 + 2 * eye + n, x, y), width, height) for n in (0, 1))
     white, iris, light, lid = (
-        _seen(faces.eyes[row, eye, n], look if n == 1 else rest) for n in range(4)
+        _seen(face.eyes[:, eye, n], look if n == 1 else rest) for n in range(4)
     )
-    edge = _seen(255.0 * faces.lids[row, eye], rest)
+    edge = _seen(255.0 * face.lids[:, eye], rest)
     down = placed.shut[:, eye, None, None]
-    return eye_colour(real, (white, iris, light), lid, edge, down, skin.cover)
+    return eye_colour(face.real, (white, iris, light), lid, edge, down, skin.cover)
 
 
 def _between(nodes: Tensor, x: Tensor, y: Tensor, columns: Tensor, rows: Tensor) -> Tensor:

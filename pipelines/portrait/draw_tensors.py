@@ -21,11 +21,14 @@ from pipelines.portrait.paint_tensors import paint_eye, paint_mouth
 
 
 def draw(baked: Baked, frame: Plan) -> Tensor:
-    """The frame's visible part of the canvas, RGB float32 [1, 3, h, w], about in [0, 1]."""
+    """The frame's visible part of the canvas, RGB float32 [1, 3, h, w] in [0, 1].
+
+    Each colour is cut to that before it is mixed, as it is where these are bytes.
+    """
     flow = whole_flow(baked, frame)
     layer = person_at(baked, flow[:2])
     layer[:, :3] *= 1.0 + flow[2]
-    rgb = composite(layer, _floats(baked.behind[baked.visible]))
+    rgb = composite(layer, _floats(baked.behind[baked.visible])).clamp_(0.0, 1.0)
     for index, patch in enumerate(frame.patches):
         shared = overlap(baked.visible, patch.box)
         if shared is not None:
@@ -35,7 +38,8 @@ def draw(baked: Baked, frame: Plan) -> Tensor:
                 torch.from_numpy(part).to(rgb.device)
                 for part in inside_of(baked, frame, index, patch)
             )
-            view.copy_(torch.lerp(inside[(slice(None), *there)], view, cover[there]))
+            colour = inside[(slice(None), *there)].clamp(0.0, 1.0)
+            view.copy_(torch.lerp(colour, view, cover[there]))
     return rgb
 
 
@@ -80,13 +84,13 @@ def draw_i420(baked: Baked, frame: Plan, planes: Tensor) -> None:
     """Write the frame into I420 `planes`, uint8 [1, H * 3 / 2, W]."""
     planes[0] = baked.behind_i420
     rows, columns = baked.visible
-    write_i420(draw(baked, frame).clamp_(0.0, 1.0), planes, rows.start, columns.start)
+    write_i420(draw(baked, frame), planes, rows.start, columns.start)
 
 
 def draw_rgb(baked: Baked, frame: Plan) -> Tensor:
     """The frame as RGB uint8 [H, W, 3]."""
     picture = baked.behind.clone()
-    drawn = (draw(baked, frame)[0] * 255.0).round().clamp_(0, 255)
+    drawn = (draw(baked, frame)[0] * 255.0).round()
     picture[baked.visible] = drawn.to(torch.uint8).permute(1, 2, 0)
     return picture
 

@@ -13,7 +13,7 @@ import numpy as np
 from pipelines.photo.geometry import Array, Mask
 from pipelines.photo.placement import Box
 from pipelines.portrait.bake import Baked
-from pipelines.portrait.flow import invert, sample, stacked
+from pipelines.portrait.flow import invert
 from pipelines.portrait.lips_and_lids import Patch, trace
 from pipelines.portrait.pose import Pose
 from pipelines.portrait.rules import ITERATIONS, NODES
@@ -58,8 +58,8 @@ def base_flow(baked: Baked, weights: Array, pose: Pose) -> Flow:
     box += (pose.rotation @ shapes[:2]).reshape(box.shape)
     shade = np.zeros((1, NODES, NODES), np.float32)
     shade[0, rows, columns] = shapes[2].reshape(box.shape[1:])
-    where = invert(moves, baked.nodes, baked.nodes, ITERATIONS)
-    shade, near = sample(stacked(shade, baked.present), where)
+    carried = np.stack([shade, baked.present])
+    where, (shade, near) = invert(moves, carried, baked.nodes, baked.nodes, ITERATIONS)
     cell = baked.placement.side / (NODES - 1)
     nodes = np.concatenate([where[:, 0] * cell - 0.5, shade])
     return Flow(nodes, tuple(_bands(near[0] > 0.0)))

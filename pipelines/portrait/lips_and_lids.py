@@ -18,7 +18,7 @@ from kernels.reference_mouth_and_eyes import CHOOSE, SEAL
 from pipelines.photo.geometry import Array, Face, single
 from pipelines.photo.placement import Box as FrameBox
 from pipelines.photo.placement import Placement
-from pipelines.portrait.flow import invert, sample, stacked
+from pipelines.portrait.flow import invert
 from pipelines.portrait.pose import Pose, pose_fields
 
 Indices = NDArray[np.intp]
@@ -159,8 +159,8 @@ def trace(openings: LipsOrLids, weights: Array, pose: Pose, placement: Placement
     if openings.below is not None:
         kept = _rows_kept(openings, openings.below, moves[1], points[1])
         points, start = points[:, :, :kept], start[:, :, :kept]
-    where = invert(moves, points, start, openings.iterations)
-    inside, shade = sample(stacked(*fields[2:].reshape(lattices)), where)
+    carried = fields[2:].reshape(lattices)
+    where, (inside, shade) = invert(moves, carried, points, start, openings.iterations)
     where *= (0.5 * side / scale)[:, None, None, None]
     where += _both((openings.origin + 1.0) * (side / 2) - 0.5)
     fine = _in_pixels(

@@ -127,6 +127,28 @@ def test_places_that_are_no_numbers_spoil_their_own_frame_only(kernel: bool) -> 
     assert (drawn[0].int() - again[0].int()).abs().max() <= 1
 
 
+@pytest.mark.parametrize("kernel", [False, True], ids=["twin", "kernel"])
+def test_light_beyond_white_is_cut_off_before_colours_are_mixed(kernel: bool) -> None:
+    """Where half of a pixel is skin, its other half shows as much of itself, however bright."""
+    if kernel:
+        pytest.importorskip("triton", reason="kernels run in Triton's interpreter here")
+    faces, placed = table((16, 16), 16, 2), places((16, 16), 16, 2, 1)
+    faces.person.fill_(255)
+    rows, frames = torch.tensor([0]), []
+    for shade in (0.0, 2.0):
+        for nodes in (placed.base, placed.mouth, placed.eyes):
+            nodes[..., 2, :] = shade
+        planes = torch.zeros(1, 16 * 16 * 3 // 2, dtype=torch.uint8)
+        if kernel:
+            with interpreted():
+                portrait_frame(faces, placed, rows, (16, 16), planes)
+        else:
+            portrait_frame(faces, placed, rows, (16, 16), planes)
+        frames.append(planes.int())
+    assert (frames[0] - frames[1]).abs().max() <= 1
+    assert frames[0].float().std() > 10.0, "patches show through white skin"
+
+
 def test_shapes_that_do_not_belong_together_are_refused() -> None:
     faces, placed = table((16, 16), 16, 2), places((16, 16), 16, 2, 1)
     rows, planes = torch.tensor([0]), torch.zeros(1, 384, dtype=torch.uint8)

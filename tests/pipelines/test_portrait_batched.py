@@ -1,4 +1,4 @@
-"""The batched renderer of `portrait` against the one of a CPU, on two of the drawn cast."""
+"""The batched renderer of `portrait` against the one of a CPU, on the drawn cast."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from pipelines.photo.crop import MAX_FACE_SHARE  # noqa: E402
 from pipelines.photo.framing import PHOTO, WIDE, framed, sizes_for  # noqa: E402
 from pipelines.photo.placement import Placement  # noqa: E402
 from pipelines.pipeline import Size  # noqa: E402
-from pipelines.portrait import draw_tensors, flow, frame, lips_and_lids, room  # noqa: E402
+from pipelines.portrait import draw_tensors, room  # noqa: E402
 from pipelines.portrait.bake import CACHE  # noqa: E402
 from pipelines.portrait.batched import BatchedPortrait  # noqa: E402
 from pipelines.portrait.enrol import enrol  # noqa: E402
+from pipelines.portrait.flow import invert  # noqa: E402
 from pipelines.portrait.render import draw_i420, planned  # noqa: E402
 from pipelines.portrait.system import SYSTEM  # noqa: E402
 from tests.support.static_steps import check_step  # noqa: E402
@@ -51,14 +52,20 @@ MOTIONS = {
     "wink": motion(eyeBlinkRight=0.7, gazeYaw=14.0, mouthSmileLeft=0.7),
     "gaze": motion(gazeYaw=-20.0, gazePitch=12.0, eyeWideLeft=0.4),
     "lowered": motion(gazePitch=-14.0, headPitch=9.0),
+    "raised": motion(gazePitch=14.0, browInnerUp=0.8, mouthSmileLeft=0.6, mouthSmileRight=0.6),
     "turned": motion(headYaw=18.0, headPitch=-8.0, headRoll=6.0, headX=0.03, jawOpen=0.4),
     "near": motion(headZ=0.1, headY=-0.04, headYaw=-12.0, mouthPucker=0.7, eyeBlinkLeft=0.3),
+    "aside": motion(headYaw=-20.0, headPitch=10.0, headRoll=-9.0, jawOpen=0.6, eyeBlinkRight=0.5),
 }
 
 
 @pytest.fixture(scope="module")
 def faces() -> list[IdentityFeatures]:
-    return [enrol((CAST / f"{name}.png").read_bytes(), name) for name in ("amara", "henrik")]
+    return [enrolled(name) for name in ("amara", "henrik", "arjun", "noor")]
+
+
+def enrolled(name: str) -> IdentityFeatures:
+    return enrol((CAST / f"{name}.png").read_bytes(), name)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +75,13 @@ def renderer(faces: list[IdentityFeatures]) -> BatchedPortrait:
     for slot, identity in ((0, faces[0]), (2, faces[1])):
         made.set_identity(slot, identity, [SMALL])
     return made
+
+
+def alone(identity: IdentityFeatures, row: Tensor, size: Size) -> Tensor:
+    """Planes [bytes] of a batch of one."""
+    made = BatchedPortrait(1, [size])
+    made.set_identity(0, identity, [size])
+    return drawn(made, [0], row[None], size)[0]
 
 
 def drawn(made: BatchedPortrait, slots: list[int], rows: Tensor, size: Size = SMALL) -> Tensor:
@@ -99,47 +113,14 @@ def differences(a: Tensor, b: Tensor) -> Tensor:
     return (a.int() - b.int()).abs()
 
 
-def read_exactly(lattices: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """`flow.sample` without OpenCV, which reads lattices at 1/32 of a cell."""
-    count, rows, columns, _ = lattices.shape
-    x, y = (
-        np.clip(p, 0, n - 1).reshape(count, -1) for p, n in zip(where, (columns, rows), strict=True)
-    )
-    left, top = (np.minimum(p.astype(int), n - 2) for p, n in ((x, columns), (y, rows)))
-    u, v, each = (x - left)[..., None], (y - top)[..., None], np.arange(count)[:, None]
-    above = lattices[each, top, left] * (1 - u) + lattices[each, top, left + 1] * u
-    below = lattices[each, top + 1, left] * (1 - u) + lattices[each, top + 1, left + 1] * u
-    found = np.moveaxis(above * (1 - v) + below * v, -1, 0)
-    return np.ascontiguousarray(found, np.float32).reshape(-1, *where.shape[1:])
-
-
 def agrees(planes: Tensor, identity: IdentityFeatures, row: Tensor, size: Size) -> None:
     """Within the bound of what a CPU draws.
 
-    OpenCV reads lattices at 1/32 of a cell, of 12 pixels in a frame of 720, so that one value in
-    20 000 may differ a little more; `agrees_exactly` shows that nothing else does.
+    OpenCV reads pictures at 1/32 of a pixel and rounds to bytes after each of its steps.
     """
     off = differences(planes, on_a_cpu(identity, row, size))
     assert off.float().mean() <= 0.5
-    assert off.max() <= 8
-    assert (off > 3).sum() <= off.numel() / 20_000
-
-
-def agrees_exactly(
-    planes: Tensor,
-    identity: IdentityFeatures,
-    row: Tensor,
-    size: Size,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Within the bound of what a CPU draws everywhere, and within a step of what tensors draw,
-    where both read lattices exactly."""
-    for module in (flow, frame, lips_and_lids):
-        monkeypatch.setattr(module, "sample", read_exactly)
-    assert differences(planes, on_a_cpu(identity, row, size)).max() <= 3
-    off = differences(planes, by_tensors(identity, row, size))
-    assert off.max() <= 1
-    assert off.float().mean() <= 0.01
+    assert off.max() <= 3
 
 
 @pytest.mark.parametrize("name", MOTIONS)
@@ -147,39 +128,67 @@ def test_a_batch_is_drawn_as_each_face_is_alone(
     name: str, faces: list[IdentityFeatures], renderer: BatchedPortrait
 ) -> None:
     rows = MOTIONS[name].repeat(3, 1)
-    for planes, identity in zip(drawn(renderer, [0, 2], rows), faces, strict=True):
+    for planes, identity in zip(drawn(renderer, [0, 2], rows), faces, strict=False):
         agrees(planes, identity, MOTIONS[name], SMALL)
 
 
+@pytest.mark.parametrize("name", ["lowered", "raised", "aside"])
+def test_other_faces_agree_too(name: str, faces: list[IdentityFeatures]) -> None:
+    for identity in faces[2:]:
+        agrees(alone(identity, MOTIONS[name], SMALL), identity, MOTIONS[name], SMALL)
+
+
 @pytest.mark.parametrize("name", MOTIONS)
-def test_with_lattices_read_exactly_nothing_differs_by_more_than_a_step(
-    name: str,
-    faces: list[IdentityFeatures],
-    renderer: BatchedPortrait,
-    monkeypatch: pytest.MonkeyPatch,
+def test_nothing_differs_by_more_than_a_step_from_what_tensors_draw(
+    name: str, faces: list[IdentityFeatures], renderer: BatchedPortrait
 ) -> None:
     planes = drawn(renderer, [0], MOTIONS[name].repeat(3, 1))[0]
-    agrees_exactly(planes, faces[0], MOTIONS[name], SMALL, monkeypatch)
+    off = differences(planes, by_tensors(faces[0], MOTIONS[name]))
+    assert off.max() <= 1
+    assert off.float().mean() <= 0.01
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["turned", "aside", "blink", "raised"])
 @pytest.mark.parametrize("lines", [512, 720])
-def test_larger_frames_agree_too(
-    lines: int, faces: list[IdentityFeatures], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    size, row = (lines, lines), MOTIONS["turned"]
-    made = BatchedPortrait(1, [size])
-    made.set_identity(0, faces[1], [size])
-    planes = drawn(made, [0], row[None], size)[0]
-    agrees(planes, faces[1], row, size)
-    agrees_exactly(planes, faces[1], row, size, monkeypatch)
+def test_larger_frames_agree_too(lines: int, name: str, faces: list[IdentityFeatures]) -> None:
+    for identity in faces:
+        agrees(
+            alone(identity, MOTIONS[name], (lines, lines)), identity, MOTIONS[name], (lines,) * 2
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("face", sorted(path.stem for path in CAST.glob("*.png")))
+def test_all_of_the_cast_agree(face: str) -> None:
+    identity = enrolled(face)
+    for row in MOTIONS.values():
+        agrees(alone(identity, row, SMALL), identity, row, SMALL)
+
+
+def test_lattices_are_followed_back_alike() -> None:
+    """To a few thousandths of a pixel: read at 1/32 of a cell, they would differ by a hundredth of
+    a cell, of 12 pixels in a frame of 720 lines."""
+    rows, columns = 9, 13
+    chance = np.random.default_rng(0)
+    moves, carried = chance.normal(0.0, 0.15, (2, 2, 3, rows, columns)).astype(np.float32)
+    at = np.meshgrid(np.linspace(0.1, columns - 1.1, 17), np.linspace(0.1, rows - 1.1, 11))
+    points = np.stack(at)[:, None].repeat(3, axis=1).astype(np.float32)
+    ours = invert(moves, carried, points, points, 4)
+    flat = [
+        torch.from_numpy(held.swapaxes(0, 1).reshape(3, 2, -1)) for held in (moves, points, carried)
+    ]
+    shape = torch.tensor([[rows, columns]]).repeat(3, 1)
+    theirs = reference_flow.invert(flat[0], shape, flat[1], flat[1], flat[2], 4)
+    for a, b in zip(ours, theirs, strict=True):
+        assert np.allclose(a.swapaxes(0, 1).reshape(3, 2, -1), b.numpy(), atol=2e-4)
 
 
 @pytest.mark.parametrize("name", [WIDE, PHOTO])
 def test_frames_that_show_more_than_the_square(name: str, faces: list[IdentityFeatures]) -> None:
     """In a table that was not foreseen, of two faces, one of which then leaves."""
     made = BatchedPortrait(3, [SMALL])
-    shown = [framed(identity, name) for identity in faces]
+    shown = [framed(identity, name) for identity in faces[:2]]
     size = sizes_for(SYSTEM, shown[0])[0]
     row = MOTIONS["turned"]
     for slot, identity in ((2, shown[0]), (0, shown[1])):
