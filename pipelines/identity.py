@@ -91,6 +91,15 @@ class IdentityStore:
             raise ValueError(f"an identity key is 64 hexadecimal digits, not {key!r}")
         return self.root / f"{key}.safetensors"
 
+    def beside(self, key: str, suffix: str) -> Path:
+        """Where something drawn of the features of `key` is kept, to be trimmed with them."""
+        return self.path(key).with_suffix(f".{suffix}")
+
+    def delete(self, key: str) -> None:
+        """Delete the features of `key` and what is kept beside them, as far as there is any."""
+        for path in [self.path(key), *self.root.glob(f"{key}.*")]:
+            path.unlink(missing_ok=True)
+
     def load(self, key: str) -> IdentityFeatures:
         """Read the features of `key`. A damaged file is removed, where that is possible.
 
@@ -138,7 +147,7 @@ class IdentityStore:
 
     def trim(self, used: Collection[str], max_bytes: int) -> None:
         """Delete what was written longest ago and is not `used`, keys, beyond `max_bytes` of it."""
-        unused = [path for path in self.root.glob("*") if path.stem not in used]
+        unused = [path for path in self.root.glob("*") if path.name.partition(".")[0] not in used]
         left = max_bytes
         for path in sorted(unused, key=lambda path: path.stat().st_mtime, reverse=True):
             left -= path.stat().st_size

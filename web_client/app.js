@@ -185,6 +185,7 @@ export class App {
     on(byId("badge-toggle"), "change", (e) => this.#setBadge(e.target.checked));
     on(this.#faces, "show", (e) => this.#showFace(e.detail));
     on(this.#faces, "browse", () => this.state === "failed" && this.#setState("ready"));
+    on(this.#frames, "change", () => this.#faces.chosen && this.#showFace(this.#faces.chosen));
     on(this.#pipelines, "change", (e) => this.#usePipeline(e.detail));
     on(this.#controls, "change", (e) => this.#onControls(e.detail));
     on(this.#errors, "retry", () => this.#retry());
@@ -300,7 +301,8 @@ export class App {
 
   /** @param {import("./client/api.js").Avatar} avatar */
   #showFace(avatar) {
-    this.#stage.showAvatar(avatar);
+    const pipeline = this.#pipelines.chosen?.name;
+    this.#stage.showAvatar(avatar, this.api.still(avatar, { pipeline, frame: this.#frames.chosen }));
     this.preferences.set("avatar", avatar.id);
     /** @type {HTMLButtonElement} */ (byId("start")).disabled = false;
   }

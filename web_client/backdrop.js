@@ -27,27 +27,22 @@ export class Backdrop {
     this.#resize.observe(canvas);
   }
 
-  /** @param {string} url of the face's still picture */
-  async show(url) {
-    const image = new Image();
-    image.src = url;
+  /** @param {HTMLImageElement} image the face's still picture, loaded */
+  show(image) {
     this.#image = image;
     delete this.canvas.dataset.behind;
-    try {
-      await image.decode();
-    } catch {
-      return; // a broken picture: the stage stays plain
-    }
-    if (image === this.#image) this.#draw();
+    this.#draw();
   }
 
-  /** @param {HTMLVideoElement} video whose present frame gives the tones */
-  follow(video) {
+  /** @param {HTMLVideoElement | HTMLImageElement | null} picture whose present look gives the tones */
+  showBehind(picture) {
+    if (!picture) return;
+    const [width, height] = sizeOf(picture);
     const still = document.createElement("canvas");
-    const scale = LONG_SIDE_PX / Math.max(video.videoWidth, video.videoHeight);
-    still.width = Math.round(video.videoWidth * scale);
-    still.height = Math.round(video.videoHeight * scale);
-    still.getContext("2d")?.drawImage(video, 0, 0, still.width, still.height);
+    const scale = LONG_SIDE_PX / Math.max(width, height);
+    still.width = Math.round(width * scale);
+    still.height = Math.round(height * scale);
+    still.getContext("2d")?.drawImage(picture, 0, 0, still.width, still.height);
     this.#image = still;
     this.canvas.dataset.behind = "";
     this.#draw();
@@ -142,9 +137,12 @@ function shrunk(image, part, width, height) {
   return small;
 }
 
-/** @param {HTMLImageElement | HTMLCanvasElement} image @returns {[number, number]} in pixels */
-function sizeOf(image) {
-  return image instanceof HTMLImageElement
-    ? [image.naturalWidth, image.naturalHeight]
-    : [image.width, image.height];
+/**
+ * @param {HTMLImageElement | HTMLCanvasElement | HTMLVideoElement} picture
+ * @returns {[number, number]} in pixels
+ */
+function sizeOf(picture) {
+  if (picture instanceof HTMLImageElement) return [picture.naturalWidth, picture.naturalHeight];
+  if (picture instanceof HTMLVideoElement) return [picture.videoWidth, picture.videoHeight];
+  return [picture.width, picture.height];
 }

@@ -7,13 +7,21 @@ const WORDS = {
   "16:9": "Wide, 16:9",
 };
 
-/** What the picture shows around the face; out of sight where the pipeline leaves no choice. */
-export class FramePicker {
+/**
+ * What the picture shows around the face; out of sight where the pipeline leaves no choice.
+ *
+ * Events: `change`.
+ */
+export class FramePicker extends EventTarget {
   #select = /** @type {HTMLSelectElement} */ (byId("frame"));
-  #onChange = () => this.preferences.set("frame", this.#select.value);
+  #onChange = () => {
+    this.preferences.set("frame", this.#select.value);
+    this.dispatchEvent(new Event("change"));
+  };
 
   /** @param {import("./preferences.js").Preferences} preferences */
   constructor(preferences) {
+    super();
     this.preferences = preferences;
     this.#select.addEventListener("change", this.#onChange);
   }

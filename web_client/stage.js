@@ -1,8 +1,11 @@
 import { Backdrop } from "./backdrop.js";
+import { loadPicture } from "./client/api.js";
 import { byId, setIcon } from "./dom.js";
 import { StepList } from "./step_list.js";
 
 const REST_MS = 2800;
+/** A still that comes sooner takes the place of the last face's, without another picture between. */
+const PATIENCE_MS = 250;
 /** @type {Record<string, {text: string, tone: string}>} */
 const STATES = {
   idle: { text: "Idle", tone: "quiet" },
@@ -24,7 +27,9 @@ export class Stage {
   #backdrop = new Backdrop(/** @type {HTMLCanvasElement} */ (byId("backdrop")));
   #steps = new StepList(byId("steps"));
   #restTimer = 0;
-  #poster = "";
+  /** @type {HTMLImageElement | null} */ #still = null;
+  /** Width by height of what is seen at rest. */ #shape = 1;
+  /** Counts the faces that were to be seen. */ #turn = 0;
   #onMove = () => this.#wake();
   #onShape = () => this.#showShape();
   #onFullscreen = () => this.#showFullscreen();
@@ -36,14 +41,30 @@ export class Stage {
     for (const type of ["resize", "playing"]) this.video.addEventListener(type, this.#onShape);
   }
 
-  /** @param {import("./client/api.js").Avatar} avatar */
-  showAvatar({ name, image }) {
-    const poster = /** @type {HTMLImageElement} */ (byId("poster"));
-    poster.src = image;
-    poster.hidden = false;
-    this.#poster = image;
-    if (!this.video.srcObject) this.#backdrop.show(image);
+  /**
+   * @param {import("./client/api.js").Avatar} avatar
+   * @param {Promise<string>} still the picture with which its session will begin; until that has
+   *   come, and where there is none, its small one is shown
+   */
+  async showAvatar({ name, image }, still) {
     byId("avatar-name").textContent = name;
+    const turn = ++this.#turn;
+    const coming = still.then(loadPicture);
+    const late = new Promise((resolve) => setTimeout(resolve, PATIENCE_MS));
+    if (!(await Promise.race([coming, late]))) this.#rest(await loadPicture(image), 1, turn);
+    const picture = await coming;
+    if (picture) this.#rest(picture, picture.naturalWidth / picture.naturalHeight, turn);
+  }
+
+  /** @param {HTMLImageElement | null} picture @param {number} shape @param {number} turn */
+  #rest(picture, shape, turn) {
+    if (!picture || turn !== this.#turn) return; // another face has been chosen meanwhile
+    const poster = /** @type {HTMLImageElement} */ (byId("poster"));
+    poster.src = picture.src;
+    poster.hidden = false;
+    this.#still = picture;
+    this.#shape = shape;
+    if (!this.video.srcObject) this.#showShape();
   }
 
   /** @param {Phase} phase */
@@ -94,13 +115,14 @@ export class Stage {
     }
   }
 
-  /** Gives the picture the shape of what comes: the video's, or the square of a still face. */
+  /** Gives the picture the shape of what is seen: the video's, or the still's. */
   #showShape() {
     const { videoWidth, videoHeight, srcObject } = this.video;
     const live = Boolean(srcObject && videoHeight);
-    this.#root.style.setProperty("--aspect", String(live ? videoWidth / videoHeight : 1));
-    if (live && videoWidth !== videoHeight) this.#backdrop.follow(this.video);
-    else if (this.#poster) this.#backdrop.show(this.#poster);
+    const shape = live ? videoWidth / videoHeight : this.#shape;
+    this.#root.style.setProperty("--aspect", String(shape));
+    if (shape !== 1) this.#backdrop.showBehind(live ? this.video : this.#still);
+    else if (this.#still) this.#backdrop.show(this.#still);
   }
 
   /** @param {number | null} seconds null when nothing is being recorded */

@@ -48,6 +48,7 @@ TABLE: dict[tuple[str, str], Need] = {
     ("DELETE", "/v1/avatars/{avatar}"): _MANAGE,
     ("GET", "/v1/avatars/{avatar}/image"): _FACES,
     ("GET", "/v1/avatars/{avatar}/preview"): _FACES,
+    ("GET", "/v1/avatars/{avatar}/still"): _FACES,
     ("POST", "/v1/sessions"): _OPEN,
     ("GET", "/v1/sessions/{session}"): _SEE,
     ("GET", "/v1/sessions/{session}/matte"): _SEE,

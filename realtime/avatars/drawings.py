@@ -1,12 +1,15 @@
-"""Short clips of avatars that move, for pages: drawn by the enrolment process, kept by key."""
+"""What pages show of avatars as sessions draw them: drawn by the enrolment process, kept by key."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pipelines.pipeline import Previews as CanPreview
+from pipelines.pipeline import Size
 from pipelines.registry import find_system
 from realtime.avatars import worker
 from realtime.avatars.features import Features
@@ -14,15 +17,15 @@ from realtime.errors import UnknownAvatar
 from realtime.storage import read_sealed
 
 
-class Previews:
-    """Animated WebPs beside the features that they are drawn of; a cache as these are."""
+class Drawings:
+    """Clips and stills beside the features that they are drawn of; a cache as these are."""
 
     def __init__(self, features: Features) -> None:
         self._features = features
-        self._under_way: dict[str, asyncio.Task[None]] = {}  # by key
+        self._under_way: dict[Path, asyncio.Task[None]] = {}
 
-    async def get(self, key: str, pipeline: str) -> bytes:
-        """The clip of features that are there.
+    async def clip(self, key: str, pipeline: str) -> bytes:
+        """Two seconds of the face of features that are there: an animated WebP.
 
         Raises:
             UnknownAvatar: the pipeline draws none.
@@ -30,26 +33,43 @@ class Previews:
         """
         if not isinstance(find_system(pipeline), CanPreview):
             raise UnknownAvatar(f"the pipeline {pipeline!r} draws no previews")
-        kept = clip_path(self._features.store.path(key))
+        return await self._get(key, pipeline, "webp", worker.draw_preview)
+
+    async def still(self, key: str, pipeline: str, frame: str, size: Size) -> bytes:
+        """The picture with which a session of features that are there begins: a JPEG.
+
+        Raises:
+            AvatarRejected: drawing it failed.
+        """
+        suffix = f"{frame.replace(':', 'x')}.{size[0]}x{size[1]}.jpg"
+        return await self._get(key, pipeline, suffix, worker.draw_still, frame, size)
+
+    async def _get(
+        self, key: str, pipeline: str, suffix: str, work: Callable[..., Any], *args: Any
+    ) -> bytes:
+        kept = self._features.store.beside(key, suffix)
         with suppress(OSError):
             return await asyncio.to_thread(read_sealed, kept)
-        if key not in self._under_way:  # many may ask at once
-            self._under_way[key] = asyncio.create_task(self._draw(key, pipeline, kept))
-        await asyncio.shield(self._under_way[key])
+        if kept not in self._under_way:  # many may ask at once
+            drawing = self._draw(key, pipeline, kept, work, *args)
+            self._under_way[kept] = asyncio.create_task(drawing)
+        await asyncio.shield(self._under_way[kept])
         try:
             return await asyncio.to_thread(read_sealed, kept)
         except OSError as error:
             raise UnknownAvatar("the avatar was deleted") from error
 
-    async def _draw(self, key: str, pipeline: str, kept: Path) -> None:
+    async def _draw(
+        self, key: str, pipeline: str, kept: Path, work: Callable[..., Any], *args: Any
+    ) -> None:
         store = self._features.store
         try:
             options = self._features.options_of(pipeline)
-            await self._features.draw(worker.draw_preview, pipeline, options, store.root, key, kept)
+            await self._features.draw(work, pipeline, options, store.root, key, kept, *args)
             if not self._features.has(key):  # deleted meanwhile
                 await asyncio.to_thread(kept.unlink, missing_ok=True)
         finally:
-            del self._under_way[key]
+            del self._under_way[kept]
 
     async def close(self) -> None:
         """End what is under way."""
@@ -57,8 +77,3 @@ class Previews:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def clip_path(features: Path) -> Path:
-    """Where the clip of features is kept: beside them, so that they are trimmed together."""
-    return features.with_suffix(".webp")

@@ -25,14 +25,14 @@ from realtime.access.credentials import utc_now
 from realtime.avatars.cast import CastPreparation
 from realtime.avatars.collection import Collection
 from realtime.avatars.creation import Creation
+from realtime.avatars.drawings import Drawings
 from realtime.avatars.features import Features, takes
 from realtime.avatars.pictures import Pictures
-from realtime.avatars.previews import Previews, clip_path
 from realtime.avatars.process import OnProgress
 from realtime.avatars.records import Avatar, kinds_of
 from realtime.avatars.uploads import Upload
 from realtime.config import ServerConfig
-from realtime.errors import AvatarRejected, UnknownAvatar
+from realtime.errors import AvatarRejected, UnknownAvatar, VivavoceError
 from realtime.metrics import Metrics
 from realtime.storage import FolderLock, storing
 
@@ -55,7 +55,7 @@ class AvatarLibrary:
         )
         self._creation = Creation(config, self._collection, self._features, self._discard)
         self._pictures = Pictures(config.data_dir / "pictures", self._features)
-        self._previews = Previews(self._features)
+        self._drawings = Drawings(self._features)
         cast = [a for a in self._collection if a.kind == "cast" and self.suits(a, config.pipeline)]
         self._cast = CastPreparation(self._features, cast, config.pipeline)
         self._lock = FolderLock(config.data_dir)
@@ -118,13 +118,19 @@ class AvatarLibrary:
         return said
 
     async def picture(self, avatar: Avatar) -> bytes:
-        """A JPEG of the avatar.
+        """A small JPEG of the avatar.
 
         Raises:
             UnknownAvatar: there is none yet.
         """
         record = self._collection.records.get(avatar.id)
-        return await self._pictures.get(avatar, record.keys if record is not None else ())
+        keys = record.keys if record is not None else await self._usual_keys(avatar)
+        return await self._pictures.get(avatar, keys)
+
+    async def _usual_keys(self, avatar: Avatar) -> tuple[str, ...]:
+        with contextlib.suppress(VivavoceError):
+            return (await self._features.key(avatar, self._config.pipeline),)
+        return ()
 
     async def preview(self, avatar: Avatar, pipeline: str) -> bytes:
         """Two seconds of the avatar as the pipeline draws it, an animated WebP that loops.
@@ -133,7 +139,17 @@ class AvatarLibrary:
             as `ensure`.
             UnknownAvatar: the pipeline draws none.
         """
-        return await self._previews.get(await self.ensure(avatar, pipeline), pipeline)
+        return await self._drawings.clip(await self.ensure(avatar, pipeline), pipeline)
+
+    async def still(self, avatar: Avatar, pipeline: str, frame: str) -> bytes:
+        """The picture with which a session of the avatar begins, a JPEG.
+
+        Raises:
+            as `ensure`.
+        """
+        size = self._config.size_of(pipeline, frame)
+        key = await self.ensure(avatar, pipeline)
+        return await self._drawings.still(key, pipeline, frame, size)
 
     # Features
 
@@ -303,9 +319,8 @@ class AvatarLibrary:
 
     def _delete_files(self, avatar_id: str, keys: builtins.list[str]) -> None:
         self._collection.delete_files(avatar_id)
-        for features in map(self._features.store.path, keys):
-            features.unlink(missing_ok=True)
-            clip_path(features).unlink(missing_ok=True)
+        for key in keys:
+            self._features.store.delete(key)
         self._pictures.forget(avatar_id)
 
     async def close(self) -> None:
@@ -315,6 +330,6 @@ class AvatarLibrary:
         await self._features.close()
         await self._creation.close()
         await self._pictures.close()
-        await self._previews.close()
+        await self._drawings.close()
         async with self._collection.disk:  # what is being written is, before anybody else may
             self._lock.release()

@@ -6,6 +6,7 @@ import asyncio
 import base64
 from collections.abc import Sequence
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 from realtime.avatars import worker
@@ -29,11 +30,13 @@ class Pictures:
         Raises:
             UnknownAvatar: there is neither yet.
         """
-        kept = self._folder / f"{avatar.id}.jpg"
+        usable = [key for key in keys if self._features.has(key)]
+        source = usable[0][:16] if usable else "photo"  # another picture once there are features
+        kept = self._folder / f"{avatar.id}.{source}.jpg"
         with suppress(OSError):
             return await asyncio.to_thread(_read_newer, kept, avatar.material.photo)
         if avatar.id not in self._under_way:  # many may ask at once
-            self._under_way[avatar.id] = asyncio.create_task(self._draw(avatar, kept, list(keys)))
+            self._under_way[avatar.id] = asyncio.create_task(self._draw(avatar, kept, usable))
         try:
             return await asyncio.shield(self._under_way[avatar.id])
         except AvatarRejected as error:
@@ -63,7 +66,8 @@ class Pictures:
 
     def forget(self, avatar_id: str) -> None:
         """Delete the picture of an avatar."""
-        (self._folder / f"{avatar_id}.jpg").unlink(missing_ok=True)
+        for picture in self._folder.glob(f"{escape(avatar_id)}.*"):
+            picture.unlink(missing_ok=True)
 
     async def close(self) -> None:
         """End what is under way."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
 import os
@@ -14,15 +15,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.photo.errors import EnrolmentError
 from pipelines.pipeline import EnrolmentCancelled, Material
 from realtime.processes import die_with_parent, take_turns_late
 from realtime.storage import describe_refusal, write_durably, write_sealed
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from pipelines.pipeline import Pipeline, Size
+
 REPORT_EVERY_S = 0.1
 PICTURE_PX = 384
+STILL_QUALITY = 92
 PREVIEW_BYTES = 300_000
 PREVIEW_QUALITIES = (72, 50, 25)
 """Of the clips of avatars: the first that keeps them small. Photos full of detail need less."""
@@ -111,13 +118,13 @@ def draw_picture(report: Reporter, photo: Path | None, store: Path, keys: list[s
 
     for key in keys:
         try:
-            return _jpeg(Image.fromarray(IdentityStore(store).load(key).preview))
+            return _small(Image.fromarray(IdentityStore(store).load(key).preview))
         except KeyError:
             continue
     if photo is None:
         raise EnrolmentError("not_a_video", "There is no picture of this avatar yet.")
     with Image.open(photo) as image:
-        return _jpeg(image.convert("RGB"))
+        return _small(image.convert("RGB"))
 
 
 def draw_preview(
@@ -152,13 +159,48 @@ def draw_preview(
     write_sealed(target, out.getvalue())
 
 
-def _jpeg(image: Any) -> str:
+def draw_still(
+    report: Reporter,
+    system: str,
+    options: Any,
+    store: Path,
+    key: str,
+    target: Path,
+    frame: str,
+    size: Size,
+) -> None:
+    """Write the picture with which a session of an avatar in `frame` begins, where `size`, one of
+    the frame's, was asked for: a JPEG, as the file `target`."""
     from PIL import Image
 
-    image.thumbnail((PICTURE_PX, PICTURE_PX), Image.Resampling.LANCZOS)
+    from pipelines.identity import IdentityStore
+    from pipelines.photo.framing import framed, rungs
+    from pipelines.registry import find_system
+    from pipelines.still import draw_still
+
+    identity = framed(IdentityStore(store).load(key), frame)
+    largest = rungs(find_system(system), identity, size)[0]
+    still = draw_still(_pipeline(system, options), identity, largest)
+    write_sealed(target, _jpeg(Image.fromarray(still), STILL_QUALITY))
+
+
+@functools.lru_cache(maxsize=1)  # a page asks for many; it goes with the process, which rests
+def _pipeline(system: str, options: Any) -> Pipeline:
+    from pipelines.registry import find_system
+
+    return find_system(system).build(1, options, "cpu")
+
+
+def _jpeg(image: Image, quality: int) -> bytes:
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=88)
-    return base64.b64encode(out.getvalue()).decode()
+    image.save(out, "JPEG", quality=quality)
+    return out.getvalue()
+
+
+def _small(image: Image) -> str:
+    """A JPEG of it no larger than `PICTURE_PX`, in base 64."""
+    image.thumbnail((PICTURE_PX, PICTURE_PX), reducing_gap=3.0)
+    return base64.b64encode(_jpeg(image, 88)).decode()
 
 
 def run_worker(connected: socket.socket, parent: int) -> None:

@@ -10,9 +10,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.datastructures import FormData, UploadFile
 
+from pipelines.photo.framing import find_frame
+from pipelines.registry import find_system
 from realtime.avatars.records import Avatar
 from realtime.avatars.uploads import Upload
-from realtime.errors import AvatarRejected, PipelineNotLoaded, UnsupportedType
+from realtime.errors import AvatarRejected, BadRequest, PipelineNotLoaded, UnsupportedType
 from realtime.http.bodies import content_type
 from realtime.http.cached import cached
 from realtime.server import Server
@@ -60,13 +62,33 @@ def avatar_routes(server: Server) -> APIRouter:
     @routes.get("/{avatar_id}/preview")
     async def avatar_preview(avatar_id: str, request: Request, pipeline: str = "") -> Response:
         avatar = library.get(avatar_id)
-        suiting = [name for name in server.config.loaded if library.suits(avatar, name)]
-        chosen = pipeline or next(iter(suiting), server.config.pipeline)
-        if chosen not in server.config.loaded:
-            raise PipelineNotLoaded(f"the pipeline {chosen!r} is not loaded here", None)
+        chosen = _pipeline(pipeline, avatar, server)
         return cached(request, await library.preview(avatar, chosen), "image/webp")
 
+    @routes.get("/{avatar_id}/still")
+    async def avatar_still(
+        avatar_id: str, request: Request, pipeline: str = "", frame: str = ""
+    ) -> Response:
+        avatar = library.get(avatar_id)
+        chosen = _pipeline(pipeline, avatar, server)
+        shown = frame or server.config.frame_of(chosen)
+        try:
+            find_frame(find_system(chosen), shown)
+        except ValueError as error:
+            raise BadRequest(str(error)) from error
+        return cached(request, await library.still(avatar, chosen, shown), "image/jpeg")
+
     return routes
+
+
+def _pipeline(wanted: str, avatar: Avatar, server: Server) -> str:
+    """The one that was asked for, or else the first that takes the avatar's material."""
+    loaded = server.config.loaded
+    suiting = [name for name in loaded if server.avatars.suits(avatar, name)]
+    chosen = wanted or next(iter(suiting), server.config.pipeline)
+    if chosen not in loaded:
+        raise PipelineNotLoaded(f"the pipeline {chosen!r} is not loaded here", None)
+    return chosen
 
 
 def _close(form: FormData) -> None:

@@ -45,6 +45,8 @@ function refusal(status, retryAfter, body) {
 
 const KEY_PREFIX = "sk-";
 const TOKEN_EXPIRES_S = 12 * 3600;
+/** @param {{id: string}} avatar */
+const pathOf = ({ id }) => `v1/avatars/${encodeURIComponent(id)}`;
 /** Where this module comes from, and therefore its server, at whatever path that is found. */
 const HOME = new URL("../", import.meta.url).href;
 
@@ -52,7 +54,7 @@ const HOME = new URL("../", import.meta.url).href;
 export class Api {
   /** @type {string} */ #server;
   /** @type {string} */ #token;
-  /** Pictures fetched with a token, by avatar. @type {Map<string, string>} */ #pictures = new Map();
+  /** Pictures fetched with a token, by path. @type {Map<string, string>} */ #pictures = new Map();
 
   /**
    * @param {string} token for a server that asks for one; may be empty
@@ -93,7 +95,7 @@ export class Api {
 
   /** @param {string} id @returns {Promise<Avatar>} */
   async avatar(id) {
-    return this.#pictured(await this.#json("GET", `v1/avatars/${encodeURIComponent(id)}`));
+    return this.#pictured(await this.#json("GET", pathOf({ id })));
   }
 
   /**
@@ -103,7 +105,7 @@ export class Api {
    */
   async preview(id, pipeline) {
     const query = pipeline ? `?pipeline=${encodeURIComponent(pipeline)}` : "";
-    return this.#picture(`v1/avatars/${encodeURIComponent(id)}/preview${query}`);
+    return this.#picture(`${pathOf({ id })}/preview${query}`);
   }
 
   /** @returns {Promise<Pipeline[]>} all that the server knows, its default first */
@@ -181,7 +183,7 @@ export class Api {
 
   /** @param {string} id */
   deleteAvatar(id) {
-    return this.#json("DELETE", `v1/avatars/${encodeURIComponent(id)}`);
+    return this.#json("DELETE", pathOf({ id }));
   }
 
   /**
@@ -234,18 +236,30 @@ export class Api {
 
   /** @param {Avatar} avatar @returns {Promise<Avatar>} with a picture that this page can show */
   async #pictured(avatar) {
-    const known = this.#pictures.get(avatar.id);
-    const image = known ?? (await this.#picture(`v1/avatars/${encodeURIComponent(avatar.id)}/image`));
-    if (this.#token && image) this.#pictures.set(avatar.id, image);
-    return { ...avatar, image };
+    return { ...avatar, image: await this.#picture(`${pathOf(avatar)}/image`) };
+  }
+
+  /**
+   * The very picture with which a session of the avatar begins.
+   * @param {Avatar} avatar
+   * @param {Choice} [choice] its pipeline and frame, if others than the server's
+   * @returns {Promise<string>} an address that this page can show; empty where there is none
+   */
+  still(avatar, { pipeline = "", frame = "" } = {}) {
+    const query = new URLSearchParams(Object.entries({ pipeline, frame }).filter(([, v]) => v));
+    return this.#picture(`${pathOf(avatar)}/still${query.size ? `?${query}` : ""}`);
   }
 
   /** An address that an `<img>` can load: it cannot send a token. @param {string} path */
   async #picture(path) {
     const url = this.url(path);
     if (!this.#token) return url;
+    const known = this.#pictures.get(path);
+    if (known) return known;
     const response = await fetch(url, { headers: this.headers() }).catch(() => null);
-    return response?.ok ? URL.createObjectURL(await response.blob()) : "";
+    const picture = response?.ok ? URL.createObjectURL(await response.blob()) : "";
+    if (picture) this.#pictures.set(path, picture);
+    return picture;
   }
 
   /** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
@@ -264,4 +278,17 @@ export class Api {
     if (!response.ok) throw refusal(response.status, response.headers.get("Retry-After"), parsed);
     return parsed;
   }
+}
+
+/**
+ * A picture that can be shown at once.
+ * @param {string} url
+ * @returns {Promise<HTMLImageElement | null>} null where there is none
+ */
+export async function loadPicture(url) {
+  const image = new Image();
+  image.crossOrigin = "anonymous"; // else servers elsewhere keep it to themselves
+  image.src = url;
+  const there = url && (await image.decode().then(() => true, () => false));
+  return there ? image : null;
 }

@@ -1,4 +1,4 @@
-import { Api } from "./api.js";
+import { Api, loadPicture } from "./api.js";
 import { ClientError, asClientError, inWords } from "./errors.js";
 import { Microphone } from "./microphone.js";
 import { Session } from "./session.js";
@@ -216,7 +216,9 @@ export class AvatarElement extends HTMLElement {
     const unknown = this.hasAttribute("session") && !this.hasAttribute("avatar"); // whose face it is
     try {
       const avatar = unknown ? undefined : await this.#find(api);
-      if (avatar?.image) this.#picture.src = avatar.image;
+      const choice = { pipeline: this.#value("pipeline"), frame: this.#value("frame") };
+      const still = avatar && (await loadPicture(await api.still(avatar, choice)));
+      if (avatar) this.#picture.src = still?.src ?? avatar.image;
     } catch {
       // `start` says what is wrong.
     }
