@@ -197,6 +197,7 @@ def _brow(params: FaceParams, brow_y: float, side: int) -> Points:
         (0.1130, -0.80 * arch),
         (0.1300, 0.0035 - 0.10 * arch),
     )
+    line[:, 1] -= params.brow_tilt * np.asarray((0.0075, 0.0055, 0.0028, 0.0, -0.0010, -0.0030))
     x = MIDDLE + side * line[:, 0]
     return curve(np.stack([x, brow_y + line[:, 1] - raised], axis=1), 12)
 

@@ -56,6 +56,7 @@ class FaceParams:
 
     brow_thickness: float = 0.0
     brow_arch: float = 0.0
+    brow_tilt: float = 0.0  # positive: inner ends higher, which looks friendlier
     brow_colour: Colour = (0.16, 0.10, 0.07)
 
     nose_width: float = 0.0
