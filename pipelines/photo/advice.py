@@ -13,14 +13,16 @@ from pipelines.photo.decode import Image8
 from pipelines.photo.detect import FaceMesh
 from pipelines.photo.errors import EnrolmentError
 
-Code = Literal["small", "blurred", "dark", "turned", "mouth_open", "tight"]
+Code = Literal["small", "blurred", "dark", "bright", "turned", "mouth_open", "tight"]
 Advice = tuple[Code, str]
 
 _SCALE = 192  # pixels, forehead to chin, at which the photo is judged
 SMALL_PX = 160  # forehead to chin; at 512 pixels a face is drawn 235 high
-EDGE_BLURRED, EDGE_HOPELESS = 0.05, 0.12
+EDGE_BLURRED, EDGE_HOPELESS = 0.035, 0.12
 """Width of the eyes' edges in face heights: sharp portraits have 0.010 to 0.026, blurred by 0.02 of
 the face height 0.036 to 0.070, by 0.06 0.077 to 0.121."""
+_BURNT, _MUCH_BURNT = 250, 0.15  # of 255 in every colour, and the share of the face with that: the
+# palest of 160 portraits has 0.04
 DARK, HOPELESSLY_DARK = 85, 22  # of 255, of the brightest twentieth of the face
 _TURNED_DEG, _NOD_DEG = 18.0, 18.0
 _OPEN = 0.035  # lips apart, in face heights
@@ -57,6 +59,9 @@ def advise(photo: Image8, face: FaceMesh) -> list[Advice]:
         found.append(("blurred", words))
     if light < DARK:
         found.append(("dark", "The face is dark. Turn it to a window or a lamp."))
+    if _burnt(photo, face) > _MUCH_BURNT:
+        words = "Parts of the face are burnt out to white. Take it out of the glare."
+        found.append(("bright", words))
     if abs(face.yaw_deg) > _TURNED_DEG or abs(face.pitch_deg) > _NOD_DEG:
         found.append(("turned", "The face is turned. Look straight into the camera."))
     if np.linalg.norm(np.subtract(*face.points[_LIPS, :2])) > _OPEN * face.height:
@@ -76,6 +81,14 @@ def brightness(grey: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -
     """Of the brightest twentieth of the face, 0 to 255: skin of every colour has highlights."""
     low, high = points[_OVAL, :].min(axis=0), points[_OVAL, :].max(axis=0)
     return float(np.percentile(_cut(grey, low, high), 95))
+
+
+def _burnt(photo: Image8, face: FaceMesh) -> float:
+    """The share of the face that is white in `photo`."""
+    low, high = face.points[_OVAL, :2].min(axis=0), face.points[_OVAL, :2].max(axis=0)
+    (left, top), (right, bottom) = low.clip(0).astype(int), high.astype(int)
+    cut = photo[top : bottom + 1, left : right + 1]
+    return float((cut.min(axis=2) >= _BURNT).mean())
 
 
 def edge_width(grey: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -> float:

@@ -25,7 +25,10 @@ MAX_PIXELS = 50_000_000
 MAX_SIDE = 16384
 MAX_HELD_BYTES = 202_000_000  # by a decoder: 50 megapixels of four bytes
 MAX_SCANS = 100  # of a JPEG; each is work over all of the picture
-WORK_SIDE = 2048  # pixels; larger photos are reduced to this, more does not help the portrait
+WORK_SIDE = 2048  # pixels; larger photos are reduced to this, more does not help the portrait,
+_LONG_SIDE = 4 * WORK_SIDE  # but for panoramas, which stay half of it high while this is enough
+_EMPTY = 6.0  # grey levels, deviation: an animation fades in from less
+_MOST_SKIPPED, _MOST_SKIPPED_PIXELS = 24, 60_000_000  # of an animation before its first picture
 _PILLOW_WEBP_PIXELS = 16_000_000  # its decoder holds three copies of a WebP, FFmpeg's one
 _BACKDROP = (232, 234, 238)  # behind transparent parts
 _STRIP = 128  # rows of the reduced picture at a time
@@ -35,7 +38,8 @@ Image8 = npt.NDArray[np.uint8]
 
 def decode(photo: bytes) -> Image8:
     """Decode a photo of any kind that `sniff` knows into RGB pixels uint8 [H, W, 3] in sRGB, as its
-    file says it is upright, at most `WORK_SIDE` wide and high; of several pictures the first.
+    file says it is upright, at most `WORK_SIDE` wide and high, or as `long_side` says; of several
+    pictures the first, or the first that is not empty.
 
     Raises:
         EnrolmentError: it cannot be read, or is too large; the message says what to do.
@@ -61,8 +65,19 @@ def decode(photo: bytes) -> Image8:
         ) from error
 
 
+def long_side(width: int, height: int) -> int:
+    """Pixels along the longer side of what a picture of that size is reduced to.
+
+    A panorama of 16:1, made 2048 wide, left a face of 500 pixels 65.
+    """
+    short, long = sorted((width, height))
+    scale = max(WORK_SIDE / long, min(WORK_SIDE / 2 / short, _LONG_SIDE / long))
+    return max(1, round(long * min(1.0, scale)))
+
+
 def clean(photo: bytes) -> bytes:
-    """Return the same picture as a JPEG of our own: upright, at most `WORK_SIDE`, no metadata."""
+    """Return the same picture as a JPEG of our own: upright, as large as `decode` leaves it, no
+    metadata."""
     return as_jpeg(decode(photo))
 
 
@@ -103,11 +118,12 @@ def _check(photo: bytes, kind: ImageType, header: Header) -> None:
 
 def _pixels(photo: bytes, kind: ImageType, header: Header) -> Image8:
     profile: bytes | None
+    side = long_side(header.width, header.height)
     if kind == "heif":
         file = HeifFile(photo)
-        image, profile, orientation = file.pixels(WORK_SIDE), file.icc, 1
+        image, profile, orientation = file.pixels(side), file.icc, 1
     elif kind == "webp" and header.width * header.height > _PILLOW_WEBP_PIXELS:
-        image, profile, orientation = _large_webp(photo, header), None, 1
+        image, profile, orientation = _large_webp(photo, header, side), None, 1
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the limits here are below Pillow's, and exact
@@ -116,15 +132,32 @@ def _pixels(photo: bytes, kind: ImageType, header: Header) -> Image8:
                 raise ValueError("it is larger than it says")
             opened.draft("RGB", (WORK_SIDE, WORK_SIDE))
             profile = opened.info.get("icc_profile")
-            opened.load()
+            _load(opened)
             orientation = _orientation(opened)
-        image = _reduced(opened)
-    image.thumbnail((WORK_SIDE, WORK_SIDE), Image.Resampling.LANCZOS)
+        image = _reduced(opened, side)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     image = _flat(_in_srgb(image, profile))
     exif = Image.Exif()
     exif[0x0112] = orientation
     image.info["exif"] = exif.tobytes()
     return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def _load(image: Image.Image) -> None:
+    """Decode a file's first picture, or of an animation the first that shows something."""
+    image.load()
+    count = int(getattr(image, "n_frames", 1)) if image.format in ("GIF", "PNG", "WEBP") else 1
+    most = min(count, _MOST_SKIPPED, _MOST_SKIPPED_PIXELS // (image.width * image.height))
+    for n in (*range(1, most), 0):
+        if most < 2 or not _is_empty(image):
+            return
+        image.seek(n)
+        image.load()
+
+
+def _is_empty(image: Image.Image) -> bool:
+    small = image.convert("RGBA").resize((64, 64), Image.Resampling.BOX)
+    return float(np.asarray(_flat(small).convert("L")).std()) < _EMPTY
 
 
 def _orientation(image: Image.Image) -> int:
@@ -135,21 +168,21 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _large_webp(photo: bytes, header: Header) -> Image.Image:
+def _large_webp(photo: bytes, header: Header, side: int) -> Image.Image:
     if photo[12:16] == b"VP8X" and photo[20] & 2:
         raise EnrolmentError(
             "image_too_large", "The animated WebP is too large. Save one picture of it as a JPEG."
         )
     size = (header.width, header.height)
-    scale = min(1.0, WORK_SIDE / max(size))
+    scale = min(1.0, side / max(size))
     shown = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
     return decode_frame("webp", b"", photo, size, shown)
 
 
-def _reduced(image: Image.Image) -> Image.Image:
-    """`image` in a mode of 8 bits, reduced to hardly more than `WORK_SIDE`, strip by strip, so that
-    no second copy of all of it is made."""
-    step = max(1, int(max(image.size) / (1.5 * WORK_SIDE)))
+def _reduced(image: Image.Image, side: int) -> Image.Image:
+    """`image` in a mode of 8 bits, reduced to hardly more than `side`, strip by strip, so that no
+    second copy of all of it is made."""
+    step = max(1, int(max(image.size) / (1.5 * side)))
     strips = []
     for top in range(0, image.height, _STRIP * step):
         box = (0, top, image.width, min(image.height, top + _STRIP * step))

@@ -24,6 +24,7 @@ from pipelines.photo.errors import EnrolmentError
 Points = npt.NDArray[np.float32]
 
 MIN_FACE_PX = 64  # forehead to chin, in the photo
+_PANORAMA = 2.5  # times as long as high
 MAX_YAW_DEG = 35.0
 MAX_PITCH_DEG = 30.0
 EXTRA_FACE_SHARE = 1 / 3  # smaller ones in the background are ignored
@@ -216,12 +217,19 @@ def _far_meshes(photo: Image8) -> list[FaceMesh]:
 
 
 def _tile_meshes(photo: Image8) -> list[FaceMesh]:
-    """Look for small faces in overlapping squares of half the picture's shorter side."""
+    """Look for small faces in overlapping squares: first as high as a panorama, if it is one, then
+    half as high."""
+    short, long = sorted(photo.shape[:2])
+    sides = (short, short / 2) if long > _PANORAMA * short else (short / 2,)
+    for side in sides:
+        if side >= MIN_FACE_PX and (faces := _in_squares(photo, side)):
+            return faces
+    return []
+
+
+def _in_squares(photo: Image8, side: float) -> list[FaceMesh]:
     height, width = photo.shape[:2]
-    side = min(height, width) / 2
     faces: list[FaceMesh] = []
-    if side < MIN_FACE_PX:  # no face in it could be large enough
-        return faces
     for y in np.arange(side / 2, height - side / 2 + 1, side / 2):
         for x in np.arange(side / 2, width - side / 2 + 1, side / 2):
             for face in _in_crop(photo, (float(x), float(y)), side):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipelines.photo.decode import WORK_SIDE, decode
+from pipelines.photo.decode import WORK_SIDE, decode, long_side
 from pipelines.photo.errors import EnrolmentError
 from tests.support import heic
 
@@ -70,6 +70,33 @@ def test_of_an_animation_the_first_picture(person: Image.Image, kind: str) -> No
     black = Image.new("RGB", person.size)
     photo = saved(person, kind, save_all=True, append_images=[black, black], duration=100)
     assert_shows(photo, person, within=6.0)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
+def test_of_an_animation_that_fades_in_the_first_picture_that_shows_something(
+    person: Image.Image, kind: str
+) -> None:
+    white = Image.new("RGB", person.size, "white")
+    faint = Image.blend(white, person, 0.02)
+    photo = saved(white, kind, save_all=True, append_images=[faint, person, white], duration=100)
+    assert_shows(photo, person, within=6.0)
+    empty = saved(white, kind, save_all=True, append_images=[faint], duration=100)
+    assert_shows(empty, white)
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [((4000, 3000), 2048), ((4096, 2048), 2048), ((6000, 900), 6000), ((16000, 1000), 8192)],
+)
+def test_panoramas_keep_their_height(size: tuple[int, int], wanted: int) -> None:
+    assert long_side(*size) == long_side(*size[::-1]) == wanted
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_face_in_a_panorama_keeps_its_pixels(person: Image.Image, kind: str) -> None:
+    whole = Image.new("RGB", (12 * person.width, person.height), "grey")
+    whole.paste(person, (7 * person.width, 0))
+    assert_shows(saved(whole, kind, quality=95), whole)
 
 
 def test_of_several_pictures_in_a_jpeg_the_first(person: Image.Image) -> None:

@@ -136,9 +136,10 @@ def blurred(photo: np.ndarray, sigma: float) -> np.ndarray:
 
 def test_advice_says_what_is_wrong_and_only_that(astronaut: np.ndarray) -> None:
     near = np.asarray(Image.fromarray(astronaut).resize((1024, 1024)))  # a face of 212 pixels
-    assert not advice_on(near) & {"small", "blurred", "dark", "turned", "tight"}
+    assert not advice_on(near) & {"small", "blurred", "dark", "bright", "turned", "tight"}
     assert "small" in advice_on(astronaut)
-    assert "blurred" in advice_on(blurred(near, 8))
+    assert "blurred" in advice_on(blurred(near, 5))
+    assert "bright" in advice_on((near.astype(np.int16) * 2).clip(0, 255).astype(np.uint8))
     assert "dark" in advice_on((near * 0.25).astype(np.uint8))
     top = int(find_meshes(near, most=1)[0].points[:, 1].min())
     assert "tight" in advice_on(near[top - 8 :])
