@@ -1,5 +1,7 @@
 """Shared settings of the tests: one thread per process, no GPU, quick hypothesis examples."""
 
+import atexit
+import gc
 import os
 import signal
 
@@ -27,3 +29,7 @@ settings.register_profile(
 )
 settings.register_profile("search", settings.get_profile("vivavoce"), derandomize=False)
 settings.load_profile("vivavoce")
+
+# Servers that tests start in this process freeze what there is (`gc.freeze`), Triton's module with
+# it, which would then list all that it is made of as leaked when the process ends.
+atexit.register(gc.unfreeze)
