@@ -33,7 +33,7 @@ class SlotState:
             if isinstance(value, SlotState):
                 value.reset(slots)
             else:
-                masked_write(value, torch.zeros_like(value), slots)
+                masked_fill(value, 0, slots)
 
     def clear(self, slots: Tensor) -> None:
         """Forget, in the slots of `slots` (bool [B]), sound that was heard and not shown yet, and
@@ -60,7 +60,15 @@ def masked_write(held: Tensor, new: Tensor, active: Tensor) -> None:
     if held.shape != new.shape:
         raise ValueError(f"state holds {tuple(held.shape)}, cannot take {tuple(new.shape)}")
     mask = active.view(-1, *([1] * (held.dim() - 1)))
-    held.copy_(torch.where(mask, new, held))
+    if torch.is_grad_enabled() or new.dtype != held.dtype:
+        held.copy_(torch.where(mask, new, held))
+    else:  # in one launch, which knows no way back
+        torch.where(mask, new, held, out=held)
+
+
+def masked_fill(held: Tensor, value: float, active: Tensor) -> None:
+    """Set `held` ([B, ...]) to one value for the slots in `active` (bool [B])."""
+    held.masked_fill_(active.view(-1, *([1] * (held.dim() - 1))), value)
 
 
 _SHAPES_ARE_FIXED = ContextVar("shapes_are_fixed", default=False)

@@ -148,10 +148,9 @@ def counting(ops: Sequence[Op]) -> Iterator[Counted]:
 
     def count(op: Op, function: Callable[..., Any]) -> Callable[..., Any]:
         def counts(*args: Any, **kwargs: Any) -> Any:
-            work = op.least(op.bound(args, kwargs))
-            counted.launches.append(Launch(op.name, work))
             counter.paused = True
             try:
+                counted.launches.append(Launch(op.name, op.least(op.bound(args, kwargs))))
                 return function(*args, **kwargs)
             finally:
                 counter.paused = False

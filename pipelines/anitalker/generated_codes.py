@@ -27,7 +27,7 @@ from pipelines.motion.idle import IdleMotion, IdleState
 from pipelines.motion.model import MotionModel
 from pipelines.motion.space import MOTION_INDEX
 from pipelines.motion.voice import VoiceState
-from pipelines.streaming import SlotState, masked_write, put
+from pipelines.streaming import SlotState, masked_fill, masked_write, put
 
 WINDOW = Window(context=15, new=1, ahead=2)
 LEVELS = flow_levels([1.0])
@@ -62,7 +62,7 @@ class GeneratedState(SlotState):
     def reset(self, slots: Tensor) -> None:
         for part in (self.voice, self.stream, self.idle):
             part.reset(slots)
-        masked_write(self.given, torch.zeros_like(self.given), slots)  # the face stays
+        masked_fill(self.given, 0, slots)  # the face stays
 
 
 class GeneratedCodes(MotionModel):

@@ -27,7 +27,7 @@ from pipelines.motion.model import Features, MotionModel
 from pipelines.motion.space import MOTION_INDEX
 from pipelines.motion.voice import HANGOVER
 from pipelines.pipeline import HOP_SAMPLES
-from pipelines.streaming import SlotState, masked_write
+from pipelines.streaming import SlotState, masked_fill, masked_write
 
 _ANGLES = slice(MOTION_INDEX["headYaw"], MOTION_INDEX["headRoll"] + 1)
 _DEGREES = 90.0  # of a pose of 1
@@ -96,9 +96,9 @@ class CodeState(SlotState):
     def reset(self, slots: Tensor) -> None:
         self.stream.reset(slots)
         self.idle.reset(slots)
-        masked_write(self.pose, torch.zeros_like(self.pose), slots)
+        masked_fill(self.pose, 0, slots)
         masked_write(self.code, self.stream.rest, slots)
-        masked_write(self.quiet, torch.full_like(self.quiet, LISTENS + 1.0), slots)
+        masked_fill(self.quiet, LISTENS + 1.0, slots)
 
     def clear(self, slots: Tensor) -> None:
         self.stream.clear(slots)

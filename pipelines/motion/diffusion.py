@@ -30,7 +30,7 @@ from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX, PORTRA
 from pipelines.motion.style import RECENT, STYLE, STYLE_DIM, STYLE_LIMIT, OwnStyle
 from pipelines.motion.voice import VoiceState
 from pipelines.noise import mix, seed_keys, uniform
-from pipelines.streaming import SlotState, masked_write, put
+from pipelines.streaming import SlotState, masked_fill, masked_write, put
 from pipelines.weights import find_weights, read_metadata
 
 # Without anything like a voice, a jaw this little open (weights) is left shut; fully open beyond.
@@ -61,15 +61,15 @@ class DiffusionState(SlotState):
     def reset(self, slots: Tensor) -> None:
         for part in (self.voice, self.network, self.idle):
             part.reset(slots)
-        masked_write(self.springs, torch.zeros_like(self.springs), slots)
+        masked_fill(self.springs, 0, slots)
         masked_write(self.key, self.home, slots)
-        masked_write(self.frame, torch.full_like(self.frame, -AHEAD), slots)
-        masked_write(self.cut, torch.full_like(self.cut, _LONG_AGO), slots)
-        masked_write(self.recent, torch.zeros_like(self.recent), slots)
+        masked_fill(self.frame, -AHEAD, slots)
+        masked_fill(self.cut, _LONG_AGO, slots)
+        masked_fill(self.recent, 0, slots)
 
     def clear(self, slots: Tensor) -> None:
         self.voice.clear(slots)
-        masked_write(self.cut, torch.zeros_like(self.cut), slots)
+        masked_fill(self.cut, 0, slots)
 
 
 def load_network(path: Path) -> MotionNetwork:

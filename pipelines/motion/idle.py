@@ -17,7 +17,7 @@ from pipelines.motion.controls import BLINK_RATE
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from pipelines.noise import mix, seed_keys, spline, spline_tables, uniform
 from pipelines.pipeline import FPS
-from pipelines.streaming import SlotState, masked_write
+from pipelines.streaming import SlotState, masked_fill, masked_write
 
 FRAME_S = 1 / FPS
 IDLE, LISTENING, SPEAKING = 0, 1, 2
@@ -93,8 +93,8 @@ class IdleState(SlotState):
 
     def reset(self, slots: Tensor) -> None:
         masked_write(self.key, self.home, slots)
-        masked_write(self.frame, torch.zeros_like(self.frame), slots)
-        masked_write(self.gaze, torch.zeros_like(self.gaze), slots)
+        masked_fill(self.frame, 0, slots)
+        masked_fill(self.gaze, 0, slots)
         masked_write(self.values, _rest(self.values), slots)
 
     def set_seed(self, slots: Tensor, seeds: Tensor) -> None:

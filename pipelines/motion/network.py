@@ -86,16 +86,16 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
-        self, x: Tensor, keys: Tensor, values: Tensor, tail: Tensor, mask: Tensor
+        self, x: Tensor, keys: Tensor, values: Tensor, tail: Tensor, bias: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """x [B, T, D] with the caches of one block and `mask` of `_visible` -> the same, later."""
+        """x [B, T, D] with the caches of one block, and what is added to its scores [B, heads, T,
+        reach + T] -> the same, later."""
         batch, frames, dim = x.shape
         q, k, v = self.qkv(self.norm_attention(x)).chunk(3, -1)
         keys, values = torch.cat([keys, k], 1), torch.cat([values, v], 1)
         q, k, v = (y.view(batch, y.shape[1], self.heads, -1).transpose(1, 2)
                    for y in (q, keys, values))  # fmt: skip
-        nearness = self.distance[:, _distances(frames, self.reach, x.device)]
-        score = q @ k.transpose(2, 3) * (1.0 / math.sqrt(dim // self.heads)) + nearness + mask
+        score = q @ k.transpose(2, 3) * (1.0 / math.sqrt(dim // self.heads)) + bias
         seen = (score.softmax(-1) @ v).transpose(1, 2).reshape(batch, frames, dim)
         x = x + self.dropout(self.mix(seen))
         y = torch.cat([tail, F.glu(self.widen(self.norm_conv(x)), -1)], 1)
@@ -127,6 +127,9 @@ class MotionNetwork(nn.Module):
         self.flow_out = nn.Linear(config.flow, _FORCES)
         nn.init.zeros_(self.style.weight)
         nn.init.zeros_(self.style.bias)
+        times = 1.0 - torch.arange(FLOW_STEPS, dtype=torch.float32)[:, None] / FLOW_STEPS
+        self.turns: Tensor
+        self.register_buffer("turns", _turns(times), persistent=False)
 
     def init_state(self, batch: int, device: torch.device | str = "cpu") -> NetworkState:
         """Slots that have heard nothing."""
@@ -149,10 +152,11 @@ class MotionNetwork(nn.Module):
         near = torch.cat([held[:, i : i + count] for i in range(3)], 2)
         x = F.silu(self.front(near)).reshape(rows.shape[0], count // self.config.rows, -1)
         x = self.gather(x)
-        mask = _visible(state.seen, x.shape[1], self.config.reach)
+        bias = self._bias(state.seen, x.shape[1])
         kept = []
         for i, block in enumerate(self.blocks):
-            x, *cache = block(x, state.keys[:, i], state.values[:, i], state.tails[:, i], mask)
+            caches = state.keys[:, i], state.values[:, i], state.tails[:, i]
+            x, *cache = block(x, *caches, bias[:, i])
             kept.append(cache)
         keys, values, tails = (torch.stack(each, 1) for each in zip(*kept, strict=True))
         masked_write(state.rows, held[:, count:], active)
@@ -163,6 +167,16 @@ class MotionNetwork(nn.Module):
         masked_write(state.seen, seen, active)
         heard: Tensor = self.norm(x)
         return heard
+
+    def _bias(self, seen: Tensor, frames: int) -> Tensor:
+        """What is added to the scores of all blocks, [B, blocks, heads, T, reach + T]: by how far
+        a key lies before a frame, and by whether that sees it."""
+        reach = self.config.reach
+        place = torch.arange(reach + frames, device=seen.device)
+        distance = place[reach:, None] - place
+        by_distance = torch.stack([block.get_parameter("distance") for block in self.blocks])
+        nearness = by_distance[:, :, distance.clamp(0, reach)]
+        return nearness + _visible(place, distance, seen, reach)[:, None, None]
 
     def lips(self, heard: Tensor, style: Tensor) -> Tensor:
         """heard [B, T, dim], style [B, STYLE_DIM] -> shapes [B, T, 11], latents of `SHAPES`."""
@@ -186,15 +200,17 @@ class MotionNetwork(nn.Module):
     def remember(self, heard: Tensor, forces: Tensor, memory: Tensor) -> Tensor:
         """One frame of `memories`: heard [B, dim], the forces before it [B, 9], memory [B, M]."""
         of, x = self.recall.get_parameter, torch.cat([heard, forces], 1)
-        into = F.linear(x, of("weight_ih_l0"), of("bias_ih_l0")).chunk(3, 1)
-        on = F.linear(memory, of("weight_hh_l0"), of("bias_hh_l0")).chunk(3, 1)
-        reset, keep = (into[0] + on[0]).sigmoid(), (into[1] + on[1]).sigmoid()
-        return torch.lerp((into[2] + reset * on[2]).tanh(), memory, keep)
+        parts = [2 * memory.shape[1], memory.shape[1]]
+        into = F.linear(x, of("weight_ih_l0"), of("bias_ih_l0")).split(parts, 1)
+        on = F.linear(memory, of("weight_hh_l0"), of("bias_hh_l0")).split(parts, 1)
+        reset, keep = (into[0] + on[0]).sigmoid().chunk(2, 1)
+        return torch.lerp((into[1] + reset * on[1]).tanh(), memory, keep)
 
     def velocity(self, noisy: Tensor, time: Tensor, heard: Tensor, memory: Tensor) -> Tensor:
         """noise - forces, [..., 9], at a point between them: noisy [..., 9], time [..., 1]."""
-        rates = range(1, _TIME_FEATURES + 1)
-        turns = torch.cat([torch.cos(time * (math.pi * rate)) for rate in rates], -1)
+        return self._velocity(noisy, _turns(time), heard, memory)
+
+    def _velocity(self, noisy: Tensor, turns: Tensor, heard: Tensor, memory: Tensor) -> Tensor:
         turns = turns.expand(*noisy.shape[:-1], -1)
         x = F.silu(self.flow_in(torch.cat([noisy, turns, heard, memory], -1)))
         x = x + F.silu(self.flow_mid(x))
@@ -205,29 +221,26 @@ class MotionNetwork(nn.Module):
         """The forces of one frame, [B, 9] in -1..1: heard [B, dim], noise [B, 9] unit normal."""
         memory = self.remember(heard, state.forces, state.memory)
         x = noise
-        for step in range(FLOW_STEPS):
-            time = x.new_full((1, 1), 1.0 - step / FLOW_STEPS)
-            x = x - self.velocity(x, time, heard, memory) * (1.0 / FLOW_STEPS)
+        for turns in self.turns:
+            x = torch.sub(x, self._velocity(x, turns, heard, memory), alpha=1.0 / FLOW_STEPS)
         forces = x.clamp(-1.0, 1.0)
         masked_write(state.memory, memory, active)
         masked_write(state.forces, forces, active)
         return forces
 
 
-def _distances(frames: int, reach: int, device: torch.device) -> Tensor:
-    """How far before each frame its keys lie, int64 [T, reach + T], within 0..reach."""
-    place = torch.arange(reach + frames, device=device)
-    return (place[reach:, None] - place).clamp(0, reach)
+def _turns(time: Tensor) -> Tensor:
+    """A time of the flow [..., 1] as cosines, [..., 4]."""
+    rates = range(1, _TIME_FEATURES + 1)
+    return torch.cat([torch.cos(time * (math.pi * rate)) for rate in rates], -1)
 
 
-def _visible(seen: Tensor, frames: int, reach: int) -> Tensor:
-    """0 where a frame sees a key and minus infinity elsewhere, float32 [B, 1, T, reach + T].
+def _visible(place: Tensor, distance: Tensor, seen: Tensor, reach: int) -> Tensor:
+    """0 where a frame sees a key and minus infinity elsewhere, float32 [B, T, reach + T].
 
     Not what comes later, what lies further back than `reach`, or what was before the stream.
     """
-    place = torch.arange(reach + frames, device=seen.device)
-    distance = place[reach:, None] - place
-    within = (distance >= 0) & (distance <= reach)
-    known = place >= reach - seen[:, None]
-    shown = within & known[:, None]
-    return torch.zeros_like(shown, dtype=torch.float32).masked_fill(~shown, -1e9)[:, None]
+    shown = (place >= reach - seen[:, None])[:, None]
+    if len(distance) > 1:  # of a single frame all keys lie within
+        shown = shown & (distance >= 0) & (distance <= reach)
+    return torch.where(shown, 0.0, -1e9)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipelines.audio.mel import MelConfig
-from pipelines.streaming import SlotState, masked_write
+from pipelines.streaming import SlotState, masked_fill, masked_write
 
 DB = math.log(10.0) / 10.0  # natural-log power per decibel
 
@@ -76,15 +76,15 @@ class VoiceState(SlotState):
 
     def reset(self, slots: Tensor) -> None:
         for held in (self.power, self.flags, self.known, self.gate):
-            masked_write(held, torch.zeros_like(held), slots)
+            masked_fill(held, 0, slots)
         masked_write(self.floor, self.start[:, :1].expand_as(self.floor), slots)
         masked_write(self.peak, self.start[:, 1:], slots)
-        masked_write(self.quiet, torch.full_like(self.quiet, _NEVER), slots)
+        masked_fill(self.quiet, _NEVER, slots)
 
     def clear(self, slots: Tensor) -> None:
         """The voice has stopped; what is known of speaker and noise stays, the gate closes."""
         for held in (self.power, self.flags):
-            masked_write(held, torch.zeros_like(held), slots)
+            masked_fill(held, 0, slots)
         masked_write(self.quiet, self.quiet.clamp_min(HANGOVER + 1.0), slots)
 
     def listen(self, slots: Tensor) -> None:

@@ -15,7 +15,7 @@ from pipelines.audio.mel_windows import (
     MelWindowState,
 )
 from pipelines.motion.space import MOTION_DIM
-from pipelines.streaming import SlotState, Stateless, masked_write
+from pipelines.streaming import SlotState, Stateless, masked_fill, masked_write
 from pipelines.swaptalk.faces import Faces
 from pipelines.swaptalk.loop import PAUSE
 
@@ -35,7 +35,7 @@ class LoopState(SlotState):
 
     def reset(self, slots: Tensor) -> None:
         super().reset(slots)
-        masked_write(self.codes, torch.full_like(self.codes, -1), slots)
+        masked_fill(self.codes, -1, slots)
 
 
 def fresh_loops(faces: Faces, batch: int, device: torch.device) -> LoopState:
