@@ -84,7 +84,8 @@ def cache_bytes(device: torch.device) -> int:
     """Of the cache that all of a card shares, 50 MB of an H100 and an H200; 0 of a CPU."""
     if device.type != "cuda":
         return 0
-    return int(torch.cuda.get_device_properties(device).L2_cache_size)
+    known = torch.cuda.get_device_properties(device)
+    return int(getattr(known, "L2_cache_size", 50 << 20))  # which not every PyTorch tells
 
 
 def copy_bytes_per_s(device: torch.device, size: int) -> float:

@@ -51,11 +51,21 @@ def measure(part: str, figures: Figures, record: Record, limit_s: float) -> None
         try:
             record.put(part, name, work())
         except Exception as error:  # of whatever kind: the next figure may be had
-            record.fail(part, name, f"{type(error).__name__}: {str(error)[:600]}")
+            record.fail(part, name, in_words(error))
             traceback.print_exc(limit=-4)
-            if "CUDA error" in str(error) or "illegal memory" in str(error):
+            if poisons(error):
                 raise SystemExit(POISONED) from error
         print(f"{what}: {str(record.held['figures'][part][name])[:300]}", flush=True)
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong, short enough for a record."""
+    return f"{type(error).__name__}: {str(error)[:600]}"
+
+
+def poisons(error: Exception) -> bool:
+    """Whether the card answers this process no more."""
+    return "CUDA error" in str(error) or "illegal memory" in str(error)
 
 
 def in_processes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.gpu import card, kernels, steps
-from benchmarks.gpu.part import Figures
+from benchmarks.gpu.part import Figures, in_words, poisons
 from benchmarks.gpu.pipelines import PIPELINES, SIZES
 from benchmarks.gpu.record import Record
 from benchmarks.timing import machine_stamp
@@ -98,18 +99,31 @@ def _kernels(bench: Bench) -> Figures:
 
 def _right(bench: Bench, name: str, size: Size) -> dict[str, Any]:
     calls = _calls(bench, name, size, bench.few)
-    return {
-        _called(n, call): kernels.compare(call, interpret=bench.interpret)
-        for n, call in enumerate(calls)
-    }
+    return each_of(bench, calls, partial(kernels.compare, interpret=bench.interpret))
 
 
 def _shares(bench: Bench, name: str, size: Size) -> dict[str, Any]:
     with torch.inference_mode():
-        return {
-            _called(n, call): kernels.share_of_bound(call, bench.card, bench.device, 20)
-            for n, call in enumerate(_calls(bench, name, size, bench.many))
-        }
+        return each_of(
+            bench,
+            _calls(bench, name, size, bench.many),
+            lambda call: kernels.share_of_bound(call, bench.card, bench.device, 20),
+        )
+
+
+def each_of(
+    bench: Bench, calls: list[kernels.Call], measure: Callable[[kernels.Call], Any]
+) -> dict[str, Any]:
+    """One that fails costs no other its figure, as long as the card answers."""
+    told: dict[str, Any] = {}
+    for n, call in enumerate(calls):
+        try:
+            told[_called(n, call)] = measure(call)
+        except Exception as error:  # of whatever kind
+            if poisons(error):
+                raise
+            told[_called(n, call)] = bench.record.failed(in_words(error))
+    return told
 
 
 def _calls(bench: Bench, name: str, size: Size, faces: int) -> list[kernels.Call]:

@@ -31,10 +31,12 @@ class Record:
                 self.held = found
 
     def has(self, part: str, name: str) -> bool:
-        """Whether that was measured, or failed in this very run."""
+        """Whether that was measured, or it or a part of it failed in this very run."""
         found = self.held["figures"].get(part, {}).get(name)
-        if isinstance(found, dict) and FAILED in found:
-            return bool(found["run"] == self.run)
+        if isinstance(found, dict):
+            for each in (found, *found.values()):
+                if isinstance(each, dict) and FAILED in each:
+                    return bool(each["run"] == self.run)
         return found is not None
 
     def begin(self, part: str, name: str) -> None:
@@ -50,7 +52,11 @@ class Record:
 
     def fail(self, part: str, name: str, why: str) -> None:
         """Keep that there is none."""
-        self.put(part, name, {FAILED: why, "run": self.run})
+        self.put(part, name, self.failed(why))
+
+    def failed(self, why: str) -> dict[str, str]:
+        """What stands for a figure, or a part of one, that there is not."""
+        return {FAILED: why, "run": self.run}
 
     def died(self, part: str, why: str) -> None:
         """Book the death of a part's process to what it was measuring."""

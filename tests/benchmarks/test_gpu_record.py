@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from benchmarks.gpu import part as parts
+from benchmarks.gpu.kernels import Call, Op
 from benchmarks.gpu.part import in_processes, measure
+from benchmarks.gpu.parts import Bench, each_of
 from benchmarks.gpu.record import FAILED, Record
+from kernels.bounds import Work
 
 HERE = {"on": "a card"}
 
@@ -69,7 +74,10 @@ PART = """
 import os, sys, time
 from pathlib import Path
 from benchmarks.gpu.part import measure
+from benchmarks.gpu.kernels import Call, Op
+from benchmarks.gpu.parts import Bench, each_of
 from benchmarks.gpu.record import Record
+from kernels.bounds import Work
 
 def die(): os.abort()
 def hang(): time.sleep(600)
@@ -108,3 +116,26 @@ def test_a_part_that_cannot_begin_is_told(path: Path) -> None:
     in_processes("steps", path, "a", 600.0, lambda left: [sys.executable, "-c", "import nothing"])
     [(name, found)] = json.loads(path.read_text())["figures"]["steps"].items()
     assert (name, found[FAILED]) == ("before any figure", "its process ended with 1")
+
+
+def test_one_kernel_that_fails_costs_no_other_its_figure(tmp_path: Path) -> None:
+    """But where the card answers no more, nothing after it is worth anything."""
+    path = tmp_path / "gpu.json"
+    record = Record(path, HERE, "a")
+    bench = Bench(torch.device("cpu"), tmp_path, record)
+    ops = [Op("kernels", name, lambda op, arguments: Work(1, 1)) for name in ("good", "bad")]
+    calls = [Call(op, {}) for op in (*ops, ops[0])]
+
+    def measured(call: Call, why: str = "too wide") -> int:
+        if call.op.name == "bad":
+            raise RuntimeError(why)
+        return 7
+
+    found = each_of(bench, calls, measured)
+    assert found["0 good"] == found["2 good"] == 7
+    assert found["1 bad"] == {"failed": "RuntimeError: too wide", "run": "a"}
+    record.put("kernels", "right", found)
+    assert record.has("kernels", "right")
+    assert not Record(path, HERE, "b").has("kernels", "right")  # is tried again
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        each_of(bench, calls, partial(measured, why="CUDA error: an illegal instruction"))
