@@ -38,7 +38,7 @@ def add_render(render: argparse.ArgumentParser) -> None:
     add_backend(render, "auto, the default, takes onnxruntime where its graph is installed")
     add_picture(render)
     render.add_argument(
-        "--seed", type=int, default=0, help="of the movements that chance makes (default 0)"
+        "--seed", type=_seed, default=0, help="of the movements that chance makes (default 0)"
     )
     render.add_argument(
         "--stats", type=Path, metavar="stats.json", help="write speed and warnings here"
@@ -46,6 +46,13 @@ def add_render(render: argparse.ArgumentParser) -> None:
     render.add_argument("--data-dir", type=Path, help="where avatars are kept")
     render.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML")
     render.set_defaults(run=_render)
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if not -(2**63) <= seed < 2**63:
+        raise argparse.ArgumentTypeError("must be a number of at most 64 bits")
+    return seed
 
 
 def _render(args: argparse.Namespace) -> int:

@@ -84,6 +84,7 @@ class ServerConfig(AccessSettings):
     enrol_wait_s: float = 60.0  # for features being made, before a caller is told to come again
     enrol_stall_s: float = 300.0  # an enrolment without a sign of progress is ended after this
     connect_timeout_s: float = 20.0  # from the offer to the first connected transport
+    unclaimed_s: float = 5.0  # after which a session that nobody came to gives way to a newcomer
     ping_timeout_s: float = 8.0  # a data channel that pinged once and then went silent
     drain_timeout_s: float = 20.0  # what SIGTERM grants running sessions
     allow_remote: bool = False

@@ -26,7 +26,10 @@ class OutputFile:
     def __init__(self, option: str, path: Path, keep: dict[str, Path], *, force: bool) -> None:
         self._option, self._given = option, path
         self._place = Path(os.path.realpath(path))
-        self._check(keep, force)
+        try:
+            self._check(keep, force)
+        except OSError as error:
+            raise ValueError(f"{option} {path}: {error.strerror}") from error
         self.part = self._place.with_name(f".{self._place.name}.{secrets.token_hex(4)}.part")
         """The name under which it is to be written."""
         try:

@@ -50,6 +50,11 @@ class Party:
     on_left: Callable[[], None] = lambda: None
     """Called when it is no party any more, whoever wished that."""
 
+    @property
+    def has_come(self) -> bool:
+        """Whether anything was heard of it since its offer was answered."""
+        return self.listener is not None or (self.peer is not None and self.peer.heard)
+
 
 class Parties:
     """Those who are there.

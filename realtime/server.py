@@ -84,6 +84,8 @@ class Server(SessionHost):
                 await faces
             finally:
                 faces.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await faces  # or asyncio would say that nobody looked
             for name in self.config.loaded:
                 await self.pipelines.warm_up(name)
             self.avatars.prepare_cast()

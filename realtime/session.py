@@ -165,6 +165,11 @@ class Session:
         """Whether the session has ended or is about to."""
         return self.life >= Life.CLOSING
 
+    @property
+    def claimed(self) -> bool:
+        """Whether somebody has come to it."""
+        return self.life is not Life.OPEN or any(party.has_come for party in self.parties)
+
     async def __aenter__(self) -> Self:
         await self.open()
         return self

@@ -187,7 +187,19 @@ class SessionHost:
             EngineError.
         """
         with self._counting_refusals():
+            try:
+                return await self._open_session(request)
+            except AtCapacity as refusal:
+                if isinstance(refusal, Draining) or not await self._make_room():
+                    raise
             return await self._open_session(request)
+
+    async def _make_room(self) -> bool:
+        """A place belongs to who is there: one that nobody has come to is given to a newcomer."""
+        waiting = self._open.gives_way(self.clock.now(), self.config.unclaimed_s)
+        if waiting is not None:
+            await waiting.close("gave_way")
+        return waiting is not None
 
     async def _open_session(self, request: SessionRequest) -> Session:
         self.check_open()
@@ -216,7 +228,7 @@ class SessionHost:
         except BaseException:
             await session.close("drained")
             raise
-        self._open.add(session)
+        self._open.add(session, self.clock.now())
         self.avatars.yield_to_sessions()
         return session
 

@@ -49,12 +49,16 @@ class FolderLock:
 
         Raises:
             FolderInUse: another process is; the message says which.
+            ValueError: there is a file in its place.
         """
+        folder = self._path.parent
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"the data folder {folder} is a file: choose another --data-dir")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             file = self._path.open("a+b")
         except OSError as error:
-            logger.warning("the data folder %s cannot be written: %s", self._path.parent, error)
+            logger.warning("the data folder %s cannot be written: %s", folder, error)
             return
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -42,6 +42,7 @@ def config(cast_dir, data_dir):
         load_share=10.0,  # the tests count sessions; how many a machine carries is benchmarked
         connect_timeout_s=120.0,  # a busy machine is no fault of a peer; tests that are about
         ping_timeout_s=120.0,  # these limits set their own
+        unclaimed_s=120.0,
         enrol_wait_s=600.0,
         drain_timeout_s=1.0,
     )

@@ -179,6 +179,22 @@ async def test_a_peer_that_never_connects_is_given_up(config):
         await client.close()
 
 
+async def test_whoever_does_not_come_gives_way_and_whoever_is_there_does_not(config):
+    hasty = dataclasses.replace(config, max_sessions=2, unclaimed_s=0.0)
+    async with running(hasty) as server, server.client(SPEECH) as there:
+        await until(lambda: there.pictures)
+        offers = [AvatarClient(SPEECH) for _ in range(4)]
+        made = [(await server.post_offer(await one.body()))["id"] for one in offers]
+        assert set(server.service.sessions) == {there.session["id"], made[-1]}
+        assert ended(server, "gave_way") == 3
+        async with server.client(SPEECH) as second:
+            await until(lambda: second.pictures)
+            refused = await server.http.post("/v1/sessions", json=await offers[0].body())
+            assert refused.json()["error"]["code"] == "at_capacity"
+        for one in offers:
+            await one.close()
+
+
 async def test_a_peer_whose_pings_stop_is_gone(config):
     strict = dataclasses.replace(config, ping_timeout_s=3.0)
     async with running(strict) as server, server.client(SPEECH) as client:

@@ -102,6 +102,8 @@ def test_what_we_hear_and_send_is_a_matter_of_the_interface() -> None:
         ("v=0\r\n", "exactly one audio"),
         ("v=0" + "x" * 70_000, "larger than"),
         ("v=0\r\n" + "ü" * 40_000, "larger than"),
+        (GOOD + "a=x\r\n" * 5_000, "1000 and 16 are taken"),
+        (GOOD + "m=audio 9 X 0\r\n" * 20, "1000 and 16 are taken"),
         (offer(VIDEO, CHANNEL, bundle="1 2"), "exactly one audio"),
         (offer(AUDIO, VIDEO, VIDEO.replace("mid:1", "mid:3"), bundle="0 1 3"), "exactly one audio"),
         (offer(AUDIO, VIDEO, CHANNEL, CHANNEL.replace("mid:2", "mid:3")), "one data channel"),

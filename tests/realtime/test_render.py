@@ -234,6 +234,7 @@ def test_a_damaged_file_is_rendered_with_a_word(here, tmp_path, caplog):
         ({"out": "/nowhere/out.mp4"}, "no such folder: /nowhere"),
         ({"out": "/proc/out.mp4"}, "cannot write into the folder"),
         ({"out": "/dev/null"}, "no regular file"),
+        ({"out": "x" * 300}, "File name too long"),
         ({"size": "17"}, "draws 256x256, 512x512"),
         ({"set": "wings=2"}, "unknown option"),
         ({"stats": "."}, "--stats . is a folder"),
@@ -253,9 +254,10 @@ def test_bad_paths_are_named_before_any_work(here, capsys, monkeypatch):
         assert main(arguments(here, **change)) == 1
 
 
-def test_usage_errors_have_a_status_of_their_own(here):
+@pytest.mark.parametrize("seed", ["many", "", "9" * 20, "1.5"])
+def test_usage_errors_have_a_status_of_their_own(here, seed):
     with pytest.raises(SystemExit) as stop:
-        main(arguments(here, "--seed", "many"))
+        main(arguments(here, "--seed", seed))
     assert stop.value.code == 2
 
 

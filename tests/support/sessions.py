@@ -115,6 +115,7 @@ class FakePeer:
         self.microphone = options["microphone"]
         self.encodings = options["encodings"]
         self.state = "connecting"
+        self.heard = False
         self.closed = 0
         self._on_state = options["on_state"]
         self._on_channel = options["on_channel"]

@@ -97,6 +97,11 @@ class Door:
 
         sctp._handle_data = receive  # type: ignore[method-assign]
 
+    @property
+    def open(self) -> bool:
+        """Whether somebody is known."""
+        return bool(self._ice._remote_candidates or self._ice._early_checks)
+
     # Before it is known who sends
 
     def _take(

@@ -136,6 +136,11 @@ class Peer:
             target_bps=None if self._viewer is None else self._viewer.target_bps,
         )
 
+    @property
+    def heard(self) -> bool:
+        """Whether it has shown, by a signed check, that it got the answer and can be reached."""
+        return any(door.open for door in self._doors.values())
+
     def shares(self, credentials: set[tuple[str, str]]) -> bool:
         """Whether these ICE user fragments and passwords are those of its offer."""
         return credentials <= self._offer.credentials
