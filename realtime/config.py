@@ -85,6 +85,7 @@ class ServerConfig(AccessSettings):
     enrol_stall_s: float = 300.0  # an enrolment without a sign of progress is ended after this
     connect_timeout_s: float = 20.0  # from the offer to the first connected transport
     unclaimed_s: float = 5.0  # after which a session that nobody came to gives way to a newcomer
+    session_limit_s: float = 0.0  # a session ends after this, and is told 10 s before; 0: none does
     ping_timeout_s: float = 8.0  # a data channel that pinged once and then went silent
     drain_timeout_s: float = 20.0  # what SIGTERM grants running sessions
     allow_remote: bool = False
@@ -114,6 +115,10 @@ class ServerConfig(AccessSettings):
         check(
             self.video_codec in ("auto", "VP8", "H264"), "video_codec", "must be auto, VP8 or H264"
         )
+        limit = self.session_limit_s
+        check(limit == 0 or limit >= 30, "session_limit_s", "must be 0 or at least 30 seconds")
+        is_file = self.data_dir.exists() and not self.data_dir.is_dir()
+        check(not is_file, "data_dir", "is a file, not a folder")
         check(self.ping_timeout_s >= 3, "ping_timeout_s", "must be at least 3 seconds")
         check(self.enrol_stall_s >= 1, "enrol_stall_s", "must be at least 1 second")
         check(

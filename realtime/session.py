@@ -38,6 +38,8 @@ from realtime.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
+NOTICE_S = 10.0  # between the word that a session's time is over, and its end
+
 
 class Session:
     """One avatar and its parties. `async with` opens it and closes it in the end.
@@ -105,6 +107,8 @@ class Session:
             self.life = self.life.to(Life.OPEN)
             self._tasks.spawn(self.hub.run())
             self._tasks.spawn(self._wait_for_somebody())
+            if self._config.limit_s:
+                self._tasks.spawn(self._end_in_time())
         except BaseException:
             await self.close("failed")
             raise
@@ -190,6 +194,13 @@ class Session:
         await self._clock.sleep_until(self._clock.now() + self._config.webrtc.connect_timeout_s)
         if not len(self.parties):
             self.end_soon("nobody_came")
+
+    async def _end_in_time(self) -> None:
+        end = self._opened + self._config.limit_s
+        await self._clock.sleep_until(end - NOTICE_S)
+        self.announce_end(f"sessions end after {self._config.limit_s / 60:.0f} minutes here")
+        await self._clock.sleep_until(end)
+        self.end_soon("time_limit")
 
     async def _every_second(self) -> None:
         while True:

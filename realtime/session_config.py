@@ -17,6 +17,8 @@ class SessionConfig:
     webrtc: rtc.RtcConfig = field(default_factory=rtc.RtcConfig)
     ping_timeout_s: float = 8.0
     """Whoever pinged once and then is silent for so long is gone."""
+    limit_s: float = 0.0
+    """A session ends so long after it was opened; 0: it may last."""
     encoders: Executor | None = None
     """Where video is encoded; None: the event loop's own."""
     on_encoded: Callable[[Size, float, float], None] = lambda size, cpu_s, wall_s: None

@@ -113,6 +113,7 @@ class SessionHost:
                 connect_timeout_s=config.connect_timeout_s,
             ),
             ping_timeout_s=config.ping_timeout_s,
+            limit_s=config.session_limit_s,
             encoders=self._encoders,
             on_encoded=engine.measured_encode,
         )

@@ -20,7 +20,7 @@ LOCK_NAME = "lock"
 COPY_BYTES = 1024 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DIGEST_BYTES = hashlib.sha256().digest_size
-_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+_UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
 
 class FolderInUse(ValueError):
@@ -49,11 +49,8 @@ class FolderLock:
 
         Raises:
             FolderInUse: another process is; the message says which.
-            ValueError: there is a file in its place.
         """
         folder = self._path.parent
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"the data folder {folder} is a file: choose another --data-dir")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = self._path.open("a+b")

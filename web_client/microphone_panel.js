@@ -72,7 +72,7 @@ export class MicrophonePanel {
 
   async #choose() {
     this.preferences.set("microphone", this.#select.value || null);
-    if (this.microphone.isOpen) await this.#open();
+    if (this.microphone.isOpen || this.#inSession) await this.#open();
   }
 
   async #toggleTest() {
@@ -108,6 +108,8 @@ export class MicrophonePanel {
 
   /** @param {boolean} isOpen @param {boolean} muted @returns {string} */
   #message(isOpen, muted) {
+    if (!isOpen && this.#inSession)
+      return "The microphone went away. Plug it in again, or choose another one.";
     if (!isOpen) return "Test it, or just press Start.";
     if (muted) return "Muted. Press M to speak again.";
     if (this.#silent) return "We hear nothing. Is the right microphone chosen, and switched on?";

@@ -49,6 +49,47 @@ def test_the_face_can_be_changed_while_it_talks(page, running):
     stop(page)
 
 
+UNPLUG = """() => {
+  const { track } = window.vivavoce.pc.getSenders().find((s) => s.track?.kind === "audio");
+  window.__lost = track;
+  track.stop();
+  track.dispatchEvent(new Event("ended"));
+}"""
+HEARD_AGAIN = """() => window.vivavoce.pc.getSenders().some(
+  ({ track }) => track?.kind === "audio" && track !== window.__lost && track.readyState === "live"
+)"""
+
+
+def test_a_microphone_that_goes_away_is_replaced_as_soon_as_there_is_one(page):
+    session = start(page)
+    page.evaluate(UNPLUG)
+    page.wait_for_function(HEARD_AGAIN)
+    page.evaluate(
+        """() => {
+          const { mediaDevices } = navigator;
+          window.__ask = mediaDevices.getUserMedia;
+          mediaDevices.getUserMedia = async () => {
+            throw new DOMException("none", "NotFoundError");
+          };
+        }"""
+    )
+    page.evaluate(UNPLUG)
+    page.wait_for_function(
+        "document.querySelector('#microphone-hint').textContent.includes('went away')"
+    )
+    assert page.evaluate("window.vivavoce.state") == "live"
+    page.evaluate(
+        """() => {
+          navigator.mediaDevices.getUserMedia = window.__ask;
+          navigator.mediaDevices.dispatchEvent(new Event("devicechange"));
+        }"""
+    )
+    page.wait_for_function(HEARD_AGAIN)
+    assert page.evaluate("window.vivavoce.sessionId") == session
+    watch_lips(page)  # it is heard
+    stop(page)
+
+
 def test_a_full_server_is_explained(page, browser, running):
     with ExitStack() as stack:
         others = [stack.enter_context(opened(browser, running)) for _ in range(2)]

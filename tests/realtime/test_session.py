@@ -405,3 +405,18 @@ async def test_a_session_that_nobody_comes_to_ends():
         await stage.clock.advance(2.0)
         assert stage.session.life is Life.CLOSED
     assert stage.ended() == {"nobody_came": 1.0}
+
+
+async def test_its_time_may_be_limited_and_then_it_says_so():
+    async with staged(limit_s=60.0) as stage:
+        _, channel = await stage.watch()
+        await stage.clock.advance(49.0)
+        assert not channel.told("error")
+        await stage.clock.advance(2.0)
+        [word] = channel.told("error")
+        assert word["error"]["code"] == "session_ending"
+        assert "after 1 minutes" in word["error"]["message"]
+        assert stage.session.life is Life.RUNNING
+        await stage.clock.advance(10.0)
+        assert stage.session.life is Life.CLOSED
+    assert stage.ended() == {"time_limit": 1.0}

@@ -200,7 +200,7 @@ def test_a_pipeline_that_cannot_be_built_ends_the_server_in_one_line(tmp_path):
         (("serve", "--port", "99999"), 1, "port = 99999"),
         (("serve", "--pipeline", "dreams"), 2, "invalid choice: 'dreams'"),
         (("serve", "--set", "speed=1"), 1, "unknown option pipeline.portrait.speed"),
-        (("serve", "--data-dir", __file__), 1, "is a file: choose another"),
+        (("serve", "--data-dir", __file__), 1, "is a file, not a folder"),
         (("serve", "--config", "/nowhere.toml"), 1, "cannot read the configuration"),
         (("enrol",), 1, "give an IMAGE, or a --video"),
         (("enrol", "/nowhere.jpg"), 1, "IMAGE /nowhere.jpg: no such file"),

@@ -139,7 +139,7 @@ class FakePeer:
 class Stage:
     """A session and all that stands around it."""
 
-    def __init__(self, speech: PushedSpeech | None = None, ping_timeout_s: float = 8.0) -> None:
+    def __init__(self, speech: PushedSpeech | None = None, **config: float) -> None:
         self.clock = ManualClock()
         self.handle = FakeHandle(self.clock, size=(32, 18))
         self.opener = FakeOpener(self.handle)
@@ -157,7 +157,7 @@ class Stage:
             avatars=self.faces,
             metrics=self.metrics,
             clock=self.clock,
-            config=SessionConfig(connect=self._connect, ping_timeout_s=ping_timeout_s),  # type: ignore[arg-type]
+            config=SessionConfig(connect=self._connect, **config),  # type: ignore[arg-type]
             speech=speech,
             on_closed=self.closed.append,
         )

@@ -65,7 +65,8 @@ export class Session extends EventTarget {
     this.#live = true;
     this.#lastPongMs = performance.now();
     microphone?.addEventListener("change", this.#onMicrophone);
-    microphone?.addEventListener("lost", this.#onMicrophoneLost);
+    microphone?.addEventListener("lost", this.#takeMicrophone);
+    microphone?.addEventListener("devices", this.#takeMicrophone);
   }
 
   /**
@@ -96,7 +97,8 @@ export class Session extends EventTarget {
     clearInterval(this.#pingTimer);
     clearTimeout(this.#brokenTimer);
     this.microphone?.removeEventListener("change", this.#onMicrophone);
-    this.microphone?.removeEventListener("lost", this.#onMicrophoneLost);
+    this.microphone?.removeEventListener("lost", this.#takeMicrophone);
+    this.microphone?.removeEventListener("devices", this.#takeMicrophone);
     if (this.id) this.api.endSession(this.id);
     this.peer?.destroy();
   }
@@ -184,7 +186,17 @@ export class Session extends EventTarget {
     if (this.microphone?.track) this.peer?.replaceMicrophone(this.microphone.track);
   };
 
-  #onMicrophoneLost = () => this.#lose(new ClientError("microphone_lost"));
+  /** Where it has gone, the next one, as soon as there is one: until then nobody is listened to. */
+  #takeMicrophone = async () => {
+    if (!this.microphone || this.microphone.isOpen) return;
+    try {
+      await this.microphone.open("");
+    } catch (cause) {
+      const { code } = asClientError(cause);
+      if (code === "permission_refused") this.#lose(new ClientError("microphone_lost"));
+    }
+    if (this.#ended) this.microphone.close();
+  };
 
   /** @param {ClientError} error */
   #lose(error) {
