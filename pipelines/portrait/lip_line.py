@@ -58,7 +58,7 @@ def find_lip_line(face: Face, picture: Tensor) -> Tensor:
         elif not apart:
             near = (u + low) / 2
     if rim is None and gap < _WIDE:
-        rim = _closed(strip, near, gap > _THICK)
+        rim = _closed(strip, near, gap)
     rim = face.mouth if rim is None else rim
     return torch.from_numpy(np.stack([rim.x, rim.upper, rim.lower]))
 
@@ -134,9 +134,14 @@ def _crossing(share: Array, steps: Array) -> float:
     return found if abs(found) < 4 else 0.0
 
 
-def _closed(strip: Strip, near: Array, thick: bool) -> Rim | None:
-    """The seam of closed lips as both edges, or those of the dark line if it is `thick`; None if
-    there is none to be seen."""
+def _closed(strip: Strip, near: Array, gap: float) -> Rim | None:
+    """The seam of closed lips as both edges, or of a thick dark line its edges if the mesh has a
+    `gap`; None if there is none to be seen.
+
+    Where the mesh sees lips apart by less than shows what is behind them, so much of the dark line
+    is between them, and the rest the lips' own shade. Taken all for a gap, lips that had been
+    closed were squeezed thin, and lost their line.
+    """
     seam, depth = _valley(strip, near)
     inner = slice(COLUMNS // 4, -COLUMNS // 4)
     usual = float(np.median(depth[inner]))
@@ -146,14 +151,19 @@ def _closed(strip: Strip, near: Array, thick: bool) -> Rim | None:
     ends = _corners(strip, depth, int(strong[0]), int(strong[-1]))
     clear = np.clip(depth / usual, 0.0, 1.0)
     middle = np.zeros_like(seam)  # the mesh's, whose own gap is none
-    if thick:
+    line = _eased(seam, middle, clear)
+    if gap > _THICK:
         upper, lower = (
             _eased(_dark_edge(strip, seam, outward), middle, clear) for outward in (-1, 1)
         )
-        thick = float((lower - upper).max()) > APART
-    if not thick:
-        upper = lower = _eased(seam, middle, clear)
-    return _rim(strip, upper, lower, *ends)
+        if gap <= APART:
+            half = np.maximum(strip.lower - strip.upper, 0.0) / 2
+            upper = np.maximum(upper, line - half)
+            lower = np.minimum(lower, line + half)
+            return _rim(strip, np.minimum(upper, line), np.maximum(lower, line), *ends)
+        if float((lower - upper).max()) > APART:
+            return _rim(strip, upper, lower, *ends)
+    return _rim(strip, line, line, *ends)
 
 
 def _valley(strip: Strip, near: Array) -> tuple[Array, Array]:

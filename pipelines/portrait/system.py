@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pipelines.motion.model import MotionModel
     from pipelines.renderer import BatchedRenderer
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 STYLE_VERSION = 1
 CROP_RULE = f"head-and-shoulders-{MAX_CANVAS}"
 

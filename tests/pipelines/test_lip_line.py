@@ -111,6 +111,19 @@ def test_the_edges_of_parted_lips_are_found(name: str, how: str, behind: str) ->
     assert np.abs(error).mean() < allowed
 
 
+def test_shade_between_closed_lips_is_no_opening() -> None:
+    line = (anatomy(CAST["lucia"]).mouth.line * SIZE).astype(np.float32)
+    drawn = _drawn("lucia").copy()
+    ImageDraw.Draw(drawn).line([tuple(at) for at in line.tolist()], fill=(60, 20, 20), width=9)
+    photo = np.asarray(drawn.filter(ImageFilter.GaussianBlur(1.0)))
+    face = _mesh(np.asarray(_drawn("lucia")))
+    half = 0.5 * np.float32(APART / 2) * (np.abs(np.linspace(-1, 1, len(face.mouth.x))) < 0.8)
+    seam = (face.mouth.upper + face.mouth.lower) / 2
+    apart = replace(face, mouth=Rim(face.mouth.x, seam - half, seam + half))
+    rim = Rim(*find_lip_line(apart, torch.from_numpy(photo.copy()).permute(2, 0, 1) / 255))
+    assert 0.5 * apart.mouth.gap < rim.gap < 1.1 * apart.mouth.gap  # the line is 0.028 thick
+
+
 def test_a_dark_line_beyond_the_corners_belongs_to_the_mouth_but_does_not_open() -> None:
     line = (anatomy(CAST["lucia"]).mouth.line * SIZE).astype(np.float32)
     photo = part_lips(np.asarray(_drawn("lucia")), line, 14.0, "teeth")[0]
