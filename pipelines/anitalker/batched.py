@@ -22,8 +22,8 @@ from torch import Tensor
 from pipelines.anitalker.config import Precision
 from pipelines.anitalker.network import FlowWarp, Level
 from pipelines.anitalker.prepared import PreparedConv, PreparedLevel
-from pipelines.anitalker.tones import tone_of, toned
 from pipelines.identity import IdentityFeatures
+from pipelines.photo.tones import tone_of, toned
 
 BAKED = "baked."
 """Prefix of what a network caches, among the arrays of an identity."""

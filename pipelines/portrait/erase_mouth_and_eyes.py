@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipelines.photo.filling import blur, push_pull
 from pipelines.photo.geometry import SIDES, Array, Face, Rim, single, smoothstep
-from pipelines.portrait.inside_mouth import colourfulness
+from pipelines.photo.tones import colourfulness
 from pipelines.portrait.lip_line import APART, opening
 from pipelines.portrait.neutral import stretched
 

@@ -27,6 +27,7 @@ from kernels.reference_mouth_and_eyes import (
 )
 from pipelines.motion.space import MOTION_INDEX
 from pipelines.photo.geometry import Array, Face, single, smoothstep
+from pipelines.photo.tones import colourfulness, tone_of, toned, toned_over
 from pipelines.portrait.lip_line import opening
 from pipelines.portrait.lips_and_lids import Patch
 from pipelines.portrait.neutral import meeting
@@ -116,6 +117,9 @@ def inside_mouth(
     parts[:, :3] = torch.lerp(parts[:, :3], _grey(parts[:, :3]), grey)
     cavity = torch.tensor(_CAVITY).view(1, 3, 1, 1) * torch.from_numpy(tint).view(1, 3, 1, 1)
     shadow = torch.tensor(_SHADOW).view(1, 3, 1, 1)
+    tone = tone_of(skin)
+    if not torch.equal(tone, torch.eye(3, 4)):
+        parts, cavity = toned_over(parts, tone), toned(cavity, tone[None]).clamp(0.0, 1.0)
     meet = meeting(face) / MILLIMETRE
     zero = np.zeros(1, dtype=np.float32)
     row = np.append(face.axes[0], -face.origin @ face.axes[0]) / face.unit
@@ -132,16 +136,6 @@ def inside_mouth(
         anchor=tuple(float(v) for v in pose_fields(face, zero, zero, _BACK_MM)[:, 0]),
         pixels_per_mm=per_mm,
     )
-
-
-def colourfulness(face: Face, picture: Tensor) -> float:
-    """0 for a grey photo, 1 for skin as colourful as most: how colourful the mouth may be."""
-    size = picture.shape[-1]
-    at = (face.to_canvas(face.points[[50, 280, 117, 346, 4, 17, 0], :2]) + 1) / 2 * size
-    x, y = np.clip(at, 2, size - 3).astype(int).T
-    colours = picture[:, y, x]
-    high, low = colours.amax(dim=0), colours.amin(dim=0)
-    return float(((high - low) / high.clamp(min=0.05)).median().div(0.22).clamp(0.0, 1.0))
 
 
 def paint_mouth(inside: InsideMouth, patch: Patch, pictures: Array) -> Array:
