@@ -39,6 +39,8 @@ def neutral(face: Face, x: Array, y: Array) -> Array:
         inner = chain[-1]
         eye = face.points[{"Right": 133, "Left": 362}[side], 1]
         back = _back(float(eye - inner[1]), _BROW_INNER)
+        worried = max(0.0, float(chain[2, 1] - inner[1]))  # over the brow's middle
+        back = max(back, -worried)  # of a brow that is high as a whole this would make a frown
         lids = float(face.eyes[side].upper.min())
         fade = 1.0 - 0.9 * smoothstep(float(inner[1]), lids, y)  # the eyes stay
         field[1] -= back * bump(x, float(inner[0]), 0.08) * bump(y, float(inner[1]), 0.09) * fade

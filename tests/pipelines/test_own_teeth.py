@@ -12,7 +12,7 @@ pytest.importorskip("mediapipe")
 
 from pipelines.photo.decode import Image8
 from pipelines.photo.detect import find_face
-from pipelines.photo.geometry import Array, Face, Rim, measure, single
+from pipelines.photo.geometry import BROW, SIDES, Array, Face, Rim, measure, single
 from pipelines.portrait.enrol import describe
 from pipelines.portrait.erase_mouth_and_eyes import (
     corners_shut,
@@ -168,6 +168,29 @@ def test_a_smile_or_a_frown_is_kept_in_part(drawn: Image8, bent: float) -> None:
     ordinary = float(np.clip(lift, -0.004, 0.010))
     left = lift - float(moved.mean()) - ordinary
     assert left / (lift - ordinary) == pytest.approx(KEPT, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("raised", "moved"),
+    [
+        ((0.06, 0.06, 0.06, 0.06, 0.06), 0.0),  # high as a whole: so the person is
+        ((0.0, 0.0, 0.0, 0.04, 0.08), 1.0),  # the inner end alone: worried, and let down
+        ((0.0, 0.0, 0.0, -0.04, -0.08), -1.0),  # a frown, and raised
+    ],
+)
+def test_a_brow_is_moved_back_from_an_expression_only(
+    drawn: Image8, raised: tuple[float, ...], moved: float
+) -> None:
+    face, _ = _shown(drawn)
+    points = face.points.copy()
+    for side in SIDES:
+        chain = list(BROW[side])
+        eye = points[{"Right": 133, "Left": 362}[side], 1]
+        level = eye - 0.13  # ordinary, and the middle of the brow above its inner end
+        points[chain, 1] = level - np.array([0.0, 0.01, 0.02, 0.01, 0.0]) - np.array(raised)
+    inner = points[[BROW[side][-1] for side in SIDES], :2]
+    found = neutral(replace(face, points=points), *inner.T.astype(np.float32))[1]
+    assert np.sign(np.where(np.abs(found) < 2e-3, 0.0, found)) == pytest.approx([moved, moved])
 
 
 def test_a_neutral_face_is_left_alone(drawn: Image8) -> None:
