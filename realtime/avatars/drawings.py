@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pipelines
 from pipelines.pipeline import Previews as CanPreview
 from pipelines.pipeline import Size
 from pipelines.registry import find_system
 from realtime.avatars import worker
 from realtime.avatars.features import Features
-from realtime.errors import UnknownAvatar
+from realtime.errors import NotReady, UnknownAvatar
 from realtime.storage import read_sealed
 
 
@@ -49,11 +51,15 @@ class Drawings:
     ) -> bytes:
         kept = self._features.store.beside(key, suffix)
         with suppress(OSError):
-            return await asyncio.to_thread(read_sealed, kept)
+            return await asyncio.to_thread(_read_newer, kept)
         if kept not in self._under_way:  # many may ask at once
             drawing = self._draw(key, pipeline, kept, work, *args)
             self._under_way[kept] = asyncio.create_task(drawing)
-        await asyncio.shield(self._under_way[kept])
+        task = self._under_way[kept]
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise NotReady("the server is shutting down")
+        task.result()  # raises what went wrong
         try:
             return await asyncio.to_thread(read_sealed, kept)
         except OSError as error:
@@ -77,3 +83,17 @@ class Drawings:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _read_newer(drawing: Path) -> bytes:
+    """What is kept; OSError where that is nothing, damaged, or drawn by an older program."""
+    if drawing.stat().st_mtime < _changed():
+        raise FileNotFoundError(drawing)
+    return read_sealed(drawing)
+
+
+@cache
+def _changed() -> float:
+    """When the code that draws was last changed here, or installed."""
+    code = Path(pipelines.__file__).parent
+    return max(file.stat().st_mtime for file in code.rglob("*.py"))

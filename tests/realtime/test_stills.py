@@ -1,6 +1,7 @@
 """The still of an avatar is the picture with which a session of it begins."""
 
 import io
+import os
 import shutil
 from pathlib import Path
 
@@ -50,6 +51,10 @@ async def test_a_still_is_what_a_session_shows_before_any_sound(tmp_path):
         assert np.abs(square - np.asarray(whole)).mean() > 10 * JPEG  # the photo is not it
         small = Image.open(io.BytesIO(await library.picture(avatar))).resize((256, 256))
         assert np.abs(square - np.asarray(small)).mean() < 4 * JPEG  # the same part of it
+        [kept] = config.identities_dir.glob(f"{key}.square.*.jpg")
+        os.utime(kept, (0, 0))  # of an older program, which may have drawn something else
+        await library.still(avatar, "portrait", "square")
+        assert kept.stat().st_mtime > 0
         await library.delete(avatar)
         assert files(config) == set()
         with pytest.raises(UnknownAvatar):
