@@ -1,6 +1,7 @@
 import { Controls } from "./controls.js";
 import { byId } from "./dom.js";
 import { ErrorCard } from "./error_card.js";
+import { asSentence } from "./errors.js";
 import { asClientError } from "./client/errors.js";
 import { FacePicker } from "./face_picker.js";
 import { FramePicker } from "./frame_picker.js";
@@ -268,7 +269,7 @@ export class App {
     } else if (event.type === ServerEvent.OUTPUT_CLEARED) {
       this.#toasts.show("Stopped speaking.");
     } else if (event.type === ServerEvent.ERROR) {
-      this.#toasts.show(errorOf(event).message || "The server reported an error.");
+      this.#toasts.show(asSentence(errorOf(event).message || "the server reported an error"));
       this.#faces.onRefused();
     }
   }

@@ -11,7 +11,7 @@ const SEAM = 0.09;
 
 /**
  * Fills the stage around the picture: with its own edges, so that a square face seems to go on; in
- * another frame with its tones alone, darker, because what the frame shows is to be seen.
+ * another frame with their tones alone, darker, because what the frame shows is to be seen.
  *
  * Drawn once per face or size into a small canvas over the picture: blur filters and masks would be
  * applied again to every video frame, at several times the cost of the video itself.
@@ -75,13 +75,24 @@ export class Backdrop {
       this.#drawSide(context, image, wide, side === "far", along, across, across * shape);
   }
 
-  /** @param {CanvasRenderingContext2D} context @param {HTMLImageElement | HTMLCanvasElement} image */
+  /**
+   * Those of the left and the right edge alone: the head's would stand as a shadow in the middle.
+   * @param {CanvasRenderingContext2D} context
+   * @param {HTMLImageElement | HTMLCanvasElement} image
+   */
   #drawTones(context, image) {
-    const { width, height } = this.canvas;
+    const [width, height] = sizeOf(image);
+    const tones = document.createElement("canvas");
+    tones.width = tones.height = 2;
+    const pen = /** @type {CanvasRenderingContext2D} */ (tones.getContext("2d"));
+    for (const side of [0, 1]) {
+      const left = side * width * (1 - EDGE);
+      pen.drawImage(shrunk(image, [left, 0, width * EDGE, height], 1, 2), side, 0);
+    }
     context.imageSmoothingQuality = "high";
-    context.drawImage(shrunk(image, [0, 0, ...sizeOf(image)], TONES, TONES), 0, 0, width, height);
+    context.drawImage(tones, 0, 0, this.canvas.width, this.canvas.height);
     context.fillStyle = SHADE;
-    context.fillRect(0, 0, width, height);
+    context.fillRect(0, 0, this.canvas.width, this.canvas.height);
   }
 
   /**

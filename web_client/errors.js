@@ -165,7 +165,7 @@ const EXPLANATIONS = {
 export function explain(error) {
   if (error.code in EXPLANATIONS) {
     const known = EXPLANATIONS[error.code];
-    const text = known.text || (error.message !== error.code ? error.message : "");
+    const text = known.text || (error.message !== error.code ? asSentence(error.message) : "");
     return { ...known, text };
   }
   const status = error.status ?? 0;
@@ -173,7 +173,14 @@ export function explain(error) {
   if (status === 503) fallback = EXPLANATIONS.at_capacity;
   else if (status >= 500) fallback = EXPLANATIONS.server_error;
   else if (status >= 400) fallback = EXPLANATIONS.bad_request;
-  return { ...fallback, text: error.message !== error.code ? error.message : fallback.text };
+  const said = error.message !== error.code ? asSentence(error.message) : "";
+  return { ...fallback, text: said || fallback.text };
+}
+
+/** What a server says, beginning and ending as sentences do. @param {string} message */
+export function asSentence(message) {
+  const said = message.trim();
+  return said && said[0].toUpperCase() + said.slice(1) + (/[.!?]$/.test(said) ? "" : ".");
 }
 
 /** @returns {boolean} whether the page has its own words for this error */

@@ -64,7 +64,7 @@ export class Stage {
     poster.hidden = false;
     this.#still = picture;
     this.#shape = shape;
-    if (!this.video.srcObject) this.#showShape();
+    this.#showShape();
   }
 
   /** @param {Phase} phase */

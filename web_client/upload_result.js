@@ -22,7 +22,7 @@ export class UploadResult {
     this.#root.hidden = false;
     const advice = avatar.advice ?? [];
     byId("upload-verdict").textContent = advice.length
-      ? `${avatar.name} is ready. It would look better still:`
+      ? `${avatar.name} is ready. What would make it better:`
       : `${avatar.name} is ready, and the photo is a good one.`;
     byId("upload-advice").replaceChildren(
       ...advice.map(({ message }) => element("li", {}, message)),

@@ -52,8 +52,8 @@ def advise(photo: Image8, face: FaceMesh) -> list[Advice]:
     height, width = photo.shape[:2]
     found: list[Advice] = []
     if face.height < SMALL_PX:
-        words = f"The face is only {face.height:.0f} pixels high. One of {SMALL_PX} or more looks"
-        found.append(("small", f"{words} sharper: go closer, or send the original photo."))
+        words = f"The face is only {face.height:.0f} pixels high, and will look soft. Go closer,"
+        found.append(("small", f"{words} or send the original photo."))
     if edge > EDGE_BLURRED:
         words = "The photo is blurred. Hold still and let the camera focus on the face."
         found.append(("blurred", words))
