@@ -201,8 +201,8 @@ class MotionNetwork(nn.Module):
         """One frame of `memories`: heard [B, dim], the forces before it [B, 9], memory [B, M]."""
         of, x = self.recall.get_parameter, torch.cat([heard, forces], 1)
         parts = [2 * memory.shape[1], memory.shape[1]]
-        into = F.linear(x, of("weight_ih_l0"), of("bias_ih_l0")).split(parts, 1)
-        on = F.linear(memory, of("weight_hh_l0"), of("bias_hh_l0")).split(parts, 1)
+        into = torch.split(F.linear(x, of("weight_ih_l0"), of("bias_ih_l0")), parts, 1)
+        on = torch.split(F.linear(memory, of("weight_hh_l0"), of("bias_hh_l0")), parts, 1)
         reset, keep = (into[0] + on[0]).sigmoid().chunk(2, 1)
         return torch.lerp((into[1] + reset * on[1]).tanh(), memory, keep)
 
