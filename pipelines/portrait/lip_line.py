@@ -34,6 +34,7 @@ _SURE = 0.40  # how much more unlike lip the between must be than the lips thems
 _WITHIN = 0.06  # of half the width of the lips, by which they stay together at their corners
 _WIDE = 0.035  # face units: gaps of the mesh that are never the shade of closed lips
 _THICK = 0.004  # face units: gaps of the mesh at which a dark line may be read as an opening
+_SHADED, _BARELY = 1.5, 0.95  # times the mesh's gap, and of `APART`, that shade may be between lips
 _SEAM = 0.016  # of full brightness: the least depth of a seam
 _CLEAR = 0.25  # how different lip and what is within are across a clear edge
 _DARK = 8  # rows that a dark line may be thick on either side
@@ -138,8 +139,8 @@ def _closed(strip: Strip, near: Array, gap: float) -> Rim | None:
     """The seam of closed lips as both edges, or of a thick dark line its edges if the mesh has a
     `gap`; None if there is none to be seen.
 
-    Where the mesh sees lips apart by less than shows what is behind them, so much of the dark line
-    is between them, and the rest the lips' own shade. Taken all for a gap, lips that had been
+    Where the mesh sees lips apart by less than shows what is behind them, little more of the dark
+    line is between them, and the rest the lips' own shade. Taken all for a gap, lips that had been
     closed were squeezed thin, and lost their line.
     """
     seam, depth = _valley(strip, near)
@@ -157,7 +158,8 @@ def _closed(strip: Strip, near: Array, gap: float) -> Rim | None:
             _eased(_dark_edge(strip, seam, outward), middle, clear) for outward in (-1, 1)
         )
         if gap <= APART:
-            half = np.maximum(strip.lower - strip.upper, 0.0) / 2
+            wide = min(_SHADED, _BARELY * APART / gap)
+            half = 0.5 * wide * np.maximum(strip.lower - strip.upper, 0.0)
             upper = np.maximum(upper, line - half)
             lower = np.minimum(lower, line + half)
             return _rim(strip, np.minimum(upper, line), np.maximum(lower, line), *ends)

@@ -121,7 +121,7 @@ def test_shade_between_closed_lips_is_no_opening() -> None:
     seam = (face.mouth.upper + face.mouth.lower) / 2
     apart = replace(face, mouth=Rim(face.mouth.x, seam - half, seam + half))
     rim = Rim(*find_lip_line(apart, torch.from_numpy(photo.copy()).permute(2, 0, 1) / 255))
-    assert 0.5 * apart.mouth.gap < rim.gap < 1.1 * apart.mouth.gap  # the line is 0.028 thick
+    assert 0.5 * apart.mouth.gap < rim.gap < APART  # the line is 0.028 thick
 
 
 def test_a_dark_line_beyond_the_corners_belongs_to_the_mouth_but_does_not_open() -> None:
