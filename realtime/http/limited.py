@@ -50,6 +50,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._bytes = 0  # in it
         self._came = self._since  # when something of a body came last
         self._headers_bytes = 0  # of whole headers
+        self._unfinished = 0  # of what is no body and no whole header
         self._unwanted = 0  # of a body that came after its answer
         self._full_since: float | None = None  # what it does not take waits since then
 
@@ -72,7 +73,7 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._bytes > _LINGER_BYTES:
                 self.transport.abort()
             return
-        in_head = self._state == "head"
+        before = self._state, self._bytes
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -84,15 +85,20 @@ class LimitedProtocol(HttpToolsProtocol):
             cause = error.__context__
             self._refuse(cause.status if isinstance(cause, _Refused) else 400)
             return
-        if self._state == "head":
-            self._bytes += len(data) if in_head else 0
-            if self._bytes > self.all.limits.head_bytes:
-                self._refuse(431 if self.headers else 414)
+        if (self._state, self._bytes) == before and self._state in ("head", "body"):
+            self._took_no_part(len(data))
+
+    def _took_no_part(self, size: int) -> None:
+        """So much has come that is no part of a body, nor a whole header: of a line without an end,
+        or of what may follow a body. The parser keeps it."""
+        self._unfinished += size
+        if self._unfinished > self.all.limits.head_bytes:
+            self._refuse(431 if self.headers else 414)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._enter("head")
-        self._headers_bytes = self._unwanted = 0
+        self._headers_bytes = self._unwanted = self._unfinished = 0
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)

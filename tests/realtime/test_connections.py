@@ -129,6 +129,7 @@ async def served() -> AsyncIterator[Served]:
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
+CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -145,8 +146,11 @@ POST = b"POST / HTTP/1.1\r\nhost: x\r\n"
         ([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], 400),
         ([GET + b"content-length: x\r\n\r\n"], 400),
         ([GET + b"content-length: 1\r\ncontent-length: 2\r\n\r\n"], 400),
-        ([POST + b"transfer-encoding: chunked\r\n\r\nzz\r\n"], 400),
-        ([POST + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n" + b"f" * 200], 400),
+        ([CHUNKED + b"zz\r\n"], 400),
+        ([CHUNKED + b"1\r\na\r\n" + b"f" * 200], 400),
+        ([CHUNKED + b"0\r\nx: ", *[b"y" * 10_000] * 20], 431),
+        ([CHUNKED + b"0\r\n", *[b"x: y\r\n" * 1_000] * 20], 431),
+        ([CHUNKED + b"1;", *[b"y" * 10_000] * 20], 431),
         ([(GET + b"\r\n") * 2_000], 0),
     ],
 )
@@ -173,8 +177,8 @@ async def test_what_is_too_large_or_no_request_is_refused(said: list[bytes], sta
         ([GET], 408),
         ([POST + b"content-length: 100\r\n\r\n"], 408),
         ([POST + b"content-length: 100\r\n\r\nhalf"], 408),
-        ([POST + b"transfer-encoding: chunked\r\n\r\n"], 408),
-        ([POST + b"transfer-encoding: chunked\r\n\r\n4\r\nhalf"], 408),
+        ([CHUNKED], 408),
+        ([CHUNKED + b"4\r\nhalf"], 408),
         ([POST + b"expect: 100-continue\r\ncontent-length: 100\r\n\r\n"], 100),
         ([GET + b"\r\n"], 200),
         ([GET + b"\r\n", b"\r\n"], 200),
