@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 
 class Collection:
-    """The avatars by id, the cast first. The newest record of an upload is the one on disk."""
+    """The avatars by id: the cast, then uploads by their age. The newest record of an upload is the
+    one on disk."""
 
     def __init__(self, config: ServerConfig) -> None:
         self.folder = config.data_dir / "avatars"
@@ -38,11 +39,13 @@ class Collection:
             member = Avatar(photo.stem, photo.stem.title(), "cast", Material(photo=photo))
             self._avatars[member.id] = member
         store = IdentityStore(config.identities_dir)
-        for path in sorted(self.folder.glob("*.json")):
+        for path in self.folder.glob("*.json"):
             try:
-                self.add(path.stem, read_record(path, store))
+                self.records[path.stem] = read_record(path, store)
             except ValueError as error:
                 logger.warning("ignoring the broken avatar record %s: %s", path.name, error)
+        for avatar_id in sorted(self.records, key=lambda one: (self._made(one), one)):
+            self.add(avatar_id, self.records[avatar_id])
 
     def __iter__(self) -> Iterator[Avatar]:
         return iter(list(self._avatars.values()))
@@ -60,14 +63,13 @@ class Collection:
         return "" if record is None else record.owner
 
     def is_over(self, avatar_id: str, now: datetime) -> bool:
-        """Whether the time of an upload is over. Older releases did not keep when it was made: then
-        the file of its record tells."""
-        if not self._days:
-            return False
-        made = datetime.fromisoformat(
-            self.records[avatar_id].made or _written(self._file(avatar_id))
-        )
-        return now - made > timedelta(days=self._days)
+        """Whether the time of an upload is over."""
+        return bool(self._days) and now - self._made(avatar_id) > timedelta(days=self._days)
+
+    def _made(self, avatar_id: str) -> datetime:
+        """When an upload was. Older releases did not keep it: then the file of its record tells."""
+        made = self.records[avatar_id].made or _written(self._file(avatar_id))
+        return datetime.fromisoformat(made)
 
     def _file(self, avatar_id: str) -> Path:
         return self.folder / f"{avatar_id}.json"

@@ -54,6 +54,19 @@ async def test_damaged_records_are_left_alone(config, gate):
     await again.close()
 
 
+async def test_uploads_keep_their_order(library, config, gate):
+    gate.open()
+    for second, name in enumerate(("Walter", "Amira")):
+        await library.create(photo(name, 90 + second), wait_s=LIMIT_S)
+        [record] = (config.data_dir / "avatars").glob(f"{name.lower()}-*.json")
+        fields = json.loads(record.read_text())
+        record.write_text(json.dumps(fields | {"made": f"2026-01-01T00:00:0{second}+00:00"}))
+    again = AvatarLibrary(config, Metrics())
+    names = [avatar.name for avatar in again.list()]
+    await again.close()
+    assert names == ["Walter", "Amira"]
+
+
 async def test_old_features_are_swept_but_none_that_a_picture_is_made_of(
     library, config, gate, monkeypatch
 ):
