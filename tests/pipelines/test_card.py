@@ -58,7 +58,7 @@ def test_onnx_runtime_captures_once_and_alone(monkeypatch: pytest.MonkeyPatch) -
     options: Any = [0, 1]
     in_stream = runner._InStream(stream, options)
     for turn in (0, 1, 0, 1):
-        in_stream(session, None, turn)  # type: ignore[arg-type]
+        in_stream(session, None, turn)
     assert ran == [(0, False), (1, False), (0, True), (1, True)]
 
 
