@@ -17,6 +17,7 @@ KEPT = 0.4  # of an expression beyond the ordinary
 _LIFT = (-0.004, 0.010)  # of the corners over the middle of the lips
 _HALF_WIDTH = 0.131  # of the opening of the lips; smiles only, from
 _BROW_INNER = (0.104, 0.158)  # inner end over the inner corner of the eye
+_BROW_HIGH = 0.006  # that an inner end comes down where all of its brow is high: more is a frown
 _MOST = 0.035  # that is moved back: a mesh further off is wrong, or the face is a caricature
 
 
@@ -40,7 +41,7 @@ def neutral(face: Face, x: Array, y: Array) -> Array:
         eye = face.points[{"Right": 133, "Left": 362}[side], 1]
         back = _back(float(eye - inner[1]), _BROW_INNER)
         worried = max(0.0, float(chain[2, 1] - inner[1]))  # over the brow's middle
-        back = max(back, -worried)  # of a brow that is high as a whole this would make a frown
+        back = max(back, min(-worried, -_BROW_HIGH))
         lids = float(face.eyes[side].upper.min())
         fade = 1.0 - 0.9 * smoothstep(float(inner[1]), lids, y)  # the eyes stay
         field[1] -= back * bump(x, float(inner[0]), 0.08) * bump(y, float(inner[1]), 0.09) * fade

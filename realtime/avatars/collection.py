@@ -39,13 +39,14 @@ class Collection:
             member = Avatar(photo.stem, photo.stem.title(), "cast", Material(photo=photo))
             self._avatars[member.id] = member
         store = IdentityStore(config.identities_dir)
+        kept: dict[str, Record] = {}
         for path in self.folder.glob("*.json"):
             try:
-                self.records[path.stem] = read_record(path, store)
+                kept[path.stem] = read_record(path, store)
             except ValueError as error:
                 logger.warning("ignoring the broken avatar record %s: %s", path.name, error)
-        for avatar_id in sorted(self.records, key=lambda one: (self._made(one), one)):
-            self.add(avatar_id, self.records[avatar_id])
+        for avatar_id in sorted(kept, key=lambda one: (self._when(one, kept[one]), one)):
+            self.add(avatar_id, kept[avatar_id])
 
     def __iter__(self) -> Iterator[Avatar]:
         return iter(list(self._avatars.values()))
@@ -64,12 +65,12 @@ class Collection:
 
     def is_over(self, avatar_id: str, now: datetime) -> bool:
         """Whether the time of an upload is over."""
-        return bool(self._days) and now - self._made(avatar_id) > timedelta(days=self._days)
+        made = self._when(avatar_id, self.records[avatar_id])
+        return bool(self._days) and now - made > timedelta(days=self._days)
 
-    def _made(self, avatar_id: str) -> datetime:
-        """When an upload was. Older releases did not keep it: then the file of its record tells."""
-        made = self.records[avatar_id].made or _written(self._file(avatar_id))
-        return datetime.fromisoformat(made)
+    def _when(self, avatar_id: str, record: Record) -> datetime:
+        """An upload was made. Older releases did not keep it: then the file of its record tells."""
+        return datetime.fromisoformat(record.made or _written(self._file(avatar_id)))
 
     def _file(self, avatar_id: str) -> Path:
         return self.folder / f"{avatar_id}.json"
