@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 
 from realtime.http.connections import Connections, Limits, limits_here
-from realtime.http.limited import limited
+from realtime.http.limited import LimitedProtocol, limited
 from realtime.http.limited_socket import MAX_FRAGMENTS, LimitedSocket
 from tests.support.peers import until
 
@@ -185,11 +185,19 @@ async def test_what_is_too_large_or_no_request_is_refused(said: list[bytes], sta
         ([b"POST /unread HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n"], 200),
     ],
 )
-async def test_what_does_not_come_is_not_waited_for(said: list[bytes], status: int) -> None:
+async def test_what_does_not_come_is_not_waited_for(
+    said: list[bytes], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard, receive = bytearray(), LimitedProtocol.data_received
+
+    def hear(protocol: LimitedProtocol, data: bytes) -> None:
+        heard.extend(data)
+        receive(protocol, data)
+
+    monkeypatch.setattr(LimitedProtocol, "data_received", hear)
     async with served() as server:
         reader, writer = await server.open(*said)
-        await until(lambda: len(server.connections) == 1)
-        await asyncio.sleep(0.1)  # what was said has arrived
+        await until(lambda: len(server.connections) == 1 and heard == b"".join(said))
         told = asyncio.create_task(rest(reader))
         await server.later(30)
         assert status_of(await told) == status
