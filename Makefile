@@ -6,6 +6,8 @@ PYTHON ?= python3.11
 TORCH_INDEX ?=
 # Processes that share out the files of tests; each takes up to 3 GiB.
 WORKERS ?= 2
+# What .venv takes: 3.5 GB with a CPU-only PyTorch (measured) and room to unpack; CUDA's wheels add gigabytes.
+FREE_MB ?= 5000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -19,6 +21,9 @@ install: $(STAMP)  ## make .venv with everything in it
 
 $(STAMP): pyproject.toml integrations/client/pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "vivavoce needs Python 3.11: set PYTHON=/path/to/python3.11"; exit 1; }
+	@free=$$(df -Pm . | awk 'NR == 2 {print $$4}'); [ "$$free" -ge $(FREE_MB) ] || { \
+		echo "installing needs $(FREE_MB) MB of disk, and $$free are free in $(CURDIR): make room," \
+			"or set FREE_MB where less will do"; exit 1; }
 	@PYTHON=$(PYTHON) bash deploy/system-packages.sh install
 	@echo "installing vivavoce into $(VENV): a few minutes, some gigabytes"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
