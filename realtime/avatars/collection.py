@@ -13,8 +13,8 @@ from pipelines.identity import IdentityStore
 from pipelines.pipeline import Material
 from realtime.access.caller import caller
 from realtime.access.credentials import utc_now
-from realtime.avatars.features import takes
-from realtime.avatars.records import Avatar, Record, kinds_of, read_record, write_record
+from realtime.avatars.features import suits
+from realtime.avatars.records import Avatar, Record, read_record, write_record
 from realtime.config import ServerConfig
 from realtime.errors import UnknownAvatar
 from realtime.storage import storing
@@ -68,6 +68,10 @@ class Collection:
         made = self._when(avatar_id, self.records[avatar_id])
         return bool(self._days) and now - made > timedelta(days=self._days)
 
+    def outdated(self, now: datetime) -> list[Avatar]:
+        """The uploads whose time is over."""
+        return [a for a in self if a.id in self.records and self.is_over(a.id, now)]
+
     def _when(self, avatar_id: str, record: Record) -> datetime:
         """An upload was made. Older releases did not keep it: then the file of its record tells."""
         return datetime.fromisoformat(record.made or _written(self._file(avatar_id)))
@@ -99,7 +103,7 @@ class Collection:
         for avatar in self.seen():
             record = self.records.get(avatar.id)
             ready = record is None or record.state == "ready"
-            if ready and takes(pipeline, kinds_of(avatar.material)):
+            if ready and suits(avatar, pipeline):
                 return avatar
         raise UnknownAvatar(
             f"this server has no avatar for the pipeline {pipeline!r} yet; upload one first"

@@ -10,15 +10,15 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from pipelines.pipeline import Material
 from pipelines.registry import find_system
 from realtime.access.caller import caller
 from realtime.access.credentials import utc_now
 from realtime.avatars.collection import Collection
+from realtime.avatars.deletion import Deletion
 from realtime.avatars.features import Features
 from realtime.avatars.process import OnProgress
 from realtime.avatars.records import Avatar, Record
@@ -40,23 +40,16 @@ _NOT_THEIR_FAULT = frozenset({StorageError.code, PipelineNotLoaded.code})
 """Failures of enrolments that say nothing against the material: they are tried again."""
 
 
-class Discard(Protocol):
-    """Forgets an avatar and deletes its files; with `keep_work`, not those of an enrolment that
-    was under way."""
-
-    def __call__(self, avatar_id: str, *, keep_work: bool = False) -> Awaitable[None]: ...
-
-
 class Creation:
     """Turns uploads into avatars of a collection."""
 
     def __init__(
-        self, config: ServerConfig, collection: Collection, features: Features, discard: Discard
+        self, config: ServerConfig, collection: Collection, features: Features, deletion: Deletion
     ) -> None:
         self._config = config
         self._collection = collection
         self._features = features
-        self._discard = discard
+        self._deletion = deletion
         self._first: dict[str, asyncio.Task[None]] = {}  # first enrolments, by avatar id
         self._keeping = 0  # uploads of which there is no record yet
         self._closing = False
@@ -90,10 +83,10 @@ class Creation:
                 wait_s = 0
             await self._enrol_upload(avatar, wait_s, on_progress)
         except asyncio.CancelledError:  # the program ends; whoever tries again goes on from there
-            await self._discard(avatar_id, keep_work=True)
+            await self._deletion.discard(avatar_id, keep_work=True)
             raise
         except BaseException:
-            await self._discard(avatar_id)
+            await self._deletion.discard(avatar_id)
             raise
         return self._collection.newest(avatar)
 
@@ -181,7 +174,7 @@ class Creation:
         material, note = await self._features.settle(avatar, key)
         record = records.get(avatar.id)
         if record is None:  # deleted meanwhile
-            await self._discard(avatar.id)
+            await self._deletion.discard(avatar.id)
             return
         self._collection.give_material(avatar, material)
         await self._collection.write(avatar.id, replace(record, material=material, note=note))

@@ -100,7 +100,7 @@ class Features:
             PipelineNotLoaded: the pipeline, or weights that it needs, are not installed.
         """
         try:
-            if not takes(pipeline, kinds_of(avatar.material)):
+            if not suits(avatar, pipeline):
                 words = describe_unsuited(pipeline, kinds_of(avatar.material))
                 raise AvatarRejected(f"{avatar.name} cannot be used: {words}", "unsuited_material")
             return await asyncio.to_thread(self.key_now, avatar, pipeline)  # may read a whole video
@@ -272,6 +272,11 @@ class Features:
 def takes(pipeline: str, kinds: frozenset[str]) -> bool:
     """Whether the pipeline makes avatars of material of these kinds."""
     return kinds <= find_system(pipeline).accepts
+
+
+def suits(avatar: Avatar, pipeline: str) -> bool:
+    """Whether the pipeline takes the avatar's material."""
+    return takes(pipeline, kinds_of(avatar.material))
 
 
 def describe_unsuited(pipeline: str, kinds: frozenset[str]) -> str:

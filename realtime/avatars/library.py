@@ -25,8 +25,9 @@ from realtime.access.credentials import utc_now
 from realtime.avatars.cast import CastPreparation
 from realtime.avatars.collection import Collection
 from realtime.avatars.creation import Creation
+from realtime.avatars.deletion import Deletion
 from realtime.avatars.drawings import Drawings
-from realtime.avatars.features import Features, takes
+from realtime.avatars.features import Features, suits
 from realtime.avatars.pictures import Pictures
 from realtime.avatars.process import OnProgress
 from realtime.avatars.records import Avatar, kinds_of
@@ -37,8 +38,6 @@ from realtime.metrics import Metrics
 from realtime.storage import FolderLock, storing
 
 logger = logging.getLogger(__name__)
-
-UNUSED_BYTES = 256 * 1024 * 1024  # of features kept of other pipelines, other weights and clips
 
 
 class AvatarLibrary:
@@ -53,10 +52,11 @@ class AvatarLibrary:
             self._collection.remember_key,
             lambda avatar: avatar.id in self._collection,
         )
-        self._creation = Creation(config, self._collection, self._features, self._discard)
         self._pictures = Pictures(config.data_dir / "pictures", self._features)
         self._drawings = Drawings(self._features)
-        cast = [a for a in self._collection if a.kind == "cast" and self.suits(a, config.pipeline)]
+        self._deletion = Deletion(config.loaded, self._collection, self._features, self._pictures)
+        self._creation = Creation(config, self._collection, self._features, self._deletion)
+        cast = [a for a in self._collection if a.kind == "cast" and suits(a, config.pipeline)]
         self._cast = CastPreparation(self._features, cast, config.pipeline)
         self._lock = FolderLock(config.data_dir)
 
@@ -84,7 +84,7 @@ class AvatarLibrary:
 
     def suits(self, avatar: Avatar, pipeline: str) -> bool:
         """Whether the pipeline takes the avatar's material."""
-        return takes(pipeline, kinds_of(avatar.material))
+        return suits(avatar, pipeline)
 
     def state(self, avatar: Avatar) -> Literal["ready", "enrolling", "failed"]:
         """Whether it can be used, is being made, or could not be."""
@@ -102,7 +102,7 @@ class AvatarLibrary:
             "kind": avatar.kind,
             "image": f"{self._config.prefix}/v1/avatars/{avatar.id}/image",
             "material": sorted(kinds_of(avatar.material)),
-            "pipelines": [name for name in self._config.loaded if self.suits(avatar, name)],
+            "pipelines": [name for name in self._config.loaded if suits(avatar, name)],
             "state": state,
         }
         if state == "enrolling":
@@ -215,7 +215,7 @@ class AvatarLibrary:
         """
         for pipeline in self._config.loaded:
             for avatar in self.list():
-                if self.suits(avatar, pipeline):
+                if suits(avatar, pipeline):
                     with contextlib.suppress(UnknownAvatar):
                         self._features.key_now(avatar, pipeline)
                         break
@@ -235,38 +235,10 @@ class AvatarLibrary:
         After `claim`, before the first upload."""
         self._creation.forgive()
         try:
-            await asyncio.to_thread(self._sweep)
+            await asyncio.to_thread(self._deletion.sweep)
         except OSError as error:  # whatever lies there, it must not prevent a start
             logger.warning("the data folder cannot be tidied up: %s", error)
         self._creation.go_on()
-
-    def _sweep(self) -> None:
-        """Delete failed, unacknowledged and outdated uploads, and the oldest features that nobody
-        needs."""
-        for avatar_id, record in list(self._collection.records.items()):
-            over = self._collection.is_over(avatar_id, utc_now())
-            if over or record.state in ("uploading", "failed"):
-                _, keys = self._forget(avatar_id)
-                self._delete_files(avatar_id, keys)
-        self._collection.sweep()
-        self._features.sweep(self._needed(), UNUSED_BYTES)
-
-    def _needed(self) -> set[str]:
-        """The keys of all features in use, and for pictures older ones of whom has no others."""
-        needed: set[str] = set()
-        for avatar in self.list():
-            own = set()
-            for pipeline in self._config.loaded:
-                if self.suits(avatar, pipeline):
-                    with contextlib.suppress(UnknownAvatar, ValueError):
-                        own.add(self._features.key_now(avatar, pipeline))
-            record = self._collection.records.get(avatar.id)
-            if record is not None and (
-                record.state == "enrolling" or not any(self.has_features(key) for key in own)
-            ):
-                own.update(record.keys)
-            needed |= own
-        return needed
 
     async def create(
         self, upload: Upload, *, wait_s: float | None = None, on_progress: OnProgress | None = None
@@ -293,35 +265,11 @@ class AvatarLibrary:
         if caller().kind != "local" and not self._collection.owner(avatar):
             raise AvatarRejected(f"{avatar.name} belongs to this server and stays")
         with storing():
-            await self._discard(avatar.id)
+            await self._deletion.discard(avatar.id)
 
     def outdated(self) -> builtins.list[Avatar]:
         """The uploads that are older than `retention_days`."""
-        now, records = utc_now(), self._collection.records
-        return [
-            a for a in self._collection if a.id in records and self._collection.is_over(a.id, now)
-        ]
-
-    async def _discard(self, avatar_id: str, *, keep_work: bool = False) -> None:
-        avatar, keys = self._forget(avatar_id)  # from now on it cannot be enrolled
-        self._pictures.stop(avatar_id)
-        if avatar is not None:
-            await self._features.cancel(avatar, keep_work=keep_work)
-        async with self._collection.disk:
-            await asyncio.to_thread(self._delete_files, avatar_id, keys)
-
-    def _forget(self, avatar_id: str) -> tuple[Avatar | None, builtins.list[str]]:
-        """Drop an avatar; the keys of features that nobody else needs."""
-        avatar, record = self._collection.remove(avatar_id)
-        made = self._features.forget(avatar_id).union(record.keys if record is not None else ())
-        used = self._collection.keys() | self._features.keys_of_others(avatar_id)
-        return avatar, sorted(made - used)
-
-    def _delete_files(self, avatar_id: str, keys: builtins.list[str]) -> None:
-        self._collection.delete_files(avatar_id)
-        for key in keys:
-            self._features.store.delete(key)
-        self._pictures.forget(avatar_id)
+        return self._collection.outdated(utc_now())
 
     async def close(self) -> None:
         """End what is under way; enrolments that were acknowledged go on at the next start."""

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.identity import IdentityFeatures, IdentityStore
 from realtime.avatars import collection as collection_module
-from realtime.avatars import library as library_module
+from realtime.avatars import deletion
 from realtime.avatars.library import AvatarLibrary
 from realtime.errors import StorageError
 from realtime.metrics import Metrics
@@ -70,7 +70,7 @@ async def test_uploads_keep_their_order(library, config, gate):
 async def test_old_features_are_swept_but_none_that_a_picture_is_made_of(
     library, config, gate, monkeypatch
 ):
-    monkeypatch.setattr(library_module, "UNUSED_BYTES", 0)
+    monkeypatch.setattr(deletion, "UNUSED_BYTES", 0)
     gate.open()
     avatar = await library.create(photo(), wait_s=LIMIT_S)
     key = await library.ensure(avatar, "gated")
@@ -83,10 +83,10 @@ async def test_old_features_are_swept_but_none_that_a_picture_is_made_of(
     record.write_text(json.dumps(fields | {"keys": [key, old.stem]}))  # of other weights
     made.unlink()
     again = AvatarLibrary(config, Metrics())
-    again._sweep()
+    again._deletion.sweep()
     assert [path.stem for path in library.identities.iterdir()] == [old.stem]
     shutil.copy(old, made)
-    again._sweep()
+    again._deletion.sweep()
     assert [path.stem for path in library.identities.iterdir()] == [key]
     await again.close()
 
