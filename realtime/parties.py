@@ -11,7 +11,8 @@ from typing import Protocol
 from realtime.access.caller import Caller, caller
 from realtime.control import ControlHub, Listener
 from realtime.errors import BadOffer
-from realtime.sinks.webrtc.peer import EventChannel, Peer
+from realtime.sinks.webrtc.channel import EventChannel
+from realtime.sinks.webrtc.peer import Peer
 from realtime.sinks.webrtc.receive import PacketSink
 
 logger = logging.getLogger(__name__)

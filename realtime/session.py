@@ -30,7 +30,8 @@ from realtime.parties import TOO_LATE, Dialect, Dialects, Parties, Party
 from realtime.protocol import ServerEvent, SessionInfo
 from realtime.session_config import SessionConfig
 from realtime.session_media import SessionMedia
-from realtime.sinks.webrtc import peer as rtc
+from realtime.sinks.webrtc.offer import Offer
+from realtime.sinks.webrtc.peer import Peer
 from realtime.sources.microphone.source import Microphone
 from realtime.sources.pushed import PushedSpeech
 from realtime.sources.source import Playback, Source
@@ -213,7 +214,7 @@ class Session:
 
     # Who is there
 
-    async def connect(self, offer: rtc.Offer, dialects: Dialects | None = None) -> rtc.Peer:
+    async def connect(self, offer: Offer, dialects: Dialects | None = None) -> Peer:
         """Let one more peer watch; its microphone is heard if no other's is. Data channels other
         than `events` are understood in `dialects`.
 

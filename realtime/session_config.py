@@ -7,14 +7,15 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from realtime.media import Size
-from realtime.sinks.webrtc import peer as rtc
+from realtime.sinks.webrtc.peer import Peer, connect
+from realtime.sinks.webrtc.settings import RtcConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class SessionConfig:
     """What the sessions of a server have in common."""
 
-    webrtc: rtc.RtcConfig = field(default_factory=rtc.RtcConfig)
+    webrtc: RtcConfig = field(default_factory=RtcConfig)
     ping_timeout_s: float = 8.0
     """Whoever pinged once and then is silent for so long is gone."""
     limit_s: float = 0.0
@@ -23,5 +24,5 @@ class SessionConfig:
     """Where video is encoded; None: the event loop's own."""
     on_encoded: Callable[[Size, float, float], None] = lambda size, cpu_s, wall_s: None
     """Told each picture's size, the CPU seconds encoding took, and those it was waited for."""
-    connect: Callable[..., Awaitable[rtc.Peer]] = rtc.connect
+    connect: Callable[..., Awaitable[Peer]] = connect
     """How offers are answered."""

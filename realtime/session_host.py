@@ -39,7 +39,8 @@ from realtime.session import Session
 from realtime.session_config import SessionConfig
 from realtime.session_request import SessionRequest
 from realtime.sinks.webrtc.offer import CALL, Terms, parse_offer
-from realtime.sinks.webrtc.peer import Peer, RtcConfig
+from realtime.sinks.webrtc.peer import Peer
+from realtime.sinks.webrtc.settings import RtcConfig
 
 SWEEP_S = 0.5  # after a session's end: its media objects form cycles that hold codec buffers
 

@@ -10,7 +10,7 @@ from pipelines.registry import find_system
 from realtime.session import Session
 from realtime.session_config import SessionConfig
 from realtime.sinks.webrtc.offer import parse_offer
-from realtime.sinks.webrtc.peer import RtcConfig
+from realtime.sinks.webrtc.settings import RtcConfig
 from tests.support.chimes import Chimes, Notebook
 from tests.support.peers import until
 from tests.support.sounds import SILENCE

@@ -13,9 +13,10 @@ import pytest
 from aiortc import rtp
 
 from realtime.errors import BadOffer
-from realtime.sinks.webrtc import peer as rtc
 from realtime.sinks.webrtc.codecs import BitrateConfig
-from realtime.sinks.webrtc.peer import Peer, RtcConfig
+from realtime.sinks.webrtc.offer import Offer
+from realtime.sinks.webrtc.peer import Peer
+from realtime.sinks.webrtc.settings import RtcConfig, local_addresses
 from tests.support.peers import LOOPBACK, Client, Server, connected, draw_card, until
 
 
@@ -274,7 +275,7 @@ async def test_a_connection_that_ends_before_its_answer_is_an_error(
 ) -> None:
     answer = Peer._answer
 
-    async def fail(peer: Peer, offer: rtc.Offer) -> None:
+    async def fail(peer: Peer, offer: Offer) -> None:
         await answer(peer, offer)
         peer._set_state("failed")
 
@@ -315,6 +316,6 @@ def test_addresses_follow_the_configuration() -> None:
     everything = RtcConfig(loopback=True).addresses()
     assert everything is not None
     assert everything[0] == "127.0.0.1"
-    assert everything == rtc.local_addresses()
+    assert everything == local_addresses()
     with pytest.raises(ValueError, match="min_bps"):
         BitrateConfig(min_bps=5, max_bps=1)

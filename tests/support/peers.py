@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from realtime.avatar_stream import AvatarStream
 from realtime.clock import MonotonicClock
 from realtime.media import Hop
-from realtime.sinks.webrtc import peer as rtc
+from realtime.sinks.webrtc.channel import EventChannel
 from realtime.sinks.webrtc.door import bind_to
 from realtime.sinks.webrtc.encodings import Encodings
 from realtime.sinks.webrtc.extensions import PLAYOUT_DELAY_URI
-from realtime.sinks.webrtc.peer import EventChannel, Peer, RtcConfig
+from realtime.sinks.webrtc.offer import parse_offer
+from realtime.sinks.webrtc.peer import Peer, connect
+from realtime.sinks.webrtc.settings import RtcConfig
 from realtime.sources.microphone.config import IngestConfig
 from realtime.sources.microphone.source import Microphone
 from tests.support.streams import FakeHandle
@@ -188,8 +190,8 @@ class Server:
         return self.handle.heard
 
     async def answer(self, offer: str) -> str:
-        self.peer = await rtc.connect(
-            rtc.parse_offer(offer),
+        self.peer = await connect(
+            parse_offer(offer),
             encodings=self.encodings,
             microphone=self.microphone,
             on_channel=self.channels.append,

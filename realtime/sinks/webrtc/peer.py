@@ -36,28 +36,12 @@ from realtime.sinks.webrtc.negotiation import (
     complete_answer,
     complete_negotiation,
 )
-from realtime.sinks.webrtc.offer import (
-    Offer,
-    audio_preferences,
-    parse_offer,
-    video_preferences,
-)
+from realtime.sinks.webrtc.offer import Offer, audio_preferences, video_preferences
 from realtime.sinks.webrtc.pictures import VideoViewer
 from realtime.sinks.webrtc.receive import MicrophoneReceiver, PacketSink
 from realtime.sinks.webrtc.send import MediaClock, MediaSender, SenderStats
-from realtime.sinks.webrtc.settings import RtcConfig, local_addresses
+from realtime.sinks.webrtc.settings import RtcConfig
 from realtime.sinks.webrtc.viewer import Viewer
-
-__all__ = [
-    "EventChannel",
-    "Offer",
-    "Peer",
-    "PeerStats",
-    "RtcConfig",
-    "connect",
-    "local_addresses",
-    "parse_offer",
-]
 
 logger = logging.getLogger(__name__)
 
