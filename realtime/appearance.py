@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pipelines.pipeline import System
-from realtime.engine.handle import StreamHandle, StreamOpener
+from realtime.engine.handle import StreamHandle, StreamOpener, StreamRequest
 from realtime.media import Size
 
 logger = logging.getLogger(__name__)
@@ -67,8 +67,8 @@ class Appearance:
             VivavoceError: the face cannot be had, or the engine takes no more or is gone.
         """
         key = await self._key(self.avatar)
-        values = dict(self.values)
-        self._handle = await opener.open(self.system.name, key, size, seed, values, frame)
+        request = StreamRequest(self.system.name, key, size, frame, seed, dict(self.values))
+        self._handle = await opener.open(request)
         return self._handle
 
     def check(self, wish: Wish) -> None:

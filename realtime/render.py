@@ -30,6 +30,7 @@ from realtime.avatars.records import Avatar, sniff_video
 from realtime.clock import VirtualClock
 from realtime.config import ServerConfig
 from realtime.cursor import Cursor
+from realtime.engine.handle import StreamRequest
 from realtime.engine.local import LocalEngine
 from realtime.errors import AvatarRejected, UnknownAvatar, VivavoceError
 from realtime.media import FPS, HOP_S, HOP_SAMPLES, Picture, Voice
@@ -117,7 +118,7 @@ async def _render(job: RenderJob, sound: Sound, out: Path, progress: bool) -> Re
     step_s: list[float] = []
     engine.on_step = step_s.append
     size, frame = config.size_of(pipeline), config.frame_of(pipeline)
-    handle = await engine.open(pipeline, key, size, job.seed, {}, frame)
+    handle = await engine.open(StreamRequest(pipeline, key, size, frame, job.seed))
     stream = AvatarStream(FileSource(sound.chunks(), sound.mix), handle, VirtualClock())
     begin = time.monotonic()
     with (

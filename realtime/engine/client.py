@@ -3,7 +3,7 @@
     engine = Engine(EngineConfig(pipelines=(("portrait", options),), identities=folder))
     await engine.start()                      # EngineError if a pipeline cannot be built
     await engine.warm_up("portrait", key, (512, 512))     # costs are known from here on
-    stream = await engine.open("portrait", key, (512, 512), seed=0, controls={})
+    stream = await engine.open(StreamRequest("portrait", key, (512, 512)))
     stream.on_frame = ...                     # see `realtime.engine.handle.StreamHandle`
 
 The inference process is started by `start`, watched, and started anew when it ends, or when it
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from pipelines.machine import Machine
@@ -24,7 +23,7 @@ from pipelines.photo.framing import SQUARE
 from realtime.clock import Clock, MonotonicClock
 from realtime.engine.config import EngineConfig
 from realtime.engine.encoding_tally import EncodingTally
-from realtime.engine.handle import StreamHandle
+from realtime.engine.handle import StreamHandle, StreamRequest
 from realtime.engine.health import Health, State
 from realtime.engine.heartbeat import watch
 from realtime.engine.link import Link, Observer
@@ -262,17 +261,9 @@ class Engine:
         finally:
             self._building -= 1
 
-    async def open(
-        self,
-        pipeline: str,
-        key: str,
-        size: Size,
-        seed: int,
-        controls: Mapping[str, float],
-        frame: str = SQUARE,
-    ) -> StreamHandle:
+    async def open(self, request: StreamRequest) -> StreamHandle:
         """See `StreamOpener.open`."""
-        return await self._ready().open(pipeline, key, size, seed, controls, frame)
+        return await self._ready().open(request)
 
     async def check(self, pipeline: str, size: Size, frame: str = SQUARE) -> None:
         """Ask the inference process whether it would take one more stream now. A fresh answer.

@@ -14,6 +14,7 @@ from pipelines.pipeline import Size
 from realtime.engine import wire
 from realtime.engine.config import EngineConfig
 from realtime.engine.costs import Costs
+from realtime.engine.handle import StreamRequest
 from realtime.engine.host import PipelineHost, in_words
 from realtime.engine.media_costs import Face
 from realtime.engine.peers import Peer
@@ -201,28 +202,18 @@ class InferenceDesk:
         self._admit(pipeline, size, frame)
         answer(None)
 
-    def do_open(
-        self,
-        peer: Peer,
-        answer: Answer,
-        pipeline: str,
-        key: str,
-        size: Size,
-        seed: int,
-        controls: dict[str, float],
-        frame: str = SQUARE,
-    ) -> None:
+    def do_open(self, peer: Peer, answer: Answer, request: StreamRequest) -> None:
         """Open a stream: its row is taken at once, its face comes when it is prepared."""
-        host = self._admit(pipeline, size, frame)
-        slot = self._streams.take(peer, host, size, frame)
+        host = self._admit(request.pipeline, request.size, request.frame)
+        slot = self._streams.take(peer, host, request.size, request.frame)
 
         def prepared(identity: IdentityFeatures) -> None:
             if slot not in self._streams:  # its peer has gone meanwhile
                 return
-            host.pipeline.reset(slot.row, seed)
+            host.pipeline.reset(slot.row, request.seed)
             self._show(host, slot, identity)
-            if controls:
-                host.pipeline.set_controls(slot.row, controls)
+            if request.controls:
+                host.pipeline.set_controls(slot.row, dict(request.controls))
             place = self._streams.welcome(peer, slot)
             if place is not None:
                 answer(self._opened(slot, *place))
@@ -231,7 +222,7 @@ class InferenceDesk:
             self._streams.close(slot)
             answer(error)
 
-        self._prepare(host, key, frame, (size,), refuse, prepared)
+        self._prepare(host, request.key, slot.frame, (slot.asked,), refuse, prepared)
 
     def _show(self, host: PipelineHost, slot: Slot, identity: IdentityFeatures) -> None:
         """Give a slot a prepared face, and the sizes that it has in the slot's frame."""

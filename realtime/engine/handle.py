@@ -8,7 +8,7 @@ one loop, and wakes it; a queue and a task per stream would only add a wait.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import av
@@ -74,21 +74,26 @@ class StreamHandle(Protocol):
         """Give the slot back. Nothing is called any more. Safe to call again."""
 
 
+@dataclass(frozen=True)
+class StreamRequest:
+    """A slot of `pipeline` with the identity `key`, as it is to begin."""
+
+    pipeline: str
+    key: str
+    size: Size
+    """One of those of the system's `frame`, see `pipelines.photo.framing`."""
+    frame: str = SQUARE
+    seed: int = 0
+    """Of the movements that chance makes."""
+    controls: Mapping[str, float] = field(default_factory=dict)
+    """By name; those left out are as the system has them."""
+
+
 class StreamOpener(Protocol):
     """Opens streams: the engine, as a session sees it."""
 
-    async def open(
-        self,
-        pipeline: str,
-        key: str,
-        size: Size,
-        seed: int,
-        controls: Mapping[str, float],
-        frame: str = SQUARE,
-    ) -> StreamHandle:
-        """A slot of `pipeline` with the identity `key`; hops may be submitted at once.
-
-        size: one of those of the system's `frame`, see `pipelines.photo.framing`.
+    async def open(self, request: StreamRequest) -> StreamHandle:
+        """Take a slot; hops may be submitted at once.
 
         Raises:
             AtCapacity: one more stream would make others late.

@@ -6,18 +6,17 @@ import asyncio
 import itertools
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-from pipelines.photo.framing import SQUARE
 from realtime.clock import Clock
 from realtime.engine import wire
+from realtime.engine.handle import StreamRequest
 from realtime.engine.memory import PictureMemory
 from realtime.engine.stream import EngineStream
 from realtime.engine.supervisor import EngineAddress
 from realtime.engine.turns import WaitingHop
 from realtime.errors import EngineError
-from realtime.media import Size
 
 CALL_S = 30.0
 """Deadline of a call that builds nothing: generous, for a machine with every core busy."""
@@ -121,18 +120,9 @@ class Link:
             raise EngineError(self.lost.result())
         self._send(wire.pack(wire.CALL, wire.Call(number, method, args)), must=True)
 
-    async def open(
-        self,
-        pipeline: str,
-        key: str,
-        size: Size,
-        seed: int,
-        controls: Mapping[str, float],
-        frame: str = SQUARE,
-    ) -> EngineStream:
+    async def open(self, request: StreamRequest) -> EngineStream:
         """Open a stream; see `StreamOpener.open`."""
-        args = (pipeline, key, size, seed, dict(controls), frame)
-        opened: wire.Opened = await self.call("open", *args)
+        opened: wire.Opened = await self.call("open", request)
         if self.lost.done():  # between its answer and this line
             raise EngineError(self.lost.result())
         still = self._memories[opened.memory].take(opened.batch, opened.row, opened.size)

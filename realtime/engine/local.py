@@ -17,13 +17,13 @@ import av
 from pipelines.batch import Batch
 from pipelines.identity import IdentityStore
 from pipelines.motion.space import BEHAVIOURS
-from pipelines.photo.framing import SQUARE, check_size, framed, largest_sizes, rungs
+from pipelines.photo.framing import check_size, framed, largest_sizes, rungs
 from pipelines.registry import find_system
 from realtime.clock import Clock, MonotonicClock
 from realtime.engine.backends import choose_backend
 from realtime.engine.config import BackendWish, DeviceWish
 from realtime.engine.device import choose_device, use_one_thread
-from realtime.engine.handle import StreamFacts
+from realtime.engine.handle import StreamFacts, StreamRequest
 from realtime.engine.memory import video_frame
 from realtime.engine.quantile import Quantile
 from realtime.errors import AtCapacity, EngineError, NotReady
@@ -71,29 +71,21 @@ class LocalEngine:
         self.batch = Batch.of(slots, largest_sizes(self.system), self.pipeline.motion_dim)
         self._free = deque(range(slots))
 
-    async def open(
-        self,
-        pipeline: str,
-        key: str,
-        size: Size,
-        seed: int,
-        controls: Mapping[str, float],
-        frame: str = SQUARE,
-    ) -> LocalStream:
+    async def open(self, request: StreamRequest) -> LocalStream:
         """See `StreamOpener.open`."""
-        if pipeline != self.system.name:
-            raise NotReady(f"the pipeline {pipeline!r} is not loaded")
+        if request.pipeline != self.system.name:
+            raise NotReady(f"the pipeline {request.pipeline!r} is not loaded")
         if not self._free:
             raise AtCapacity(f"all {self.pipeline.slots} slots are taken")
         try:
-            check_size(self.system, size, frame)
+            check_size(self.system, request.size, request.frame)
         except ValueError as error:
             raise EngineError(str(error)) from error
-        stream = LocalStream(self, self._free[0], size, frame)
-        self.pipeline.reset(stream.row, seed)
-        await stream.set_identity(key)
-        if controls:
-            await stream.set_controls(controls)
+        stream = LocalStream(self, self._free[0], request.size, request.frame)
+        self.pipeline.reset(stream.row, request.seed)
+        await stream.set_identity(request.key)
+        if request.controls:
+            await stream.set_controls(request.controls)
         stream.draw_still()
         self._free.popleft()
         return stream

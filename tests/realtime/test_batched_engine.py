@@ -16,6 +16,7 @@ from pipelines.motion.model import MotionModel
 from pipelines.photo.framing import sizes_for
 from pipelines.pipeline import Size
 from pipelines.tape import Tape
+from realtime.engine.handle import StreamRequest
 from realtime.engine.host import PipelineHost
 from realtime.media import HOP_SAMPLES
 from tests.realtime.test_engine_desk import Bench
@@ -63,7 +64,7 @@ def shade(bench: Bench, frame: Any) -> int:
 
 def test_streams_are_drawn_in_batches_each_its_own_face(bench):
     keys = [face(bench.desk._config.identities, tone) for tone in (10, 60, 110)]
-    opened = [bench.call("open", "echo", key, LARGE, 0, {}) for key in keys]
+    opened = [bench.call("open", StreamRequest("echo", key, LARGE)) for key in keys]
     for each, tone in zip(opened, (10, 60, 110), strict=True):
         assert bench.host.memory.batches[each.batch].planes[each.row, 0] == tone  # the still
         bench.read(each)

@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 
 from realtime.engine.client import Engine
+from realtime.engine.handle import StreamRequest
 from realtime.engine.memory import PictureMemory
 from realtime.engine.supervisor import EngineAddress
 from realtime.errors import AtCapacity, EngineError, NotReady
@@ -112,7 +113,7 @@ async def test_controls_and_face_change_while_a_stream_runs(speaker, folder):
 async def test_an_unknown_face_is_refused_in_words_and_takes_no_slot(engine, speak):
     for _ in range(9):
         with pytest.raises(EngineError, match="cannot load the avatar"):
-            await engine.open("echo", "0" * 64, LARGE, 0, {})
+            await engine.open(StreamRequest("echo", "0" * 64, LARGE))
     speaker = await speak()
     with pytest.raises(EngineError, match="cannot load the avatar"):
         await speaker.stream.set_identity("0" * 64)
@@ -121,9 +122,9 @@ async def test_an_unknown_face_is_refused_in_words_and_takes_no_slot(engine, spe
 
 async def test_what_cannot_be_opened_says_why(engine, key):
     with pytest.raises(NotReady, match="'other' is not loaded"):
-        await engine.open("other", key, LARGE, 0, {})
+        await engine.open(StreamRequest("other", key, LARGE))
     with pytest.raises(EngineError, match="one of 64x36, 128x72, 256x144"):
-        await engine.open("echo", key, (512, 512), 0, {})
+        await engine.open(StreamRequest("echo", key, (512, 512)))
     with pytest.raises(NotReady, match="'other' is not loaded"):
         await engine.check("other", LARGE)
     await engine.check("echo", LARGE)
@@ -254,11 +255,11 @@ async def test_pipelines_are_loaded_beside_running_ones(folder, key):
         loading = asyncio.create_task(engine.load("echo2", EchoOptions(build_s=2.0)))
         await until(lambda: engine.health().pipelines.get("echo2") == "loading")
         with pytest.raises(NotReady, match="loading"):
-            await engine.open("echo2", key, LARGE, 0, {})
+            await engine.open(StreamRequest("echo2", key, LARGE))
         await speaker.say(*[0.1] * 5)
         assert not loading.done()
         await loading
-        other = await engine.open("echo2", key, LARGE, 3, {})
+        other = await engine.open(StreamRequest("echo2", key, LARGE, seed=3))
         assert colours(other.still) == (0, 77, 3)
         assert await speaker.say(0.1)
         with pytest.raises(EngineError, match="other options"):
@@ -336,7 +337,7 @@ async def test_a_stranger_is_shown_out(engine):
 
 async def test_an_opening_that_is_cancelled_leaves_nothing(engine, key, speak):
     for delay in (0, 0.0005, 0.001, 0.002, 0.004, 0.008) * 3:
-        opening = asyncio.create_task(engine.open("echo", key, LARGE, 0, {}))
+        opening = asyncio.create_task(engine.open(StreamRequest("echo", key, LARGE)))
         await asyncio.sleep(delay)
         opening.cancel()
         for result in await asyncio.gather(opening, return_exceptions=True):

@@ -16,6 +16,7 @@ from realtime.engine import wire
 from realtime.engine.config import EngineConfig
 from realtime.engine.costs import make_costs
 from realtime.engine.desk import InferenceDesk
+from realtime.engine.handle import StreamRequest
 from realtime.engine.turns import WaitingHop
 from realtime.errors import AtCapacity, EngineError, VivavoceError
 from realtime.media import HOP_SAMPLES
@@ -97,7 +98,7 @@ class Bench:
         self.posts.get(timeout=PATIENCE_S)()
 
     def open(self, peer: Any = None) -> wire.Opened:
-        opened: wire.Opened = self.call("open", "echo", self.key, LARGE, 0, {}, peer=peer)
+        opened: wire.Opened = self.call("open", StreamRequest("echo", self.key, LARGE), peer=peer)
         return opened
 
     def read(self, picture: Any) -> None:
@@ -255,7 +256,7 @@ def test_a_picture_that_outlives_its_stream_stays_until_it_is_read(gpu):
 
 def test_opening_ends_with_its_peer(gpu):
     other: Any = Peer()
-    gpu.desk.call(other, wire.Call(1, "open", ("echo", gpu.key, LARGE, 0, {})))
+    gpu.desk.call(other, wire.Call(1, "open", (StreamRequest("echo", gpu.key, LARGE),)))
     gpu.desk.gone(other)
     gpu.next_post()
     assert not other.replies
@@ -266,7 +267,7 @@ def test_opening_ends_with_its_peer(gpu):
 def test_a_peer_found_gone_while_it_is_welcomed_leaves_nothing(gpu):
     other: Any = Peer()
     other.on_send = lambda: gpu.desk.gone(other)
-    gpu.desk.call(other, wire.Call(1, "open", ("echo", gpu.key, LARGE, 0, {})))
+    gpu.desk.call(other, wire.Call(1, "open", (StreamRequest("echo", gpu.key, LARGE),)))
     gpu.next_post()
     assert not gpu.desk._streams.scheduler.slots
     assert not gpu.host.memory.taken.any()

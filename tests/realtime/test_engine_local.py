@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from realtime.engine.handle import StreamRequest
 from realtime.engine.local import LocalEngine
 from realtime.errors import AtCapacity, EngineError, NotReady
 from realtime.media import HOP_SAMPLES
@@ -41,7 +42,7 @@ async def test_frames_stay_as_they_were_when_later_ones_come(engine, key):
 
 
 async def test_controls_face_and_clear_reach_the_pipeline(engine, key, tmp_path):
-    stream = await engine.open("echo", key, LARGE, 0, {"strength": 0.25})
+    stream = await engine.open(StreamRequest("echo", key, LARGE, controls={"strength": 0.25}))
     speaker = Speaker(stream)
     (frame,) = await speaker.say(0.1, 0.1, 0.1)
     assert frame.motion[3] == 0.25
@@ -54,9 +55,9 @@ async def test_controls_face_and_clear_reach_the_pipeline(engine, key, tmp_path)
 
 
 async def test_slots_are_given_back(engine, key):
-    stream = await engine.open("echo", key, LARGE, 0, {})
+    stream = await engine.open(StreamRequest("echo", key, LARGE))
     with pytest.raises(AtCapacity, match="all 1 slots"):
-        await engine.open("echo", key, LARGE, 0, {})
+        await engine.open(StreamRequest("echo", key, LARGE))
     await stream.close()
     await stream.close()
     stream.submit(hop(0))
@@ -71,9 +72,9 @@ async def test_what_cannot_be_says_why(engine, key, tmp_path):
     with pytest.raises(EngineError, match="unknown pipeline"):
         LocalEngine("nobody", None, tmp_path)
     with pytest.raises(EngineError, match="cannot load the avatar"):
-        await engine.open("echo", "0" * 64, LARGE, 0, {})
+        await engine.open(StreamRequest("echo", "0" * 64, LARGE))
     with pytest.raises(EngineError, match="must be one of"):
-        await engine.open("echo", key, (1, 1), 0, {})
+        await engine.open(StreamRequest("echo", key, (1, 1)))
     with pytest.raises(NotReady):
-        await engine.open("portrait", key, LARGE, 0, {})
-    await (await engine.open("echo", key, LARGE, 0, {})).close()  # the slot was not lost
+        await engine.open(StreamRequest("portrait", key, LARGE))
+    await (await engine.open(StreamRequest("echo", key, LARGE))).close()  # the slot was not lost

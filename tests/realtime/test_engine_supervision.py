@@ -16,6 +16,7 @@ import pytest_asyncio
 from pipelines.identity import IdentityStore
 from realtime.engine.client import Engine
 from realtime.engine.config import EngineConfig
+from realtime.engine.handle import StreamRequest
 from realtime.errors import EngineError, NotReady
 from tests.support.engines import (
     LARGE,
@@ -114,7 +115,7 @@ async def test_killed_again_during_its_restart_it_comes_back(engine, key):
 
 async def test_a_call_under_way_fails_when_it_is_killed(engine, key):
     os.kill(engine.pid, signal.SIGSTOP)
-    opening = asyncio.create_task(engine.open("echo", key, LARGE, 0, {}))
+    opening = asyncio.create_task(engine.open(StreamRequest("echo", key, LARGE)))
     await asyncio.sleep(0)
     os.kill(engine.pid, signal.SIGKILL)
     with pytest.raises(EngineError, match=r"has ended|exit code"):
@@ -129,7 +130,7 @@ async def test_what_was_loaded_and_measured_later_is_so_again(engine, key):
     await until(lambda: engine.state == "ready")
     assert engine.health().pipelines == {"echo": "ready", "echo2": "ready"}
     assert engine.health().costs["echo2 draw 256x144"] >= 0
-    await (await engine.open("echo2", key, LARGE, 0, {})).close()
+    await (await engine.open(StreamRequest("echo2", key, LARGE))).close()
 
 
 async def test_it_comes_back_without_what_was_deleted_meanwhile(engine, folder, key):
@@ -162,7 +163,7 @@ async def test_a_fault_of_the_supervision_is_a_state(folder, key, monkeypatch):
         await kill(engine)
         await until(lambda: engine.state == "failed")
         with pytest.raises(EngineError, match="ArithmeticError: no clock"):
-            await engine.open("echo", key, LARGE, 0, {})
+            await engine.open(StreamRequest("echo", key, LARGE))
 
 
 async def test_one_that_cannot_say_how_it_is_is_started_anew(engine, key, monkeypatch):
@@ -238,7 +239,7 @@ async def test_restarting_is_given_up_in_the_end(folder, key):
         assert engine.pid is None
         assert "given up" in engine.health().reason
         with pytest.raises(EngineError, match="given up"):
-            await engine.open("echo", key, LARGE, 0, {})
+            await engine.open(StreamRequest("echo", key, LARGE))
 
 
 @pytest.mark.parametrize(

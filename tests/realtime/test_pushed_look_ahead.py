@@ -20,6 +20,7 @@ from pipelines.identity import IdentityStore
 from pipelines.pipeline import Material, QuietProgress
 from pipelines.registry import find_system
 from realtime.avatar_stream import MARGIN_S, AvatarStream
+from realtime.engine.handle import StreamRequest
 from realtime.engine.local import LocalEngine
 from realtime.media import HOP_S, HOP_SAMPLES, PACKET_SAMPLES, Frame, Hop
 from realtime.sources.pushed import RESERVE_S, PushedSpeech
@@ -259,7 +260,7 @@ async def test_other_pipelines_do_not_wait_for_their_look_ahead(
     )
     IdentityStore(tmp_path).save(identity)
     engine = LocalEngine(pipeline, options, tmp_path)
-    handle = await engine.open(pipeline, identity.key, (256, 256), 3, {})
+    handle = await engine.open(StreamRequest(pipeline, identity.key, (256, 256), seed=3))
     assert handle.look_ahead >= 2 * HOP_SAMPLES
     said = [Said(0.5, 0.6, True), Said(1.2, 0.7, False)]
     talk = Talk(handle, ManualClock())

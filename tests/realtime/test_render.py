@@ -22,6 +22,7 @@ from realtime.avatar_stream import AvatarStream
 from realtime.cli import main
 from realtime.clock import VirtualClock
 from realtime.config import shipped_cast_dir
+from realtime.engine.handle import StreamRequest
 from realtime.engine.local import LocalEngine
 from realtime.media import VOICE_SAMPLES, Picture, Voice
 from realtime.render import RenderJob, find_identity
@@ -59,7 +60,7 @@ def drawn(job):
 
     async def play(chunks, seed):
         source = FileSource([chunk.reshape(-1, 1) for chunk in chunks])
-        handle = await engine.open("portrait", key, (256, 256), seed, {})
+        handle = await engine.open(StreamRequest("portrait", key, (256, 256), seed=seed))
         stream = AvatarStream(source, handle, VirtualClock())
         pictures, voices = stream.subscribe(Picture), stream.subscribe(Voice)
         stream.start()

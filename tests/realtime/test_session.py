@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from realtime.engine.handle import StreamFacts
+from realtime.engine.handle import StreamFacts, StreamRequest
 from realtime.errors import AtCapacity, BadOffer, SessionError, UnknownSession, VivavoceError
 from realtime.life import Life
 from realtime.sources.pushed import PushedSpeech
@@ -28,7 +28,9 @@ async def test_it_takes_its_place_waits_for_somebody_and_runs() -> None:
         session = stage.session
         assert session.life is Life.OPEN
         controls = {"gaze": 1.0, "warmth": 5.0}
-        assert stage.opener.asked == [("fake", "ANNA", (32, 18), 7, controls)]
+        assert stage.opener.asked == [
+            StreamRequest("fake", "ANNA", (32, 18), "square", 7, controls)
+        ]
         await session.connect(FakeOffer())  # type: ignore[arg-type]
         await stage.clock.advance(5.0)
         assert session.life is Life.OPEN

@@ -13,6 +13,7 @@ from PIL import Image
 from realtime.avatars.library import AvatarLibrary
 from realtime.avatars.uploads import Upload
 from realtime.config import ServerConfig
+from realtime.engine.handle import StreamRequest
 from realtime.engine.local import LocalEngine
 from realtime.errors import UnknownAvatar
 from realtime.metrics import Metrics
@@ -41,7 +42,7 @@ async def test_a_still_is_what_a_session_shows_before_any_sound(tmp_path):
         for frame in ("square", "16:9"):
             still = opened(await library.still(avatar, "portrait", frame))
             size = config.size_of("portrait", frame)
-            stream = await engine.open("portrait", key, size, 0, {}, frame)
+            stream = await engine.open(StreamRequest("portrait", key, size, frame))
             begins = cv2.cvtColor(planes(stream.still), cv2.COLOR_YUV2RGB_I420)
             assert still.shape == begins.shape
             assert np.abs(still - begins).mean() < JPEG

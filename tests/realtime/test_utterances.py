@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipelines.motion.space import MOTION_INDEX
 from realtime.avatar_stream import AvatarStream
+from realtime.engine.handle import StreamRequest
 from realtime.engine.local import LocalEngine
 from realtime.media import HOP_S, Frame
 from realtime.render import find_identity
@@ -108,7 +109,7 @@ def told(config: Any) -> Told:
         key = await find_identity(avatar, config)
         identities = config.data_dir / "identities"
         engine = LocalEngine("portrait", config.options_of("portrait"), identities)
-        handle = await engine.open("portrait", key, (256, 256), 3, {})
+        handle = await engine.open(StreamRequest("portrait", key, (256, 256), seed=3))
         try:
             return await _speak(handle)
         finally:

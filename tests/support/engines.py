@@ -15,6 +15,7 @@ import numpy as np
 from pipelines.identity import IdentityFeatures, IdentityStore
 from realtime.engine.client import Engine
 from realtime.engine.config import EngineConfig
+from realtime.engine.handle import StreamRequest
 from realtime.media import HOP_SAMPLES, Frame, Hop, Size
 
 sys.path.insert(0, str(Path(__file__).parent / "echo"))  # found by entry point, as if installed
@@ -93,7 +94,7 @@ class Speaker:
     @classmethod
     async def open(cls, engine: Any, key: str, size: Size = LARGE, seed: int = 0) -> Speaker:
         """Open a stream of the echo system."""
-        return cls(await engine.open("echo", key, size, seed, {}))
+        return cls(await engine.open(StreamRequest("echo", key, size, seed=seed)))
 
     def send(self, level: float = 0.5, *, speech: bool = False) -> None:
         """Hand in the next hop."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.pipeline import Control, Size
+from pipelines.pipeline import Control
+from realtime.engine.handle import StreamRequest
 from realtime.errors import UnknownAvatar, VivavoceError
 from realtime.metrics import Metrics
 from realtime.session import Session
@@ -60,22 +61,12 @@ class FakeOpener:
 
     def __init__(self, handle: FakeHandle) -> None:
         self.handle = handle
-        self.asked: list[tuple[Any, ...]] = []
-        self.frames: list[str] = []
+        self.asked: list[StreamRequest] = []
         self.error: VivavoceError | None = None
 
-    async def open(
-        self,
-        pipeline: str,
-        key: str,
-        size: Size,
-        seed: int,
-        controls: Mapping[str, float],
-        frame: str = "square",
-    ) -> FakeHandle:
-        self.handle.largest = size
-        self.frames.append(frame)
-        self.asked.append((pipeline, key, size, seed, dict(controls)))
+    async def open(self, request: StreamRequest) -> FakeHandle:
+        self.handle.largest = request.size
+        self.asked.append(request)
         if self.error is not None:
             raise self.error
         return self.handle
