@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -25,6 +21,7 @@ from pipelines.anitalker.weights import map_of
 from pipelines.checkpoints import check_tensors
 from pipelines.motion.space import MOTION_DIM, MOTION_INDEX
 from pipelines.weights import read_metadata
+from tests.support.workers import train_in_two
 from training.flow_warp.batches import Sampler
 from training.flow_warp.export import export
 from training.flow_warp.head import refit
@@ -46,15 +43,6 @@ from training.workers import Workers
 TINY = RendererConfig(size=16, widths=(4, 8, 8), latent_dim=24)
 PLAN = Plan(steps=4, warm_up=1, report=2, sheet=2)
 ALONE = Workers(torch.device("cpu"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in one order, so that equal runs are equal to the bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _fill(folder: Path, people: int = 4) -> None:
@@ -325,19 +313,8 @@ with joined("cpu") as workers:
 
 
 def test_two_workers_train_one_model(data: Path, tmp_path: Path) -> None:
-    script = tmp_path / "worker.py"
-    script.write_text(_WORKER)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, str(script), str(data), str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    states = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
-    for name, value in states[0].items():
-        assert torch.equal(value, states[1][name]), name
+    weights = train_in_two(_WORKER, data, tmp_path)
     assert len((tmp_path / "curve.jsonl").read_text().splitlines()) == 1
     alone = _run(data, tmp_path / "alone", replace(PLAN, steps=3))
     alone.train()  # sees the first worker's batches only, so it learns something else
-    assert not torch.equal(alone.learner.margin.centres, states[0]["margin.centres"])
+    assert not torch.equal(alone.learner.margin.centres, weights["margin.centres"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -40,15 +40,6 @@ DIM, FRAMES = 6, 12
 LATENT = LatentConfig(dim=DIM, rows=8, columns=8)
 ALONE = Workers(torch.device("cpu"))
 _MOUTH = [[0.0, 0.45, 0.2], [-0.4, -0.3, 0.1], [0.4, -0.3, 0.1]]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in one order, so that equal runs are equal to the bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _fill(folder: Path, people: int) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +16,7 @@ from pipelines.swaptalk.vqgan.config import PRESETS, SMALL
 from pipelines.swaptalk.vqgan.quantise import NearestQuantiser
 from pipelines.swaptalk.vqgan.weights import read_vqgan
 from pipelines.swaptalk.weights import encoder_name
+from tests.support.workers import train_in_two
 from training.flow_warp.store import Clip, read_faces, write_clip
 from training.swaptalk.vqgan.__main__ import main
 from training.swaptalk.vqgan.batches import Batch, Sampler
@@ -35,15 +32,6 @@ TINY = replace(SMALL, size=SIZE, ch=8, ch_mult=(1, 2), code_dim=4, parts=2, code
 PLAN = Plan(steps=6, begin=2, warm_up=1, report=2, sheet=3)
 ALONE = Workers(torch.device("cpu"))
 MOUTH, EYES = (0.0, 0.35), ((-0.25, -0.2), (0.25, -0.2))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums in one order, so that equal runs are equal to the bit."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _fill(folder: Path, people: int = 5) -> None:
@@ -336,16 +324,5 @@ with joined("cpu") as workers:
 
 
 def test_two_workers_train_one_model(data: Path, tmp_path: Path) -> None:
-    script = tmp_path / "worker.py"
-    script.write_text(_WORKER)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, str(script), str(data), str(tmp_path)],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    states = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
-    for name, value in states[0].items():
-        assert torch.equal(value, states[1][name]), name
+    train_in_two(_WORKER, data, tmp_path)
     assert len((tmp_path / "curve.jsonl").read_text().splitlines()) == 2
