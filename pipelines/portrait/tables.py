@@ -50,11 +50,6 @@ class FaceTable:
             box = tuple(slice(0, n) for n in value.shape)
             held[row][box] = value.to(held.device)
 
-    @property
-    def row_bytes(self) -> int:
-        """What a face takes."""
-        return sum(held[0].nbytes for held in leaves(self.held))
-
 
 class FaceTables:
     """The faces of `slots` slots at every size.

@@ -81,15 +81,6 @@ def corners(places: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def jitter(places: NDArray[np.float64]) -> float:
-    """How much squares [n, 2, 3] tremble: root mean square of the second difference of their
-    corners, as a share of their side."""
-    at = corners(places)
-    side = float(np.linalg.norm(at[:, 1] - at[:, 0], axis=1).mean())
-    second = at[2:] - 2.0 * at[1:-1] + at[:-2]
-    return float(np.sqrt((second**2).sum(-1).mean())) / side
-
-
 def cut(picture: torch.Tensor, place: NDArray[np.float64], side: int) -> torch.Tensor:
     """The square of a frame, float32 [3, H, W] -> [3, side, side]; edges are extended."""
     height, width = picture.shape[1:]

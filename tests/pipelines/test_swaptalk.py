@@ -42,10 +42,11 @@ from pipelines.swaptalk.faces import ROWS, Faces
 from pipelines.swaptalk.loop import PAUSE, make_loop
 from pipelines.swaptalk.player import View
 from pipelines.swaptalk.render import SwapTalkRenderer
-from pipelines.swaptalk.square import jitter, steady_squares
+from pipelines.swaptalk.square import steady_squares
 from pipelines.swaptalk.system import SYSTEM
 from pipelines.swaptalk.template import Template
 from tests.support.echo_faces import EchoFaces
+from tests.support.squares import jitter
 from tests.support.tiny_swaptalk import TINY, write_weights
 from tests.support.videos import SIZE, drawn_clip, write_clip
 

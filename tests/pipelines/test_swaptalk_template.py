@@ -27,8 +27,9 @@ from pipelines.swaptalk.loop import (
     turn_steps,
 )
 from pipelines.swaptalk.player import Player
-from pipelines.swaptalk.square import corners, cut, jitter, steady_squares
+from pipelines.swaptalk.square import corners, cut, steady_squares
 from pipelines.swaptalk.template import kept_size
+from tests.support.squares import jitter
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 

@@ -1,7 +1,7 @@
 """The networks with what only training needs: a batch in, losses out.
 
-A learner's `network` is what is trained and kept. Of its losses `total` is minimised; those in
-`YARDSTICKS` are what one gets for nothing, to read the others by.
+A learner's `network` is what is trained and kept. Of its losses `total` is minimised; `target` and
+`still` are what one gets for nothing, to read the others by.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from pipelines.swaptalk.lips import LipSync
 from pipelines.swaptalk.swap import Swap
 from training.swaptalk.losses import Recognise, cell_weights, identity_loss, map_loss
 from training.swaptalk.samplers import ExpertBatch, LipBatch, SwapBatch
-
-YARDSTICKS = ("target", "still", "right")
 
 _SYNCED = 0.75  # sync loss under which the expert has a say, as in Wav2Lip
 _LOOKS_BACK = 0.02  # share of a step in the mean of the sync loss
