@@ -10,7 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-RATE_HZ = 48_000
+from realtime.media import VOICE_RATE_HZ as RATE_HZ
 
 
 def write_sound(

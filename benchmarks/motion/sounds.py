@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.lips.sounds import Clip, white
+from pipelines.pipeline import FPS
 from training.speech.phones import RATE_HZ, Phone
 from training.speech.sentences import HELD_OUT
 from training.speech.synthesis import synthesise
 
 _ROOM_DB, _VOICE_DB = -72.0, -23.0  # RMS below full scale
-_HOP = RATE_HZ // 25
+_HOP = RATE_HZ // FPS
 _PAUSES_S = (0.2, 0.7)  # between sentences of talk
 _TURN_SENTENCES, _SILENCES_S = 5, (6.0, 16.0)  # of a conversation
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-RATE_HZ = 48_000
+from realtime.media import VOICE_RATE_HZ as RATE_HZ
+
 FORMANTS_HZ = ((730, 90), (1090, 110), (2440, 170))  # an open "ah": frequency, bandwidth
 
 

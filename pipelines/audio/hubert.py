@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.checkpoints import check_tensors, read_checkpoint
+from pipelines.pipeline import SAMPLE_RATE_HZ
 from pipelines.streaming import SlotState, masked_write
 from pipelines.weights import CheckpointError
 
-RATE_HZ = 16_000
 ROW = 320  # samples from one row to the next, 20 ms
 RECEPTIVE_FIELD = 400  # samples that a row's convolutions see
 FRAME = 2 * ROW  # one video frame
@@ -272,7 +272,7 @@ def _check_preprocessor(path: Path) -> None:
     if not path.is_file():
         return
     config = _json(path)
-    for name, wanted in (("sampling_rate", RATE_HZ), ("do_normalize", True)):
+    for name, wanted in (("sampling_rate", SAMPLE_RATE_HZ), ("do_normalize", True)):
         if config.get(name, wanted) != wanted:
             raise CheckpointError(f"{path}: {name} is {config[name]!r}, expected {wanted!r}")
 
