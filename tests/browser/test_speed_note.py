@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from tests.support.pages import MARKS, get, serving, start, stop, until
-from tests.support.toy import toy_installed, write_video
+from tests.support.plugins import installed
+from tests.support.toy import write_video
 
 pytestmark = MARKS
 
@@ -25,7 +26,7 @@ def running(tmp_path_factory, pace):
     """A server with one face, of a pipeline that is as slow as it is told to be."""
     folder = tmp_path_factory.mktemp("server")
     flags = ("--pipeline", "toy", "--set", f"pace={pace}", "--size", "180")
-    with toy_installed(), serving(folder, *flags, cast=()) as process:
+    with installed("toy_pipeline"), serving(folder, *flags, cast=()) as process:
         video = write_video(folder / "clip.mkv").read_bytes()
         made = httpx.post(
             f"{process.url}/v1/avatars",

@@ -37,7 +37,7 @@ from pipelines.portrait.enrol import describe  # noqa: E402
 from pipelines.portrait.render import draw_rgb  # noqa: E402
 from pipelines.portrait.system import SYSTEM  # noqa: E402
 from pipelines.registry import find_system  # noqa: E402
-from tests.support.toy import toy_installed  # noqa: E402
+from tests.support.plugins import installed  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -126,7 +126,7 @@ def test_a_busy_machine_stays_in_the_frame(identity: IdentityFeatures) -> None:
 
 
 def test_a_system_without_frames_draws_its_own() -> None:
-    with toy_installed():
+    with installed("toy_pipeline"):
         toy = find_system("toy")
         assert frames_of(toy)[SQUARE].sizes == tuple(toy.sizes)
         assert choose_size(toy, None) == toy.sizes[-1]

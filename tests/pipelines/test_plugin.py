@@ -20,7 +20,8 @@ from pipelines.identity import IdentityFeatures, IdentityStore
 from pipelines.photo.errors import EnrolmentError
 from pipelines.pipeline import HOP_SAMPLES, EnrolmentCancelled, Material, Pipeline, System
 from pipelines.registry import find_system, known_systems, read_options
-from tests.support.toy import QuietProgress, toy_installed, write_video
+from tests.support.plugins import installed
+from tests.support.toy import QuietProgress, write_video
 
 SIZE = (320, 180)
 BASE, FRAMES = 60, 5
@@ -28,7 +29,7 @@ BASE, FRAMES = 60, 5
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
-    with toy_installed():
+    with installed("toy_pipeline"):
         yield find_system("toy")
 
 

@@ -11,8 +11,9 @@ from benchmarks.service.peer import SoundTrack
 from tests.realtime.conftest import running
 from tests.support.listening import listening
 from tests.support.peers import PATIENCE_S
+from tests.support.plugins import installed
 from tests.support.sounds import SPEECH
-from tests.support.toy import toy_installed, write_video
+from tests.support.toy import write_video
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -25,7 +26,7 @@ async def client(config, tmp_path_factory):
     """Of a server whose pictures show what is heard, with an avatar for it."""
     folder = tmp_path_factory.mktemp("push")
     clip = write_video(folder / "clip.mkv")
-    with toy_installed():
+    with installed("toy_pipeline"):
         both = dataclasses.replace(config, pipelines=("toy",), data_dir=folder / "data")
         async with (
             running(both) as server,

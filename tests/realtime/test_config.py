@@ -8,7 +8,7 @@ import pytest
 from pipelines.photo.framing import choose_size
 from pipelines.registry import find_system
 from realtime.config import ServerConfig, load_config
-from tests.support.toy import toy_installed
+from tests.support.plugins import installed
 
 
 def written(folder: Path, text: str) -> Path:
@@ -136,7 +136,7 @@ def test_old_settings_of_another_pipeline_are_named(tmp_path, caplog):
 
 
 def test_sizes_are_width_and_height():
-    with toy_installed():
+    with installed("toy_pipeline"):
         toy, portrait = find_system("toy"), find_system("portrait")
         assert choose_size(toy, 180) == choose_size(toy, "320x180") == choose_size(toy, None)
         assert choose_size(portrait, "256") == (256, 256)

@@ -18,8 +18,8 @@ from pipelines.portrait.system import PortraitSystem
 from pipelines.rungs import Rungs
 from realtime import export
 from realtime.cli import main
+from tests.support.plugins import installed
 from tests.support.small_motion import Nodding, write_motion_weights
-from tests.support.toy import toy_installed
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_mistakes_are_named(
     monkeypatch: pytest.MonkeyPatch,
     complaint: Callable[[], str],
 ) -> None:
-    with toy_installed():
+    with installed("toy_pipeline"):
         assert main(["export", "toy"]) == 1
     assert "'toy' has no motion that can be exported" in complaint()
     assert main(["export", "portrait", "--set", "speed=1"]) == 1

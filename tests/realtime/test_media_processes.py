@@ -34,10 +34,8 @@ BASE = os.getpriority(os.PRIO_PROCESS, 0)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory) -> AsyncIterator[Running]:
-    with two_media_processes(tmp_path_factory.mktemp("server")) as process:
-        running = Running(process)
-        async with running.http:
-            yield running
+    async with two_media_processes(tmp_path_factory.mktemp("server")) as running:
+        yield running
 
 
 async def test_sessions_are_spread_and_found_by_their_owners_alone(server):

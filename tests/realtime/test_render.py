@@ -28,8 +28,9 @@ from realtime.media import VOICE_SAMPLES, Picture, Voice
 from realtime.render import RenderJob, find_identity
 from realtime.sources.file import FileSource
 from tests.support.damage import damage
+from tests.support.plugins import installed
 from tests.support.sounds import SPEECH
-from tests.support.toy import toy_installed, write_video
+from tests.support.toy import write_video
 
 SOUND = SPEECH[20_000 : 20_000 + VOICE_SAMPLES * 20 + 500]
 
@@ -183,7 +184,7 @@ def test_a_photo_is_enrolled_on_the_way_and_its_features_kept(here, tmp_path):
 def test_a_pipeline_of_another_distribution_renders_its_video(here, tmp_path):
     video = write_video(tmp_path / "video.mkv")
     command = arguments(here, avatar=video, pipeline="toy", set="tint=20", size="180")
-    with toy_installed():
+    with installed("toy_pipeline"):
         assert main(command) == 0
     with av.open(str(here.out)) as clip:
         pictures = [frame.to_ndarray() for frame in clip.decode(video=0)]

@@ -9,8 +9,9 @@ import pytest_asyncio
 from benchmarks.service.peer import AvatarClient
 from tests.realtime.conftest import running
 from tests.support.peers import until
+from tests.support.plugins import installed
 from tests.support.sounds import SILENCE, SPEECH
-from tests.support.toy import toy_installed, write_video
+from tests.support.toy import write_video
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("several")
-    with toy_installed():
+    with installed("toy_pipeline"):
         both = dataclasses.replace(config, pipelines=("toy",), data_dir=folder)
         async with running(both) as server:
             yield server
@@ -105,7 +106,7 @@ async def test_faces_that_do_not_suit_are_refused_in_words(server, clips):
 
 
 async def test_a_pipeline_is_loaded_on_demand_where_that_is_allowed(config, tmp_path):
-    with toy_installed():
+    with installed("toy_pipeline"):
         willing = dataclasses.replace(
             config, load_on_demand=True, load_memory_bytes=0, pipelines=(), data_dir=tmp_path
         )

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from benchmarks.service.browser import ServerProcess
-from tests.support.gated import gated_installed
+from tests.support.plugins import installed
 
 LIMIT_S = 240.0
 ROOT = Path(__file__).parents[2]
@@ -187,7 +187,7 @@ def vivavoce(*arguments: str, **environment: str) -> subprocess.CompletedProcess
 def test_a_pipeline_that_cannot_be_built_ends_the_server_in_one_line(tmp_path):
     settings = tmp_path / "vivavoce.toml"
     settings.write_text(f'cast_dir = "{tmp_path}"\nport = 0\n')
-    with gated_installed():
+    with installed("gated_pipeline"):
         arguments = ("--pipeline", "gated", "--config", str(settings))
         ended = vivavoce("serve", *arguments, VIVAVOCE_DATA=str(tmp_path / "data"))
     assert ended.returncode == 1
@@ -217,10 +217,10 @@ def test_one_rule_for_exit_statuses(tmp_path, arguments, status, complaint):
 
 
 def test_a_video_is_enrolled_from_the_command_line(tmp_path):
-    from tests.support.toy import toy_installed, write_video
+    from tests.support.toy import write_video
 
     video = write_video(tmp_path / "clip.mkv")
-    with toy_installed():
+    with installed("toy_pipeline"):
         arguments = ("enrol", "--video", str(video), "--pipeline", "toy", "--set", "tint=3")
         ended = vivavoce(*arguments, VIVAVOCE_DATA=str(tmp_path / "data"))
     assert ended.returncode == 0, ended.stderr

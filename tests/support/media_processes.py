@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from benchmarks.service.browser import ServerProcess
 from pipelines.identity import IdentityFeatures, IdentityStore
 from pipelines.pipeline import Material
 from realtime.access.keys import new_key
+from tests.support.plugins import installed
 from tests.support.whip import SDP, HttpPeer, player
 
-ECHO = Path(__file__).parent / "echo"
 ALICE, BOB = new_key("alice"), new_key("bob")
 AS_ALICE, AS_BOB = ({"authorization": f"Bearer {secret}"} for _, secret in (ALICE, BOB))
 PATIENCE_S = 240.0
@@ -41,10 +41,10 @@ rate_per_address = "100000/second"
 """
 
 
-@contextmanager
-def two_media_processes(
+@asynccontextmanager
+async def two_media_processes(
     folder: Path, settings: str = "drain_timeout_s = 60"
-) -> Iterator[ServerProcess]:
+) -> AsyncIterator[Running]:
     """A ready server with the keys of Alice and Bob, and the faces `anna` and `bert`."""
     cast, data = folder / "cast", folder / "data"
     cast.mkdir()
@@ -56,15 +56,15 @@ def two_media_processes(
         store.save(IdentityFeatures(key, {"tone": np.array(tone)}, {}))
     config = folder / "vivavoce.toml"
     config.write_text(f'cast_dir = "{cast}"\n{SETTINGS}{settings}\n')
-    with pytest.MonkeyPatch.context() as patch:
-        path = [str(ECHO), *filter(None, [os.environ.get("PYTHONPATH")])]
-        patch.setenv("PYTHONPATH", os.pathsep.join(path))
+    with installed("echo"), pytest.MonkeyPatch.context() as patch:
         keys = " ".join(f"{key.name}:{key.hash}" for key, _ in (ALICE, BOB))
         patch.setenv("VIVAVOCE_API_KEYS", keys)
         process = ServerProcess(data, "--config", str(config))
         try:
             process.wait_ready()
-            yield process
+            running = Running(process)
+            async with running.http:
+                yield running
         finally:
             process.stop(120)
 

@@ -1,37 +1,11 @@
-"""Makes the pipeline in `toy_pipeline` known, and videos for it."""
+"""Videos for the pipeline in `toy_pipeline`, and who listens to its enrolments."""
 
 from __future__ import annotations
 
-import importlib
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import av
 import numpy as np
-import pytest
-
-from pipelines.registry import find_system
-
-FOLDER = Path(__file__).parent / "toy_pipeline"
-
-
-@contextmanager
-def toy_installed() -> Iterator[None]:
-    """The `toy` pipeline is found by its entry point, in this process and those it starts."""
-    with pytest.MonkeyPatch.context() as patch:
-        path = os.environ.get("PYTHONPATH")
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(FOLDER), *([path] if path else [])]))
-        patch.syspath_prepend(str(FOLDER))
-        _forget()
-        yield
-    _forget()
-
-
-def _forget() -> None:
-    importlib.invalidate_caches()
-    find_system.cache_clear()
 
 
 def write_video(path: Path, frames: int = 12, base: int = 60) -> Path:

@@ -6,12 +6,13 @@ import pytest_asyncio
 from realtime.avatars.library import AvatarLibrary
 from realtime.config import ServerConfig
 from realtime.metrics import Metrics
-from tests.support.gated import Gate, gated_installed
+from tests.support.gated import Gate
+from tests.support.plugins import installed
 
 
 @pytest.fixture(autouse=True)
 def _gated():
-    with gated_installed():
+    with installed("gated_pipeline"):
         yield
 
 
