@@ -27,7 +27,7 @@ from realtime.errors import VivavoceError
 def main(argv: list[str] | None = None) -> int:
     """Run a subcommand. Exit status 0; 1 with a one-line error on stderr; 2 for arguments that do
     not fit, from the parser; 130 after Ctrl-C."""
-    parser = command_line()
+    parser = _parser()
     args = parser.parse_args(argv)
     try:
         return int(args.run(args) or 0)
@@ -39,8 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def command_line() -> argparse.ArgumentParser:
-    """What `main` understands."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vivavoce", description="A live voice in, the talking face out, in sync."
     )

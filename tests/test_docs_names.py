@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from realtime.access.table import TABLE
-from realtime.cli import command_line
+from realtime.cli import _parser as command_line
 from realtime.config import load_config
 from tests.test_docs import PAGES, ROOT
 
