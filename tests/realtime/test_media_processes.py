@@ -34,8 +34,10 @@ BASE = os.getpriority(os.PRIO_PROCESS, 0)
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory) -> AsyncIterator[Running]:
-    async with two_media_processes(tmp_path_factory.mktemp("server")) as running:
-        yield running
+    with two_media_processes(tmp_path_factory.mktemp("server")) as process:
+        running = Running(process)
+        async with running.http:
+            yield running
 
 
 async def test_sessions_are_spread_and_found_by_their_owners_alone(server):

@@ -35,8 +35,10 @@ SPOKEN_S = 12
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(tmp_path_factory) -> AsyncIterator[Running]:
-    async with two_media_processes(tmp_path_factory.mktemp("server")) as running:
-        yield running
+    with two_media_processes(tmp_path_factory.mktemp("server")) as process:
+        running = Running(process)
+        async with running.http:
+            yield running
 
 
 async def test_sessions_everywhere_hear_of_the_end_of_the_inference_process(server):
@@ -159,31 +161,33 @@ async def test_sigterm_lets_sessions_end_and_leaves_nothing(server):
 
 @pytest.mark.slow
 async def test_one_that_answers_no_more_is_replaced(tmp_path):
-    async with two_media_processes(tmp_path, "drain_timeout_s = 1") as server:
-        lost = await server.open()
-        [still] = [each["pid"] for each in await server.media() if each["sessions"]]
-        socket = await server.socket(f"/v1/sessions/{lost}/events")
-        os.kill(still, signal.SIGSTOP)
-        kept = await server.open()  # in the other one
-        assert (await told(socket, "error"))["error"]["code"] == "session_lost"
-        assert (await server.http.get(f"/v1/sessions/{lost}")).status_code == 410
-        assert (await server.http.get(f"/v1/sessions/{kept}")).status_code == 200
+    with two_media_processes(tmp_path, "drain_timeout_s = 1") as process:
+        server = Running(process)
+        async with server.http:
+            lost = await server.open()
+            [still] = [each["pid"] for each in await server.media() if each["sessions"]]
+            socket = await server.socket(f"/v1/sessions/{lost}/events")
+            os.kill(still, signal.SIGSTOP)
+            kept = await server.open()  # in the other one
+            assert (await told(socket, "error"))["error"]["code"] == "session_lost"
+            assert (await server.http.get(f"/v1/sessions/{lost}")).status_code == 410
+            assert (await server.http.get(f"/v1/sessions/{kept}")).status_code == 200
 
-        async def replaced() -> bool:
-            states = {each["pid"]: each["state"] for each in await server.media()}
-            return still not in states and [*states.values()] == ["ready"] * 2
+            async def replaced() -> bool:
+                states = {each["pid"]: each["state"] for each in await server.media()}
+                return still not in states and [*states.values()] == ["ready"] * 2
 
-        await eventually(replaced)
-        family = server.process.family()
-        assert await asyncio.to_thread(server.process.stop, PATIENCE_S) == 0  # whoever talks on
-        assert not psutil.wait_procs(family, PATIENCE_S)[1]
+            await eventually(replaced)
+            family = process.family()
+            assert await asyncio.to_thread(process.stop, PATIENCE_S) == 0  # whoever talks on
+            assert not psutil.wait_procs(family, PATIENCE_S)[1]
 
 
 @pytest.mark.slow
 async def test_a_killed_front_leaves_no_process(tmp_path):
-    async with two_media_processes(tmp_path) as server:
-        family = server.process.family()
+    with two_media_processes(tmp_path) as process:
+        family = process.family()
         assert len(family) >= 4
-        server.process.process.kill()
+        process.process.kill()
         _, alive = psutil.wait_procs(family[1:], PATIENCE_S)
         assert not alive

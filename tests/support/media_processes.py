@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,10 @@ rate_per_address = "100000/second"
 """
 
 
-@asynccontextmanager
-async def two_media_processes(
+@contextmanager
+def two_media_processes(
     folder: Path, settings: str = "drain_timeout_s = 60"
-) -> AsyncIterator[Running]:
+) -> Iterator[ServerProcess]:
     """A ready server with the keys of Alice and Bob, and the faces `anna` and `bert`."""
     cast, data = folder / "cast", folder / "data"
     cast.mkdir()
@@ -62,9 +62,7 @@ async def two_media_processes(
         process = ServerProcess(data, "--config", str(config))
         try:
             process.wait_ready()
-            running = Running(process)
-            async with running.http:
-                yield running
+            yield process
         finally:
             process.stop(120)
 
