@@ -57,6 +57,7 @@ TABLE: dict[tuple[str, str], Need] = {
     ("POST", "/v1/sessions/{session}/tickets"): SCOPES,
     ("WS", "/v1/sessions/{session}/audio"): _one_of("push"),
     ("WS", "/v1/sessions/{session}/events"): _SEE,
+    ("WS", "/v1/sessions/{session}/recording"): _SEE,
     # OpenAI-Realtime: one connection opens a session and speaks in it.
     ("WS", "/v1/realtime"): _OPEN,
     ("POST", "/v1/realtime/calls"): _OPEN,

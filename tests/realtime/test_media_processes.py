@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import pytest_asyncio
@@ -111,6 +114,21 @@ async def test_sockets_and_tickets_reach_the_owner(server):
                 with pytest.raises(InvalidStatus) as refused:
                     await server.socket(wrong, additional_headers={})
                 assert refused.value.response.status_code == 401
+
+
+async def test_a_recording_comes_through_the_front(server):
+    async with server.session() as session:
+        where = f"/v1/sessions/{session}"
+        recording = server.socket(f"{where}/recording")
+        async with recording as file, server.socket(f"{where}/audio?rate=16000") as audio:
+            await audio.send((8_000 * np.ones(32_000, np.int16)).tobytes())
+            first, second = [await file.recv() for _ in range(2)]
+            await file.send("stop")
+            *rest, last = [message async for message in file]
+    front = base64.b64decode(json.loads(last)["front"])
+    assert b"\x1a\x45\xdf\xa3" == first[:4] == front[:4]
+    with av.open(io.BytesIO(front + second + b"".join(rest))) as container:
+        assert container.duration > 1_000_000
 
 
 async def test_peers_are_answered_and_watched_where_their_session_is(server):

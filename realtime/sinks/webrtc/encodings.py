@@ -21,7 +21,7 @@ from realtime.avatar_stream import AvatarStream
 from realtime.cursor import Cursor
 from realtime.media import SAMPLE_RATE_HZ, VOICE_RATE_HZ, Picture, Size, Voice
 from realtime.sinks.webrtc.codecs import BitrateConfig, OpusEncoder, video_encoder
-from realtime.sinks.webrtc.pictures import VideoEncoding, VideoViewer
+from realtime.sinks.webrtc.pictures import DEPTH, VideoEncoding, VideoViewer
 from realtime.sinks.webrtc.viewer import Encoded, Encoding, Viewer
 
 _VOICE_DEPTH = 25
@@ -34,8 +34,8 @@ class VoiceEncoding(Encoding[Voice]):
         super().__init__(voice, on_empty)
         self._encoder = OpusEncoder()
 
-    def join(self) -> Viewer:
-        viewer = Viewer(_VOICE_DEPTH, self.leave)
+    def join(self, depth: int) -> Viewer:
+        viewer = Viewer(depth, self.leave)
         self.viewers.append(viewer)
         return viewer
 
@@ -74,12 +74,12 @@ class Encodings:
         self._voice: VoiceEncoding | None = None
         self._dropped = 0
 
-    def video(self, codec: RTCRtpCodecParameters) -> VideoViewer:
-        """Watch the pictures in a negotiated codec."""
+    def video(self, codec: RTCRtpCodecParameters, depth: int = DEPTH) -> VideoViewer:
+        """Watch the pictures in a negotiated codec. depth: how many one may be behind."""
         name = codec.mimeType.lower()
         if name not in self._video:
             self._video[name] = self._start(codec)
-        return self._video[name].join()
+        return self._video[name].join(depth)
 
     def _start(self, codec: RTCRtpCodecParameters) -> VideoEncoding:
         pictures: Cursor[Picture] = self.stream.subscribe(Picture, depth=1)
@@ -106,13 +106,13 @@ class Encodings:
             for viewer in reduced.recovered(full.encoder.target_bps, now):
                 viewer.move(full)
 
-    def voice(self, codec: RTCRtpCodecParameters) -> Viewer:
-        """Listen to the voice in Opus."""
+    def voice(self, codec: RTCRtpCodecParameters, depth: int = _VOICE_DEPTH) -> Viewer:
+        """Listen to the voice in Opus. depth: how many packets one may be behind."""
         if self._voice is None:
             voice: Cursor[Voice] = self.stream.subscribe(Voice, depth=_VOICE_DEPTH)
             self._voice = VoiceEncoding(voice, self._drop_voice)
             self._spawn(self._voice.run())
-        return self._voice.join()
+        return self._voice.join(depth)
 
     @property
     def dropped(self) -> int:

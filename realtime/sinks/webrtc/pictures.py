@@ -16,7 +16,8 @@ from realtime.sinks.webrtc.viewer import Encoded, Encoding, Viewer
 
 PACE = 4
 """Large frames leave at this multiple of the bitrate: a narrow link need not queue or drop them."""
-_DEPTH = 10  # frames that a sender may be behind
+DEPTH = 10
+"""Frames that a sender may be behind."""
 _SPARE_KEYFRAMES = 3
 """A few key frames are there for the asking; after that there is one a second, however many ask."""
 _SLOW, _SLOW_S = 0.6, 2.0
@@ -50,8 +51,8 @@ class VideoViewer(Viewer):
 
     rate = VIDEO_CLOCK_HZ
 
-    def __init__(self, encoding: VideoEncoding) -> None:
-        super().__init__(_DEPTH, lambda viewer: self._encoding.leave(viewer))
+    def __init__(self, encoding: VideoEncoding, depth: int) -> None:
+        super().__init__(depth, lambda viewer: self._encoding.leave(viewer))
         self._encoding = encoding
         self._governor: BitrateGovernor | None = None
         self._needs_keyframe = True
@@ -172,9 +173,9 @@ class VideoEncoding(Encoding[Picture]):
         self._on_encoded = on_encoded
         self._on_report = on_report
 
-    def join(self) -> VideoViewer:
-        """One more viewer; its first picture is a key frame."""
-        viewer = VideoViewer(self)
+    def join(self, depth: int) -> VideoViewer:
+        """One more viewer; its first picture is a key frame. depth: frames it may be behind."""
+        viewer = VideoViewer(self, depth)
         self.add(viewer)
         return viewer
 
