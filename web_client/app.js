@@ -57,7 +57,7 @@ export class App {
   #toasts = new Toasts(byId("toasts"));
   #statsPanel = new StatsPanel(byId("stats-panel"));
   #speedNote = new SpeedNote();
-  #recording = new RecordButton(this.#stage, this.#toasts);
+  #recording;
   #readyTimer = 0;
   #controlsTimer = 0;
   #microphonePanel;
@@ -77,6 +77,7 @@ export class App {
     this.api = api;
     this.preferences = preferences;
     this.#key = new KeyDialog(api);
+    this.#recording = new RecordButton(api, this.#stage, this.#toasts);
     this.#microphonePanel = new MicrophonePanel(this.#microphone, preferences);
     this.#faces = new FacePicker(api, this.#toasts);
     this.#frames = new FramePicker(preferences);
@@ -370,8 +371,7 @@ export class App {
   }
 
   #record() {
-    if (this.state === "live" && this.session?.stream) {
-      this.#recording.toggle(this.session.stream, this.#faces.chosen?.name ?? "avatar");
-    }
+    if (this.state === "live" && this.session?.id)
+      this.#recording.toggle(this.session.id, this.#faces.chosen?.name ?? "avatar");
   }
 }

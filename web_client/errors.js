@@ -146,10 +146,10 @@ const EXPLANATIONS = {
     text: "It has ended, or has not begun yet.",
     advice: "This page shows it as soon as it runs. Ask for a new link if it has ended.",
   },
-  recording_unsupported: {
-    title: "Recording is not available",
-    text: "This browser cannot record a received call.",
-    advice: "Use a current Chrome, Edge, Firefox or Safari.",
+  recording_refused: {
+    title: "The recording could not begin",
+    text: "",
+    advice: "Try again in a moment.",
   },
   unknown: {
     title: "Something went wrong",

@@ -1,30 +1,33 @@
 import { asClientError } from "./client/errors.js";
 import { explain } from "./errors.js";
-import { Recorder } from "./recorder.js";
+import { record } from "./recorder.js";
 
 const TICK_MS = 500;
 
 /** Starts and saves recordings, and shows how long the running one is. */
 export class RecordButton {
-  /** @type {Recorder | null} */ #recorder = null;
+  /** @type {import("./recorder.js").Recorder | null} */ #recorder = null;
+  #starting = false;
   #timer = 0;
 
   /**
+   * @param {import("./client/api.js").Api} api
    * @param {import("./stage.js").Stage} stage
    * @param {import("./toasts.js").Toasts} toasts
    */
-  constructor(stage, toasts) {
+  constructor(api, stage, toasts) {
+    this.api = api;
     this.stage = stage;
     this.toasts = toasts;
   }
 
   /**
-   * @param {MediaStream} stream
+   * @param {string} session its id
    * @param {string} name of the avatar
    */
-  toggle(stream, name) {
+  toggle(session, name) {
     if (this.#recorder) this.stop();
-    else this.#start(stream, name);
+    else if (!this.#starting) this.#start(session, name);
   }
 
   /** Ends and saves the recording, if one is running. */
@@ -34,7 +37,13 @@ export class RecordButton {
     this.#recorder = null;
     clearInterval(this.#timer);
     this.stage.setRecording(null);
-    this.toasts.show(`Saved “${await recorder.save()}”`);
+    const saved = await recorder.save();
+    if (!saved) this.toasts.show("There was nothing to record yet.");
+    else if (saved.whole) this.toasts.show(`Saved “${saved.name}”`);
+    else
+      this.toasts.show(
+        `The connection broke: saved what had come as “${saved.name}”. Players may not know how long it is.`,
+      );
   }
 
   destroy() {
@@ -43,18 +52,20 @@ export class RecordButton {
     this.#recorder = null;
   }
 
-  /** @param {MediaStream} stream @param {string} name */
-  #start(stream, name) {
-    let recorder;
+  /** @param {string} session @param {string} name */
+  async #start(session, name) {
+    this.#starting = true;
     try {
-      recorder = new Recorder(stream, name);
+      const recorder = await record(this.api, session, name);
+      this.#recorder = recorder;
+      recorder.ended.then(() => this.#recorder === recorder && this.stop());
+      const tick = () => this.stage.setRecording(recorder.elapsedS);
+      this.#timer = setInterval(tick, TICK_MS);
+      tick();
     } catch (error) {
       this.toasts.show(explain(asClientError(error)).title);
-      return;
+    } finally {
+      this.#starting = false;
     }
-    const tick = () => this.stage.setRecording(recorder.elapsedS);
-    this.#recorder = recorder;
-    this.#timer = setInterval(tick, TICK_MS);
-    tick();
   }
 }

@@ -1,68 +1,99 @@
 import { ClientError } from "./client/errors.js";
 
-/** In order of preference: plays everywhere first. */
-const FORMATS = [
-  { mimeType: "video/mp4;codecs=avc1.42E01F,mp4a.40.2", extension: "mp4" },
-  { mimeType: "video/webm;codecs=vp8,opus", extension: "webm" },
-  { mimeType: "video/webm", extension: "webm" },
-  { mimeType: "video/mp4", extension: "mp4" },
-];
-const SLICE_MS = 1000;
-const VIDEO_BITS_PER_SECOND = 4_000_000;
+const TYPE = "video/webm";
+/** For the server to say how the file ends; one that has gone does not keep the page waiting. */
+const FINISH_MS = 5000;
 
-/** Records the received picture and voice and hands them over as a file. */
+/**
+ * Takes what the server sends of a session, as a file: the very pictures and voice that it sends to
+ * watch, encoded once. (A `MediaRecorder` encodes them again; of what comes by WebRTC, Chromium's
+ * has the pictures before their sound by all the time that they were on their way.)
+ */
 export class Recorder {
-  #recorder;
-  #format;
+  #socket;
   /** @type {Blob[]} */ #parts = [];
+  /** @type {Blob | null} in the place of the first part */ #front = null;
+  #ended;
   #beganMs = performance.now();
 
-  /** @param {MediaStream} stream @param {string} name of the avatar, for the file name */
-  constructor(stream, name) {
-    const format =
-      globalThis.MediaRecorder && FORMATS.find((f) => MediaRecorder.isTypeSupported(f.mimeType));
-    if (!format) throw new ClientError("recording_unsupported");
+  /**
+   * @param {WebSocket} socket an open one; see `record`
+   * @param {string} name of the avatar, for the file name
+   */
+  constructor(socket, name) {
     this.name = name;
-    this.#format = format;
-    this.#recorder = new MediaRecorder(stream, {
-      mimeType: format.mimeType,
-      videoBitsPerSecond: VIDEO_BITS_PER_SECOND,
-    });
-    this.#recorder.ondataavailable = (e) => e.data.size && this.#parts.push(e.data);
-    this.#recorder.start(SLICE_MS);
+    this.#socket = socket;
+    socket.onmessage = (e) => this.#take(e.data);
+    this.#ended = new Promise((resolve) => (socket.onclose = resolve));
   }
 
   get elapsedS() {
     return (performance.now() - this.#beganMs) / 1000;
   }
 
-  /** Ends the recording and saves it. @returns {Promise<string>} the file's name */
+  /** Settles when nothing more will come, whoever wished that. */
+  get ended() {
+    return this.#ended;
+  }
+
+  /**
+   * Ends the recording and saves it.
+   * @returns {Promise<{name: string, whole: boolean} | null>} not whole: the connection broke, and
+   *   players may not know how long it is; null: there was nothing to save
+   */
   async save() {
-    if (this.#recorder.state !== "inactive") {
-      const stopped = new Promise((resolve) =>
-        this.#recorder.addEventListener("stop", resolve, { once: true }),
-      );
-      this.#recorder.stop();
-      await stopped;
-    }
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send("stop");
+    await Promise.race([this.#ended, new Promise((done) => setTimeout(done, FINISH_MS))]);
+    const [first, ...rest] = this.#parts;
+    const front = this.#front;
+    this.destroy();
+    if (!rest.length) return null;
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob(this.#parts, { type: this.#format.mimeType }));
+    link.href = URL.createObjectURL(new Blob([front ?? first, ...rest], { type: TYPE }));
     link.download = this.#fileName();
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-    this.destroy();
-    return link.download;
+    return { name: link.download, whole: front !== null };
   }
 
   destroy() {
-    this.#recorder.ondataavailable = null;
-    if (this.#recorder.state !== "inactive") this.#recorder.stop();
+    this.#socket.onmessage = null;
+    this.#socket.close();
     this.#parts = [];
   }
 
-  /** Says by its name that the recording is synthetic. */
+  /** @param {Blob | string} data */
+  #take(data) {
+    if (typeof data !== "string") this.#parts.push(data);
+    else {
+      const { front } = JSON.parse(data);
+      this.#front = new Blob([Uint8Array.from(atob(front), (byte) => byte.charCodeAt(0))]);
+    }
+  }
+
+  /** Says by its name that the recording is synthetic, as the file does. */
   #fileName() {
     const stamp = new Date().toISOString().slice(0, 19).replace("T", " ").replace(/:/g, "-");
-    return `AI avatar ${this.name} ${stamp}.${this.#format.extension}`;
+    return `AI avatar ${this.name} ${stamp}.webm`;
   }
+}
+
+/**
+ * Begins to record a session.
+ * @param {import("./client/api.js").Api} api
+ * @param {string} session its id
+ * @param {string} name of the avatar
+ * @returns {Promise<Recorder>}
+ */
+export async function record(api, session, name) {
+  const url = new URL(api.url(`v1/sessions/${encodeURIComponent(session)}/recording`));
+  url.protocol = url.protocol.replace("http", "ws");
+  if (api.hasToken) url.searchParams.set("ticket", await api.ticket(session));
+  const socket = new WebSocket(url);
+  socket.binaryType = "blob";
+  await new Promise((resolve, reject) => {
+    socket.onopen = resolve;
+    socket.onclose = () => reject(new ClientError("recording_refused"));
+  });
+  return new Recorder(socket, name);
 }

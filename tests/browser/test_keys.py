@@ -56,6 +56,16 @@ def page(browser, running):
     wait_until_empty(running)
 
 
+def test_a_session_is_recorded_with_a_ticket(page):
+    start(page)
+    page.click("#record")
+    page.wait_for_function("document.querySelector('#recording-time').textContent >= '0:03'")
+    with page.expect_download() as waiting:
+        page.click("#record")
+    assert waiting.value.path().read_bytes()[:4] == b"\x1a\x45\xdf\xa3"
+    stop(page)
+
+
 def copied_link(page) -> str:
     """What the key L puts on the clipboard, which a browser without a window keeps closed."""
     page.evaluate("navigator.clipboard.writeText = async (text) => void (window.copied = text)")
