@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+from aiortc.sdp import SessionDescription
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,6 +109,9 @@ def test_what_we_hear_and_send_is_a_matter_of_the_interface() -> None:
         ("v=0\r\n" + "ü" * 40_000, "larger than"),
         (GOOD + "a=x\r\n" * 5_000, "1000 and 16 are taken"),
         (GOOD + "m=audio 9 X 0\r\n" * 20, "1000 and 16 are taken"),
+        (GOOD + "\n" * 60_000, "1000 and 16 are taken"),
+        (GOOD + f"a=fmtp:111 {'a=1;' * 2_000}\r\n", "8011 characters; 4096 are taken"),
+        (GOOD + "a=rtpmap:111 opus/48000/2\r\n" * 200, "200 lines a=rtpmap; 128 are taken"),
         (offer(VIDEO, CHANNEL, bundle="1 2"), "exactly one audio"),
         (offer(AUDIO, VIDEO, VIDEO.replace("mid:1", "mid:3"), bundle="0 1 3"), "exactly one audio"),
         (offer(AUDIO, VIDEO, CHANNEL, CHANNEL.replace("mid:2", "mid:3")), "one data channel"),
@@ -206,3 +214,57 @@ def test_h264_of_another_profile_is_told_which_one_we_need() -> None:
     high = GOOD.replace("VP8/90000", "AV1/90000").replace("42e01f", "640c1f")
     with pytest.raises(BadOffer, match="profile-level-id=42e01f and packetization-mode=1"):
         parse_offer(high)
+
+
+def calls(run: Callable[[], object]) -> int:
+    """How many functions are called meanwhile: what reading takes, on any machine."""
+    count = 0
+
+    def note(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+CODECS = "".join(f"a=rtpmap:{n} X/90000\r\n" for n in range(97, 127))
+HOSTILE = {
+    "rtpmap": "".join(f"a=rtpmap:{112 + n % 14} opus/48000/2\r\n" for n in range(900)),
+    "fmtp": CODECS + "".join(f"a=fmtp:{97 + n % 30} a{n}=1\r\n" for n in range(900)),
+    "rtcp-fb": CODECS + "a=rtcp-fb:126 nack\r\n" * 900,
+    "ssrc": "".join(f"a=ssrc:{n} cname:c\r\n" for n in range(940)),
+    "ssrc-group": f"a=ssrc-group:FID {'1 ' * 60}\r\n" * 400,
+    "extmap": "".join(f"a=extmap:{n} uri\r\n" for n in range(900)),
+    "unknown": "".join(f"a=x-{n}:{'y' * 50}\r\n" for n in range(940)),
+    "candidates": "a=candidate:1 1 udp 1 10.0.0.1 9 typ host\r\n" * 1_400,
+    "empty": "\n" * 60_000,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_64_kb_take_little_to_read_whatever_they_are(kind: str) -> None:
+    """Before there were limits for each it were 360,000 for `empty`, 145,000 for `rtpmap`."""
+    text = offer(VIDEO, AUDIO, bundle="1 0") + HOSTILE[kind]
+    assert len(text) <= 64 * 1024
+
+    def read() -> None:
+        try:
+            parsed = parse_offer(text)
+        except BadOffer:
+            return
+        SessionDescription.parse(parsed.sdp)  # as aiortc does then
+
+    assert calls(read) < 25_000
+
+
+def test_what_a_line_says_of_many_streams_is_passed_over_but_for_the_first() -> None:
+    streams = "".join(f"a=ssrc:{n} cname:c\r\n" for n in range(100))
+    parsed = parse_offer(offer(VIDEO, AUDIO, bundle="1 0") + streams)
+    audio = parsed.media("audio")
+    assert audio is not None
+    assert [each.ssrc for each in audio.ssrc] == [3735928559, *range(15)]

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from aiortc import RTCRtpSender
 from aiortc.codecs import CODECS
 from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtpCodecCapability
-from aiortc.sdp import MediaDescription, SessionDescription, grouplines
+from aiortc.sdp import MediaDescription, SessionDescription
 
 from realtime.errors import BadOffer, UnsuitableOffer
 from realtime.sinks.webrtc.codecs import VideoCodec
+from realtime.sinks.webrtc.excess import without_excess
 
 MAX_OFFER_BYTES = 64 * 1024
-MAX_LINES, MAX_MEDIA = 1000, 16
-"""Candidates apart; browsers send 150 to 300 lines. 64 KB of short ones took 80 ms to read."""
-_CANDIDATES = {"candidate", "end-of-candidates"}
-_TRANSPORT = {"ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup"}
 _DIGESTS = {"sha-256", "sha-384", "sha-512"}  # what aiortc 1.16.0 can check
 _VIDEO = "VP8, or H.264 with profile-level-id=42e01f and packetization-mode=1"
 # Whatever aiortc's parser may raise on input it did not expect.
@@ -128,9 +123,7 @@ def parse_offer(text: str, terms: Terms = CALL, *, max_bytes: int = MAX_OFFER_BY
         raise BadOffer(f"the offer is larger than {max_bytes} bytes")
     if not text.startswith("v=0"):
         raise BadOffer("the offer is not SDP: it must begin with v=0")
-    text = _without_candidates(text)
-    _check_length(text)
-    text = _with_transport_everywhere(text)
+    text = without_excess(text)
     try:
         description = SessionDescription.parse(text)
         description.type = "offer"
@@ -165,50 +158,6 @@ def video_preferences(first: VideoCodec) -> list[RTCRtpCodecCapability]:
 def _capabilities(kind: str) -> list[RTCRtpCodecCapability]:
     capabilities: list[RTCRtpCodecCapability] = RTCRtpSender.getCapabilities(kind).codecs
     return capabilities
-
-
-def _attribute(line: str) -> str:
-    """The name of an a-line's attribute; "" for other lines."""
-    return line[2:].partition(":")[0] if line.startswith("a=") else ""
-
-
-def _without_candidates(text: str) -> str:
-    return _joined(line for line in text.splitlines() if _attribute(line) not in _CANDIDATES)
-
-
-def _check_length(text: str) -> None:
-    """Before anything is parsed: it is read in the process that sends media, and read twice."""
-    lines = text.splitlines()
-    media = sum(line.startswith("m=") for line in lines)
-    if len(lines) > MAX_LINES or media > MAX_MEDIA:
-        raise BadOffer(
-            f"the offer has {len(lines)} lines and {media} of them m-lines; "
-            f"{MAX_LINES} and {MAX_MEDIA} are taken"
-        )
-
-
-def _with_transport_everywhere(text: str) -> str:
-    """Give m-lines that have no transport of their own that of the bundle.
-
-    RFC 9143: the first m-line of the group has it; the others, those that are `bundle-only` in
-    particular, may leave it out.
-    """
-    session, sections = grouplines(text)
-    group = next((line.split() for line in session if line.startswith("a=group:BUNDLE ")), [])
-    tagged = next((s for s in sections if f"a=mid:{''.join(group[1:2])}" in s), [])
-    shared = [line for line in tagged if _attribute(line) in _TRANSPORT]
-    multiplexed = any("a=rtcp-mux" in section for section in sections)
-    for section in sections:
-        if any(_attribute(line) in _TRANSPORT for line in section):
-            continue
-        section += shared
-        if multiplexed and "a=rtcp-mux" not in section:
-            section.append("a=rtcp-mux")
-    return _joined(itertools.chain(session, *sections))
-
-
-def _joined(lines: Iterable[str]) -> str:
-    return "".join(f"{line}\r\n" for line in lines)
 
 
 def _check_lines(description: SessionDescription, terms: Terms) -> None:
