@@ -46,6 +46,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().__init__(*args, **named)
         self.address = ""
         self._state: _State = "between"
+        self._begun = 0  # requests
         self._since = self.all.now()  # of this state
         self._bytes = 0  # in it
         self._came = self._since  # when something of a body came last
@@ -73,7 +74,7 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._bytes > _LINGER_BYTES:
                 self.transport.abort()
             return
-        before = self._state, self._bytes
+        before = self._begun, self._state, self._bytes
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -85,7 +86,7 @@ class LimitedProtocol(HttpToolsProtocol):
             cause = error.__context__
             self._refuse(cause.status if isinstance(cause, _Refused) else 400)
             return
-        if (self._state, self._bytes) == before and self._state in ("head", "body"):
+        if (self._begun, self._state, self._bytes) == before and self._state in ("head", "body"):
             self._took_no_part(len(data))
 
     def _took_no_part(self, size: int) -> None:
@@ -97,6 +98,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._begun += 1
         self._enter("head")
         self._headers_bytes = self._unwanted = self._unfinished = 0
 

@@ -260,6 +260,17 @@ async def test_an_endless_body_that_nobody_wants_is_not_read_for_ever() -> None:
         writer.close()
 
 
+async def test_a_body_that_comes_after_its_answer_may_bring_the_next_request_along() -> None:
+    head = b"POST /unread HTTP/1.1\r\nhost: here\r\ncontent-length: 40000\r\n\r\n"
+    async with served() as here:
+        reader, writer = await here.open(head)
+        for _ in range(20):
+            assert status_of(await reader.readuntil(b"\r\n\r\n0")) == 200
+            await say(writer, bytes(40_000) + head)
+        assert status_of(await reader.readuntil(b"\r\n\r\n0")) == 200
+        writer.close()
+
+
 async def test_the_longest_waiting_makes_room_for_a_newcomer() -> None:
     async with served() as server:
         silent = [await server.open(b"" if n % 2 else b"GET / HT") for n in range(40)]
