@@ -179,6 +179,12 @@ class ServerConfig(AccessSettings):
         return self.host.lower() in ("127.0.0.1", "localhost", "::1")
 
     @property
+    def address_limit(self) -> int:
+        """How many sessions an address may have at once; 0: no limit of its own."""
+        limit = self.sessions_per_address
+        return limit if isinstance(limit, int) else (self.max_sessions + 1) // 2
+
+    @property
     def exposed(self) -> bool:
         """Whether others can reach it, themselves or through a proxy: all callers need a key."""
         return not self.loopback or bool(self.public_origin or self.trusted_proxies)

@@ -15,6 +15,7 @@ VivavoceError
 ├── InsufficientScope       a valid one that may not do this
 ├── UnknownCall             there is no such call
 ├── TooManyRequests         more than a key or an address may ask
+│   └── TooManySessions     more sessions than it may have at once
 ├── AtCapacity              no session can be admitted now
 │   └── Draining            nor later: the server is shutting down
 ├── NotReady                the server, or its engine, is still starting
@@ -161,6 +162,19 @@ class TooManyRequests(VivavoceError):
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class TooManySessions(TooManyRequests):
+    """A key or an address has as many sessions as it may have at once."""
+
+    code = "too_many_sessions"
+
+    def __init__(self, whose: str, count: int, setting: str) -> None:
+        super().__init__(
+            f"{whose} has {count} session(s), as many as it may have at once: end one, or wait "
+            f"until one has ended (who runs the server can raise {setting})",
+            retry_after_s=5,
+        )
 
 
 class AtCapacity(VivavoceError):

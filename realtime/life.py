@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Literal
 
 from realtime.errors import SessionError
+
+Presence = Literal["held", "awaited", "left", "ending"]
+"""Whether anybody is in a session: somebody is; whoever opened it may still come; nobody is, and it
+gives way to whoever comes; it ends already."""
 
 
 class Life(IntEnum):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 from realtime.access.caller import Caller, caller
 from realtime.errors import UnknownSession
+from realtime.seats import Seat
 from realtime.session import Session
 
 
@@ -15,44 +15,43 @@ class OpenSessions:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
-        self._since: dict[str, float] = {}
-        self._openers: dict[str, Caller] = {}
+        self._openers: dict[str, Caller] = {}  # of those that are being opened, too
 
     def __len__(self) -> int:
         """Of all, whoever asks."""
         return len(self._sessions)
 
-    def add(self, session: Session, now: float) -> None:
-        """One that whoever asks has opened at local time `now`."""
+    def expect(self, session_id: str) -> None:
+        """One that whoever asks is opening: it counts already. To be removed if it comes to
+        nothing."""
+        self._openers[session_id] = caller()
+
+    def add(self, session: Session) -> None:
+        """One that whoever asks has opened."""
         self._sessions[session.id] = session
-        self._since[session.id] = now
         self._openers[session.id] = caller()
 
     def remove(self, session: Session) -> None:
         """One that has ended, if it ever was open."""
         self._sessions.pop(session.id, None)
         self._openers.pop(session.id, None)
-        self._since.pop(session.id, None)
 
     def opener(self, session: Session) -> Caller:
         """Who opened it."""
         return self._openers[session.id]
 
-    def gives_way(self, now: float, grace_s: float) -> Session | None:
-        """The session to end for one more, of those that nobody has come to; None: there is none.
+    def openers(self) -> list[Caller]:
+        """Whoever has opened each, or is opening it."""
+        return list(self._openers.values())
 
-        The oldest of whoever else keeps several such waiting; else the oldest, after `grace_s`.
-        """
-        waiting = [s for s in self.all() if not s.closing and not s.claimed]  # the oldest first
-        several = Counter(self._whose(session) for session in waiting)
-        for session in waiting:
-            whose = self._whose(session)
-            if several[whose] > 1 and whose != _name(caller()):
-                return session
-        return next((s for s in waiting if now - self._since[s.id] > grace_s), None)
-
-    def _whose(self, session: Session) -> tuple[str, ...]:
-        return _name(self._openers[session.id])
+    def seats(self, now: float, grace_s: float) -> list[Seat]:
+        """All, the oldest first; see `Session.presence`."""
+        seats = []
+        for session_id, who in self._openers.items():
+            session = self._sessions.get(session_id)
+            presence = "held" if session is None else session.presence(now, grace_s)
+            seats.append(Seat(session_id, who, presence))
+        return seats
 
     def all(self) -> list[Session]:
         """All, whoever asks."""
@@ -77,8 +76,3 @@ class OpenSessions:
             return self.seen()[session_id]
         except KeyError:
             raise UnknownSession(f"no session {session_id!r}: it has ended or never was") from None
-
-
-def _name(who: Caller) -> tuple[str, ...]:
-    """A key and each of its tokens is somebody of its own."""
-    return who.kind, who.key, who.token

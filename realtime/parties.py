@@ -48,8 +48,18 @@ class Party:
     """The session's microphone is its own."""
     who: Caller = field(default_factory=caller)
     """Whoever asked for it."""
+    silent_s: int = 0
+    """For how many seconds nothing has come from its peer."""
     on_left: Callable[[], None] = lambda: None
     """Called when it is no party any more, whoever wished that."""
+
+    _heard: int = 0
+
+    def count_silence(self) -> None:
+        """A second has passed."""
+        heard = 0 if self.peer is None else self.peer.datagrams
+        self.silent_s = self.silent_s + 1 if self.peer is not None and heard == self._heard else 0
+        self._heard = heard
 
     @property
     def has_come(self) -> bool:
@@ -149,6 +159,11 @@ class Parties:
         self._on_leave(party)
         if not self._there:
             self._on_empty(reason)
+
+    def count_silence(self) -> None:
+        """A second has passed: note from whom nothing has come."""
+        for party in self:
+            party.count_silence()
 
     def drop_silent(self, now: float, timeout_s: float) -> None:
         """Whoever pinged once and then was silent for so long is taken to be gone."""

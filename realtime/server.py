@@ -65,6 +65,7 @@ class Server(SessionHost):
             self.media = MediaProcesses(
                 config, avatars, loader, metrics, clock, self._sessions_changed
             )
+            self.seats = self.media.seats
 
     # Life
 

@@ -22,7 +22,7 @@ from realtime.control import ControlHub
 from realtime.descriptions import session_details, session_info
 from realtime.engine.handle import StreamHandle, StreamOpener
 from realtime.errors import BadOffer, UnknownSession
-from realtime.life import Life
+from realtime.life import Life, Presence
 from realtime.logs import session_id
 from realtime.media import Size
 from realtime.metrics import Metrics
@@ -39,6 +39,9 @@ from realtime.tasks import Tasks
 
 logger = logging.getLogger(__name__)
 
+GONE_S = 10
+"""A peer from which nothing came for so many seconds has probably gone. Reports and checks come
+every five; consent to send is only over after thirty (RFC 7675), and a path may heal."""
 NOTICE_S = 10.0  # between the word that a session's time is over, and its end
 
 
@@ -170,10 +173,14 @@ class Session:
         """Whether the session has ended or is about to."""
         return self.life >= Life.CLOSING
 
-    @property
-    def claimed(self) -> bool:
-        """Whether somebody has come to it."""
-        return self.life is not Life.OPEN or any(party.has_come for party in self.parties)
+    def presence(self, now: float, grace_s: float) -> Presence:
+        """Whether anybody is there; whoever opened it has `grace_s` to come."""
+        if self.closing:
+            return "ending"
+        if self.life is Life.OPEN and not any(party.has_come for party in self.parties):
+            return "awaited" if now - self._opened <= grace_s else "left"
+        gone_s = min((party.silent_s for party in self.parties), default=0)
+        return "left" if gone_s >= GONE_S else "held"
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -208,8 +215,9 @@ class Session:
             due = self._clock.now() + 1.0
             await self._clock.sleep_until(due)
             now = self._clock.now()
-            if now - due < 1.0:  # else we were held up, and pings may wait to be read
+            if now - due < 1.0:  # else we were held up, and what was sent may wait to be read
                 self.parties.drop_silent(now, self._config.ping_timeout_s)
+                self.parties.count_silence()
             self.hub.send(self.media.reporter.report())
 
     # Who is there

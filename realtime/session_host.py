@@ -8,17 +8,15 @@ import gc
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pipelines.identity import IdentityStore
 from pipelines.photo.framing import choose_size, find_frame
 from pipelines.pipeline import Size
 from pipelines.registry import find_system
-from realtime.appearance import Face, Faces
 from realtime.avatars.mattes import matte_picture
 from realtime.clock import Clock
 from realtime.config import ServerConfig
@@ -32,9 +30,11 @@ from realtime.errors import (
     UnknownPipeline,
 )
 from realtime.metrics import Metrics
+from realtime.offered import OfferedFaces, Pipelines
 from realtime.open_sessions import OpenSessions
 from realtime.parties import Dialects
 from realtime.processes import yield_thread
+from realtime.seats import EMPTY, Admission, Seat, Seats, rules_of
 from realtime.session import Session
 from realtime.session_config import SessionConfig
 from realtime.session_request import SessionRequest
@@ -42,39 +42,9 @@ from realtime.sinks.webrtc.offer import CALL, Terms, parse_offer
 from realtime.sinks.webrtc.peer import Peer
 from realtime.sinks.webrtc.settings import RtcConfig
 
+Place = tuple[str, Size, str]
+"""A pipeline, a size and a frame."""
 SWEEP_S = 0.5  # after a session's end: its media objects form cycles that hold codec buffers
-
-
-class OfferedFaces(Faces, Protocol):
-    """The avatars that sessions can have: of `AvatarLibrary`, or what a media process knows."""
-
-    @property
-    def identities(self) -> Path:
-        """The folder in which identity features are kept, by key."""
-
-    def default(self, pipeline: str) -> Face:
-        """The first avatar that the pipeline can use.
-
-        Raises:
-            UnknownAvatar: there is none.
-        """
-
-    def yield_to_sessions(self) -> None:
-        """Enrolment takes second place from now on: somebody talks."""
-
-    def stop_yielding(self) -> None:
-        """Nobody does any more."""
-
-
-class Pipelines(Protocol):
-    """Which pipelines sessions can use."""
-
-    async def check(self, name: str) -> None:
-        """Raise where the engine, though it is up, has not built this pipeline.
-
-        Raises:
-            PipelineNotLoaded, EngineError.
-        """
 
 
 class SessionHost:
@@ -101,6 +71,9 @@ class SessionHost:
         self.avatars = avatars
         self.pipelines = pipelines
         self._open = OpenSessions()
+        self._seats = Seats(rules_of(config), metrics, self._open.openers, self._look, self.give_up)
+        self.seats: Admission = self._seats
+        """Who decides whether there is room."""
         self._ice_servers = config.ice_servers()
         # Of their own: nothing that a stranger can ask for waits in the same queue. libvpx lets go
         # of the interpreter, so that as many threads as cores encode at once.
@@ -146,6 +119,16 @@ class SessionHost:
         with self._counting_refusals():
             self.check_open()
 
+    async def check_seat(self) -> None:
+        """Raise where whoever asks would get no session, whatever it asks for: before anything of
+        what it sends is read. That it was refused is counted.
+
+        Raises:
+            NotReady, Draining, EngineError, AtCapacity, TooManySessions.
+        """
+        self.check_takes_sessions()
+        await self.seats.check()
+
     @contextlib.contextmanager
     def _counting_refusals(self) -> Iterator[None]:
         try:
@@ -164,19 +147,21 @@ class SessionHost:
         sdp: str,
         terms: Terms = CALL,
         *,
-        dialects: Dialects | None = None,
+        dialects: Callable[[Session], Dialects] = lambda session: {},
     ) -> tuple[Session, Peer]:
         """Open a session and answer the offer of its first peer; the answer is `Peer.answer_sdp`.
         `dialects`: see `Session.connect`.
 
+        The offer is read last: where there is no room it costs nothing.
+
         Raises:
-            BadOffer, NotReady, and what `open_session` raises.
+            BadOffer, and what `open_session` raises.
         """
-        self.check_takes_sessions()
+        place = await self._find_place(request)
         offer = parse_offer(sdp, terms, max_bytes=self.config.max_sdp_bytes)
-        session = await self.open_session(request)
+        session = await self._open_at(place, request)
         try:
-            return session, await session.connect(offer, dialects)
+            return session, await session.connect(offer, dialects(session))
         except BaseException:
             await session.close("failed")
             raise
@@ -185,30 +170,34 @@ class SessionHost:
         """Admit and build one session; it ends by itself if nobody comes to it.
 
         Raises:
-            BadRequest, UnknownAvatar, UnknownPipeline, AvatarRejected, AtCapacity, NotReady,
-            EngineError.
+            BadRequest, UnknownAvatar, UnknownPipeline, AvatarRejected, AtCapacity, TooManySessions,
+            NotReady, EngineError.
         """
+        return await self._open_at(await self._find_place(request), request)
+
+    async def _find_place(self, request: SessionRequest) -> Place:
+        """What the session will be, if there is room for it, or will be once another gives way."""
+        self.check_takes_sessions()
+        place = await self._choose(request)
         with self._counting_refusals():
             try:
-                return await self._open_session(request)
-            except AtCapacity as refusal:
-                if isinstance(refusal, Draining) or not await self._make_room():
+                await self.engine.check(*place)
+            except AtCapacity:
+                if not await self.seats.has_room():
                     raise
-            return await self._open_session(request)
+        return place
 
-    async def _make_room(self) -> bool:
-        """A place belongs to who is there: one that nobody has come to is given to a newcomer."""
-        waiting = self._open.gives_way(self.clock.now(), self.config.unclaimed_s)
-        if waiting is not None:
-            await waiting.close("gave_way")
-        return waiting is not None
+    async def _open_at(self, place: Place, request: SessionRequest) -> Session:
+        with self._counting_refusals():
+            try:
+                return await self._open_session(place, request)
+            except AtCapacity as refusal:
+                if isinstance(refusal, Draining) or not await self.seats.make_room():
+                    raise
+            return await self._open_session(place, request)
 
-    async def _open_session(self, request: SessionRequest) -> Session:
-        self.check_open()
-        pipeline, size, frame = await self._choose(request)
-        speech = request.speech()
-        await self.engine.check(pipeline, size, frame)
-        asked = request.avatar
+    async def _open_session(self, place: Place, request: SessionRequest) -> Session:
+        asked, (pipeline, size, frame) = request.avatar, place
         session = Session(
             id=secrets.token_urlsafe(16),  # 128 bits: who knows it may end it (RFC 9725, 4.2)
             avatar=self.avatars.default(pipeline) if asked is None else self.avatars.get(asked),
@@ -221,20 +210,42 @@ class SessionHost:
             metrics=self.metrics,
             clock=self.clock,
             config=self._session_config,
-            speech=speech,
+            speech=request.speech(),
             on_closed=self._forget,
         )
+        await self._take_seat(session.id)
         await session.open()
         try:
             self.check_open()  # it may have begun to end meanwhile, and told all but this one
         except BaseException:
             await session.close("drained")
             raise
-        self._open.add(session, self.clock.now())
+        self._open.add(session)
         self.avatars.yield_to_sessions()
         return session
 
-    async def _choose(self, request: SessionRequest) -> tuple[str, Size, str]:
+    async def _take_seat(self, session_id: str) -> None:
+        """A session of whoever asks is about to be opened.
+
+        Raises:
+            TooManySessions: it has as many as it may.
+        """
+        await self._seats.admit()
+        self._open.expect(session_id)
+
+    async def _look(self) -> list[Seat]:
+        return self._open.seats(self.clock.now(), self.config.unclaimed_s)
+
+    async def give_up(self, session_id: str) -> bool:
+        """See `Seats`: a place belongs to who is there."""
+        for session in self._open.all():
+            now, grace_s = self.clock.now(), self.config.unclaimed_s
+            if session.id == session_id and session.presence(now, grace_s) in EMPTY:
+                await session.close("gave_way")
+                return True
+        return False
+
+    async def _choose(self, request: SessionRequest) -> Place:
         name = request.pipeline or self.config.pipeline
         try:
             system = find_system(name)

@@ -55,6 +55,11 @@ const EXPLANATIONS = {
     text: "More was asked of it than it lets one visitor ask.",
     advice: "We try again by ourselves in a moment.",
   },
+  too_many_sessions: {
+    title: "You have as many sessions as you may",
+    text: "This server leaves seats to others: you, or somebody in your network, have your share.",
+    advice: "End one in another tab or window. We try again by ourselves.",
+  },
   at_capacity: {
     title: "Every seat is taken",
     text: "The server animates as many faces as it can keep in sync, and right now it is full.",

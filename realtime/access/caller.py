@@ -26,6 +26,7 @@ class Caller:
     session: the only one it may reach; None: all of the owner's.
     token: the hash of the token that it shows, or has got its ticket by; empty for others.
     dies: when that expires, on the server's clock.
+    address: where it asks from, as far as sessions are counted by that; see `CountedAddresses`.
     """
 
     kind: Literal["local", "nobody", "key", "token", "ticket"]
@@ -35,6 +36,7 @@ class Caller:
     session: str | None = None
     token: str = ""
     dies: float = inf
+    address: str = ""
 
     def may_reach(self, session_id: str, owner: str) -> bool:
         """Whether a session of `owner` exists for this caller."""

@@ -10,7 +10,7 @@ from realtime.access.audit import AuditLog
 from realtime.access.caller import LOCAL, NOBODY, Caller
 from realtime.access.credentials import KEY_PREFIX
 from realtime.access.keys import Keys
-from realtime.access.rates import Rates
+from realtime.access.rates import CountedAddresses, Rates
 from realtime.access.table import ANY, KEY, PUBLIC, Call
 from realtime.access.tokens import Tokens
 from realtime.clock import Clock
@@ -51,6 +51,7 @@ class Gate:
         self.audit = AuditLog(config.data_dir / "audit", config.audit_days)
         self._exposed = config.exposed
         self._clock = clock
+        self._counted = CountedAddresses(config.trusted_proxies, every=config.counts_every_address)
         self._rates = Rates(config.rate_per_key, config.rate_per_address, config.rate_wrong_keys)
 
     @property
@@ -78,7 +79,7 @@ class Gate:
             UnknownCall: no such call is known to the table.
         """
         if not self.required:
-            return LOCAL
+            return self._from(LOCAL, address)
         if call is not None and call.need == PUBLIC:
             return NOBODY
         await self._rates.count_address(address)
@@ -93,7 +94,12 @@ class Gate:
             raise InsufficientScope(" or ".join(sorted(call.need)))
         elif call.need != ANY and call.session is None and who.session is not None:
             raise InsufficientScope("a key or token that is not bound to one session")
-        return who
+        return self._from(who, address)
+
+    def _from(self, who: Caller, address: str) -> Caller:
+        """A token may have been minted elsewhere."""
+        counted = self._counted.find(address)
+        return who if who.address == counted else replace(who, address=counted)
 
     def holds(self, who: Caller) -> bool:
         """Whether what `who` has shown is valid still: its key was not revoked, its token neither

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import math
+from collections.abc import Sequence
 from datetime import datetime
 
 from limits import RateLimitItem, parse
@@ -73,6 +74,28 @@ def check_rate(rate: str) -> None:
         ValueError: it is not.
     """
     parse(rate)
+
+
+class CountedAddresses:
+    """Whose address tells who it is.
+
+    Args:
+        trusted: addresses and networks of proxies.
+        every: also theirs, and those of this machine.
+    """
+
+    def __init__(self, trusted: Sequence[str] = (), *, every: bool = False) -> None:
+        self._trusted = [ipaddress.ip_network(net) for net in trusted]
+        self._every = every
+
+    def find(self, address: str) -> str:
+        """What an address counts as, see `network_of`; empty for those that are not counted."""
+        try:
+            found = ipaddress.ip_address(address)
+        except ValueError:
+            return ""
+        of_ours = found.is_loopback or any(found in net for net in self._trusted)
+        return "" if of_ours and not self._every else network_of(address)
 
 
 def network_of(address: str) -> str:

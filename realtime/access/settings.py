@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from realtime.access.rates import check_rate
 from realtime.access.turn import IceServers
 
+_LEAST = {"turn_ttl_s": 60, "audit_days": 0, "retention_days": 0, "sessions_per_key": 0}
+
 
 @dataclass(frozen=True, kw_only=True)
 class AccessSettings:
@@ -24,6 +26,10 @@ class AccessSettings:
     turn_ttl_s: how long a TURN credential opens new allocations.
     rate_per_key, rate_per_address: calls, as "NUMBER/second", "/minute" or "/hour".
     rate_wrong_keys: wrong keys and tokens from one address.
+    sessions_per_key: at once, with a key and what was minted from it; 0: no limit of its own.
+    sessions_per_address: at once, from an address, of those who show no key itself; "auto": half
+        of `max_sessions`, but as many as there are from this machine and from trusted proxies. A
+        number is for all addresses; 0: no limit.
     audit_days: how long audit lines are kept; 0: none are written.
     retention_days: how long uploads are kept, with their videos and consent; 0: until deleted.
     """
@@ -37,6 +43,8 @@ class AccessSettings:
     rate_per_key: str = "3000/minute"
     rate_per_address: str = "1200/minute"
     rate_wrong_keys: str = "30/minute"
+    sessions_per_key: int = 0
+    sessions_per_address: int | str = "auto"
     audit_days: int = 30
     retention_days: int = 0
 
@@ -55,9 +63,17 @@ class AccessSettings:
         if self.public_origin:
             rule = "must be like https://example.org or https://example.org/talk"
             _check("public_origin", self.public_origin, rule, _origin)
-        for name, least in (("turn_ttl_s", 60), ("audit_days", 0), ("retention_days", 0)):
+        for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} = {getattr(self, name)!r}: must be at least {least}")
+        limit = self.sessions_per_address
+        if limit != "auto" and (not isinstance(limit, int) or limit < 0):
+            raise ValueError(f"sessions_per_address = {limit!r}: must be auto, or at least 0")
+
+    @property
+    def counts_every_address(self) -> bool:
+        """Whether sessions are counted by the addresses of this machine and of proxies, too."""
+        return self.sessions_per_address != "auto"
 
     @property
     def prefix(self) -> str:

@@ -84,6 +84,15 @@ TABLE: dict[tuple[str, str], Need] = {
 }
 """(method, path) -> what it needs. HEAD counts as GET, a WebSocket as WS."""
 
+OPENING = frozenset(
+    {
+        ("POST", "/v1/sessions"),
+        ("WS", "/v1/realtime"),
+        ("POST", "/v1/realtime/calls"),
+        ("POST", "/whip/{avatar}"),
+    }
+)
+"""Calls that always want a new session."""
 GUARDED = ("/v1", "/whip", "/whep", "/api", "/metrics")
 """Below these nothing is answered that is not in the table; the rest are the page's files."""
 
@@ -104,6 +113,11 @@ class Call:
     def session(self) -> str | None:
         """The session it is about, if one."""
         return self.parts.get("session")
+
+    @property
+    def opens(self) -> bool:
+        """Whether it always wants a new session."""
+        return (self.method, self.pattern) in OPENING
 
 
 _PATTERNS = [

@@ -26,6 +26,7 @@ from realtime.http.guard import LOCAL_PAGES, Guard
 from realtime.http.operations import operation_routes
 from realtime.http.prefix import Prefix
 from realtime.http.routes import SESSION_ROUTES
+from realtime.http.seats_first import SeatsFirst
 from realtime.http.tokens import token_routes
 from realtime.media_processes.handover import Handover
 from realtime.server import Server
@@ -107,7 +108,8 @@ def create_app(config: ServerConfig, server: Server | None = None) -> FastAPI:
 def _add_middleware(app: FastAPI, config: ServerConfig, gate: Gate, server: Server) -> None:
     """The last one added meets a request first."""
     if server.media is not None:
-        app.add_middleware(Handover, media=server.media, check_open=server.check_takes_sessions)
+        app.add_middleware(Handover, media=server.media, check_seat=server.check_seat)
+    app.add_middleware(SeatsFirst, check_seat=server.check_seat)
     app.add_middleware(Access, gate=gate, find_session=server.find_session)
     app.add_middleware(
         Guard,

@@ -7,7 +7,6 @@ all are being answered, the newcomer is refused.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import resource
 from collections import Counter
@@ -15,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from realtime.access.rates import network_of
+from realtime.access.rates import CountedAddresses
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ class Connections:
         self.limits = limits
         self.now = now
         self.refused = 0
-        self._trusted = [ipaddress.ip_network(net) for net in trusted]
+        self._counted = CountedAddresses(trusted)
         self._held: dict[Held, str] = {}
         self._by_address: Counter[str] = Counter()
         self._looked = now()
@@ -92,7 +91,7 @@ class Connections:
 
     def enter(self, connection: Held) -> bool:
         """One more; False if there is no room for it."""
-        address = self._counted_as(connection.address)
+        address = self._counted.find(connection.address)
         limits, full = self.limits, False
         if address and self._by_address[address] >= limits.per_address:
             full = not self._let_one_go(address)
@@ -131,13 +130,3 @@ class Connections:
                 self.leave(connection)
                 return True
         return False
-
-    def _counted_as(self, address: str) -> str:
-        """Empty for those that are not counted by address."""
-        try:
-            found = ipaddress.ip_address(address)
-        except ValueError:
-            return ""
-        if found.is_loopback or any(found in net for net in self._trusted):
-            return ""
-        return network_of(address)

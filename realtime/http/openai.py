@@ -64,7 +64,7 @@ def realtime_routes(server: SessionHost) -> APIRouter:
             return RealtimeDialect(send, model, wanted)
 
         asked = _request(server, model, "push" if audio == "push" else "microphone", wish.rate)
-        session, peer = await server.call(asked, sdp, dialects={CHANNEL: dialect})
+        session, peer = await server.call(asked, sdp, dialects=lambda session: {CHANNEL: dialect})
         session.turn_detection = wish.turn_detection
         headers = {"Location": f"/v1/realtime/calls/{session.id}"}
         return Response(peer.answer_sdp, 201, headers=headers, media_type="application/sdp")

@@ -65,11 +65,12 @@ def pipecat_routes(server: SessionHost) -> APIRouter:
     @routes.post(PATH)
     async def answer_offer(request: Request) -> dict[str, str]:
         body = parse_json(PipecatOffer, await request.body())
-        offer = parse_offer(body.sdp, CALL_WITH_SCREEN, max_bytes=server.config.max_sdp_bytes)
         there = _find(server, body.pc_id)
         if there is None:
-            session = await server.open_session(_wanted(request, body))
-            return _answer(session, await _first(session, offer))
+            wanted = _wanted(request, body)
+            called = await server.call(wanted, body.sdp, CALL_WITH_SCREEN, dialects=_dialects)
+            return _answer(*called)
+        offer = parse_offer(body.sdp, CALL_WITH_SCREEN, max_bytes=server.config.max_sdp_bytes)
         if body.restart_pc:
             return _answer(there[0], await _replace(*there, offer))
         return _answer(there[0], _same(there[1], offer))
@@ -98,14 +99,6 @@ def _find(server: SessionHost, pc_id: str | None) -> tuple[Session, Party] | Non
         if party.peer is not None and party.peer.id == peer_id:
             return session, party
     return None
-
-
-async def _first(session: Session, offer: Offer) -> Peer:
-    try:
-        return await session.connect(offer, _dialects(session))
-    except BaseException:
-        await session.close("failed")
-        raise
 
 
 async def _replace(session: Session, old: Party, offer: Offer) -> Peer:

@@ -16,7 +16,7 @@ SETTLED_NS = 3_000_000_000
 
 
 class SharedAvatars:
-    """See `realtime.session_host.OfferedFaces`.
+    """See `realtime.offered.OfferedFaces`.
 
     The folder is the front's: its time tells whether anything was made, changed or deleted.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from realtime.avatars.library import AvatarLibrary
 from realtime.clock import Clock
 from realtime.config import ServerConfig
 from realtime.engine.supervisor import BackOff, EngineAddress
-from realtime.errors import EngineError, NotReady
+from realtime.errors import EngineError, NotReady, SessionError
 from realtime.media_processes.folder import SocketFolder
 from realtime.media_processes.host import MediaSettings
 from realtime.media_processes.member import JOIN_S, MediaProcess
@@ -24,6 +24,7 @@ from realtime.media_processes.totals import Sums, families_of
 from realtime.media_processes.whereabouts import Whereabouts
 from realtime.metrics import Metrics
 from realtime.pipeline_loader import PipelineLoader
+from realtime.seats import Seat, Seats, rules_of
 from realtime.tasks import log_failure
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,9 @@ class MediaProcesses:
         on_change: Callable[[], None],
     ) -> None:
         self.sessions: Whereabouts[MediaProcess] = Whereabouts()
+        self.seats = Seats(
+            rules_of(config), metrics, self.sessions.openers, self._look, self._give_up
+        )
         self.holds: Callable[[Caller], bool] = lambda who: True
         """Whether what a caller has shown is valid still; see `LapsedAccess`."""
         self._config = config
@@ -140,16 +144,45 @@ class MediaProcesses:
 
     def _serve(self, process: MediaProcess) -> Mapping[str, Callable[..., Any]]:
         return {
-            "opened": partial(self._opened, process),
+            "take_seat": partial(self._take_seat, process),
             "closed": self._closed,
+            "has_room": partial(self._on_behalf, self.seats.has_room),
+            "make_room": partial(self._on_behalf, self.seats.make_room),
             "ensure": self._ensure,
             "check_pipeline": self._pipelines.check,
             "hold": lambda sayings: [self.holds(read_caller(said)) for said in sayings],
         }
 
-    def _opened(self, process: MediaProcess, session_id: str, owner: str) -> None:
-        self.sessions.add(session_id, owner, process)
+    async def _take_seat(self, process: MediaProcess, session_id: str, who: str) -> None:
+        """A session is about to be opened there.
+
+        Raises:
+            TooManySessions: whoever asks has as many as it may.
+        """
+        with acting(read_caller(who)):
+            await self.seats.admit()
+            if process.state == "ended":
+                raise EngineError("the media process has ended")
+            self.sessions.add(session_id, process)
         self._on_change()
+
+    async def _on_behalf(self, ask: Callable[[], Awaitable[bool]], who: str) -> bool:
+        with acting(read_caller(who)):
+            return await ask()
+
+    async def _look(self) -> list[Seat]:
+        """The sessions of all processes."""
+        ready = [process for process in self._there.values() if process.state == "ready"]
+        told = await asyncio.gather(*(process.presences() for process in ready))
+        return self.sessions.seats({id: each for some in told for id, each in some.items()})
+
+    async def _give_up(self, session_id: str) -> bool:
+        try:
+            with acting(LOCAL):  # whosever it is
+                process = self.sessions.find(session_id)
+        except SessionError:
+            return False
+        return await process.give_up(session_id)
 
     def _closed(self, session_id: str) -> None:
         self.sessions.remove(session_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 import httpx
@@ -13,7 +13,7 @@ from starlette._utils import get_route_path
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from realtime.access.table import Call, find_call
+from realtime.access.table import OPENING, Call, find_call
 from realtime.errors import EngineError, SessionError, SessionLost, VivavoceError
 from realtime.http.guard import refusal
 from realtime.media_processes.front import MediaProcesses
@@ -23,15 +23,8 @@ from realtime.media_processes.said_caller import HEADER, say_caller
 
 _HERE = {("POST", "/v1/sessions/{session}/tickets")}
 """Calls about a session that the front answers itself."""
-_ANYWHERE = {
-    ("POST", "/v1/sessions"),
-    ("WS", "/v1/realtime"),
-    ("POST", "/v1/realtime/calls"),
-    ("POST", "/whip/{avatar}"),
-    ("GET", "/whip/{avatar}"),
-    ("OPTIONS", "/whip/{avatar}"),
-}
-"""Calls that any process answers; those that are not GET or OPTIONS open a session."""
+_ANYWHERE = OPENING | {("GET", "/whip/{avatar}"), ("OPTIONS", "/whip/{avatar}")}
+"""Calls that any process answers."""
 _OFFER = "/api/offer"
 _OF_ONE_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"content-length"}
 """Headers that are about a connection, not about what goes over it (RFC 9110, 7.6.1)."""
@@ -43,16 +36,18 @@ nothing else runs for 20 ms, and a Unix socket needs none."""
 
 
 class Handover:
-    """ASGI middleware, behind `Access`: hands calls about sessions over, and leaves the others.
+    """ASGI middleware, behind `SeatsFirst`: hands calls about sessions over, and leaves the others.
 
     Args:
-        check_open: raises where no session can be opened now.
+        check_seat: raises where no session can be had now.
     """
 
-    def __init__(self, app: ASGIApp, media: MediaProcesses, check_open: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, media: MediaProcesses, check_seat: Callable[[], Awaitable[None]]
+    ) -> None:
         self._app = app
         self._media = media
-        self._check_open = check_open
+        self._check_seat = check_seat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -82,8 +77,8 @@ class Handover:
                 raise  # it has its sessions still: descriptors, say, or its queue have run out
             return
         opens = call.method in ("POST", "WS")
-        if opens:
-            self._check_open()
+        if opens and not call.opens:  # it depends on what was sent
+            await self._check_seat()
         process = self._media.choose()
         with contextlib.ExitStack() as opening:
             if opens:

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 from realtime.access.caller import Caller, caller
 from realtime.clock import MonotonicClock
@@ -14,6 +15,7 @@ from realtime.engine.client import Engine
 from realtime.engine.supervisor import EngineAddress
 from realtime.errors import VivavoceError
 from realtime.lapsed import LOOK_S, LapsedAccess
+from realtime.life import Presence
 from realtime.media_processes.avatars import SharedAvatars
 from realtime.media_processes.line import Line
 from realtime.media_processes.said_caller import write_caller
@@ -21,7 +23,6 @@ from realtime.media_processes.totals import Family, families_of
 from realtime.metrics import Metrics
 from realtime.session import Session
 from realtime.session_host import SessionHost
-from realtime.session_request import SessionRequest
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class MediaSettings:
 
 
 class SharedPipelines:
-    """See `realtime.session_host.Pipelines`: what is not loaded is the front's to load."""
+    """See `realtime.offered.Pipelines`: what is not loaded is the front's to load."""
 
     def __init__(self, engine: Engine, line: Line) -> None:
         self._engine = engine
@@ -51,6 +52,24 @@ class SharedPipelines:
         """
         if self._engine.health().pipelines.get(name) != "ready":
             await self._line.call("check_pipeline", name)
+
+
+class SharedSeats:
+    """See `realtime.seats.Admission`: the front knows the sessions of all media processes."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    async def check(self) -> None:
+        """The front has, before it handed the call over."""
+
+    async def has_room(self) -> bool:
+        """Whether somebody would give way."""
+        return bool(await self._line.call("has_room", write_caller(caller())))
+
+    async def make_room(self) -> bool:
+        """Have somebody give way, here or elsewhere; False: nobody does."""
+        return bool(await self._line.call("make_room", write_caller(caller())))
 
 
 class MediaHost(SessionHost):
@@ -68,6 +87,8 @@ class MediaHost(SessionHost):
                 "families": self._families,
                 "announce_end": self.announce_end,
                 "end_sessions": self.end_sessions,
+                "presences": self._presences,
+                "give_up": self.give_up,
                 "exit": self._exit,
             }
         )
@@ -81,6 +102,7 @@ class MediaHost(SessionHost):
             clock,
             config.encoder_niceness,
         )
+        self.seats = SharedSeats(self.line)
         self.over = asyncio.Event()
         """The front wants it to end."""
 
@@ -127,16 +149,24 @@ class MediaHost(SessionHost):
         await self.engine.stop()
         self.stop_encoding()
 
-    async def open_session(self, request: SessionRequest) -> Session:
-        """See `SessionHost.open_session`."""
-        session = await super().open_session(request)
+    async def _take_seat(self, session_id: str) -> None:
+        asking = asyncio.ensure_future(
+            self.line.call("take_seat", session_id, write_caller(caller()))
+        )
         try:
-            if not session.closing:
-                await self.line.call("opened", session.id, caller().owner)
-        except BaseException:
-            await session.close("failed")
+            await asyncio.shield(asking)
+        except BaseException:  # the client may have gone, and the front not have answered yet
+            asking.add_done_callback(lambda asked: self._give_back(asked, session_id))
             raise
-        return session
+        self._open.expect(session_id)
+
+    def _give_back(self, asked: asyncio.Future[Any], session_id: str) -> None:
+        if not asked.cancelled() and asked.exception() is None:
+            self.line.tell("closed", session_id)
+
+    async def _presences(self) -> dict[str, Presence]:
+        """See `MediaProcess.presences`."""
+        return {seat.id: seat.presence for seat in await self._look()}
 
     def _forget(self, session: Session) -> None:
         super()._forget(session)

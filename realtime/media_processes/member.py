@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from realtime.clock import Clock
 from realtime.errors import VivavoceError
+from realtime.life import Presence
 from realtime.media_processes.host import MediaSettings
 from realtime.media_processes.line import Line
 from realtime.media_processes.process import run_media_process
@@ -27,6 +28,8 @@ LATE_S = 3.0
 """One that has not answered for so long gets no new session while another answers."""
 UNANSWERED_S = 30.0
 """A process that answers nothing for so long is ended; sessions in it have stood still as long."""
+SEATS_S = 5.0
+"""For an answer to whoever wants a session."""
 COUNT_S = 5.0
 """For what it has counted: Prometheus itself waits for ten."""
 NOTICE_S = 1.0
@@ -182,6 +185,21 @@ class MediaProcess:
         except VivavoceError as error:
             logger.warning("media process %s does not say what it counted: %s", self.name, error)
         return self.families
+
+    async def presences(self) -> dict[str, Presence]:
+        """Of its sessions by id; see `Session.presence`. None where it does not say."""
+        try:
+            found: dict[str, Presence] = await self._line.call("presences", timeout_s=SEATS_S)
+        except VivavoceError:
+            return {}
+        return found
+
+    async def give_up(self, session_id: str) -> bool:
+        """Have it end a session that nobody is in; whether it did."""
+        try:
+            return bool(await self._line.call("give_up", session_id, timeout_s=SEATS_S))
+        except VivavoceError:
+            return False
 
     def announce_end(self) -> None:
         """It takes no new session, and tells those that run."""

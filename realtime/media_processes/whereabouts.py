@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-from realtime.access.caller import caller
+from realtime.access.caller import Caller, caller
 from realtime.errors import SessionLost, UnknownSession
+from realtime.life import Presence
+from realtime.seats import Seat
 
 Place = TypeVar("Place")
 
@@ -19,21 +22,32 @@ class Whereabouts(Generic[Place]):
 
     def __init__(self) -> None:
         self._places: dict[str, Place] = {}
-        self._owners: dict[str, str] = {}  # names of keys
+        self._openers: dict[str, Caller] = {}
         self._lost: deque[str] = deque()
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def add(self, session_id: str, owner: str, place: Place) -> None:
-        """It is there now."""
+    def add(self, session_id: str, place: Place) -> None:
+        """It is there now, or about to be opened; it belongs to whoever asks."""
         self._places[session_id] = place
-        self._owners[session_id] = owner
+        self._openers[session_id] = caller()
 
     def remove(self, session_id: str) -> None:
         """It has ended."""
         if self._places.pop(session_id, None) is not None:
-            del self._owners[session_id]
+            del self._openers[session_id]
+
+    def openers(self) -> list[Caller]:
+        """Whoever has opened each, or is opening it."""
+        return [self._openers[session_id] for session_id in self._places]
+
+    def seats(self, presences: Mapping[str, Presence]) -> list[Seat]:
+        """All, the oldest first; of whom nothing else is known, somebody is there."""
+        return [
+            Seat(session_id, self._openers[session_id], presences.get(session_id, "held"))
+            for session_id in self._places
+        ]
 
     def at(self, place: Place) -> list[str]:
         """The sessions that are there."""
@@ -46,7 +60,7 @@ class Whereabouts(Generic[Place]):
             del self._places[session_id]
             self._lost.append(session_id)
         while len(self._lost) > MAX_LOST:
-            del self._owners[self._lost.popleft()]
+            del self._openers[self._lost.popleft()]
         return len(lost)
 
     def find(self, session_id: str) -> Place:
@@ -56,8 +70,8 @@ class Whereabouts(Generic[Place]):
             UnknownSession: there is none for whoever asks.
             SessionLost: it has ended with its process.
         """
-        owner = self._owners.get(session_id)
-        if owner is None or not caller().may_reach(session_id, owner):
+        opener = self._openers.get(session_id)
+        if opener is None or not caller().may_reach(session_id, opener.owner):
             raise UnknownSession(f"no session {session_id!r}: it has ended or never was")
         if session_id not in self._places:
             raise SessionLost(

@@ -420,7 +420,7 @@ def test_a_session_belongs_to_the_key_that_opened_it():
     alice, bob = (Caller(kind="key", owner=name, key=name) for name in ("alice", "bob"))
     sessions, session = OpenSessions(), Stage().session
     with acting(alice):
-        sessions.add(session, 0.0)
+        sessions.add(session)
         assert sessions.find(session.id) is session
     assert sessions.find(session.id) is session
     said = []

@@ -38,7 +38,7 @@ class Doors:
 async def watching(stage: Stage, doors: Doors, opener) -> asyncio.Task:
     """The session is `opener`'s, and looked after."""
     with acting(opener):
-        doors.sessions.add(stage.session, 0.0)
+        doors.sessions.add(stage.session)
     return asyncio.create_task(doors.watch.run())
 
 

@@ -6,11 +6,13 @@ import dataclasses
 import os
 import signal
 
+import httpx
 import numpy as np
 import pytest
 
 from benchmarks.service.peer import AvatarClient
-from tests.realtime.conftest import running
+from realtime.session import GONE_S
+from tests.realtime.conftest import URL, running
 from tests.support.peers import until
 from tests.support.sounds import SPEECH, hum
 
@@ -25,6 +27,14 @@ def ended(server, reason) -> float:
 def shown(client) -> np.ndarray:
     """The newest picture."""
     return client.pictures[-1].to_ndarray(format="rgb24").astype(int)
+
+
+def vanish(client) -> None:
+    """Cut off without a word, as by a power failure: nothing is sent or answered any more."""
+    for transceiver in client.connection.getTransceivers():
+        for protocol in transceiver.receiver.transport.transport._connection._protocols:
+            protocol.transport.sendto = lambda *datagram: None
+            protocol.datagram_received = lambda *datagram: None
 
 
 def strongest_hz(voice) -> float:
@@ -193,6 +203,54 @@ async def test_whoever_does_not_come_gives_way_and_whoever_is_there_does_not(con
             assert refused.json()["error"]["code"] == "at_capacity"
         for one in offers:
             await one.close()
+
+
+async def test_an_address_has_no_more_sessions_than_it_may(config):
+    one_each = dataclasses.replace(config, sessions_per_address=1, unclaimed_s=0.0)
+    async with running(one_each) as server:
+        late = AvatarClient(SPEECH)
+        async with server.client(SPEECH) as client:
+            await until(lambda: client.pictures)
+            refused = await server.http.post("/v1/sessions", json=await late.body())
+            assert refused.status_code == 429
+            assert refused.json()["error"]["code"] == "too_many_sessions"
+            assert int(refused.headers["retry-after"]) > 0
+            elsewhere = httpx.ASGITransport(server.transport.app, client=("127.0.0.2", 1))
+            async with httpx.AsyncClient(transport=elsewhere, base_url=URL) as other:
+                neighbour = await other.post("/v1/sessions", json={"audio": "push"})
+            assert neighbour.status_code == 201
+        await until(lambda: client.session["id"] not in server.service.sessions)
+        left = await server.post_offer(await late.body())
+        async with server.client(SPEECH) as again:  # in place of the one that nobody came to
+            await until(lambda: again.pictures)
+            assert left["id"] not in server.service.sessions
+            assert neighbour.json()["id"] in server.service.sessions
+        await late.close()
+        refusals = server.service.metrics.refused.labels("too_many_sessions")._value.get()
+        assert refusals == 1
+
+
+async def test_whoever_has_vanished_gives_way_long_before_consent_is_over(config):
+    """Its sockets are gone, and nobody said goodbye: what is left of it is kept for half a minute,
+    but not from whoever comes."""
+    full = dataclasses.replace(config, max_sessions=2)
+    async with running(full) as server, server.client(SPEECH) as there:
+        gone, late = AvatarClient(SPEECH), AvatarClient(SPEECH)
+        await gone.connect(server.post_offer)
+        await until(lambda: gone.pictures and there.pictures)
+        offer = await late.body()
+        assert (await server.http.post("/v1/sessions", json=offer)).status_code == 503
+        vanish(gone)
+        session = server.service.sessions[gone.session["id"]]
+        [party] = session.parties
+        await until(lambda: party.silent_s >= GONE_S)
+        assert not session.closing
+        late.session = await server.post_offer(offer)
+        assert gone.session["id"] not in server.service.sessions
+        assert there.session["id"] in server.service.sessions
+        assert ended(server, "gave_way") == 1
+        for client in (gone, late):
+            await client.close()
 
 
 async def test_a_peer_whose_pings_stop_is_gone(config):

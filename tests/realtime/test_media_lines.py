@@ -126,9 +126,9 @@ def test_a_lost_session_is_told_to_its_owner_alone():
     alice, bob = (Caller(kind="key", owner=name, key=name) for name in ("alice", "bob"))
     table: Whereabouts[object] = Whereabouts()
     here, there = object(), object()
-    table.add("a", "alice", here)
-    table.add("b", "bob", there)
-    table.add("c", "alice", there)
+    for session, who, place in (("a", alice, here), ("b", bob, there), ("c", alice, there)):
+        with acting(who):
+            table.add(session, place)
     assert (len(table), table.at(there)) == (3, ["b", "c"])
     assert table.lose(there) == 2
     assert (len(table), table.at(there)) == (1, [])

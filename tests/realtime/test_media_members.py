@@ -65,7 +65,7 @@ async def test_one_that_does_not_answer_gets_no_new_session_while_another_does(t
     server.media._there = {0: hung, 1: busy}
     for process in (hung, busy):
         process._is_ready()
-    server.media.sessions.add("s", "", busy)
+    server.media.sessions.add("s", busy)
     goes_on = asyncio.Event()
     far = Line({"pulse": goes_on.wait})
     tasks = []

@@ -5,10 +5,12 @@ import pytest
 from realtime.access.caller import Caller, acting
 from realtime.life import Life
 from realtime.open_sessions import OpenSessions
+from realtime.seats import SeatRules
 from tests.support.fakes import settle
 from tests.support.sessions import FakeOffer, Stage
 
 GRACE_S = 5.0
+RULES = SeatRules(most=8)
 ALICE, BOB, CAROL = (Caller(kind="key", owner=name, key=name) for name in ("a", "b", "c"))
 
 
@@ -24,14 +26,14 @@ class Seats:
         stage.session.id = f"{who.owner}{len(self.stages)}"
         await stage.session.open()
         with acting(who):
-            self.sessions.add(stage.session, now)
+            stage.session._opened = now
+            self.sessions.add(stage.session)
         self.stages.append(stage)
         return stage
 
     def given_to(self, who: Caller, now: float) -> str | None:
-        with acting(who):
-            session = self.sessions.gives_way(now, GRACE_S)
-        return None if session is None else session.id
+        seat = RULES.to_end(who, self.sessions.seats(now, GRACE_S))
+        return None if seat is None else seat.id
 
     async def end(self) -> None:
         for stage in self.stages:

@@ -11,6 +11,7 @@ import pytest
 from realtime.engine.handle import StreamFacts, StreamRequest
 from realtime.errors import AtCapacity, BadOffer, SessionError, UnknownSession, VivavoceError
 from realtime.life import Life
+from realtime.session import GONE_S
 from realtime.sources.pushed import PushedSpeech
 from tests.support.fakes import microphone, opus_packets, settle
 from tests.support.sessions import FakeOffer, Stage, staged
@@ -422,3 +423,35 @@ async def test_its_time_may_be_limited_and_then_it_says_so():
         await stage.clock.advance(10.0)
         assert stage.session.life is Life.CLOSED
     assert stage.ended() == {"time_limit": 1.0}
+
+
+async def test_a_peer_from_which_nothing_comes_has_gone():
+    async with staged() as stage:
+        first, _ = await stage.watch()
+        second, _ = await stage.watch()
+        presence = lambda: stage.session.presence(stage.clock.now(), 5.0)  # noqa: E731
+        for _ in range(30):
+            first.datagrams += 1
+            await stage.clock.advance(1.0)
+        assert presence() == "held"
+        await stage.clock.advance(GONE_S - 0.5)
+        assert presence() == "held"
+        await stage.clock.advance(2.0)
+        assert presence() == "left"
+        second.datagrams += 1
+        await stage.clock.advance(1.0)
+        assert presence() == "held"  # its path has healed
+        party = stage.session.attach(lambda text: True)
+        await stage.clock.advance(20.0)
+        assert presence() == "held"  # somebody is there by a socket
+        stage.session.parties.leave(party, "hung_up")
+        assert presence() == "left"
+
+
+async def test_nobody_has_gone_because_we_were_held_up():
+    async with staged() as stage:
+        await stage.watch()
+        for _ in range(20):
+            stage.clock.jump(5.0)
+            await stage.clock.advance(0.5)
+        assert stage.session.presence(stage.clock.now(), 5.0) == "held"

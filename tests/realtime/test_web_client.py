@@ -88,6 +88,7 @@ def test_protocol_js_mirrors_the_server_events():
         "pipeline_not_loaded",
         "starting",
         "storage_unavailable",
+        "too_many_sessions",
         "unknown_avatar",
         "unknown_pipeline",
     ],

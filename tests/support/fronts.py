@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message
 from realtime.config import ServerConfig
 from realtime.engine.supervisor import EngineAddress
 from realtime.http.app import create_app
+from realtime.http.seats_first import SeatsFirst
 from realtime.media_processes.handover import Handover
 from realtime.media_processes.host import MediaSettings
 from realtime.media_processes.member import MediaProcess
@@ -27,12 +28,11 @@ class Front:
         self.process = MediaProcess("m1", settings, server.clock, lambda process: {})
         self.process._is_ready()
         server.media._there[0] = self.process
-        server.media.sessions.add("s", "", self.process)
+        server.media.sessions.add("s", self.process)
         self.sent: list[Message] = []
         self.said: asyncio.Queue[Message] = asyncio.Queue()
-        self.serve: ASGIApp = Handover(
-            create_app(config), server.media, server.check_takes_sessions
-        )
+        handover = Handover(create_app(config), server.media, server.check_seat)
+        self.serve: ASGIApp = SeatsFirst(handover, server.check_seat)
 
     async def ask(self, method: str, path: str, *said: Message, length: int = 0) -> None:
         """A request of a client that says this; `sent` is what it is answered."""

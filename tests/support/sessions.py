@@ -107,6 +107,7 @@ class FakePeer:
         self.encodings = options["encodings"]
         self.state = "connecting"
         self.heard = False
+        self.datagrams = 0
         self.closed = 0
         self._on_state = options["on_state"]
         self._on_channel = options["on_channel"]

@@ -59,6 +59,7 @@ class Door:
 
     def __init__(self, transport: RTCDtlsTransport) -> None:
         self.dropped = 0
+        self.taken = 0
         self._transport = transport
         self._ice: Any = transport.transport._connection
         self._ufrag = f"{self._ice.local_username}:".encode()
@@ -113,6 +114,7 @@ class Door:
         if not (self._is_expected(protocol, data, where) if stun else self._is_known(where)):
             self._drop(f"the last from {where[0]}")
             return
+        self.taken += 1
         try:
             take(data, addr)
         except Exception as error:  # noqa: BLE001 - whatever a wrong length leads to

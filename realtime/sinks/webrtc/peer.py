@@ -125,6 +125,11 @@ class Peer:
         """Whether it has shown, by a signed check, that it got the answer and can be reached."""
         return any(door.open for door in self._doors.values())
 
+    @property
+    def datagrams(self) -> int:
+        """How many have come from it."""
+        return sum(door.taken for door in self._doors.values())
+
     def shares(self, credentials: set[tuple[str, str]]) -> bool:
         """Whether these ICE user fragments and passwords are those of its offer."""
         return credentials <= self._offer.credentials
