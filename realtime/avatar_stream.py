@@ -81,6 +81,8 @@ class AvatarStream:
         self.skews: deque[float] = deque(maxlen=_RECENT)
         """Hand-over of a picture minus that of the voice of the same media time, seconds."""
         self.skipped_audio_s = 0.0
+        self.said = -math.inf
+        """Local time when anything was said last, by the avatar or to it."""
         self.clock = clock
         self.playout = PlayoutClock(clock.now(), self._settle(source, handle))
         self.pictures = PictureQueue(handle.still)
@@ -172,9 +174,14 @@ class AvatarStream:
     def _hear(self, now: float) -> None:
         if self._listening is not None:
             self._tell(self._listening.hear(now))
+            if self._listening.speech:
+                self.said = now
         self._speak_soon(now)
         while self._wants_hops() and (hops := self._source.pull(now)):
             for hop in hops:
+                # Of what is pushed every sound; of a microphone, which is never silent, voices.
+                if hop.speech or (self._listening is not None and hop.voice.any()):
+                    self.said = now
                 self._voice.put(hop.start, hop.voice)
                 if self._listening is not None and self._listening.speech:
                     hop = replace(hop, listens=True)

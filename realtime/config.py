@@ -86,6 +86,7 @@ class ServerConfig(AccessSettings):
     connect_timeout_s: float = 20.0  # from the offer to the first connected transport
     unclaimed_s: float = 5.0  # after which a session that nobody came to gives way to a newcomer
     session_limit_s: float = 0.0  # a session ends after this, and is told 10 s before; 0: none does
+    idle_limit_s: float = 0.0  # a silent session ends after this, told 30 s before; 0: none does
     ping_timeout_s: float = 8.0  # a data channel that pinged once and then went silent
     drain_timeout_s: float = 20.0  # what SIGTERM grants running sessions
     allow_remote: bool = False
@@ -117,6 +118,8 @@ class ServerConfig(AccessSettings):
         )
         limit = self.session_limit_s
         check(limit == 0 or limit >= 30, "session_limit_s", "must be 0 or at least 30 seconds")
+        idle = self.idle_limit_s
+        check(idle == 0 or idle >= 60, "idle_limit_s", "must be 0 or at least 60 seconds")
         is_file = self.data_dir.exists() and not self.data_dir.is_dir()
         check(not is_file, "data_dir", "is a file, not a folder")
         check(self.ping_timeout_s >= 3, "ping_timeout_s", "must be at least 3 seconds")

@@ -126,6 +126,7 @@ class Listener:
 
     def append(self, pcm: bytes) -> None:
         """Take speech, PCM16 little endian."""
+        self._hub.stir()
         try:
             self.intake.append(pcm)
         except Refused as refusal:
@@ -145,6 +146,8 @@ class Listener:
             words = f"{event.type} needs {' or '.join(sorted(needed))}"
             self.refuse(InsufficientScope.code, words, event.event_id)
             return
+        if not isinstance(event, Ping):
+            self._hub.stir()
         try:
             if isinstance(event, Ping):
                 self.last_ping = self._hub.clock.now()
@@ -198,14 +201,21 @@ class ControlHub:
         self.session = session
         self.clock = clock
         self.listeners: list[Listener] = []
+        self.stirred = clock.now()
+        """Local time when anybody came, left, or did something other than to ping."""
         self._wishes = Wishes(self._fulfil)
 
     def attach(self, send: Callable[[str], object]) -> Listener:
         """Somebody more listens; it is told of the session at once. `send` must not block."""
         listener = Listener(self, send, self.clock.now())
         self.listeners.append(listener)
+        self.stir()
         listener.send(SessionCreated(session=self.session.info()))
         return listener
+
+    def stir(self) -> None:
+        """Something is done."""
+        self.stirred = self.clock.now()
 
     def detach(self, listener: Listener) -> None:
         """It is told nothing more."""
@@ -237,6 +247,7 @@ class ControlHub:
             UnknownAvatar: no such face; what others asked for is not touched.
         """
         self.session.appearance.check(wish)
+        self.stir()
         return self._wishes.ask(wish)
 
     async def run(self) -> None:

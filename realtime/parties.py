@@ -46,6 +46,8 @@ class Party:
     """What it hears of the session and says to it."""
     has_microphone: bool = False
     """The session's microphone is its own."""
+    watches: bool = False
+    """Its peer only watches: it neither speaks nor steers."""
     who: Caller = field(default_factory=caller)
     """Whoever asked for it."""
     silent_s: int = 0
@@ -105,8 +107,11 @@ class Parties:
         microphone: PacketSink | None,
         on_state: Callable[[Party, str], None],
         dialects: Dialects,
+        *,
+        watches: bool = False,
     ) -> Peer:
         """One more, by a peer that `answer` makes; `microphone` hears it if it hears no other.
+        `watches`: see `Party`.
 
         Raises:
             BadOffer: the session was over before the offer could be answered.
@@ -124,6 +129,7 @@ class Parties:
         if party not in self._there:
             await party.peer.close()
             raise BadOffer(TOO_LATE)
+        party.watches = watches
         return party.peer
 
     def listen(self, party: Party, send: Callable[[str], object]) -> Listener:

@@ -20,6 +20,7 @@ from realtime.client_events import TurnDetection
 from realtime.clock import Clock
 from realtime.control import ControlHub
 from realtime.descriptions import session_details, session_info
+from realtime.endings import Endings
 from realtime.engine.handle import StreamHandle, StreamOpener
 from realtime.errors import BadOffer, UnknownSession
 from realtime.life import Life, Presence
@@ -42,7 +43,6 @@ logger = logging.getLogger(__name__)
 GONE_S = 10
 """A peer from which nothing came for so many seconds has probably gone. Reports and checks come
 every five; consent to send is only over after thirty (RFC 7675), and a path may heal."""
-NOTICE_S = 10.0  # between the word that a session's time is over, and its end
 
 
 class Session:
@@ -111,8 +111,11 @@ class Session:
             self.life = self.life.to(Life.OPEN)
             self._tasks.spawn(self.hub.run())
             self._tasks.spawn(self._wait_for_somebody())
+            endings = Endings(self._clock, self.hub.warn, self.end_soon)
             if self._config.limit_s:
-                self._tasks.spawn(self._end_in_time())
+                self._tasks.spawn(endings.in_time(self._config.limit_s, self._opened))
+            if self._config.idle_limit_s:
+                self._tasks.spawn(endings.when_idle(self._config.idle_limit_s, self._last_sign))
         except BaseException:
             await self.close("failed")
             raise
@@ -203,12 +206,11 @@ class Session:
         if not len(self.parties):
             self.end_soon("nobody_came")
 
-    async def _end_in_time(self) -> None:
-        end = self._opened + self._config.limit_s
-        await self._clock.sleep_until(end - NOTICE_S)
-        self.announce_end(f"sessions end after {self._config.limit_s / 60:.0f} minutes here")
-        await self._clock.sleep_until(end)
-        self.end_soon("time_limit")
+    def _last_sign(self) -> float:
+        """Local time when something was said, or done by anybody, or watched by mere viewers."""
+        if any(party.watches and party.silent_s < GONE_S for party in self.parties):
+            self.hub.stir()
+        return max(self.hub.stirred, self.stream.said)
 
     async def _every_second(self) -> None:
         while True:
@@ -234,7 +236,11 @@ class Session:
             raise BadOffer(TOO_LATE)
         answer = partial(self.media.answer, offer)
         microphone = self.microphone if offer.microphone else None
-        return await self.parties.connect(answer, microphone, self._peer_is, dialects or {})
+        self.hub.stir()
+        watches = not offer.microphone and not offer.channel
+        return await self.parties.connect(
+            answer, microphone, self._peer_is, dialects or {}, watches=watches
+        )
 
     def attach(self, send: Callable[[str], object] | Dialect) -> Party:
         """Somebody hears of the session by a socket of its own and keeps it going until
@@ -257,6 +263,7 @@ class Session:
             self.parties.leave(party, "connection_lost" if began else "never_connected")
 
     def _has_left(self, party: Party) -> None:
+        self.hub.stir()
         party.on_left()
         if party.peer is not None:
             self._tasks.spawn(party.peer.close(), finish=True)

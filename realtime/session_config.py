@@ -20,6 +20,8 @@ class SessionConfig:
     """Whoever pinged once and then is silent for so long is gone."""
     limit_s: float = 0.0
     """A session ends so long after it was opened; 0: it may last."""
+    idle_limit_s: float = 0.0
+    """A session ends when nothing was said or done in it for so long; 0: it may last."""
     encoders: Executor | None = None
     """Where video is encoded; None: the event loop's own."""
     on_encoded: Callable[[Size, float, float], None] = lambda size, cpu_s, wall_s: None

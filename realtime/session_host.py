@@ -88,6 +88,7 @@ class SessionHost:
             ),
             ping_timeout_s=config.ping_timeout_s,
             limit_s=config.session_limit_s,
+            idle_limit_s=config.idle_limit_s,
             encoders=self._encoders,
             on_encoded=engine.measured_encode,
         )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.service.peer import AvatarClient
+from realtime import endings
 from realtime.session import GONE_S
 from tests.realtime.conftest import URL, running
 from tests.support.peers import until
@@ -251,6 +252,29 @@ async def test_whoever_has_vanished_gives_way_long_before_consent_is_over(config
         assert ended(server, "gave_way") == 1
         for client in (gone, late):
             await client.close()
+
+
+async def test_whoever_is_silent_is_told_and_makes_room_and_whoever_speaks_stays(
+    config, monkeypatch
+):
+    monkeypatch.setattr(endings, "IDLE_NOTICE_S", 3.0)
+    async with running(config) as server:
+        short = dataclasses.replace(server.service._session_config, idle_limit_s=8.0)
+        server.service._session_config = short
+        async with (
+            server.client(SPEECH) as speaking,
+            server.client(np.zeros(48_000, np.int16)) as silent,
+        ):
+            await until(lambda: server.service.sessions.keys() == {speaking.session["id"]})
+            words = [e["error"] for e in silent.events if e["type"] == "error"]
+            assert [word["code"] for word in words] == ["session_idle", "session_ending"]
+            assert "unless somebody speaks" in words[0]["message"]
+            assert "nothing was said or done for 8 seconds" in words[1]["message"]
+            assert ended(server, "idle") == 1
+            count = len(speaking.voice)
+            await until(lambda: len(speaking.voice) > count + 500)  # ten seconds more
+            assert not any(e["type"] == "error" for e in speaking.events)
+            assert speaking.session["id"] in server.service.sessions
 
 
 async def test_a_peer_whose_pings_stop_is_gone(config):

@@ -455,3 +455,97 @@ async def test_nobody_has_gone_because_we_were_held_up():
             stage.clock.jump(5.0)
             await stage.clock.advance(0.5)
         assert stage.session.presence(stage.clock.now(), 5.0) == "held"
+
+
+class Silence:
+    """What ends a session in which nothing happens, on a stage where that is after a minute."""
+
+    def __init__(self, stage: Stage, channel) -> None:
+        self.stage, self._channel = stage, channel
+
+    def words(self) -> list[str]:
+        return [each["error"]["code"] for each in self._channel.told("error")]
+
+    async def is_over_in_a_minute(self) -> None:
+        before = len(self.words())
+        await self.stage.clock.advance(29.0)
+        assert self.words()[before:] == []
+        await self.stage.clock.advance(2.0)
+        assert self.words()[before:] == ["session_idle"]
+        await self.stage.clock.advance(28.0)
+        assert self.stage.session.life is Life.RUNNING
+        await self.stage.clock.advance(1.5)
+        assert self.words()[before:] == ["session_idle", "session_ending"]
+        assert self.stage.session.life is Life.RUNNING  # the word needs time to arrive
+        await self.stage.clock.advance(1.0)
+        assert self.stage.session.life is Life.CLOSED
+
+
+async def test_a_session_in_which_nothing_happens_ends_with_two_words_before():
+    async with staged(idle_limit_s=60.0) as stage:
+        _, channel = await stage.watch()
+        await Silence(stage, channel).is_over_in_a_minute()
+        soon, now = (each["error"]["message"] for each in channel.told("error"))
+        assert soon == (
+            "nothing was said or done for 30 seconds: "
+            "this session ends in 30 seconds unless somebody speaks"
+        )
+        assert (
+            now == "nothing was said or done for 60 seconds: the session ends, and leaves its seat"
+        )
+    assert stage.ended() == {"idle": 1.0}
+
+
+async def test_pings_keep_no_session():
+    async with staged(idle_limit_s=60.0) as stage:
+        _, channel = await stage.watch()
+        for _ in range(15):
+            channel.on_message(PING)
+            await stage.clock.advance(4.0)
+        await stage.clock.advance(2.0)
+        assert stage.session.life is Life.CLOSED
+    assert stage.ended() == {"idle": 1.0}
+
+
+@pytest.mark.parametrize("sign", ["voice", "speech", "event", "viewer", "come and gone", "socket"])
+async def test_whatever_happens_in_it_keeps_a_session(sign):
+    speech = PushedSpeech(24_000) if sign == "speech" else None
+    async with staged(idle_limit_s=60.0, speech=speech) as stage:
+        peer, channel = await stage.watch()
+        for _ in range(3):
+            await stage.clock.advance(50.0)  # one word by now
+            match sign:
+                case "voice":
+                    packets = microphone(opus_packets(SPEECH), start=stage.clock.now())
+                    for packet in packets:
+                        await stage.clock.advance(packet.arrival - stage.clock.now())
+                        at = packet.rtp_timestamp, packet.sequence
+                        peer.microphone.push(*at, packet.payload, stage.clock.now(), ssrc=1)
+                    await stage.clock.advance(1.0)
+                case "speech":
+                    speech.push(np.full(24_000, 99, np.int16), stage.clock.now())
+                    speech.commit()
+                case "event":
+                    channel.say(type="session.update", controls={"gaze": 0.5})
+                case "viewer" | "come and gone":
+                    await stage.session.connect(FakeOffer(microphone=False, channel=False))
+                    stage.peers[-1].become("connected")
+                    if sign == "come and gone":
+                        await stage.clock.advance(1.0)
+                        stage.peers[-1].become("closed")
+                case "socket":
+                    stage.session.attach(lambda text: True)
+            await settle()
+        assert channel.told("error")[-1]["error"]["code"] == "session_idle"
+        if sign == "viewer":
+            for _ in range(120):
+                stage.peers[-1].datagrams += 1
+                await stage.clock.advance(1.0)
+            assert stage.session.life is Life.RUNNING  # as long as somebody looks
+        elif sign in ("voice", "speech"):
+            await stage.clock.advance(55.0)  # it lasts a while
+            assert stage.session.life is Life.RUNNING
+            await stage.clock.advance(8.0)
+            assert stage.session.life is Life.CLOSED
+        else:
+            await Silence(stage, channel).is_over_in_a_minute()

@@ -96,6 +96,7 @@ class FakeChannel:
 @dataclass(frozen=True)
 class FakeOffer:
     microphone: bool = True
+    channel: bool = True
 
 
 class FakePeer:
