@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import dataclasses
+import json
 import os
 import signal
 
@@ -14,7 +15,7 @@ from benchmarks.service.peer import AvatarClient
 from realtime import endings
 from realtime.session import GONE_S
 from tests.realtime.conftest import URL, running
-from tests.support.peers import until
+from tests.support.peers import Client, until
 from tests.support.sounds import SPEECH, hum
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -149,6 +150,23 @@ async def test_nothing_crosses_between_sessions_and_one_too_many_is_refused(serv
         assert (await server.http.get("/ready")).status_code == 503
         count = len(clients[0].pictures)
         await until(lambda: len(clients[0].pictures) > count + 20)
+
+
+async def test_a_call_of_openais_speaks_its_dialect(server):
+    client, told = Client(channel="oai-events"), []
+    client.channel.on("message", lambda text: told.append(json.loads(text)))
+    headers = {"content-type": "application/sdp"}
+    try:
+        answer = await server.http.post(
+            "/v1/realtime/calls", content=await client.offer(), headers=headers
+        )
+        assert answer.status_code == 201, answer.text
+        await client.accept(answer.text)
+        await until(lambda: told)
+        assert (told[0]["type"], told[0]["session"]["type"]) == ("session.created", "realtime")
+        assert (await server.http.delete(answer.headers["location"])).status_code == 200
+    finally:
+        await client.close()
 
 
 async def test_delete_ends_the_session(server):
