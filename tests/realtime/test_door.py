@@ -8,7 +8,7 @@ import random
 import re
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -188,6 +188,7 @@ def packets(tag: int) -> dict[str, bytes]:
     endless = struct.pack("!HH", 0x8008, 0) + bytes(4)
     begin = struct.pack("!LLHHL", 1, 1 << 20, 10, 10, 1)
     sack = struct.pack("!LLHH", 2**32 - 2, 1 << 20, 300, 0) + struct.pack("!HH", 0, 65535) * 300
+    far = struct.pack("!LHH", 2**31, 60_000, 0)
     return {
         "endless parameters": packet(1, begin + endless, tag=0),
         "endless heartbeat": packet(4, endless),
@@ -195,6 +196,9 @@ def packets(tag: int) -> dict[str, bytes]:
         "endless reconfiguration": packet(130, endless),
         "gaps": packet(3, sack),
         "a stream far out": packet(0, struct.pack("!LHHL", 1, 60_000, 0, 51) + b"x"),
+        "nothing in it": packet(0, struct.pack("!LHHL", 1, 1, 0, 51)),
+        "a forward far out": packet(192, far),
+        "a forward of one stream again and again": packet(192, far[:4] + bytes(4) * 250),
         "an init cut short": packet(1, b"\x00\x01", tag=0),
         "a forward cut short": packet(192, bytes(5)),
         "two inits": packet(1, begin, tag=0) + bytes(packet(1, begin, tag=0))[12:],
@@ -219,11 +223,69 @@ async def test_a_hostile_data_channel_harms_nobody(name: str) -> None:
 class Piece:
     """A chunk of a message that has no end."""
 
-    def __init__(self, tsn: int) -> None:
-        self._body = struct.pack("!LHHL", tsn % 2**32, 1, 0, 51) + bytes(1_100)
+    def __init__(self, tsn: int, size: int = 1_100, flags: int = 0) -> None:
+        self._body = struct.pack("!LHHL", tsn % 2**32, 1, 0, 51) + bytes(size)
+        self._flags = flags
 
     def __bytes__(self) -> bytes:
-        return struct.pack("!BBH", 0, 0, 4 + len(self._body)) + self._body
+        return struct.pack("!BBH", 0, self._flags, 4 + len(self._body)) + self._body
+
+
+class Pieces:
+    """As many small ones as a packet holds; each is four bytes, so that none is padded."""
+
+    def __init__(self, tsns: Iterable[int], flags: int) -> None:
+        self._all = [Piece(tsn, 4, flags) for tsn in tsns]
+
+    def __bytes__(self) -> bytes:
+        return b"".join(map(bytes, self._all))
+
+
+@pytest.mark.parametrize("flags", [0, 4], ids=["ordered", "unordered"])
+@pytest.mark.parametrize("gap", [0, 1], ids=["of a message without an end", "after a missing one"])
+async def test_what_cannot_be_read_yet_is_little_however_small_its_pieces(
+    gap: int, flags: int
+) -> None:
+    """Each of them had all others looked at: three thousand in sixty packets stopped the process
+    for seconds."""
+    async with connected() as (server, client), asyncio.timeout(PATIENCE_S):
+        await until(lambda: server.channels)
+        association: Any = server.peer._connection.sctp
+        [one] = server.peer._doors.values()
+        tag, tsn = association._local_verification_tag, association._last_received_tsn + 1 + gap
+        before = one.dropped
+        for _ in range(60):
+            pieces = Pieces(range(tsn, tsn := tsn + 50), flags)
+            await client.transport._send_data(serialize_packet(5000, 5000, tag, pieces))  # type: ignore[arg-type]
+            await asyncio.sleep(0.001)
+        await until(lambda: one.dropped - before >= 60 * 50 - sctp.MAX_UNFINISHED)
+        assert len(association._sack_misordered) <= sctp.MAX_AHEAD
+        assert len(association._inbound_streams[1].reassembly) <= sctp.MAX_UNFINISHED
+        assert server.states == ["connected"]
+
+
+async def test_what_comes_in_any_order_is_read_in_its_own() -> None:
+    async with connected() as (server, client):
+        await until(lambda: server.channels and client.channel.readyState == "open")
+        heard: list[str | bytes] = []
+        server.channels[0].on_message = heard.append
+        chance, send, late = random.Random(3), client.transport._send_data, asyncio.TaskGroup()
+
+        async def send_late(data: bytes) -> None:
+            await asyncio.sleep(0.02 * chance.random())
+            await send(data)
+
+        async def shuffle(data: bytes) -> None:
+            late.create_task(send_late(data))
+
+        said = [f"{n}" * chance.choice((1, 700, 9_000)) for n in range(100)]
+        async with late:
+            client.transport._send_data = shuffle
+            for text in said:
+                client.channel.send(text)
+            await until(lambda: len(heard) == len(said))
+            client.transport._send_data = send
+        assert heard == said
 
 
 async def test_a_peer_that_ignores_the_window_is_not_kept() -> None:

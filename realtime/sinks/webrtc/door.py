@@ -19,7 +19,7 @@ from aioice import Candidate
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtcsctptransport import RTCSctpTransport
 
-from realtime.sinks.webrtc.sctp import is_harmless
+from realtime.sinks.webrtc.sctp import bound_waiting, is_harmless
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class Door:
     def watch(self, sctp: RTCSctpTransport) -> None:
         """Data channels go this way, too."""
         handle = sctp._handle_data
+        bound_waiting(sctp, lambda: self._drop("of the peer"))
 
         async def receive(data: bytes) -> None:
             # Who ignores the window that we granted would have us keep all it sends.
