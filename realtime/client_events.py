@@ -9,10 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from pipelines.pipeline import Control
 
 MAX_EVENT_BYTES = 64 * 1024
+MAX_UNSPOKEN_BYTES = 256 * 1024
+"""Of an event that carries no speech, where those that do may be larger."""
+_MAX_PARTS = 32
+"""Commas in a larger one, which is a type, an id and speech: a list of millions takes seconds to
+read, and all others wait for that."""
+MAX_ID_LENGTH = 128
 
 
 class BadEvent(ValueError):
@@ -28,7 +35,7 @@ class ClientEvent(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    event_id: str | None = Field(None, max_length=128)
+    event_id: str | None = Field(None, max_length=MAX_ID_LENGTH)
 
 
 class TurnDetection(BaseModel):
@@ -105,14 +112,42 @@ _client_events: TypeAdapter[AnyClientEvent] = TypeAdapter(
 )
 
 
+def read_json(message: str | bytes, max_bytes: int = MAX_EVENT_BYTES) -> dict[str, Any]:
+    """An object as a client wrote it: no halves of characters in it that could not be sent back,
+    and no deeper than can be written.
+
+    Raises:
+        BadEvent: it is none, or too large.
+    """
+    _check_size(message, max_bytes)
+    try:
+        said = from_json(message)
+    except ValueError as error:
+        raise BadEvent(f"the event is not JSON: {error}") from error
+    if not isinstance(said, dict):
+        raise BadEvent("an event is a JSON object")
+    return said
+
+
+def _check_size(message: str | bytes, max_bytes: int) -> None:
+    if len(message) > max_bytes:
+        raise BadEvent(f"the event has {len(message)} bytes; at most {max_bytes} are taken")
+    if len(message) > MAX_UNSPOKEN_BYTES:
+        comma: Any = "," if isinstance(message, str) else b","
+        if message.count(comma) > _MAX_PARTS:
+            raise BadEvent(
+                f"the event has {len(message)} bytes; only speech may have more than "
+                f"{MAX_UNSPOKEN_BYTES}"
+            )
+
+
 def parse_client_event(message: str | bytes, max_bytes: int = MAX_EVENT_BYTES) -> AnyClientEvent:
     """Read one client event.
 
     Raises:
         BadEvent: not JSON, too large, of unknown type or with fields that do not fit.
     """
-    if len(message) > max_bytes:
-        raise BadEvent(f"the event has {len(message)} bytes; at most {max_bytes} are taken")
+    _check_size(message, max_bytes)
     try:
         return _client_events.validate_json(message)
     except ValidationError as error:

@@ -44,6 +44,7 @@ from realtime.wishes import Wishes
 EVENTS_PER_S = 20.0
 """From one listener, on average; more are not even read."""
 BURST_EVENTS = 60.0
+_MOST_SAID = 1000  # characters of a refusal: it may quote what the client sent
 
 
 class TokenBucket:
@@ -97,11 +98,12 @@ class Listener:
 
     def refuse(self, code: str, message: str, event_id: str | None = None) -> None:
         """Tell that something it asked for was not done."""
-        self.send(ErrorEvent(error=ErrorDetail(code=code, message=message, event_id=event_id)))
+        words = message if len(message) <= _MOST_SAID else f"{message[:_MOST_SAID]}..."
+        self.send(ErrorEvent(error=ErrorDetail(code=code, message=words, event_id=event_id)))
 
     def receive(self, message: str | bytes) -> None:
         """Take what it says by a data channel."""
-        if self._may_say():
+        if self.may_say():
             self.receive_paced(message, limited=False)
 
     def receive_paced(
@@ -114,14 +116,7 @@ class Listener:
         except BadEvent as error:
             self.refuse("bad_event", str(error), error.event_id)
             return
-        if limited:
-            self.take_limited(event)
-        else:
-            self.take(event)
-
-    def take_limited(self, event: AnyClientEvent) -> None:
-        """Carry out an event; speech as often as it comes, others only so many a second."""
-        if isinstance(event, InputAppend) or self._may_say():
+        if not limited or isinstance(event, InputAppend) or self.may_say():
             self.take(event)
 
     def append(self, pcm: bytes) -> None:
@@ -132,7 +127,8 @@ class Listener:
         except Refused as refusal:
             self.send(ErrorEvent(error=refusal.detail))
 
-    def _may_say(self) -> bool:
+    def may_say(self) -> bool:
+        """Whether one more event may be read; if not, it is told so, once."""
         allowed = self._bucket.take(self._hub.clock.now())
         if not allowed and not self._warned:
             self.refuse("rate_limited", f"at most {EVENTS_PER_S:g} events a second are read")

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from realtime.client_events import MAX_EVENT_BYTES
+from realtime.client_events import BadEvent, read_json
 from realtime.control import Listener
 
 CHANNEL = "chat"
@@ -51,13 +51,11 @@ class Rtvi:
 
     def take(self, message: str | bytes) -> None:
         """One message; what is not of RTVI (keep-alive, signalling) needs no answer."""
-        if len(message) > MAX_EVENT_BYTES:
-            return
         try:
-            said = json.loads(message)
-        except ValueError:
+            said = read_json(message)
+        except BadEvent:
             return
-        if isinstance(said, dict) and said.get("label") == LABEL:
+        if said.get("label") == LABEL:
             self._take(str(said.get("type"))[:64], str(said.get("id", ""))[:128], said.get("data"))
 
     def _take(self, kind: str, id: str, data: Any) -> None:

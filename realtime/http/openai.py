@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response, WebSocket
 from starlette.datastructures import UploadFile
 
-from realtime.client_events import BadEvent
+from realtime.client_events import MAX_UNSPOKEN_BYTES, BadEvent, read_json
 from realtime.errors import BadOffer, BadRequest, UnknownAvatar, UnsupportedType, VivavoceError
 from realtime.http.bodies import content_type
 from realtime.http.socket import MAX_MESSAGE_BYTES, Socket, deny
@@ -132,11 +131,9 @@ async def _read_call(request: Request) -> tuple[str, Object]:
     except UnicodeDecodeError as error:
         raise BadOffer("the offer is not UTF-8 text") from error
     try:
-        wanted = json.loads(session or "{}")
-    except (ValueError, RecursionError) as error:
-        raise BadRequest(f"session: this is not JSON: {error}") from error
-    if not isinstance(wanted, dict):
-        raise BadRequest("session: an object is needed")
+        wanted = read_json(session or "{}", MAX_UNSPOKEN_BYTES)
+    except BadEvent as error:
+        raise BadRequest(f"session: {error}") from error
     inner = dig(wanted, "session")  # as client secrets wrap it
     return sdp, inner if isinstance(inner, dict) else wanted
 

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ValidationError
 
 from realtime.client_events import (
     MAX_EVENT_BYTES,
+    MAX_ID_LENGTH,
+    MAX_UNSPOKEN_BYTES,
     AnyClientEvent,
     BadEvent,
     InputAppend,
@@ -29,6 +31,7 @@ from realtime.client_events import (
     ResponseCancel,
     SessionUpdate,
     TurnDetection,
+    read_json,
 )
 from realtime.control import Listener
 from realtime.cursor import Cursor
@@ -66,7 +69,9 @@ class SessionWish(BaseModel):
         rates = [dig(asked, "rate") or RATE_HZ for asked in formats]
         for rate in rates:
             if not isinstance(rate, int) or not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
-                raise BadEvent(f"rates are {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz, not {rate}")
+                raise BadEvent(
+                    f"rates are {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz, not {str(rate)[:64]}"
+                )
         turns = dig(session, "audio", "input", "turn_detection")
         try:
             return cls(rate=rates[0], out_rate=rates[1], turn_detection=turns)
@@ -193,12 +198,13 @@ class RealtimeDialect:
     def take(self, message: str | bytes, max_bytes: int = MAX_EVENT_BYTES) -> None:
         """One event of the client's."""
         try:
-            event = _read(message, max_bytes)
+            event = read_json(message, max_bytes)
         except BadEvent as error:
             self.listener.refuse("bad_event", str(error))
             return
         event_id = event.get("event_id")
-        event_id = event_id if isinstance(event_id, str) else None
+        known = isinstance(event_id, str) and len(event_id) <= MAX_ID_LENGTH
+        event_id = event_id if known else None
         try:
             self._carry_out(event, event_id)
         except BadEvent as error:
@@ -206,8 +212,10 @@ class RealtimeDialect:
 
     def _carry_out(self, event: Object, event_id: str | None) -> None:
         kind = event.get("type")
-        if kind in _PASSED:
-            self.listener.take_limited(_typed(_PASSED[kind], event))
+        if kind != "input_audio_buffer.append" and not self.listener.may_say():
+            return
+        if isinstance(kind, str) and kind in _PASSED:
+            self.listener.take(_typed(_PASSED[kind], event))
         elif kind == "session.update":
             self._update(event, event_id)
         elif kind == "response.create":
@@ -223,7 +231,7 @@ class RealtimeDialect:
         if not isinstance(session, dict):
             raise BadEvent("session: an object is needed")
         wanted = merged(self._wanted, session)
-        self.listener.take_limited(self.update(wanted, event_id))
+        self.listener.take(self.update(wanted, event_id))
 
     def update(self, wanted: Object, event_id: str | None = None) -> SessionUpdate:
         """A client's wishes as an event of ours.
@@ -232,6 +240,8 @@ class RealtimeDialect:
             BadEvent: they cannot be met.
         """
         wish = SessionWish.of(wanted)
+        if len(json.dumps(wanted)) > MAX_UNSPOKEN_BYTES:
+            raise BadEvent(f"session: at most {MAX_UNSPOKEN_BYTES} bytes of it are kept")
         self._wanted, self._out_rate = wanted, wish.out_rate
         return SessionUpdate.model_validate(
             {
@@ -257,18 +267,6 @@ class RealtimeDialect:
             )
         else:
             self._say({"type": "conversation.item.retrieved", "item": item})
-
-
-def _read(message: str | bytes, max_bytes: int) -> Object:
-    if len(message) > max_bytes:
-        raise BadEvent(f"the event has {len(message)} bytes; at most {max_bytes} are taken")
-    try:
-        event = json.loads(message)
-    except (ValueError, RecursionError) as error:
-        raise BadEvent(f"the event is not JSON: {error}") from error
-    if not isinstance(event, dict):
-        raise BadEvent("an event is a JSON object")
-    return event
 
 
 def _typed(kind: type[AnyClientEvent], event: Object) -> AnyClientEvent:
