@@ -48,7 +48,8 @@ _MOST_SAID = 1000  # characters of a refusal: it may quote what the client sent
 
 
 class TokenBucket:
-    """Lets `burst` through at once and `rate` a second in the long run."""
+    """Lets `burst` through at once and `rate` a second in the long run: the rest is refused
+    (`take`) or has to wait (`owe`)."""
 
     def __init__(self, rate: float, burst: float, now: float) -> None:
         self._rate, self._burst = rate, burst
@@ -56,12 +57,21 @@ class TokenBucket:
 
     def take(self, now: float) -> bool:
         """Whether one more may pass at local time `now`."""
-        self._tokens = min(self._burst, self._tokens + (now - self._since) * self._rate)
-        self._since = now
+        self._fill(now)
         if self._tokens < 1:
             return False
         self._tokens -= 1
         return True
+
+    def owe(self, count: float, now: float) -> float:
+        """So many have passed at local time `now`: the seconds until more should."""
+        self._fill(now)
+        self._tokens -= count
+        return max(0.0, -self._tokens / self._rate)
+
+    def _fill(self, now: float) -> None:
+        self._tokens = min(self._burst, self._tokens + (now - self._since) * self._rate)
+        self._since = now
 
 
 class Controlled(Speaks, Protocol):

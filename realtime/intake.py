@@ -109,6 +109,7 @@ class Intake:
         """
         match event:
             case InputAppend():
+                self._check_room(self._speech)  # decoding 15 MB takes 40 ms
                 self.append(_decoded(event.audio))
             case InputCommit():
                 self.commit()
@@ -130,8 +131,7 @@ class Intake:
             Refused: nothing of it was taken.
         """
         speech, now = self._speech, self._clock.now()
-        if self._refuses(speech):
-            raise self._full(speech)
+        self._check_room(speech)
         pcm = self._odd + pcm
         whole = len(pcm) // 2 * 2
         try:
@@ -153,8 +153,7 @@ class Intake:
             Refused: there is nothing, or not all of it was taken.
         """
         speech = self._speech
-        if self._refuses(speech):
-            raise self._full(speech)
+        self._check_room(speech)
         self._odd = b""
         before = speech.last_committed
         utterance = speech.commit()
@@ -167,9 +166,10 @@ class Intake:
             )
         )
 
-    def _refuses(self, speech: PushedSpeech) -> bool:
-        """It was full, time has not passed, and nobody made room by an interruption."""
-        return self._clock.now() < self._resume and self._clears == speech.clears
+    def _check_room(self, speech: PushedSpeech) -> None:
+        """Raise where it was full, time has not passed, and nobody made room by an interruption."""
+        if self._clock.now() < self._resume and self._clears == speech.clears:
+            raise self._full(speech)
 
     def _full(self, speech: PushedSpeech) -> Refused:
         wait_s = max(0.0, self._resume - self._clock.now())

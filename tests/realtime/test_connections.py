@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 import uvicorn
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from realtime.http.connections import Connections, Limits, limits_here
 from realtime.http.limited import LimitedProtocol, limited
-from realtime.http.limited_socket import MAX_FRAGMENTS, LimitedSocket
+from realtime.http.limited_socket import MAX_FRAGMENTS, SLICE_BYTES, LimitedSocket
 from tests.support.peers import until
 
 SMALL = Limits(connections=6, per_address=3)
@@ -345,6 +346,36 @@ async def test_pieces_and_pings_in_good_measure_are_taken() -> None:
         for n in range(20):
             await say(writer, frame(0x89, b"%02d" % n))
             assert await reader.readexactly(4) == b"\x8a\x02%02d" % n
+        writer.close()
+
+
+async def test_a_great_many_messages_are_taken_apart_in_turns_with_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Forty thousand empty ones have room in what is received at once."""
+    pieces: list[bytes] = []
+    waiting: list[int] = []
+    receive = WebSocketsSansIOProtocol.data_received
+
+    def hear(socket: LimitedSocket, data: bytes) -> None:
+        pieces.append(data)
+        receive(socket, data)
+        waiting.append(socket.queue.qsize() + len(socket._unread))
+
+    monkeypatch.setattr(WebSocketsSansIOProtocol, "data_received", hear)
+    said = [frame(0x82, b"%d" % (n % 10)) * 10_000 for n in range(40)] + [frame(0x81, b"end")]
+    async with served() as server:
+        reader, writer = await server.open(GET + UPGRADE)
+        assert status_of(await reader.readuntil(b"\r\n\r\n")) == 101
+        pieces.clear()
+        await say(writer, *said)
+        whole = b"".join(said)
+        await until(lambda: sum(map(len, pieces)) == len(whole))
+        assert b"".join(pieces) == whole
+        assert max(map(len, pieces)) <= SLICE_BYTES
+        assert max(waiting) < MIB  # 256 KiB come at once
+        await say(writer, frame(0x88))
+        assert (await rest(reader)).startswith(b"\x88")
         writer.close()
 
 

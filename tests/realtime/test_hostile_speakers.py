@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tracemalloc
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
+from fastapi import WebSocket
+from starlette.types import Message
 
 from realtime.client_events import MAX_UNSPOKEN_BYTES, BadEvent, parse_client_event, read_json
 from realtime.control import BURST_EVENTS
-from realtime.http.socket import MAX_MESSAGE_BYTES
+from realtime.http import socket as http_socket
+from realtime.http.socket import MAX_MESSAGE_BYTES, Socket
 from tests.support.sockets import Site, served
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -108,3 +112,67 @@ async def test_only_speech_may_be_large() -> None:
     speech %= "A" * (MAX_MESSAGE_BYTES - 100)
     assert parse_client_event(speech, MAX_MESSAGE_BYTES).type == "input_audio_buffer.append"
     assert read_json(speech, MAX_MESSAGE_BYTES)["event_id"] == "1,2"
+
+
+class Connection:
+    """A WebSocket whose other end says all at once, and reads nothing."""
+
+    def __init__(self, said: list[bytes]) -> None:
+        self._said = iter(said)
+        self.sent = 0
+
+    async def receive(self) -> Message:
+        said = next(self._said, None)
+        if said is None:
+            await asyncio.get_running_loop().create_future()
+        return {"type": "websocket.receive", "bytes": said}
+
+    async def send_text(self, text: str) -> None:
+        self.sent += 1
+        await asyncio.get_running_loop().create_future()
+
+    async def close(self, code: int) -> None: ...
+
+
+async def test_a_client_of_many_bytes_is_read_no_faster_than_others_can_bear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, waits, wait = asyncio.get_running_loop(), [], asyncio.wait
+    monkeypatch.setattr(loop, "time", lambda: 0.0)  # nothing is given back meanwhile
+
+    async def note(ends: Any, *, timeout: float | None = None, **how: Any) -> Any:
+        if timeout is None:
+            return await wait(ends, **how)
+        waits.append(timeout)
+        return set(), ends
+
+    monkeypatch.setattr(asyncio, "wait", note)
+    at_once = http_socket.BURST_BYTES >> 20
+    async with Socket(cast(WebSocket, Connection([bytes(1 << 20)] * (at_once + 10)))) as socket:
+        heard = 0
+        async for _ in socket.messages():
+            heard += 1
+            assert len(waits) == max(0, heard - 1 - at_once)
+            if heard == at_once + 10:
+                break
+    assert waits == sorted(waits)
+    assert waits[0] == (1 << 20) / http_socket.BYTES_PER_S
+
+
+async def test_a_client_of_too_many_messages_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = int(http_socket.BURST_MESSAGES)
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: 0.0)
+    async with Socket(cast(WebSocket, Connection([b""] * (2 * most)))) as socket:
+        heard = [said async for said in socket.messages()]
+        assert len(heard) == most + 1
+        assert not socket.send("anything")
+
+
+async def test_what_waits_for_a_client_has_a_size_too() -> None:
+    connection = Connection([])
+    async with Socket(cast(WebSocket, connection)) as socket:
+        sent = 0
+        while socket.send("x" * (1 << 20)):
+            sent += 1
+        assert sent <= 20
+        assert [said async for said in socket.messages()] == []
