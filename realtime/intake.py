@@ -185,10 +185,15 @@ class Intake:
         return refused
 
     def _cancel(self, event: ResponseCancel) -> None:
-        active = self._speech.active
-        asked = event.response_id
-        if active is None or (asked is not None and self._speech.find(utterance_of(asked)) is None):
+        speech, asked = self._speech, event.response_id
+        if speech.active is None:
             raise Refused("response_cancel_not_active", "nothing is being said")
+        if asked is not None:
+            utterance = speech.find(utterance_of(asked))
+            if utterance is None or not speech.waits(utterance):  # it is another that is being said
+                raise Refused(
+                    "response_cancel_not_active", f"{asked} is not said, nor does it wait"
+                )
         self._speaker.clear()
 
     def _truncate(self, event: ItemTruncate) -> None:

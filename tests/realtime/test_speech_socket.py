@@ -103,6 +103,21 @@ async def test_barge_in_truncation_and_cancelling(site: Site) -> None:
         assert not talker.of("output_audio_buffer.stopped")
 
 
+async def test_a_cancelling_that_comes_too_late_stops_nothing_else(site: Site) -> None:
+    async with site.talker(await site.open()) as talker:
+        await talker.append(hum(0.2))
+        await talker.say("input_audio_buffer.commit")
+        over = await talker.told("output_audio_buffer.stopped")
+        await talker.append(hum(0.4))
+        await talker.say("input_audio_buffer.commit")
+        await talker.told("output_audio_buffer.started", 2)
+        await talker.say("response.cancel", response_id=over["response_id"], event_id="late")
+        error = (await talker.told("error"))["error"]
+        assert (error["code"], error["event_id"]) == ("response_cancel_not_active", "late")
+        assert (await talker.told("output_audio_buffer.stopped", 2))["played_ms"] == 400
+        assert not talker.of("output_audio_buffer.cleared")
+
+
 async def test_what_was_appended_can_be_taken_back(site: Site) -> None:
     async with site.talker(await site.open()) as talker:
         await talker.append(hum(0.2))
