@@ -39,5 +39,9 @@ def _motion(args: argparse.Namespace) -> None:
         raise ValueError(f"--vmc {args.vmc}: it looks like 127.0.0.1:39539")
     if args.names not in NAMES:
         raise ValueError(f"--names {args.names}: it is one of {', '.join(NAMES)}")
-    with contextlib.closing(VmcSender(found[1], int(found[2]), args.names)) as sender:
+    try:
+        sender = VmcSender(found[1], int(found[2]), args.names)
+    except ValueError as error:
+        raise ValueError(f"--vmc {args.vmc}: {error}") from error
+    with contextlib.closing(sender):
         asyncio.run(run(args.server, args.session, args.token, sender, print))

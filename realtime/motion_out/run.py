@@ -21,7 +21,11 @@ class Motion(Protocol):
     """What takes frames of motion."""
 
     def send(self, values: Mapping[str, float], t: float) -> None:
-        """One, of media time `t` in seconds."""
+        """One, of media time `t` in seconds.
+
+        Raises:
+            OSError: there is no way to whoever is to have it.
+        """
 
 
 def events_url(server: str, session: str) -> str:
@@ -68,12 +72,12 @@ async def follow(
     told: AsyncIterator[dict[str, Any]], sender: Motion, say: Callable[[str], None]
 ) -> int:
     """Pass each frame of motion on the moment it is told, which is when its picture is shown. How
-    many there were.
+    many there were. While there is no way to the receiver they are lost, which is said once.
 
     Raises:
         RuntimeError: the session's motion drives no rig.
     """
-    count = 0
+    count, trouble = 0, ""
     async for event in told:
         if event.get("type") != "avatar.motion":
             continue
@@ -82,9 +86,22 @@ async def follow(
             if not is_arkit(values):
                 raise RuntimeError(CODE)
             say("the avatar moves")
-        sender.send(values, event["t"])
         count += 1
+        before, trouble = trouble, _send(sender, values, event["t"])
+        if trouble and not before:
+            say(f"the receiver cannot be reached: {trouble}; until it can, motion is lost")
+        elif before and not trouble:
+            say("the receiver can be reached again")
     return count
+
+
+def _send(sender: Motion, values: Mapping[str, float], t: float) -> str:
+    """Why it could not be sent; empty where it was."""
+    try:
+        sender.send(values, t)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 async def run(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import math
+import socket
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -95,10 +96,11 @@ def quaternion(turned: Head, share: float = 1.0) -> tuple[float, float, float, f
 
 
 class VmcSender:
-    """Sends frames of motion to one receiver, each as one OSC bundle.
+    """Sends frames of motion to one receiver, or to all of a network, each as one OSC bundle.
 
     Raises:
         RuntimeError: python-osc is not installed.
+        ValueError: no address is called so.
     """
 
     def __init__(self, host: str, port: int, names: Names = "perfect-sync") -> None:
@@ -110,11 +112,16 @@ class VmcSender:
             raise RuntimeError(
                 "VMC needs python-osc: pip install 'vivavoce[vmc]', or pip install python-osc"
             ) from error
-        self._client = client.UDPClient(host, port)
+        # By number: else each frame would wait for the name to be looked up.
+        self._client = client.UDPClient(_numeric(host), port, allow_broadcast=True)
         self._names = names
 
     def send(self, values: Mapping[str, float], t: float) -> None:
-        """One frame; see `messages`. It is lost without a word where nobody listens."""
+        """One frame; see `messages`. It is lost without a word where nobody listens.
+
+        Raises:
+            OSError: there is no way to the receiver now.
+        """
         bundle = self._bundles.OscBundleBuilder(self._bundles.IMMEDIATELY)
         for address, arguments in messages(values, t, self._names):
             message = self._messages.OscMessageBuilder(address)
@@ -127,3 +134,12 @@ class VmcSender:
     def close(self) -> None:
         """Send no more."""
         self._client.close()
+
+
+def _numeric(host: str) -> str:
+    try:
+        where = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)[0][4]
+        return socket.getnameinfo(where, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)[0]
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "that is no name"
+        raise ValueError(f"nothing is called {host!r} here: {why}") from error

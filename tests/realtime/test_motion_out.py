@@ -1,7 +1,10 @@
 """An avatar's motion as ARKit blendshapes, and as VMC to a receiver on loopback."""
 
+import errno
 import math
+from collections.abc import AsyncIterator, Mapping
 from contextlib import closing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,6 +103,44 @@ async def test_a_receiver_gets_each_frame_whole():
     addresses = [address.removeprefix("/VMC/Ext/") for address, _ in frame]
     assert addresses == ["OK", "T", "Bone/Pos", "Bone/Pos", *["Blend/Val"] * 52, "Blend/Apply"]
     assert frame[0] == ("/VMC/Ext/OK", (1,))
+
+
+class OnAndOff:
+    """A receiver to which there is a way now and then, as while a notebook changes networks."""
+
+    def __init__(self, ways: str) -> None:
+        self.ways = ways
+        self.times: list[float] = []
+
+    def send(self, values: Mapping[str, float], t: float) -> None:
+        if self.ways[round(t)] == "-":
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
+        self.times.append(t)
+
+
+async def test_a_receiver_that_is_out_of_reach_for_a_while_is_sent_to_again():
+    async def told() -> AsyncIterator[dict[str, Any]]:
+        for t in range(6):
+            yield {"type": "avatar.motion", "t": float(t), "values": {"jawOpen": 0.1}}
+
+    receiver, said = OnAndOff("+--+-+"), []
+    assert await follow(told(), receiver, said.append) == 6
+    assert receiver.times == [0.0, 3.0, 5.0]
+    assert [" again" in words for words in said[1:]] == [False, True, False, True]
+    assert "Network is unreachable" in said[1]
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 100 + ".invalid", "a..b", " "])
+def test_a_receiver_that_is_called_wrong_is_named(host: str):
+    with pytest.raises(ValueError, match="nothing is called"):
+        vmc.VmcSender(host, 39539)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.255.255.255"])
+def test_names_and_all_of_a_network_are_sent_to(host: str):
+    with closing(vmc.VmcSender(host, 39539)) as sender:
+        sender.send({"jawOpen": 0.1}, 0.0)
+        assert sender._client._address in ("127.0.0.1", "127.255.255.255", "::1")
 
 
 async def test_a_code_is_no_motion_for_rigs():
