@@ -107,6 +107,8 @@ class Intake:
         Raises:
             Refused: it was not done.
         """
+        if self.taken and isinstance(event, OutputClear | ResponseCancel | ItemTruncate):
+            self._speech.heed()  # whoever pushes will not go on with what it stops itself
         match event:
             case InputAppend():
                 self._check_room(self._speech)  # decoding 15 MB takes 40 ms

@@ -192,6 +192,7 @@ class PushedSpeech:
 
     def retract(self) -> None:
         """Forget what was pushed, not committed and not cut into hops yet."""
+        self.heed()
         if self.under_way:
             utterance = self._utterances[-1]
             begun = utterance.waiting < utterance.pushed
@@ -205,6 +206,10 @@ class PushedSpeech:
         if self.under_way:
             self._unwanted = self._utterances[-1]
             self._pushed = now
+
+    def heed(self) -> None:
+        """Whoever pushes knows of it: what comes now is new."""
+        self._unwanted = None
 
     def clear(self) -> Playback:
         """Forget what was pushed and not played, committed or not."""

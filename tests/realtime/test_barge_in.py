@@ -4,7 +4,9 @@ what comes next is whole. All on a clock turned by hand."""
 from __future__ import annotations
 
 import asyncio
+import base64
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,6 +143,44 @@ async def test_the_users_voice_interrupts_if_wished_and_echo_does_not() -> None:
         assert 6.5 < told[-1] < 7.8
         viewer.cursor.close()
         await reading
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        {"type": "input_audio_buffer.clear"},
+        {"type": "output_audio_buffer.clear"},
+        {"type": "response.cancel"},
+        {"type": "conversation.item.truncate", "item_id": "item_", "audio_end_ms": 0},
+    ],
+    ids=lambda word: word["type"],
+)
+async def test_a_program_that_heeds_an_interruption_is_heard_at_once(word: dict[str, Any]) -> None:
+    """It would take half a second of silence, or a commit, else: its next sentence was forgotten
+    as the rest of the last."""
+    speech = PushedSpeech(RATE_HZ)
+    async with staged(speech=speech) as stage:
+        _, channel = await stage.watch()
+        stage.session.turn_detection = TurnDetection()
+
+        def append(seconds: float) -> None:
+            sound = np.full(round(seconds * RATE_HZ), 2_000, np.int16).tobytes()
+            audio = base64.b64encode(sound).decode()
+            channel.say(type="input_audio_buffer.append", audio=audio)
+
+        append(0.5)
+        await stage.clock.advance(0.5)
+        [started] = channel.told("output_audio_buffer.started")
+        stage.session._user_began()
+        append(0.1)  # it does not know yet
+        assert speech.active is None
+        if "item_id" in word:
+            word = word | {"item_id": started["item_id"]}
+        channel.say(**word)
+        append(0.3)
+        channel.say(type="input_audio_buffer.commit")
+        await stage.clock.advance(1.0)
+        assert channel.told("output_audio_buffer.stopped")[-1]["played_ms"] == 300
 
 
 async def test_without_the_wish_the_user_may_talk_over_the_avatar() -> None:
