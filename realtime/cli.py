@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from pathlib import Path
 
@@ -29,14 +31,31 @@ def main(argv: list[str] | None = None) -> int:
     not fit, from the parser; 130 after Ctrl-C."""
     parser = _parser()
     args = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may have bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return int(args.run(args) or 0)
+        status = int(args.run(args) or 0)
+        _flush()
+        return status
     except (VivavoceError, ValueError, OSError, ImportError, RuntimeError) as error:
         print(f"vivavoce {args.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as stop:
         print(f"vivavoce {args.command}: {str(stop) or 'interrupted'}", file=sys.stderr)
         return 130
+
+
+def _flush() -> None:
+    """Write now what was printed, or Python itself would complain at the end.
+
+    Raises:
+        OSError: nobody reads it, or there is no room for it.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OSError(f"what is printed cannot be written: {error.strerror}") from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -155,11 +174,15 @@ def _weights(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> None:
-    from realtime.export import export, export_drawing
+    from realtime.export import check_drawing, export, export_drawing
 
     if args.pictures is not None and args.onnx is None:
         raise ValueError("--pictures needs --onnx DIR: nothing finds what draws by itself")
+    if args.onnx is not None and args.onnx.exists() and not args.onnx.is_dir():
+        raise ValueError(f"--onnx {args.onnx} is a file: name a folder")
     config = load_config(None, {"pipeline": args.pipeline}, settings=args.set)
+    if args.pictures is not None:
+        check_drawing(config, args.pictures, args.faces)
     print(export(config, args.onnx))
     if args.pictures is not None:
         print(export_drawing(config, args.onnx, args.pictures, args.faces))

@@ -6,6 +6,9 @@ import argparse
 import asyncio
 import re
 
+MOST_PIXELS = 3840 * 2160
+MOST_LATE = 50
+"""Pictures held back: two seconds, of 1.4 MB each at 1280x720."""
 SERVER = "http://127.0.0.1:8080"
 
 
@@ -26,7 +29,7 @@ def add_camera(command: argparse.ArgumentParser) -> None:
     command.add_argument("--microphone", metavar="DEVICE", help="the real one")
     command.add_argument(
         "--late-pictures",
-        type=int,
+        type=_late,
         default=0,
         metavar="N",
         help="hold pictures back by N x 40 ms, where a slow cable lets the lips lead the voice",
@@ -37,7 +40,19 @@ def add_camera(command: argparse.ArgumentParser) -> None:
 def add_server(command: argparse.ArgumentParser) -> None:
     """Which server, for commands that are clients."""
     command.add_argument("--server", default=SERVER, metavar="URL", help=f"(default {SERVER})")
-    command.add_argument("--token", help="where the server asks for one")
+    command.add_argument("--token", type=_token, help="where the server asks for one")
+
+
+def _late(text: str) -> int:
+    if not 0 <= int(text) <= MOST_LATE:
+        raise argparse.ArgumentTypeError(f"must be between 0 and {MOST_LATE}")
+    return int(text)
+
+
+def _token(text: str) -> str:
+    if not re.fullmatch(r"[!-~]+", text):
+        raise argparse.ArgumentTypeError("is no token: one has no spaces and nothing but ASCII")
+    return text
 
 
 def _camera(args: argparse.Namespace) -> None:
@@ -46,6 +61,8 @@ def _camera(args: argparse.Namespace) -> None:
     size = re.fullmatch(r"(\d{2,4})x(\d{2,4})", args.size)
     if size is None:
         raise ValueError(f"--size {args.size}: it looks like 1280x720")
+    if int(size[1]) * int(size[2]) > MOST_PIXELS:
+        raise ValueError(f"--size {args.size}: at most 3840x2160")
     wanted = Wanted(
         server=args.server,
         session=args.session,

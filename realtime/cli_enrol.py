@@ -61,7 +61,7 @@ def _enrol(args: argparse.Namespace) -> None:
         if path is not None and not path.is_file():
             raise ValueError(f"{flag} {path}: no such file")
     job = EnrolJob(
-        name=args.name or given[0].stem[:60],
+        name=args.name or _readable(given[0].stem)[:60],
         photo=args.image,
         video=args.video,
         swap=swap,
@@ -79,6 +79,11 @@ def _enrol(args: argparse.Namespace) -> None:
     except VivavoceError as error:
         raise ValueError(f"{' and '.join(map(str, given))}: {error}") from error
     print("\n  ".join((f"{given[0]}: enrolled as {avatar_id}", *note.splitlines())))
+
+
+def _readable(name: str) -> str:
+    """Of a file, whose name may have bytes that are no text."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ from realtime.engine.device import use_one_thread
 if TYPE_CHECKING:
     from pipelines.renderer import BatchedRenderer
 
+MOST_FACES = 256  # as many as a server has sessions
+
 
 def export(config: ServerConfig, folder: Path | None = None) -> str:
     """Write the graph of the chosen pipeline's motion; returns what was written, in words.
@@ -48,6 +50,23 @@ def export(config: ServerConfig, folder: Path | None = None) -> str:
     )
 
 
+def check_drawing(
+    config: ServerConfig, lines: int, faces: int
+) -> tuple[ExportsPictures, tuple[int, int]]:
+    """The system and the size that `export_drawing` takes: known before anything takes minutes.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    system = find_system(config.pipeline)
+    if not isinstance(system, ExportsPictures):
+        raise ValueError(f"the pipeline {config.pipeline!r} has no drawing that can be exported")
+    size = choose_size(system, lines)
+    if not 1 <= faces <= MOST_FACES:
+        raise ValueError(f"--faces {faces}: must be between 1 and {MOST_FACES}")
+    return system, size
+
+
 def export_drawing(config: ServerConfig, folder: Path, lines: int, faces: int) -> str:
     """Write the graph of what draws so many faces in a square of `lines` pixels, for renderers of
     as many slots; returns what was written, in words.
@@ -56,11 +75,8 @@ def export_drawing(config: ServerConfig, folder: Path, lines: int, faces: int) -
         ValueError: the pipeline has none, or none of that size; an operation cannot be exported.
         OSError: the folder cannot be written.
     """
-    name = config.pipeline
-    system = find_system(name)
-    if not isinstance(system, ExportsPictures):
-        raise ValueError(f"the pipeline {name!r} has no drawing that can be exported")
-    size, options = choose_size(system, lines), config.options_of(name)
+    name, (system, size) = config.pipeline, check_drawing(config, lines, faces)
+    options = config.options_of(name)
     use_one_thread()
     from pipelines.exported.pictures import export_pictures
 

@@ -11,6 +11,7 @@ from realtime.camera import device, missing
 from realtime.camera.fit import BLACK, Fit
 from realtime.camera.run import find_avatar, show
 from realtime.camera.sound import NoVoice, hear_microphone, open_voice
+from realtime.cli import main
 from tests.support.peers import until
 from tests.support.sound_programs import install
 
@@ -95,6 +96,25 @@ def test_a_picture_of_any_shape_fills_the_camera_as_far_as_it_goes(size, inside)
 def test_a_camera_of_an_odd_size_is_refused():
     with pytest.raises(ValueError, match="641x360"):
         Fit(641, 360)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--late-pictures", "-1"], "between 0 and 50"),
+        (["--late-pictures", "1000000"], "between 0 and 50"),
+        (["--token", "a\nb"], "no token"),
+        (["--token", "ü"], "no token"),
+        (["--size", "9998x9998"], "at most 3840x2160"),
+    ],
+)
+def test_what_no_camera_can_have_is_refused_before_one_is_opened(flags, words, capsys):
+    try:
+        status = main(["camera", *flags])
+    except SystemExit as stop:
+        status = stop.code
+    assert status in (1, 2)
+    assert words in capsys.readouterr().err
 
 
 def test_loopback_devices_are_found_by_number(tmp_path):

@@ -92,6 +92,13 @@ def test_what_draws_is_written_too(
     assert written.is_file()
     assert main([*asked, "--pictures", "300"]) == 1
     assert "size = 300" in complaint()
+    for wrong in (["--pictures", "0"], ["--pictures", "256", "--faces", "0"]):
+        there = tmp_path / "untouched"
+        assert main([*asked[:-1], str(there), *wrong]) == 1  # before the motion was written
+        assert wrong[-1] in complaint()
+        assert not there.exists()
+    assert main([*asked[:-1], str(written)]) == 1
+    assert "is a file: name a folder" in complaint()
     assert main(["export", "portrait", "--pictures", "256"]) == 1
     assert "--pictures needs --onnx DIR" in complaint()
 

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
+import subprocess
+import sys
+
+import pytest
 
 from realtime.access.keys import KeyFile, Keys
 from realtime.cli import main
@@ -48,6 +54,34 @@ def test_a_key_for_the_environment_is_kept_nowhere(tmp_path, capsys):
     assert given == f"ci:{hashlib.sha256(secret.encode()).hexdigest()}"
     assert not list(tmp_path.iterdir())
     assert Keys(tmp_path, given).find(secret) is not None
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["nobody reads", "no room"])
+def test_a_key_that_cannot_be_shown_is_said_so_in_one_line(tmp_path, closed):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") if closed else open("/dev/full", "w") as out:
+        command = [sys.executable, "-m", "realtime.cli", "keys", "create", "me"]
+        done = subprocess.run(
+            [*command, "--data-dir", str(tmp_path)],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
+        )
+    if not closed:
+        os.close(writing)
+    assert done.returncode == 1
+    assert "what is printed cannot be written" in done.stderr.splitlines()[-1]
+    assert "Exception" not in done.stderr
+
+
+def test_a_name_that_is_no_text_is_printed_all_the_same(monkeypatch):
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8", errors="strict")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr("realtime.cli_keys._list", lambda file: out.write("caf\udce9.mp4\n"))
+    assert main(["keys", "list"]) == 0
+    assert out.buffer.getvalue() == b"caf\\udce9.mp4\n"
 
 
 def test_a_server_for_others_does_not_start_without_a_key(tmp_path, capsys):
