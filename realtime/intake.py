@@ -29,7 +29,7 @@ from realtime.protocol import (
     item_id,
     utterance_of,
 )
-from realtime.sources.pushed import PushedSpeech, TooMuchSpeech
+from realtime.sources.pushed import PAUSE_S, PushedSpeech, TooMuchSpeech
 from realtime.sources.source import Source
 
 _SHORTEST_REFUSAL_S = 1.0
@@ -77,6 +77,7 @@ class Intake:
         self._speaker = speaker
         self._clock = clock
         self._odd = b""  # half a sample
+        self._appended = -inf  # when something was
         self._resume = -inf
         self._clears = 0  # when it was full
 
@@ -107,8 +108,15 @@ class Intake:
         Raises:
             Refused: it was not done.
         """
-        if self.taken and isinstance(event, OutputClear | ResponseCancel | ItemTruncate):
+        stops = isinstance(event, OutputClear | ResponseCancel | ItemTruncate)
+        clears = self._speech.clears if self.taken and stops else None
+        if clears is not None:
             self._speech.heed()  # whoever pushes will not go on with what it stops itself
+        self._do(event)
+        if clears not in (None, self._speech.clears):
+            self._odd = b""
+
+    def _do(self, event: SpeechEvent) -> None:
         match event:
             case InputAppend():
                 self._check_room(self._speech)  # decoding 15 MB takes 40 ms
@@ -134,6 +142,9 @@ class Intake:
         """
         speech, now = self._speech, self._clock.now()
         self._check_room(speech)
+        if now - self._appended > PAUSE_S and not speech.under_way:
+            self._odd = b""  # of another utterance: this one would be noise
+        self._appended = now
         pcm = self._odd + pcm
         whole = len(pcm) // 2 * 2
         try:
@@ -174,6 +185,7 @@ class Intake:
             raise self._full(speech)
 
     def _full(self, speech: PushedSpeech) -> Refused:
+        self._odd = b""  # it goes on from a whole sample
         wait_s = max(0.0, self._resume - self._clock.now())
         refused = Refused("buffer_full", "")
         refused.detail = BufferFullDetail(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from realtime.client_events import TurnDetection
+from realtime.intake import Refused
 from realtime.media import HOP_SAMPLES
 from realtime.sources.pushed import PushedSpeech
 from tests.support.babble import babble
@@ -181,6 +182,38 @@ async def test_a_program_that_heeds_an_interruption_is_heard_at_once(word: dict[
         channel.say(type="input_audio_buffer.commit")
         await stage.clock.advance(1.0)
         assert channel.told("output_audio_buffer.stopped")[-1]["played_ms"] == 300
+
+
+@pytest.mark.parametrize("why", ["cleared", "full", "a pause", "cleared by another"])
+async def test_half_a_sample_stays_with_its_own_speech(why: str) -> None:
+    """All that came after it was read a byte too late: as noise at full level."""
+    speech = PushedSpeech(8_000)
+    half = np.full(4_001, 257, np.int16).tobytes()[:-1]
+    async with staged(speech=speech) as stage:
+        _, channel = await stage.watch()
+        viewer = Viewer(stage.session.stream, stage.clock)
+        reading = asyncio.create_task(viewer.read())
+        [listener] = stage.session.hub.listeners
+        listener.intake.append(half)
+        if why == "cleared":
+            channel.say(type="output_audio_buffer.clear")
+        elif why == "full":
+            with pytest.raises(Refused):
+                listener.intake.append(bytes(8_000 * 2 * 300))
+            await stage.clock.advance(5.0)
+        elif why == "a pause":
+            await stage.clock.advance(3.0)
+        else:
+            stage.session.clear()
+        rest = b"\x01" if why == "cleared by another" else b""  # it knows nothing, and goes on
+        listener.intake.append(rest + np.full(4_000, 64, np.int16).tobytes())
+        channel.say(type="input_audio_buffer.commit")
+        await stage.clock.advance(2.0)
+        heard = np.concatenate([voice.pcm for _, voice in viewer.voice])
+        assert np.abs(heard).max() < 400  # askew it is 16,384
+        assert np.count_nonzero(heard == 64) > 10_000
+        viewer.cursor.close()
+        await reading
 
 
 async def test_without_the_wish_the_user_may_talk_over_the_avatar() -> None:
