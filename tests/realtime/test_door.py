@@ -264,6 +264,31 @@ async def test_what_cannot_be_read_yet_is_little_however_small_its_pieces(
         assert server.states == ["connected"]
 
 
+async def test_what_a_peer_sends_at_once_is_handled_in_turns_with_others() -> None:
+    async with connected() as (server, client), asyncio.timeout(PATIENCE_S):
+        await until(lambda: server.channels and client.channel.readyState == "open")
+        association: Any = server.peer._connection.sctp
+        [one] = server.peer._doors.values()
+        held: list[bytes] = []
+        send = client.transport.transport._send
+
+        async def hold(data: bytes) -> None:
+            held.append(data)
+
+        client.transport.transport._send = hold
+        packet = packets(association._local_verification_tag)["nothing in it"]
+        for _ in range(300):
+            await client.transport._send_data(packet)
+        client.transport.transport._send = send
+        turns, before = 0, one.dropped
+        for data in held:
+            one._keep(data, 1)
+        while one.dropped < before + 300:
+            turns += 1
+            await asyncio.sleep(0)
+        assert turns >= 300
+
+
 async def test_what_comes_in_any_order_is_read_in_its_own() -> None:
     async with connected() as (server, client):
         await until(lambda: server.channels and client.channel.readyState == "open")

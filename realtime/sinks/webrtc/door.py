@@ -4,11 +4,12 @@ may send then.
 aioice 0.13.0 parses, answers and keeps whatever arrives, and ends in a traceback where it did not
 foresee it; aiortc 1.16.0 ends a connection on an error in what its peer sent. Both are adapted from
 outside, per connection: `Connection.get_component_candidates` and `data_received` of its ICE agent,
-`datagram_received` of that agent's protocols, and what the DTLS transport hands on.
+`datagram_received` of that agent's protocols, and what the DTLS transport takes and hands on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import struct
 from collections.abc import Awaitable, Callable
@@ -82,6 +83,7 @@ class Door:
         self._ice.get_component_candidates = gather_behind
         self._ice.data_received = self._keep
         transport: Any = self._transport
+        transport.transport._recv = partial(self._in_turn, transport.transport._recv)
         transport._handle_rtp_data = partial(self._hear, transport._handle_rtp_data)
         transport._handle_rtcp_data = partial(self._foresee, transport._handle_rtcp_data)
 
@@ -147,6 +149,13 @@ class Door:
             self._drop("of the peer")
 
     # Once it is known
+
+    @staticmethod
+    async def _in_turn(receive: Callable[[], Awaitable[bytes]]) -> bytes:
+        """The next datagram, after everybody else's turn: what waits already would be handled in
+        one, a thousand datagrams and half a second long."""
+        await asyncio.sleep(0)
+        return await receive()
 
     async def _hear(self, handle: _Handler, data: bytes, **named: Any) -> None:
         self._ssrcs.add(data[8:12])
