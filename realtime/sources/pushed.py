@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from pipelines.audio.vad import VoiceActivity
 from realtime.media import (
+    HOP_S,
     HOP_SAMPLES,
     SAMPLE_RATE_HZ,
     VOICE_FACTOR,
     VOICE_SAMPLES,
     Hop,
 )
+from realtime.playout import HOPELESS_S
 from realtime.sources.resample import Decimator
 from realtime.sources.source import Playback
 from realtime.sources.utterance import Utterance
@@ -256,14 +258,17 @@ class PushedSpeech:
 
     def pull(self, now: float) -> Sequence[Hop]:
         hops = []
+        if now - self.next_deadline() > HOPELESS_S:  # held up: what nobody can hear is no speech
+            while now >= self.next_deadline() + HOP_S:
+                hops.append(self._cut(now, silent=True))
         while now >= self.next_deadline():
             hops.append(self._cut(now))
         return hops
 
-    def _cut(self, now: float) -> Hop:
+    def _cut(self, now: float, *, silent: bool = False) -> Hop:
         start, self._next = self._next, self._next + HOP_SAMPLES
         voice: NDArray[np.int16] = np.zeros(VOICE_SAMPLES, np.int16)
-        if self._utterances:
+        if self._utterances and not silent:
             speech = self._take(start, now)
             voice[: len(speech)] = speech
         samples = self._decimate(voice)

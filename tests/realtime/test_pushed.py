@@ -152,6 +152,21 @@ def test_less_than_a_hop_waits_for_the_rest_once() -> None:
     assert [bool(hop.voice.any()) for hop in pull(source, 0.13)] == [False, True, False, False]
 
 
+def test_speech_waits_while_all_is_held_up() -> None:
+    """As by a machine that was suspended: what it did not say then, it says afterwards."""
+    source = started()
+    source.push(hum(3.0), T0)
+    source.commit()
+    before = voice(pull(source, 1.0))
+    held = list(source.pull(T0 + 11.0))  # nothing was asked for meanwhile
+    assert len(held) == 250
+    assert not voice(held[:-1]).any()
+    after = voice(pull(source, 14.0))
+    said = np.concatenate([before, voice(held), after])
+    assert np.count_nonzero(said) == pytest.approx(3.0 * 48_000, rel=0.01)
+    assert source.played(14 * 16_000)[-1] == Playback("stopped", 3_000)
+
+
 def test_a_committed_end_does_not_wait() -> None:
     source = started()
     source.push(hum(0.03), T0)
