@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from realtime.cores import stay_on
 from realtime.http.errors import add_error_handlers
+from realtime.http.limited_socket import LimitedSocket
 from realtime.http.prefix import Prefix
 from realtime.http.routes import SESSION_ROUTES
 from realtime.http.socket import MAX_MESSAGE_BYTES
@@ -47,6 +48,7 @@ def run_media_process(settings: MediaSettings, line: socket.socket, parent: int)
             proxy_headers=False,
             date_header=False,  # the front's own
             server_header=False,
+            ws=LimitedSocket,  # what one client sent comes at once from the front, too
             timeout_graceful_shutdown=5,
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_per_message_deflate=False,
