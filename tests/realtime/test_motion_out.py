@@ -130,7 +130,7 @@ async def test_a_receiver_that_is_out_of_reach_for_a_while_is_sent_to_again():
     assert "Network is unreachable" in said[1]
 
 
-@pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 100 + ".invalid", "a..b", " "])
+@pytest.mark.parametrize("host", ["a" * 100 + ".invalid", "a..b", " "])
 def test_a_receiver_that_is_called_wrong_is_named(host: str):
     with pytest.raises(ValueError, match="nothing is called"):
         vmc.VmcSender(host, 39539)
