@@ -16,6 +16,9 @@ PAGES = sorted(
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 SCHEME = re.compile(r"[a-z]+:")
+AVATAR = re.compile(r"""(?:avatar(?:=|: ?)|model=|--avatar |/whip/)["']?([A-Za-z][\w.-]*)""")
+OF_THE_READER = {"me", "me.jpg"}
+"""Avatars and photos that a page has its reader make."""
 
 
 def anchors(text: str) -> set[str]:
@@ -51,6 +54,19 @@ def test_every_page_of_the_documentation_is_in_its_index():
     linked = {target.partition("#")[0] for target in LINK.findall(index)}
     written = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
     assert written <= linked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_avatars_that_are_named_are_there(page):
+    """What a newcomer copies works; words in capitals are for him to fill in."""
+    cast = {portrait.stem for portrait in (ROOT / "cast").glob("*.png")}
+    named = {name for name in AVATAR.findall(page.read_text()) if not name.isupper()}
+    assert {name.lower() for name in named} - OF_THE_READER <= cast
+
+
+def test_avatars_are_found_where_they_are_named():
+    text = 'avatar="a", {avatar: "b"}, ?avatar=c&x model="d", --avatar e -o f, /whip/G {avatar}'
+    assert AVATAR.findall(text) == ["a", "b", "c", "d", "e", "G"]
 
 
 def test_what_is_broken_is_found(tmp_path):
