@@ -54,7 +54,7 @@ class Access:
                 self._note(call, who, address, status=error.status)
             await refusal(error)(scope, receive, send)
             return
-        if self._gate.required and call is not None and _is_news(call, headers):
+        if call is not None and _is_news(call, headers):
             send = self._noting(call, who, address, send)
         with acting(who):
             await self._app(scope, receive, send)
@@ -74,6 +74,8 @@ class Access:
     def _note(
         self, call: Call | None, who: Caller | None, address: str, **about: str | int
     ) -> None:
+        if not self._gate.required:
+            return  # one's own machine keeps no book of its user
         what = "unknown" if call is None else f"{call.method} {call.pattern}"
         parts = {} if call is None else call.parts
         self._gate.audit.note(what, who, address, **parts, **about)

@@ -372,6 +372,19 @@ async def test_the_audit_log_says_who_did_what_and_holds_no_secret(house, tmp_pa
         assert secret not in path.read_text()
 
 
+async def test_without_keys_there_is_no_audit_log(tmp_path):
+    def find_none(session):
+        raise UnknownSession(f"no session {session!r}")
+
+    gate = Gate(ServerConfig(data_dir=tmp_path, api_keys=""), ManualClock())
+    app = Access(answer_all, gate, find_none)
+    assert (await knock(app, "POST", "/v1/sessions")).status == 200
+    # A window of OBS asks every few seconds, for as long as it is open.
+    assert (await knock(app, "OPTIONS", "/whep/ended")).status == 404
+    await gate.audit.write()
+    assert not (tmp_path / "audit").exists()
+
+
 async def test_audit_lines_have_an_end(tmp_path):
     today = utc_now().date()
     for days in range(5):
