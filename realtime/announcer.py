@@ -81,7 +81,9 @@ class Announcer:
             self._last = utterance, played_ms
         elif self._last[0]:  # nothing was left to clear: say again what became of the last
             utterance, played_ms = self._last
-        response, item = response_id(utterance), item_id(utterance)
+        response = item = ""  # of a microphone, or before anything was said, there is none
+        if utterance:
+            response, item = response_id(utterance), item_id(utterance)
         event: ServerEvent = OutputStarted(response_id=response, item_id=item)
         if playback.kind == "stopped":
             event = OutputStopped(response_id=response, item_id=item, played_ms=played_ms)

@@ -302,6 +302,7 @@ async def test_a_clear_of_the_microphones_echo_is_told_in_session_time() -> None
         channel.say(type="output_audio_buffer.clear")
         (cleared,) = channel.told("output_audio_buffer.cleared")
         assert cleared["played_ms"] == 860
+        assert (cleared["response_id"], cleared["item_id"]) == ("", "")  # it has no utterances
 
 
 async def test_hops_that_went_unheard_are_counted() -> None:

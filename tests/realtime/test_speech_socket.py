@@ -118,6 +118,14 @@ async def test_a_cancelling_that_comes_too_late_stops_nothing_else(site: Site) -
         assert not talker.of("output_audio_buffer.cleared")
 
 
+async def test_before_the_first_utterance_a_clear_names_none(site: Site) -> None:
+    async with site.talker(await site.open()) as talker:
+        await talker.say("output_audio_buffer.clear")
+        cleared = await talker.told("output_audio_buffer.cleared")
+        ids = cleared["response_id"], cleared["item_id"]
+        assert (ids, cleared["played_ms"]) == (("", ""), 0)
+
+
 async def test_what_was_appended_can_be_taken_back(site: Site) -> None:
     async with site.talker(await site.open()) as talker:
         await talker.append(hum(0.2))
