@@ -49,6 +49,22 @@ def test_three_lines_show_a_face_that_talks_with_the_microphone(browser, site, r
         wait_until_empty(running)
 
 
+def test_the_face_is_there_before_its_first_picture_is_drawn(browser, site, running):
+    picture = f"{ELEMENT}.shadowRoot.querySelector('img')"
+    site.page = PAGE.format(server=running.url, attributes="")
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE_S * 1000)
+    waiting = []  # on a first start that takes as long as the rest of the cast
+    page.route("**/still*", lambda route: waiting.append(route))
+    page.goto(site.url)
+    page.wait_for_function(f"{picture}.naturalWidth && !{picture}.hidden")
+    assert page.evaluate(f"{picture}.src").endswith("/image")
+    until(lambda: page.evaluate("1") and waiting)
+    waiting[0].continue_()
+    page.wait_for_function(f"{picture}.src.includes('/still') && {picture}.naturalWidth")
+    page.close()
+
+
 def test_it_says_what_the_page_pushes_until_that_interrupts_it(browser, site, running):
     avatar = get(f"{running.url}/v1/avatars")["avatars"][0]["id"]
     attributes = f'avatar="{avatar}" audio="push" rate="16000" autostart'

@@ -210,19 +210,27 @@ export class AvatarElement extends HTMLElement {
     return known.find((a) => a.id === wanted) ?? known.find((a) => a.name.toLowerCase() === name);
   }
 
-  /** Until there is a moving one. */
+  /** Until there is a moving one: at once as it was given, then as a session of it begins. */
   async #showPicture() {
     const api = this.#api();
     const unknown = this.hasAttribute("session") && !this.hasAttribute("avatar"); // whose face it is
+    this.#show(this.#picture.src);
     try {
       const avatar = unknown ? undefined : await this.#find(api);
+      if (!avatar) return;
+      this.#show(avatar.image);
       const choice = { pipeline: this.#value("pipeline"), frame: this.#value("frame") };
-      const still = avatar && (await loadPicture(await api.still(avatar, choice)));
-      if (avatar) this.#picture.src = still?.src ?? avatar.image;
+      const still = await loadPicture(await api.still(avatar, choice)); // may have to be drawn first
+      if (still) this.#show(still.src);
     } catch {
       // `start` says what is wrong.
     }
-    this.#picture.hidden = !this.#picture.src;
+  }
+
+  /** @param {string} picture its address; empty: none, which browsers would put a frame around */
+  #show(picture) {
+    if (picture) this.#picture.src = picture;
+    this.#picture.hidden = !picture;
   }
 
   /** @param {MediaStream | null} stream */
