@@ -6,6 +6,9 @@ import { StepList } from "./step_list.js";
 const REST_MS = 2800;
 /** A still that comes sooner takes the place of the last face's, without another picture between. */
 const PATIENCE_MS = 250;
+const WIDE = 16 / 9;
+/** Coders want sides of whole blocks: 848x480 is to be 16:9, and must leave no lines at its sides. */
+const NEARLY = 0.01;
 /** @type {Record<string, {text: string, tone: string}>} */
 const STATES = {
   idle: { text: "Idle", tone: "quiet" },
@@ -119,7 +122,8 @@ export class Stage {
   #showShape() {
     const { videoWidth, videoHeight, srcObject } = this.video;
     const live = Boolean(srcObject && videoHeight);
-    const shape = live ? videoWidth / videoHeight : this.#shape;
+    const sides = live ? videoWidth / videoHeight : this.#shape;
+    const shape = Math.abs(sides / WIDE - 1) < NEARLY ? WIDE : sides;
     this.#root.style.setProperty("--aspect", String(shape));
     if (shape !== 1) this.#backdrop.showBehind(live ? this.video : this.#still);
     else if (this.#still) this.#backdrop.show(this.#still);

@@ -93,6 +93,33 @@ def near(colour, wanted):
     return max(abs(a - b) for a, b in zip(colour, wanted, strict=True)) <= 24
 
 
+def test_a_wide_picture_of_any_size_fills_a_wide_window(browser, running):
+    # A busy server draws smaller ones for a while; which, is not for a test to say.
+    view = browser.new_page(bypass_csp=True, viewport={"width": 1280, "height": 720})
+    view.set_default_timeout(PATIENCE_S * 1000)
+    view.route("**/whep/*", lambda route: None)  # it is never answered: the page goes on waiting
+    view.goto(f"{running.url}/?view=nothing")
+    view.wait_for_function("window.vivavoce")
+    view.evaluate(
+        """() => {
+          const canvas = document.createElement("canvas");
+          const pen = canvas.getContext("2d");
+          window.resize = (width, height) => Object.assign(canvas, { width, height });
+          resize(640, 360);
+          setInterval(() => pen.fillRect(0, 0, 9, 9), 20);
+          const video = document.querySelector("#avatar-video");
+          video.srcObject = canvas.captureStream();
+          return video.play();
+        }"""
+    )
+    for width, height in ((640, 360), (848, 480), (1280, 720)):
+        view.evaluate(f"resize({width}, {height})")
+        view.wait_for_function(f"document.querySelector('#avatar-video').videoWidth === {width}")
+        box = view.locator("#avatar-video").bounding_box()
+        assert box == {"x": 0, "y": 0, "width": 1280, "height": 720}
+    view.close()
+
+
 def test_a_page_that_waits_shows_the_session_once_it_can(page, browser, running):
     with viewing(browser, running, "view=nothing") as view:
         view.wait_for_selector("#clean-message")
