@@ -19,6 +19,7 @@ from realtime.cli_flags import (
     add_settings,
     config_of,
 )
+from realtime.cli_forget import add_forget
 from realtime.cli_keys import add_keys
 from realtime.cli_motion import add_motion
 from realtime.cli_render import add_render
@@ -105,6 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     add_render(commands.add_parser("render", help="a sound file to a talking MP4, hop by hop"))
 
     add_enrol(commands.add_parser("enrol", help="turn a photo or a video into an avatar"))
+
+    add_forget(commands.add_parser("forget", help="delete an upload and all that was made of it"))
 
     add_keys(commands.add_parser("keys", help="who may use a server: create, list, revoke"))
 

@@ -263,7 +263,10 @@ class AvatarLibrary:
         if avatar.kind == "cast":
             raise AvatarRejected(f"{avatar.name} belongs to the shipped cast and stays")
         if caller().kind != "local" and not self._collection.owner(avatar):
-            raise AvatarRejected(f"{avatar.name} belongs to this server and stays")
+            raise AvatarRejected(
+                f"{avatar.name} belongs to this server and stays; whoever runs it may delete it: "
+                f"vivavoce forget {avatar.id}"
+            )
         with storing():
             await self._deletion.discard(avatar.id)
 
