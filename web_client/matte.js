@@ -16,8 +16,11 @@ const SAME = 6;
  * is known at rest only. */
 const BAND = 2;
 const MOTION = 5;
-/** So far inside the boundary at rest, little will do to be taken for face. */
+/** So far inside the boundary at rest, only what is very like the background is taken for it. */
 const INSIDE = 1;
+const DOUBT = 3;
+/** Cells from the background over which a soft edge goes. */
+const BESIDE = 1;
 /** Cells around one whose face colours count for it. */
 const REACH = 6;
 const FACE = 0;
@@ -93,6 +96,7 @@ function range({ width, height, data }, cell, reach) {
 export function takeOut(picture, small, scene, key) {
   const unlike = differences(small, scene.small);
   const region = scene.region ?? connected(small, unlike);
+  const deep = scene.inside && within(small, unlike, scene.inside);
   const { width, height } = small;
   const face = new Float64Array(4);
   for (let cell = 0; cell < width * height; cell++) {
@@ -106,11 +110,30 @@ export function takeOut(picture, small, scene, key) {
       for (let x = Math.round((cx * picture.width) / width); x < right; x++) {
         const pixel = y * picture.width + x;
         const share =
-          kind === EDGE ? shareOf(picture.data, scene, pixel, face, scene.inside?.[cell] ?? 0) : 0;
+          kind === EDGE ? shareOf(picture.data, scene, pixel, face, deep?.[cell] ?? 0) : 0;
         if (share < 1) put(picture.data, scene.whole, pixel, share, key);
       }
     }
   }
+}
+
+/**
+ * Cells with no background beside them that is seen now. There little will do to be taken for face: a
+ * light beard is no mixture of dark skin and a light wall. Beside the background it is the other way
+ * round, or a head that has moved would leave a fringe.
+ * @param {Pixels} small @param {Float32Array} unlike @param {Uint8Array} inside at rest
+ */
+function within(small, unlike, inside) {
+  const { width, height } = small;
+  const free = connected(small, unlike.map((value, cell) => (inside[cell] ? DOUBT * value : value)));
+  const found = new Uint8Array(free.length).fill(1);
+  for (let cell = 0; cell < free.length; cell++) {
+    if (!free[cell]) continue;
+    const [cx, cy] = [cell % width, Math.floor(cell / width)];
+    for (let y = Math.max(0, cy - BESIDE); y <= Math.min(height - 1, cy + BESIDE); y++)
+      found.fill(0, y * width + Math.max(0, cx - BESIDE), y * width + Math.min(width, cx + BESIDE + 1));
+  }
+  return found;
 }
 
 /** @param {number} cx @param {number} cy @param {Pixels} small @param {Uint8Array} region @param {Float32Array} unlike */
@@ -153,9 +176,9 @@ function smoothly(x, low, high) {
 /**
  * How much of a pixel is face, 0..1.
  * @param {Uint8ClampedArray} data @param {Scene} scene @param {number} pixel
- * @param {Float64Array} face @param {number} inside
+ * @param {Float64Array} face @param {number} deep
  */
-function shareOf(data, { whole, matte }, pixel, face, inside) {
+function shareOf(data, { whole, matte }, pixel, face, deep) {
   const [p, b] = [4 * pixel, 3 * pixel];
   const red = data[p] - whole[b];
   const green = data[p + 1] - whole[b + 1];
@@ -176,8 +199,8 @@ function shareOf(data, { whole, matte }, pixel, face, inside) {
     share += alike * (matte[p] / 255 - share);
   }
   // What lies beside the way is no mixture of the two: an earring, a collar.
-  const other = inside ? smoothly(beside, 10, 26) : smoothly(beside, 22, 55);
-  return Math.max(share, other, inside && smoothly(off, 5, 12));
+  const other = deep ? smoothly(beside, 10, 26) : smoothly(beside, 22, 55);
+  return Math.max(share, other, deep && smoothly(off, 5, 12));
 }
 
 /**

@@ -12,6 +12,7 @@ CLIENT = Path(__file__).parents[2] / "web_client"
 SIDE, CELLS = 192, 96
 KEY = np.array([0.0, 255.0, 0.0])
 FACE = np.array([150.0, 95.0, 70.0])
+DARK = np.array([38.0, 30.0, 28.0])
 SCRIPT = """
 import { readFileSync, writeFileSync } from "node:fs";
 import { knownScene, takeOut } from "CLIENT/matte.js";
@@ -30,11 +31,11 @@ process.stdout.write(String(scene !== null));
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 
 
-def disc(x: float) -> np.ndarray:
-    """Share of a face in each pixel, its middle at `x`: a disc with an edge four pixels wide."""
+def disc(x: float, soft: float = 4) -> np.ndarray:
+    """Share of a face in each pixel, its middle at `x`: a disc with an edge `soft` pixels wide."""
     rows, columns = np.mgrid[:SIDE, :SIDE]
     distance = np.hypot(rows - 110, columns - x)
-    return np.clip((60 - distance) / 4 + 0.5, 0, 1)[..., None]
+    return np.clip((60 - distance) / soft + 0.5, 0, 1)[..., None]
 
 
 def gradient() -> np.ndarray:
@@ -54,11 +55,19 @@ def store(folder: Path, name: str, picture: np.ndarray) -> None:
     (folder / f"{name}_small").write_bytes(small.round().astype(np.uint8).tobytes())
 
 
-def cut_out(folder: Path, behind: np.ndarray, how: str, key: object) -> tuple[bool, np.ndarray]:
+def cut_out(
+    folder: Path,
+    behind: np.ndarray,
+    how: str,
+    key: object,
+    face: np.ndarray = FACE,
+    moved: int = 4,
+    soft: float = 4,
+) -> tuple[bool, np.ndarray]:
     """Whether there was a scene, and the picture without its background."""
     noise = np.random.default_rng(0).normal(0, 1.5, behind.shape)  # of the video's coding
-    share = disc(96 + 4)  # the head has moved
-    store(folder, "picture", np.clip(behind + share * (FACE - behind) + noise, 0, 255))
+    share = disc(96 + moved, soft)  # the head has
+    store(folder, "picture", np.clip(behind + share * (face - behind) + noise, 0, 255))
     store(folder, "behind", behind)
     store(folder, "matte", np.repeat(disc(96) * 255, 3, axis=2))
     script = folder / "cut.mjs"
@@ -85,6 +94,24 @@ def test_before_a_colour_nothing_of_the_background_is_left(tmp_path, how, behind
     assert np.quantile(wrong[~edge], 0.995) < 10  # what is like the face in a clutter may stay
     assert np.median(wrong[edge]) < 20
     assert np.quantile(wrong[edge], 0.9) < 50
+
+
+def test_where_the_head_has_gone_away_no_fringe_is_left(tmp_path):
+    _, out = cut_out(tmp_path, gradient(), "known", KEY.tolist(), DARK, moved=9, soft=2)
+    share = disc(96 + 9, 2)  # a cell wide, as in real pictures of 256 lines
+    left = (share[..., 0] > 0) & (share[..., 0] < 1) & (np.mgrid[:SIDE, :SIDE][1] < 90)
+    wrong = np.abs(out[..., :3] - (KEY + share * (DARK - KEY))).max(axis=2)
+    assert np.median(wrong[left]) < 20
+    assert np.quantile(wrong[left], 0.9) < 50
+
+
+def test_a_beard_as_light_as_the_wall_is_kept(tmp_path):
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    depth = 60 - np.hypot(rows - 110, columns - 100)  # pixels from the edge
+    face = np.where(depth[..., None] > 16, DARK, [248.0, 240.0, 236.0])
+    _, out = cut_out(tmp_path, gradient(), "known", None, face)
+    beard = (depth > 5) & (depth < 16)
+    assert np.mean(out[beard][:, 3] == 255) > 0.99
 
 
 def test_before_nothing_the_face_keeps_its_colour_to_the_edge(tmp_path):
