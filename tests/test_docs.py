@@ -17,6 +17,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 SCHEME = re.compile(r"[a-z]+:")
 AVATAR = re.compile(r"""(?:avatar(?:=|: ?)|model=|--avatar |/whip/)["']?([A-Za-z][\w.-]*)""")
+NEWCOMERS = [*(ROOT / "docs").glob("for-*.md"), ROOT / "docs" / "motion-out.md"]
 OF_THE_READER = {"me", "me.jpg"}
 """Avatars and photos that a page has its reader make."""
 
@@ -62,6 +63,13 @@ def test_avatars_that_are_named_are_there(page):
     cast = {portrait.stem for portrait in (ROOT / "cast").glob("*.png")}
     named = {name for name in AVATAR.findall(page.read_text()) if not name.isupper()}
     assert {name.lower() for name in named} - OF_THE_READER <= cast
+
+
+@pytest.mark.parametrize("page", NEWCOMERS, ids=lambda page: page.name)
+def test_commands_of_newcomers_are_there_in_a_checkout(page):
+    """A checkout has `.venv`, which nobody has activated, and Debian calls no Python `python`."""
+    lines = "".join(FENCE.findall(page.read_text())).splitlines()
+    assert not [line for line in lines if re.match(r"(python|pip|vivavoce)\b ", line)]
 
 
 def test_avatars_are_found_where_they_are_named():
