@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import dataclasses
 import re
 from collections.abc import AsyncIterator
 
@@ -244,6 +246,19 @@ async def test_candidates_come_later_in_any_shape(server):
         await until(lambda: viewer.frames["video"] and viewer.frames["audio"])
 
 
+async def test_candidates_may_overtake_each_other(server):
+    async with published(server) as (microphone, where), player() as viewer:
+        await viewer.post(server.http, where)
+        asked = [
+            server.http.patch(peer.location, content=peer.fragment + line, headers=FRAGMENT)
+            for line in (*CANDIDATES.splitlines(keepends=True), "a=end-of-candidates\r\n")
+            for peer in (microphone, viewer)
+        ]
+        answers = await asyncio.gather(*asked, *[server.http.get(where) for _ in asked])
+        assert {answer.status_code for answer in answers[: len(asked)]} == {204}
+        await until(lambda: viewer.frames["video"] and viewer.frames["audio"])
+
+
 @pytest.mark.parametrize(
     ("kind", "body", "status"),
     [
@@ -294,6 +309,36 @@ async def test_what_was_deleted_is_gone_at_once(server):
             assert patched.status_code == 404
         await until(lambda: viewer.connection.connectionState == "closed")
         await until(lambda: not server.service.sessions)
+
+
+async def test_a_viewer_that_never_connects_is_not_waited_for(server):
+    async with published(server) as (_, where), player() as viewer, player() as other:
+        session = server.service.sessions[where.rpartition("/")[2]]
+        await other.post(server.http, where)
+        await until(lambda: other.frames["video"])
+        usual = session.media._config  # of peers that come from now on
+        webrtc = dataclasses.replace(usual.webrtc, connect_timeout_s=0.1)
+        session.media._config = dataclasses.replace(usual, webrtc=webrtc)
+        answer = await server.http.post(where, content=await viewer.offer(), headers=SDP)
+        assert answer.status_code == 201
+        await until(lambda: len(session.parties) == 2)
+        assert (await server.http.get(answer.headers["location"])).status_code == 404
+        seen = len(other.frames["video"])
+        await until(lambda: len(other.frames["video"]) > seen + 3)
+
+
+async def test_a_viewer_that_vanishes_is_not_sent_to_for_ever(server, monkeypatch):
+    monkeypatch.setattr("aioice.ice.CONSENT_INTERVAL", 0.5)  # seconds, of the six that may fail
+    async with published(server) as (_, where), player() as viewer, player() as other:
+        session = server.service.sessions[where.rpartition("/")[2]]
+        for peer in (viewer, other):
+            await peer.post(server.http, where)
+            await until(lambda peer=peer: peer.frames["video"])
+        transport = viewer.connection.getTransceivers()[0].receiver.transport.transport
+        await transport._connection.close()  # its sockets, without a word
+        await until(lambda: len(session.parties) == 2)
+        seen = len(other.frames["video"])
+        await until(lambda: len(other.frames["video"]) > seen + 3)
 
 
 async def test_a_session_that_ends_is_not_watched(server):
