@@ -40,7 +40,9 @@ def add_camera(command: argparse.ArgumentParser) -> None:
 def add_server(command: argparse.ArgumentParser) -> None:
     """Which server, for commands that are clients."""
     command.add_argument("--server", default=SERVER, metavar="URL", help=f"(default {SERVER})")
-    command.add_argument("--token", type=_token, help="where the server asks for one")
+    command.add_argument(
+        "--token", type=_token, help="where the server asks for one: a token, or a key"
+    )
 
 
 def _late(text: str) -> int:

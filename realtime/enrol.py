@@ -18,7 +18,7 @@ from realtime.avatars.library import AvatarLibrary
 from realtime.avatars.process import OnProgress
 from realtime.avatars.uploads import Upload
 from realtime.config import ServerConfig, api_key
-from realtime.errors import VivavoceError
+from realtime.errors import Unauthorized, VivavoceError
 from realtime.metrics import Metrics
 from realtime.storage import COPY_BYTES, FolderInUse
 
@@ -142,6 +142,11 @@ def _ask(
         raise OSError(f"the server at {url} does not answer: {error}") from error
     finally:
         connection.close()
+    if answer.status == Unauthorized.status:
+        raise VivavoceError(
+            f"the server at {url} asks for a key: VIVAVOCE_API_KEY=sk-vv-... in the environment; "
+            "one is made by: vivavoce keys create NAME"
+        )
     if answer.status >= 400:
         raise VivavoceError(said["error"]["message"])
     answered: dict[str, Any] = said

@@ -116,6 +116,13 @@ class BodyTooLarge(VivavoceError):
     status = 413
 
 
+NEEDS_TOKEN = (
+    "the server asks for a key or a token, and this is none, or one that is valid no more: "
+    "--token TOKEN; a key is made by: vivavoce keys create NAME"
+)
+"""What `Unauthorized` means to whoever typed a command."""
+
+
 class Unauthorized(VivavoceError):
     """No key or token, a wrong one, or one that has expired or was revoked: all the same."""
 

@@ -16,6 +16,7 @@ from realtime.camera.device import Camera, open_camera
 from realtime.camera.fit import I420, Fit
 from realtime.camera.missing import CLIENT, Missing
 from realtime.camera.sound import Pcm, Voice, hear_microphone, open_voice
+from realtime.errors import NEEDS_TOKEN, Unauthorized
 
 FPS = 25
 MOST_HEARD = 25
@@ -78,7 +79,8 @@ async def run(wanted: Wanted, say: Callable[[str], None]) -> None:
             await show(frames, camera, voice, fit, wanted.late_pictures)
             say("the session has ended")
     except client_package.VivavoceClientError as error:
-        raise RuntimeError(str(error)) from error
+        refused = getattr(error, "status", None) == Unauthorized.status
+        raise RuntimeError(NEEDS_TOKEN if refused else str(error)) from error
 
 
 async def show(

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import websockets
 
+from realtime.errors import NEEDS_TOKEN, Unauthorized
 from realtime.motion_out.arkit import is_arkit
 
 CODE = (
@@ -60,8 +61,10 @@ async def events(server: str, session: str, token: str | None) -> AsyncIterator[
 
 
 def _said(refusal: websockets.InvalidStatus) -> str:
-    """The server's own words, if there are some."""
+    """The server's own words, if there are some that help."""
     response = refusal.response
+    if response.status_code == Unauthorized.status:
+        return NEEDS_TOKEN
     try:
         return str(json.loads(response.body or b"")["error"]["message"])
     except (ValueError, KeyError, TypeError):

@@ -17,6 +17,7 @@ import pytest
 from benchmarks.service.browser import server
 from benchmarks.service.peer import AvatarClient
 from realtime.access.keys import KeyFile
+from realtime.cli import main
 from tests.support.peers import until
 from tests.support.sounds import SPEECH
 
@@ -43,6 +44,19 @@ def running(tmp_path_factory, cast_dir, data_dir):
             name: {"authorization": f"Bearer {secret}"} for name, secret in secrets.items()
         }
         yield process
+
+
+def test_commands_say_how_to_show_a_key(running, cast_dir, monkeypatch, capsys):
+    monkeypatch.delenv("VIVAVOCE_API_KEY", raising=False)
+    folder = str(running.log_path.parent)
+    photo = str(next(cast_dir.glob("*.png")))
+    for command, how in (
+        (["motion", "--session", "any", "--server", running.url], "--token TOKEN"),
+        (["motion", "--session", "any", "--server", running.url, "--token", "old"], "--token"),
+        (["enrol", photo, "--data-dir", folder], "VIVAVOCE_API_KEY="),
+    ):
+        assert main(command) == 1
+        assert how in capsys.readouterr().err
 
 
 @asynccontextmanager
