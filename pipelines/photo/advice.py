@@ -7,16 +7,18 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
+from pipelines.photo.close_up import FACE_PX, close_up
+from pipelines.photo.covered import wears_mask, wears_sunglasses
 from pipelines.photo.decode import Image8
 from pipelines.photo.detect import FaceMesh
 from pipelines.photo.errors import EnrolmentError
 
-Code = Literal["small", "blurred", "dark", "bright", "turned", "mouth_open", "tight"]
+Code = Literal[
+    "mask", "sunglasses", "small", "blurred", "dark", "bright", "turned", "mouth_open", "tight"
+]
 Advice = tuple[Code, str]
 
-_SCALE = 192  # pixels, forehead to chin, at which the photo is judged
 SMALL_PX = 160  # forehead to chin; at 512 pixels a face is drawn 235 high
 EDGE_BLURRED, EDGE_HOPELESS = 0.035, 0.12
 """Width of the eyes' edges in face heights: sharp portraits have 0.010 to 0.026, blurred by 0.02 of
@@ -37,7 +39,7 @@ def advise(photo: Image8, face: FaceMesh) -> list[Advice]:
     Raises:
         EnrolmentError: it is so dark or blurred that no avatar is worth making.
     """
-    grey, points = _at_scale(photo, face)
+    grey, points = close_up(photo, face, "L")
     light, edge = brightness(grey, points), edge_width(grey, points)
     if light < HOPELESSLY_DARK:
         raise EnrolmentError(
@@ -51,6 +53,13 @@ def advise(photo: Image8, face: FaceMesh) -> list[Advice]:
         )
     height, width = photo.shape[:2]
     found: list[Advice] = []
+    sharp = edge <= EDGE_BLURRED  # else lips and eyes may be lost in the blur alone
+    if sharp and wears_mask(photo, face):
+        words = "A mask hides the mouth, which moves most. Take it off."
+        found.append(("mask", words))
+    if sharp and wears_sunglasses(photo, face):
+        words = "Sunglasses hide the eyes. Take them off; clear glasses may stay."
+        found.append(("sunglasses", words))
     if face.height < SMALL_PX:
         words = f"The face is only {face.height:.0f} pixels high, and will look soft. Go closer,"
         found.append(("small", f"{words} or send the original photo."))
@@ -102,22 +111,7 @@ def edge_width(grey: npt.NDArray[np.float32], points: npt.NDArray[np.float32]) -
         slope = np.hypot(*np.gradient(eye))
         contrast = np.percentile(eye, 98) - np.percentile(eye, 2)
         widths.append(contrast / max(float(np.percentile(slope, 99)), 1e-3))
-    return float(min(widths)) / _SCALE
-
-
-def _at_scale(
-    photo: Image8, face: FaceMesh
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The face in grey, float32 [H, W], at a fixed scale, and the mesh upon it, [478, 2]."""
-    points = face.points[:, :2]
-    margin = 0.1 * face.height
-    left, top = (max(0, int(v)) for v in points.min(axis=0) - margin)
-    right, bottom = (int(v) for v in points.max(axis=0) + margin)
-    image = Image.fromarray(photo[top : bottom + 1, left : right + 1]).convert("L")
-    scale = _SCALE / face.height
-    size = (max(8, round(image.width * scale)), max(8, round(image.height * scale)))
-    grey = np.asarray(image.resize(size, Image.Resampling.BICUBIC)).astype(np.float32)
-    return grey, ((points - (left, top)) * scale).astype(np.float32)
+    return float(min(widths)) / FACE_PX
 
 
 def _cut(
