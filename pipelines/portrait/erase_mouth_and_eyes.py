@@ -13,7 +13,7 @@ from torch import Tensor
 from pipelines.photo.filling import blur, push_pull
 from pipelines.photo.geometry import SIDES, Array, Face, Rim, single, smoothstep
 from pipelines.photo.tones import colourfulness
-from pipelines.portrait.lip_line import APART, opening
+from pipelines.portrait.lip_line import APART, corners, opening
 from pipelines.portrait.neutral import stretched
 
 Indices = NDArray[np.intp]
@@ -75,11 +75,11 @@ def _red_to_corners(face: Face, picture: Tensor, at: Array) -> Tensor:
     """Continue the lips' red over the dark wedges in the corners of parted lips."""
     rim, lips = face.mouth, face.lips
     pixel = 2.0 / picture.shape[-1] / face.unit
-    left, right = opening(face)
+    left, right = corners(face)
     u = 2.0 * (at[..., 0] - left) / (right - left) - 1.0
     upper, lower = rim.upper_at(at[..., 0]), rim.lower_at(at[..., 0])
     inside = np.minimum(at[..., 1] - upper, lower - at[..., 1]) / pixel
-    where = np.nonzero((np.abs(u) < 1.05) & (inside > -2.0))
+    where = np.nonzero((np.abs(u) < 1.0) & (inside > -2.0))
     (x, y), u, inside = at[where].T, np.abs(single(u[where])), single(inside[where])
     middle = 0.6 * upper[where] + 0.4 * lower[where]
     under = smoothstep(-2.0, 2.0, single((middle - y) / pixel))  # 1: of the upper lip
@@ -97,8 +97,8 @@ def _red_to_corners(face: Face, picture: Tensor, at: Array) -> Tensor:
         red += _beside(face, picture, nearest, start, way, _LIPS) * torch.from_numpy(mix)
     red *= torch.from_numpy(1.0 - (1.0 - _CORNER_LIGHT) * smoothstep(_POINTED, 1.0, u))
     half = (lower - upper)[where] / (2.0 * pixel)
-    pointed = inside - half * smoothstep(0.65, 1.05, u)
-    share = smoothstep(-2.0, 1.0, pointed) * (1.0 - smoothstep(0.90, 1.05, u))
+    pointed = inside - half * smoothstep(0.65, 1.0, u)
+    share = smoothstep(-2.0, 1.0, pointed) * (1.0 - smoothstep(0.87, 1.0, u))
     share *= smoothstep(0.0, 3.0, moved)  # elsewhere its own red goes on
     return _mixed_in(picture, where, red, share)
 
@@ -115,7 +115,7 @@ def _beyond_corners(face: Face, picture: Tensor, at: Array) -> Tensor:
     """Soften the dark points that an open mouth's line has beyond the corners of the lips."""
     rim = face.mouth
     pixel = 2.0 / picture.shape[-1] / face.unit
-    left, right = opening(face)
+    left, right = corners(face)
     x, y = at[..., 0], at[..., 1]
     upper, lower = rim.upper_at(x), rim.lower_at(x)
     off = np.maximum(upper - y, y - lower) / pixel

@@ -32,6 +32,7 @@ _HELD = 0.02  # of an edge to the mesh's, where the picture shows nothing
 _TAPER = 0.20  # of half the width, in which the edges meet in the corners
 _SURE = 0.40  # how much more unlike lip the between must be than the lips themselves
 _WITHIN = 0.06  # of half the width of the lips, by which they stay together at their corners
+_BEYOND = 0.020  # face units: lips end at most so far beyond the mesh's corners
 _WIDE = 0.035  # face units: gaps of the mesh that are never the shade of closed lips
 _THICK = 0.004  # face units: gaps of the mesh at which a dark line may be read as an opening
 _SHADED, _BARELY = 1.5, 0.95  # times the mesh's gap, and of `APART`, that shade may be between lips
@@ -69,6 +70,13 @@ def opening(face: Face) -> tuple[float, float]:
     rim, lips = face.mouth, face.lips
     within = _WITHIN * lips.half_width
     return max(rim.left, lips.left + within), min(rim.right, lips.right - within)
+
+
+def corners(face: Face) -> tuple[float, float]:
+    """x between which parted lips are lips, open or not: as far as their dark line goes, but where
+    it is a crease of the cheek."""
+    rim, lips = face.mouth, face.lips
+    return max(rim.left, lips.left - _BEYOND), min(rim.right, lips.right + _BEYOND)
 
 
 def _parted(strip: Strip, u: Array, low: Array) -> Rim:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.photo.geometry import Array, Face, single, smoothstep
-from pipelines.portrait.lip_line import opening
+from pipelines.portrait.lip_line import corners, opening
 from pipelines.portrait.neutral import stretched
 
 _ENDS = 0.96  # of half the width: the corners themselves never part, so that no slit runs out there
@@ -20,7 +20,7 @@ class MouthSpace:
     x: Array
     y: Array
     u: Array  # -1 and 1 at the corners of the opening
-    line: Array  # of the lips: 1 in its middle, fading to 0 in the corners
+    line: Array  # of the lips: 1 in its middle, fading to 0 in their corners
     above: Array  # height above the upper rim, 0 below it
     below: Array  # depth below the lower rim, 0 above it
     open: Array  # the profile of an opening: 1 in the middle, 0 at and beyond the corners
@@ -39,7 +39,7 @@ def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
     rim = face.mouth
     left, right = opening(face)
     half = (right - left) / 2
-    u = _across(face, x)
+    u = _across(x, opening(face))
     inside = np.clip(np.abs(u), 0.0, 1.0)
     beyond = np.maximum(np.abs(u) - 1.0, 0.0) * half
     upper, lower = rim.upper_at(x), rim.lower_at(x)
@@ -48,7 +48,7 @@ def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
         x=x,
         y=y,
         u=u,
-        line=1.0 - smoothstep(0.50, 1.0, np.abs(u)),
+        line=1.0 - smoothstep(0.50, 1.0, np.abs(_across(x, corners(face)))),
         above=np.maximum(upper - y, 0.0),
         below=np.maximum(y - lower, 0.0),
         open=_rounded(np.maximum(1.0 - (inside / _ENDS) ** 2.3, 0.0)),
@@ -65,15 +65,15 @@ def mouth_space(face: Face, x: Array, y: Array) -> MouthSpace:
 
 def held_together(face: Face, x: Array) -> Array:
     """1 towards the corners, where lips stick together longest, 0 in the middle."""
-    return aside(_across(face, x))
+    return aside(_across(x, opening(face)))
 
 
 def aside(u: Array) -> Array:
     return smoothstep(0.25, 0.80, np.abs(u))
 
 
-def _across(face: Face, x: Array) -> Array:
-    left, right = opening(face)
+def _across(x: Array, ends: tuple[float, float]) -> Array:
+    left, right = ends
     return single(np.where(x < 0, x / -left, x / right))
 
 

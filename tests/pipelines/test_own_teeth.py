@@ -19,9 +19,11 @@ from pipelines.portrait.erase_mouth_and_eyes import (
     lips_only,
     without_mouth_and_eyes,
 )
-from pipelines.portrait.lip_line import opening
+from pipelines.portrait.lip_line import corners, opening
+from pipelines.portrait.mouth_space import mouth_space
 from pipelines.portrait.neutral import KEPT, corner_lift, neutral, stretched
 from pipelines.portrait.own_teeth import own_teeth
+from pipelines.portrait.rest_closure import seam
 from pipelines.portrait.teeth import mm_grid
 from tests.support.parted_lips import TOOTH, part_lips
 from training.faces.anatomy import measure as anatomy
@@ -124,13 +126,36 @@ def test_the_red_of_parted_lips_goes_on_into_their_corners(
 
     red, green, _ = seen(single([-1.15, -0.85, 0.0, 0.85, 1.15]))
     redness = (red - green) / red  # of skin 0.32 and 0.38 here, of the lips 0.51
-    beyond, corners, middle = redness[[0, 4]], redness[[1, 3]], redness[2]
-    assert ((corners - beyond) > 0.25 * (middle - beyond)).all()  # -0.4 to 0.1 before
+    beyond, ends, middle = redness[[0, 4]], redness[[1, 3]], redness[2]
+    assert ((ends - beyond) > 0.25 * (middle - beyond)).all()  # -0.4 to 0.1 before
     shut = corners_shut(wide).mouth
     gap, before = shut.lower - shut.upper, wide.mouth.lower - wide.mouth.upper
     beside = (shut.x <= left) | (shut.x >= right)
     assert np.abs(gap[beside]).max() < 1e-6
     assert gap[len(gap) // 2] == pytest.approx(before[len(gap) // 2])
+
+
+def test_parted_lips_come_together_as_wide_as_they_are_in_the_photo(
+    smiling: tuple[Face, torch.Tensor],
+) -> None:
+    """Beyond where they part, too, there is red up to their corners, and a dark line in it."""
+    face, picture = smiling
+    wide = lips_only(face, 1.0)
+    skin = without_mouth_and_eyes(wide, picture)
+    ends = zip(opening(wide), corners(wide), (-1.0, 1.0), strict=True)
+    for parts, corner, way in ends:
+        assert (corner - parts) * way > 0.01  # of the 0.13 of half the mouth
+        x = single([parts + 0.4 * (corner - parts), corner + 0.02 * way, 0.0, parts])
+        y = 0.6 * wide.mouth.upper_at(x) + 0.4 * wide.mouth.lower_at(x)
+        at = torch.from_numpy(wide.to_canvas(single(np.stack([x, y], axis=-1))))[None, None]
+        seen = torch.nn.functional.grid_sample(skin[None], at, align_corners=False)[0, :, 0]
+        lip, beyond, middle, _ = (seen[0] - seen[1]) / seen[0]
+        assert lip - beyond > 0.18 * (middle - beyond)  # 0.08 and 0.17 before, 0.21 and 0.45 now
+        line = seam(mouth_space(corners_shut(wide), x, y))
+        for layer in (line.upper, line.lower):
+            _, beyond_it, deepest, begins = layer[3]
+            assert begins < 0.1 * deepest < 0.0  # 0 before
+            assert beyond_it == pytest.approx(0.0)
 
 
 def test_lips_that_a_grin_has_stretched_are_not_painted(
