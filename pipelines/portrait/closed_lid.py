@@ -47,6 +47,8 @@ def closed_lid(face: Face, side: Side, patch: Tensor, at: Array, pixel: float) -
     brow = face.points[list(_BROW_EDGE[side])]
     free = rim.upper_at(x) - np.interp(x, brow[:, 0], brow[:, 1])
     shown = rim.upper_at(x) - rim.upper.min() + 0.95 * patch_room(rim)
+    # Of eyes wide open, the patch's own top would else cut the lid off in a line.
+    shown = np.minimum(shown, rim.upper_at(x) - at[:1, :, 1])
     room = single(np.clip(np.minimum(free, shown), 0.15 * tall, _UP * tall))
     skin, contrast = _skin(patch, below, gap, out, room, tall, pixel)
     v = np.clip(below / np.maximum(travel, pixel), 0.0, 1.0)

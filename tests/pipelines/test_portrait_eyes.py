@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -15,12 +16,20 @@ from pipelines.identity import IdentityFeatures  # noqa: E402
 from pipelines.motion.space import BLENDSHAPES, MOTION_DIM, MOTION_INDEX  # noqa: E402
 from pipelines.photo.curves import lid_opening  # noqa: E402
 from pipelines.photo.detect import find_face, find_meshes  # noqa: E402
-from pipelines.photo.geometry import LOWER_LID, SIDES, UPPER_LID, measure  # noqa: E402
+from pipelines.photo.geometry import (  # noqa: E402
+    LOWER_LID,
+    SIDES,
+    UPPER_LID,
+    Rim,
+    measure,
+    single,
+)
 from pipelines.photo.placement import filling  # noqa: E402
 from pipelines.portrait.bake import Baked, bake  # noqa: E402
 from pipelines.portrait.closed_lid import _lifted  # noqa: E402
 from pipelines.portrait.enrol import describe  # noqa: E402
 from pipelines.portrait.eye_rims import find_eye_rims  # noqa: E402
+from pipelines.portrait.eyeball import paint_eyeballs  # noqa: E402
 from pipelines.portrait.render import draw_rgb, shape_weights  # noqa: E402
 from pipelines.portrait.rules import SUNK  # noqa: E402
 from training.faces import draw_portrait  # noqa: E402
@@ -175,6 +184,25 @@ def test_a_lid_that_sinks_a_little_is_the_photos_own() -> None:
     assert closed.max() <= SUNK, "the rest of the way is the painted lid's"
     rest, looked = (lids(drawn(baked, gazePitch=pitch)) for pitch in (0.0, -12.0))
     assert looked < 0.95 * rest
+
+
+@pytest.mark.parametrize("seed", [3, 11])
+def test_the_lid_of_an_eye_wide_open_is_not_cut_off_in_a_line(seed: int) -> None:
+    """It has faded out by the top of its picture, however far above the eye it would reach."""
+    identity, baked = person(seed)
+    face = baked.face
+    raised = {}
+    for side, rim in face.eyes.items():
+        u = (rim.x - rim.middle) / rim.half_width
+        up = (1.05 * rim.half_width - rim.gap) * (1.0 - u**2)
+        raised[side] = Rim(rim.x, single(rim.upper - up), rim.lower)
+    picture = identity.tensors["canvas"].permute(2, 0, 1).float() / 255.0
+    wide_open = replace(face, eyes=raised)
+    for _, top in paint_eyeballs(wide_open, picture).corners:
+        picture[:, top : top + 12] *= 0.6  # make-up there, for a lid to cover
+    lids = paint_eyeballs(wide_open, picture).pictures[6:]
+    assert lids[:, 3].amax() > 0.9  # its share, of all of it
+    assert lids[:, 3, 0].amax() < 0.05  # 1.0 and 0.57 before
 
 
 def test_both_eyes_close_alike() -> None:
