@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,6 +31,13 @@ SLOTS = 3
 ON = torch.ones(SLOTS, dtype=torch.bool)
 X = torch.rand(SLOTS, 4)
 ON_THE_HOST = torch.rand(4)
+HOLDER = SimpleNamespace(table=torch.rand(4), scalar=torch.tensor(2.0), rows=torch.tensor([1, 0]))
+
+
+@cache
+def kept() -> Tensor:
+    return torch.rand(4)
+
 
 WRONG: dict[str, tuple[str, Callable[[], object]]] = {
     "item": ("reads a value", lambda: X.sum().item()),
@@ -54,24 +63,43 @@ WRONG: dict[str, tuple[str, Callable[[], object]]] = {
     "list": ("makes a tensor on the host", lambda: X[:, [0, 2]]),
     "tuple": ("makes a tensor on the host", lambda: X[:, None, (0, 2)]),
     "constant": ("lies on the host", lambda: X * ON_THE_HOST),
+    "print": ("reads a value", lambda: str(X)),
+    "words": ("reads a value", lambda: f"{X.sum()}"),
+    "singular values": ("reads a value", lambda: torch.linalg.svdvals(X[:, :3])),
+    "pseudo-inverse": ("reads a value", lambda: torch.linalg.pinv(X[:, :3])),
 }
+HELD: dict[str, tuple[str, Callable[[], object]]] = {
+    "an object's": ("lies on the host", lambda: X * HOLDER.table),
+    "an object's number": ("lies on the host", lambda: X * HOLDER.scalar),
+    "an object's rows": ("lies on the host", lambda: X[HOLDER.rows]),
+    "written": ("lies on the host", lambda: X.clone().copy_(HOLDER.table)),
+    "kept": ("lies on the host", lambda: X * kept()),
+    "a device": ("copies between", lambda: X.to(torch.device("cpu"))),
+}
+"""What nobody sees but where a step was built on another device than the host's."""
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_what_cannot_be_captured_is_named_with_its_line(name: str) -> None:
-    why, step = WRONG[name]
-    # What lies in this module stands for what lies on the device, but for one.
-    inside = {"X": X.clone(), "ON": ON.clone(), "ON_THE_HOST": ON_THE_HOST}
+@pytest.mark.parametrize(
+    ("name", "device"),
+    [*((name, "cpu") for name in WRONG), *((name, "meta") for name in HELD)],
+)
+def test_what_cannot_be_captured_is_named_with_its_line(name: str, device: str) -> None:
+    why, step = (WRONG | HELD)[name]
+    kept()  # before the step, which makes nothing
+    # What lies in this module stands for what lies on the device, but for what says otherwise.
+    inside = {"X": X.clone().to(device), "ON": ON.clone().to(device)}
     made = type(step)(step.__code__, {**globals(), **inside})  # type: ignore[attr-defined]
-    found = faults_of(made)
+    found = faults_of(made, device=device)
     assert any(why in fault.why and "test_static_steps.py:" in fault.line for fault in found)
     with pytest.raises(AssertionError, match=r"not to be captured:\n.*test_static_steps\.py:\d+"):
-        check_step(made)
+        check_step(made, device=device)
 
 
-def test_what_can_be_captured_passes() -> None:
-    held, active = torch.zeros(SLOTS, 4), torch.ones(SLOTS, dtype=torch.bool)
-    rows = torch.zeros(2, dtype=torch.int64)
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_what_can_be_captured_passes(device: str) -> None:
+    held = torch.zeros(SLOTS, 4, device=device)
+    active = torch.ones(SLOTS, dtype=torch.bool, device=device)
+    rows = torch.zeros(2, dtype=torch.int64, device=device)
 
     def step(x: Tensor) -> Tensor:
         made = x[rows] + torch.arange(4, device=x.device)
@@ -80,8 +108,8 @@ def test_what_can_be_captured_passes() -> None:
         masked_write(held, part.to(held.device), active)
         return made[:, 1:].clamp(0.0, 1.0)
 
-    check_step(step, torch.rand(SLOTS, 4))
-    assert not held.any()  # nothing was computed
+    check_step(step, torch.rand(SLOTS, 4, device=device), device=device)
+    assert device == "meta" or not held.any()  # nothing was computed
 
 
 def test_a_step_that_fails_says_so() -> None:

@@ -2,8 +2,11 @@
 
 The step is called once with tensors that have shapes and no values, so that whatever depends on a
 value shows; every call into PyTorch is looked at on its way. What is found has the operation's name
-and the line that made it. Whatever existed before the step counts as lying on the device, but for
-constants of modules; the device is called "cpu" here.
+and the line that made it.
+
+The device is called "cpu" here, and what existed before the step counts as lying on it, but for
+constants of modules. Or it is PyTorch's "meta", if whatever takes part in the step was built there:
+then all that an operation finds elsewhere lies on the host, whoever holds it.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,10 +43,11 @@ _MOVES = "copies between devices"
 
 _READING = {
     "item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__", "__array__",
-    "__contains__", "equal", "allclose", "is_nonzero",
+    "__contains__", "__repr__", "__str__", "__format__", "equal", "allclose", "is_nonzero",
     # whether they succeeded, which `_ex` forms leave to the caller
     "inverse", "cholesky", "linalg_inv", "linalg_solve", "linalg_cholesky", "linalg_lstsq",
-    "linalg_eigh", "linalg_svd", "linalg_qr",
+    "linalg_eigh", "linalg_svd", "linalg_qr", "linalg_eig", "linalg_eigvals", "linalg_eigvalsh",
+    "linalg_svdvals", "linalg_pinv", "linalg_matrix_rank", "linalg_cond", "pinverse", "svd", "qr",
 }  # fmt: skip
 _COPYING = {"tensor", "as_tensor", "asarray", "from_numpy", "frombuffer", "new_tensor"}
 _MOVING = {"cpu", "cuda"}
@@ -65,13 +69,13 @@ class Fault:
         return f"{self.op} {self.why}: {self.line}"
 
 
-def faults_of(step: Callable[..., object], *inputs: object) -> list[Fault]:
+def faults_of(step: Callable[..., object], *inputs: object, device: str = "cpu") -> list[Fault]:
     """What of `step(*inputs)` cannot be captured, in order; up to the first that stops it."""
     found: dict[Fault, None] = {}
-    fakes = FakeTensorMode(allow_non_fake_inputs=True)
+    fakes = FakeTensorMode(allow_non_fake_inputs=True) if device == "cpu" else nullcontext()
     constants = _constants_of_modules()
     try:
-        operations = _Operations(found, constants)
+        operations = _Operations(found, constants, device)
         with torch.inference_mode(), fixed_shapes(), _Calls(found, operations), fakes, operations:
             step(*inputs)
     except DynamicOutputShapeException as error:
@@ -84,9 +88,9 @@ def faults_of(step: Callable[..., object], *inputs: object) -> list[Fault]:
     return list(found)
 
 
-def check_step(step: Callable[..., object], *inputs: object) -> None:
+def check_step(step: Callable[..., object], *inputs: object, device: str = "cpu") -> None:
     """Fail, naming operations and lines, where `step(*inputs)` cannot be captured."""
-    found = faults_of(step, *inputs)
+    found = faults_of(step, *inputs, device=device)
     assert not found, "not to be captured:\n" + "\n".join(map(str, found))
 
 
@@ -139,10 +143,11 @@ def _has_numbers(index: object) -> bool:
 class _Operations(TorchDispatchMode):
     """Looks at operations as they reach the device, whoever called them."""
 
-    def __init__(self, found: dict[Fault, None], constants: dict[int, str]) -> None:
+    def __init__(self, found: dict[Fault, None], constants: dict[int, str], device: str) -> None:
         super().__init__()
         self._found = found
         self._constants = constants
+        self._device = torch.device(device)
         self._filling = False
 
     @contextmanager
@@ -157,9 +162,12 @@ class _Operations(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: object, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
-        tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        leaves = tree_leaves((args, kwargs))
+        tensors = [each for each in leaves if isinstance(each, Tensor)]
         for why in self._wrong(func, tensors):
             self._found.setdefault(Fault(str(func), _line(), why), None)
+        if any(isinstance(each, torch.device) and each != self._device for each in leaves):
+            self._found.setdefault(Fault(str(func), _line(), _MOVES), None)
         return func(*args, **(kwargs or {}))
 
     def _wrong(self, func: Any, tensors: Sequence[Tensor]) -> Iterator[str]:
@@ -176,6 +184,8 @@ class _Operations(TorchDispatchMode):
         for each in tensors:
             if id(each) in self._constants:
                 yield f"takes {self._constants[id(each)]}, which lies on the host"
+            elif each.device != self._device and not self._filling:
+                yield f"takes {tuple(each.shape)} of {each.dtype}, which lies on the host"
 
 
 def _constants_of_modules() -> dict[int, str]:
