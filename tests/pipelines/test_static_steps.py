@@ -95,6 +95,15 @@ def test_what_cannot_be_captured_is_named_with_its_line(name: str, device: str) 
         check_step(made, device=device)
 
 
+@pytest.mark.parametrize("name", WRONG)
+def test_it_does_not_pass_where_there_are_no_values_either(name: str) -> None:
+    step = WRONG[name][1]
+    inside = {"X": X.to("meta"), "ON": ON.to("meta")}
+    made = type(step)(step.__code__, {**globals(), **inside})  # type: ignore[attr-defined]
+    with pytest.raises(AssertionError, match=r"not to be captured|could not be walked"):
+        check_step(made, device="meta")
+
+
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_what_can_be_captured_passes(device: str) -> None:
     held = torch.zeros(SLOTS, 4, device=device)
