@@ -118,6 +118,37 @@ def test_kernels_are_compiled_for_a_hopper_card(program: str, kernels: set[str])
     assert all(size > 0 for size in sizes.values())
 
 
+# Pipelines as a card has them, full of faces in the largest pictures, at once.
+FULL = """
+from benchmarks.gpu.pipelines import PIPELINES, SIZES
+from pipelines import composed_batched
+from pipelines.graph import Eager
+from tests.support.compiled import asked_for
+
+composed_batched.row_counts = lambda slots: (slots,)
+slots, sizes, found = 128, SIZES[-1:], {}
+for name, made in PIPELINES.items():
+    with asked_for() as kernels:
+        with torch.inference_mode():
+            renderer = made.renderer(slots, sizes, torch.device("meta"))
+        motion = made.motion()
+        composed_batched.BatchedPipeline(slots, sizes, motion, renderer, "meta", graphs=Eager())
+    found |= {f"{name} {kernel}": 1 for kernel in kernels}
+"""
+
+
+def test_steps_of_128_faces_ask_for_all_kernels_and_for_nothing_that_a_card_refuses() -> None:
+    """No twin takes a kernel's place where tensors do not lie on a CPU."""
+    wanted = {
+        "portrait": KERNELS[PORTRAIT],
+        "anitalker": KERNELS[ANITALKER],
+        "swaptalk": KERNELS[SWAPTALK],
+    }
+    assert told(FULL).keys() == {
+        f"{name} {kernel}" for name, own in wanted.items() for kernel in own | KERNELS[LOG_MEL]
+    }
+
+
 # What draws a picture of any size, at sizes as photos have them, of one face and of more.
 SIZES = """
 from tests.kernels.test_compiled import drawings

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from kernels.bounds import H100, H200, Work
 from kernels.dispatch import interpreted, use_triton
@@ -13,6 +14,14 @@ def test_a_cpu_takes_the_twin_unless_told_otherwise() -> None:
     with interpreted():
         assert use_triton(values, values)
     assert not use_triton(values)
+
+
+def test_a_card_takes_the_kernel() -> None:
+    with FakeTensorMode():  # knows cards that are not there
+        values = torch.zeros(1, device="cuda")
+        assert use_triton(values, values)
+        with pytest.raises(ValueError, match=r"cpu.*cuda"):
+            use_triton(values, torch.zeros(1))
 
 
 def test_tensors_of_two_devices_are_refused() -> None:

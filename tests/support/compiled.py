@@ -63,6 +63,41 @@ def told_apart() -> Iterator[dict[str, set[str]]]:
 
 
 @contextmanager
+def asked_for() -> Iterator[set[str]]:
+    """As `compiled_only`, but nothing is compiled, and tensors lie on PyTorch's "meta" device: of
+    any size, for they hold nothing. Gives the kernels' names.
+
+    Raises:
+        AssertionError: a launch that a card would refuse, or of which a kernel would read wrongly.
+    """
+    found: set[str] = set()
+
+    def look(kernel: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
+        kwargs.pop("num_warps", None)
+        name, (x, y, z) = kernel.__name__, (*grid, 1, 1)[:3]
+        found.add(name)
+        assert 0 < x < 1 << 31, f"{name}: {x} programs"
+        assert 0 < y < 1 << 16, f"{name}: {x} x {y} programs"
+        assert 0 < z < 1 << 16, f"{name}: {x} x {y} x {z} programs"
+        for label, value in kernel.signature.bind(*args, **kwargs).arguments.items():
+            if isinstance(value, Tensor):
+                assert value.device.type == "meta", f"{name}: {label} lies on the host"
+                assert _is_dense(value), f"{name}: {label} is {value.stride()} of {value.shape}"
+            elif isinstance(value, int):
+                assert abs(value) < 1 << 31, f"{name}: {label} is {value}"
+
+    with _launching(look):
+        yield found
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Row by row, or pictures with their channels last."""
+    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+        return True
+    return tensor.is_contiguous()
+
+
+@contextmanager
 def _launching(instead: Callable[..., None]) -> Iterator[None]:
     held: Callable[..., Any] = JITFunction.run
     JITFunction.run = instead
