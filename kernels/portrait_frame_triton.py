@@ -21,7 +21,7 @@ from kernels.portrait_paint_triton import eye_colour, mouth_colour
 from kernels.portrait_sample_triton import between, kept, one_between, seen
 from kernels.reference import BT601, OFFSET
 
-# Blocks of 2 x 2 pixels that a tile is wide and high: a pixel for each thread of eight warps (64
+# Blocks of 2 x 2 pixels that a tile is wide and high: a pixel for each thread of eight warps (106
 # registers; with four pixels for each, the program was three times as long).
 _TILE, _TALL, _WARPS = tl.constexpr(16), tl.constexpr(4), 8
 _WHOLES = tl.constexpr(len(Whole))

@@ -6,8 +6,12 @@ process without TRITON_INTERPRET.
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,30 +24,53 @@ from triton.runtime.jit import JITFunction, create_function_from_signature
 from kernels.dispatch import interpreted
 
 HOPPER = GPUTarget("cuda", 90, 32)
-_TYPES = {
-    torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.float64: "fp64",
-    torch.uint8: "u8", torch.int32: "i32", torch.int64: "i64", torch.bool: "i1",
-}  # fmt: skip
+_ASSEMBLER = str(Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "ptxas")
 
 
 @contextmanager
 def compiled_only() -> Iterator[dict[str, int]]:
-    """Inside, operations on a CPU's tensors launch kernels, and a launch compiles its kernel and
-    runs nothing. Gives the bytes of machine code by the kernel's name."""
+    """Inside, operations on a CPU's tensors launch kernels, and a launch compiles its kernel as a
+    card would for these arguments, and runs nothing. Gives by the kernel's name the registers that
+    a thread takes, of its hungriest variant.
+
+    Raises:
+        AssertionError: a kernel has more at once than registers hold.
+    """
     found: dict[str, int] = {}
+    backend, seen = make_backend(HOPPER), set()
 
     def compile_it(kernel: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
-        options = {n: kwargs.pop(n) for n in ("num_warps", "num_stages") if n in kwargs}
-        bound = kernel.signature.bind(*args, **kwargs).arguments
-        constants = {p.name: bound[p.name] for p in kernel.params if p.is_constexpr}
-        signature = {name: "constexpr" if name in constants else _type_of(value)
-                     for name, value in bound.items()}  # fmt: skip
-        source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-        made = triton.compile(source, target=HOPPER, options=options)
-        found[kernel.__name__] = len(made.asm["cubin"])
+        bind = create_function_from_signature(kernel.signature, kernel.params, backend)
+        bound, variant, options = bind(*args, **kwargs)
+        called = f"{kernel.__name__} {variant} {options}"
+        if called in seen:
+            return
+        seen.add(called)
+        packed = kernel._pack_args(backend, kwargs, bound, variant, options)
+        options, signature, constants, attributes = packed
+        source = ASTSource(kernel, signature, constants, attributes)
+        made = triton.compile(source, target=HOPPER, options=options.__dict__)
+        registers, spilled = _used(made.asm["ptx"])
+        assert not spilled, f"{called}: {spilled} bytes are spilled"
+        found[kernel.__name__] = max(registers, found.get(kernel.__name__, 0))
 
     with _launching(compile_it):
         yield found
+
+
+def _used(ptx: str) -> tuple[int, int]:
+    """Registers of a thread, and bytes that it stores for want of more, by the assembler."""
+    found = re.search(r"\.target (\w+)", ptx)
+    assert found
+    command = [_ASSEMBLER, "-v", f"--gpu-name={found[1]}", "-", "-o", os.devnull]
+    told = subprocess.run(command, input=ptx, capture_output=True, text=True, check=True).stderr
+    registers, spilled = (
+        re.search(r"Used (\d+)", told),
+        re.search(r"(\d+) bytes spill stores", told),
+    )
+    assert registers
+    assert spilled
+    return int(registers[1]), int(spilled[1])
 
 
 @contextmanager
@@ -63,19 +90,19 @@ def told_apart() -> Iterator[dict[str, set[str]]]:
 
 
 @contextmanager
-def asked_for() -> Iterator[set[str]]:
+def asked_for() -> Iterator[dict[str, int]]:
     """As `compiled_only`, but nothing is compiled, and tensors lie on PyTorch's "meta" device: of
     any size, for they hold nothing. Gives the kernels' names.
 
     Raises:
         AssertionError: a launch that a card would refuse, or of which a kernel would read wrongly.
     """
-    found: set[str] = set()
+    found: dict[str, int] = {}
 
     def look(kernel: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
         kwargs.pop("num_warps", None)
         name, (x, y, z) = kernel.__name__, (*grid, 1, 1)[:3]
-        found.add(name)
+        found[name] = found.get(name, 0) + 1
         assert 0 < x < 1 << 31, f"{name}: {x} programs"
         assert 0 < y < 1 << 16, f"{name}: {x} x {y} programs"
         assert 0 < z < 1 << 16, f"{name}: {x} x {y} x {z} programs"
@@ -106,9 +133,3 @@ def _launching(instead: Callable[..., None]) -> Iterator[None]:
             yield
     finally:
         JITFunction.run = held
-
-
-def _type_of(value: object) -> str:
-    if isinstance(value, Tensor):
-        return "*" + _TYPES[value.dtype]
-    return {bool: "i1", int: "i32", float: "fp32"}[type(value)]
