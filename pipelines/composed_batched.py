@@ -183,10 +183,13 @@ class BatchedPipeline:
         Graphs were captured in another thread. This one has yet to lock the batches' memory and to
         make its handles of cuBLAS and cuDNN, and has to draw frames of a photo's own shape without
         a graph, in any number. No kernel is compiled for such a size alone, so any size will do.
+        And ONNX Runtime captures once more for each thread: in a step over nobody.
         """
         for batch in batches:
             self._transfer.host(batch)
             yield
+        self._move_nobody()
+        yield
         size = min((size for size, _ in self._draws), key=frame_bytes)
         for count in row_counts(self.slots):
             self._draw_alone(size, slot, count)
@@ -195,6 +198,11 @@ class BatchedPipeline:
             with torch.inference_mode():
                 self.renderer.still(size, slot, self._planes_of(size, 1)[0])
             yield
+
+    @torch.inference_mode()
+    def _move_nobody(self) -> None:
+        self._here.inputs.zero_()
+        self._move()
 
     @torch.inference_mode()
     def _draw_alone(self, size: Size, slot: int, count: int) -> None:

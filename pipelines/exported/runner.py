@@ -11,6 +11,7 @@ alternates, put in their place: its tensors come in pairs, one read while the ot
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -129,10 +130,12 @@ class _InStream:
     """Runs in a card's stream, behind what was launched before and before what is launched next;
     the host does not wait.
 
-    ONNX Runtime captures a binding in its first run. It does so in CUDA's global mode, in which
-    other threads must not allocate, or both fail: so no other capture is under way then, and our
-    threads that use a card pay no heed to captures of others (`pipelines.card.set_up_thread`). A
-    pipeline makes that run when it is built, see `composed_batched`.
+    ONNX Runtime captures a binding in its first run, and again in the first one of each further
+    thread: what it captured is the thread's (`PerThreadContext` of its CUDA provider). It does so
+    in CUDA's global mode, in which other threads must not allocate, or both fail: so no other
+    capture is under way then, and our threads that use a card pay no heed to captures of others
+    (`pipelines.card.set_up_thread`). A pipeline makes that run when it is built, and another among
+    the first calls of the thread that steps, see `composed_batched`.
 
     options: of each binding, which names the CUDA graph that it is captured in.
     """
@@ -141,16 +144,17 @@ class _InStream:
         self, stream: torch.cuda.Stream, options: Sequence[onnxruntime.RunOptions]
     ) -> None:
         self._stream, self._options = stream, options
-        self._captured: set[int] = set()
+        self._captured: set[tuple[int, int]] = set()  # thread, turn
 
     def __call__(
         self, session: onnxruntime.InferenceSession, binding: onnxruntime.IOBinding, turn: int
     ) -> None:
         current = torch.cuda.current_stream(self._stream.device)
         self._stream.wait_stream(current)
-        with nullcontext() if turn in self._captured else capturing():
+        run = threading.get_ident(), turn
+        with nullcontext() if run in self._captured else capturing():
             session.run_with_iobinding(binding, self._options[turn])
-        self._captured.add(turn)
+        self._captured.add(run)
         current.wait_stream(self._stream)
 
 

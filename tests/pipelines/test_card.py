@@ -42,8 +42,9 @@ def test_where_there_is_no_driver_it_is_told(caplog: pytest.LogCaptureFixture) -
     assert "captures of other threads may disturb this one" in caplog.text
 
 
-def test_onnx_runtime_captures_once_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its first run of each binding; those that follow replay, whoever captures meanwhile."""
+def test_onnx_runtime_captures_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first run of each binding, in each thread: what it captured is the thread's. Those that
+    follow replay, whoever captures meanwhile."""
     runtime = Runtime(monkeypatch)
     ran: list[tuple[int, bool]] = []
 
@@ -57,9 +58,17 @@ def test_onnx_runtime_captures_once_and_alone(monkeypatch: pytest.MonkeyPatch) -
     stream: Any = runtime.copies
     options: Any = [0, 1]
     in_stream = runner._InStream(stream, options)
-    for turn in (0, 1, 0, 1):
-        in_stream(session, None, turn)
+
+    def four_steps() -> None:
+        for turn in (0, 1, 0, 1):
+            in_stream(session, None, turn)
+
+    four_steps()
     assert ran == [(0, False), (1, False), (0, True), (1, True)]
+    other = threading.Thread(target=four_steps)
+    other.start()
+    other.join()
+    assert ran[4:] == ran[:4]
 
 
 def test_no_two_graphs_are_captured_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
