@@ -108,11 +108,11 @@ class FaceTables:
             del self._others[size], self._made[size]
             return
         table = FaceTable(len(faces), _room_for(list(faces.values())), self.device)
-        rows = torch.zeros(self._slots, dtype=torch.int64)
+        rows = torch.zeros_like(self._every)
         for row, (slot, face) in enumerate(faces.items()):
             table.write(row, face)
             rows[slot] = row
-        self._made[size] = table.held, rows.to(self.device)
+        self._made[size] = table.held, rows
 
 
 def mapped(part: Part, change: Callable[[Tensor], Tensor]) -> Part:

@@ -23,6 +23,8 @@ from pipelines.motion.delayed import DelayedMotion
 from pipelines.motion.diffusion import load_motion
 from pipelines.motion.model import MotionModel
 from pipelines.pipeline import HOP_SAMPLES
+from pipelines.portrait.room import largest
+from pipelines.portrait.tables import FaceTables
 from pipelines.streaming import SlotState, masked_write
 from tests.pipelines.test_anitalker_motion import PLAYING, SMALL, codes, generator
 from tests.support.static_steps import check_step, faults_of
@@ -186,6 +188,16 @@ def test_features_and_motion_can_be_captured(make: Callable[[], MotionModel]) ->
     check_step(state.clear, ON.clone())
     check_step(state.reset, ON.clone())
     check_step(motion.listen, state, ON.clone())
+
+
+def test_a_face_in_a_shape_of_its_own_is_given_to_a_slot_without_waiting() -> None:
+    """By the thread that steps, which a copy from the host would hold up."""
+    tables = FaceTables(SLOTS, (), torch.device("meta"))
+    for slot in (2, 0):
+        faces = {(640, 400): largest((64, 64))}  # without values
+        check_step(tables.write, slot, faces, device="meta")
+    _, rows = tables.of((640, 400))
+    assert (rows.shape, rows.device.type) == ((SLOTS,), "meta")
 
 
 def test_the_ear_of_wav2lip_can_be_captured() -> None:
