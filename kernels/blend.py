@@ -28,7 +28,7 @@ def blend(weights: Tensor, table: Tensor, rows: Tensor, counts: Tensor) -> Tenso
             f"{tuple(weights.shape)}, {tuple(table.shape)}, {tuple(rows.shape)}, "
             f"{tuple(counts.shape)}"
         )
-    if use_triton(weights, table, rows, counts):
+    if use_triton(weights, as_they_lie=(table, rows, counts)):
         from kernels.blend_triton import blend as launch
 
         return launch(weights, table, rows, counts)

@@ -32,7 +32,7 @@ def demodulate(y: Tensor, power: Tensor, bias: Tensor, then: Tensor | None = Non
         ValueError: shapes that do not go together.
     """
     _check(y, power, bias, then)
-    if use_triton(y, power, bias):
+    if use_triton(y, power, as_they_lie=(bias,)):
         from kernels.demodulate_triton import demodulate as launch
 
         return launch(y, None, power, bias, then)
@@ -61,7 +61,7 @@ def smooth_demodulate(
     _check(y, power, bias, then)
     if smooth.shape != (y.shape[1], 1, 4, 4) or min(y.shape[2:]) < 2:
         raise ValueError(f"pictures {tuple(y.shape)} are not smoothed by {tuple(smooth.shape)}")
-    if use_triton(y, smooth, power, bias):
+    if use_triton(y, smooth, power, as_they_lie=(bias,)):
         from kernels.demodulate_triton import demodulate as launch
 
         return launch(y, smooth, power, bias, then)

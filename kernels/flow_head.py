@@ -39,7 +39,7 @@ def flow_head(
         raise ValueError(f"base is {tuple(base.shape)} for features {tuple(x.shape)}")
     if last is not None and last.shape != (n, 3, size // 2, size // 2):
         raise ValueError(f"last is {tuple(last.shape)} for {n} flows of {size} px")
-    if use_triton(x, weight, style, bias, base):
+    if use_triton(x, weight, style, base, as_they_lie=(bias,)):
         from kernels.flow_head_triton import flow_head as launch
 
         return launch(x, weight, style, bias, base, last)

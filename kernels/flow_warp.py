@@ -46,7 +46,7 @@ def warp_blend(
         )
     if then is not None and then.shape != (n, channels):
         raise ValueError(f"then is {tuple(then.shape)} for features {tuple(x.shape)}")
-    if use_triton(x, grid, mask, table, slots):
+    if use_triton(x, grid, mask, as_they_lie=(table, slots)):
         from kernels.flow_warp_triton import warp_blend as launch
 
         return launch(x, grid, mask, table, slots, then)
@@ -87,7 +87,7 @@ def warp_colours(
     for name, held, side in (("painted", painted, size), ("last", last, size // 2)):
         if held is not None and held.shape != (n, 3, side, side):
             raise ValueError(f"{name} is {tuple(held.shape)} for {n} pictures of {size} px")
-    if use_triton(colours, grid, mask, slots, biases):
+    if use_triton(grid, mask, as_they_lie=(colours, slots, biases)):
         from kernels.flow_warp_triton import warp_colours as launch
 
         return launch(colours, grid, mask, slots, biases, painted, last)

@@ -38,7 +38,7 @@ def log_mel(
     groups = -(-bands // BANDS_AT_ONCE)
     if bins.shape != (groups, 2):
         raise ValueError(f"bins must be [{groups}, 2] for {bands} bands, got {tuple(bins.shape)}")
-    if use_triton(sound, window, weights, bins):
+    if use_triton(sound, weights, as_they_lie=(window, bins)):
         from kernels.log_mel_triton import log_mel as launch
 
         return launch(sound, window, weights, bins, step=step, floor=floor)

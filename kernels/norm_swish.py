@@ -27,7 +27,7 @@ def group_norm_swish(x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: 
     _check(x, weight, bias)
     if x.shape[1] % groups:
         raise ValueError(f"{x.shape[1]} channels cannot be parted into {groups} groups")
-    if use_triton(x, weight, bias):
+    if use_triton(x, as_they_lie=(weight, bias)):
         from kernels.norm_swish_triton import group_norm_swish as launch
 
         return launch(x, weight, bias, groups, eps)
@@ -40,7 +40,7 @@ def pixel_norm_swish(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Ten
     Takes and gives what `group_norm_swish` does, but for groups.
     """
     _check(x, weight, bias)
-    if use_triton(x, weight, bias):
+    if use_triton(x, as_they_lie=(weight, bias)):
         from kernels.norm_swish_triton import pixel_norm_swish as launch
 
         return launch(x, weight, bias, eps)

@@ -47,7 +47,7 @@ def paste_back(
         raise ValueError(
             f"tables of {behind.mask.shape[1]} pixels hold no pictures of {width} x {height}"
         )
-    if use_triton(drawn, rows, out, *behind):
+    if use_triton(drawn, out, *behind, as_they_lie=(rows, behind.detail, behind.places)):
         from kernels.paste_back_triton import paste_back as launch
 
         launch(drawn, rows, behind, size, reach, out)

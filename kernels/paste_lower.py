@@ -47,7 +47,9 @@ def paste_lower(
         raise ValueError(
             f"clips of {clips.planes.shape[1]} bytes a frame have none of {width} x {height}"
         )
-    if use_triton(lower, colours, rows, out, *clips):
+    if use_triton(
+        lower, colours, out, *clips, as_they_lie=(rows, clips.masks, clips.places, clips.boxes)
+    ):
         from kernels.paste_lower_triton import paste_lower as launch
 
         launch(lower, colours, rows, clips, size, out)

@@ -49,7 +49,7 @@ def shown_squares(
         raise ValueError(f"{tuple(resting.shape)} at rest and a fade of {tuple(fade.shape)}")
     if (len(resting) if rows is None else len(rows)) != n:
         raise ValueError(f"{n} squares are not compared with as many at rest")
-    if rows is not None and use_triton(pictures, looks, masks, resting, rows, fade):
+    if rows is not None and use_triton(pictures, looks, masks, as_they_lie=(resting, rows, fade)):
         from kernels.shown_squares_triton import shown_squares as launch
 
         return launch(pictures, looks, masks, resting, rows, fade, share)

@@ -35,6 +35,13 @@ def test_shapes_that_do_not_belong_together_are_refused() -> None:
         blend(torch.zeros(1, 4), table, rows, torch.ones(1, dtype=torch.int32))
 
 
+def test_a_table_that_lies_otherwise_is_not_misread() -> None:
+    table = torch.zeros(2, 1, 4, 3).permute(0, 3, 1, 2)
+    weights, rows = torch.zeros(1, 3), torch.zeros(1, dtype=torch.int64)
+    with interpreted(), pytest.raises(ValueError, match="must be contiguous"):
+        blend(weights, table, rows, torch.ones(1, dtype=torch.int32))
+
+
 def test_reading_the_shapes_is_the_bound() -> None:
     one = work(64, 41, 3, 4225)
     assert one.bytes == 4 * 64 * 3 * 4225 * 42

@@ -24,6 +24,15 @@ def test_a_card_takes_the_kernel() -> None:
             use_triton(values, torch.zeros(1))
 
 
+def test_what_a_kernel_would_misread_is_refused() -> None:
+    askew = torch.zeros(2, 3).T
+    assert not use_triton(askew, as_they_lie=(askew,))  # the twin takes it
+    with interpreted():
+        assert use_triton(askew, as_they_lie=(askew.contiguous(),))
+        with pytest.raises(ValueError, match=r"\(3, 2\) as it lies.*strides \(1, 3\)"):
+            use_triton(askew, as_they_lie=(askew,))
+
+
 def test_tensors_of_two_devices_are_refused() -> None:
     with pytest.raises(ValueError, match=r"cpu.*meta"):
         use_triton(torch.zeros(1), torch.zeros(1, device="meta"))
