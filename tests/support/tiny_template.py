@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import torch
 
@@ -22,7 +24,7 @@ def tiny_identity(
     seed: int = 0,
 ) -> IdentityFeatures:
     """A clip of `frames` smooth pictures of `size`, with a square of about `side` pixels that moves
-    and turns; who shows it listens in a few frames in its middle. seed: also its key."""
+    and turns; who shows it listens in a few frames in its middle."""
     chance = np.random.default_rng(seed)
     width, height = size
     y, x = np.mgrid[:height, :width] / height
@@ -61,4 +63,6 @@ def tiny_identity(
     kept = {ROWS + name: held.numpy() for name, held in rows.items()}
     own = {"around": around, "preview": preview, "clip": clip.data.copy()}
     arrays = template.arrays() | own | kept
-    return IdentityFeatures(f"{seed:064x}", arrays, {})
+    # What was made ready of an identity is kept by its key, all over a process.
+    key = hashlib.sha256(b"".join(held.tobytes() for held in arrays.values())).hexdigest()
+    return IdentityFeatures(key, arrays, {})
