@@ -8,6 +8,9 @@ TORCH_INDEX ?=
 WORKERS ?= 2
 # What .venv takes: 3.5 GB with a CPU-only PyTorch (measured) and room to unpack; CUDA's wheels add gigabytes.
 FREE_MB ?= 5000
+# A test is stopped after 600 s by an exception, which whatever task just runs may keep to itself;
+# then its process ends instead, and the rest of the tests go on in a new one.
+HUNG := -o faulthandler_timeout=1200 -o faulthandler_exit_on_timeout=true
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -38,7 +41,7 @@ system-packages:
 test: install system-packages  ## what CI runs: types and every test that is not slow
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(HUNG) $(ARGS)
 
 test-clients: install  ## clients of others against the server, in environments of their own (.clients)
 	@PYTHON=$(PYTHON) bash deploy/test-clients.sh $(ARGS)
