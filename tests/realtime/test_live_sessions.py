@@ -57,8 +57,7 @@ async def test_a_face_and_the_voice_come_back_together(server):
             for kind, stream in (("audio", client.audio), ("video", client.video))
         ]
         assert abs(zeros[0] - zeros[1]) < 0.001  # wall time of media time 0, s
-        sound = np.concatenate(client.voice[-50:])
-        assert np.abs(sound).max() > 2_000
+        await until(lambda: np.abs(client.voice[-1]).max() > 2_000)  # pauses are silent
         session = (await server.http.get(f"/v1/sessions/{client.session['id']}")).json()
         assert session["connected"]
         assert session["measurements"]["playout_delay_ms"] > 80
