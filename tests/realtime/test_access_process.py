@@ -98,7 +98,8 @@ async def test_a_thousand_wrong_keys_beside_a_session_end_nothing_of_it(running)
         await asyncio.gather(*map(guess, range(AT_ONCE)))
         assert len(client.audio.arrivals) > heard  # media goes on meanwhile, and after
         heard = len(client.audio.arrivals)
-        await until(lambda: len(client.audio.arrivals) >= heard + WINDOW)
+        await until(lambda: client.over or len(client.audio.arrivals) >= heard + WINDOW)
+        assert not client.over, client.events[-3:]
         assert statuses == [401] * GUESSES
         assert (await http.get("/health")).json()["sessions"] == 1
         assert not [event for event in client.events if event["type"] == "error"]
