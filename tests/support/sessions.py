@@ -19,6 +19,8 @@ from realtime.sources.pushed import PushedSpeech
 from tests.support.fakes import ManualClock, settle
 from tests.support.streams import FakeHandle
 
+PING = '{"type": "ping", "event_id": "p"}'
+
 
 class FakeSystem:
     """A `System` in name only."""
